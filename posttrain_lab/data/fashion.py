@@ -1,0 +1,61 @@
+"""Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): 28 x 28 pictures of ten kinds of clothes, shipped with the package.
+
+10,000 of the 60,000 training images are cut into train, calibration and validation; the test set is whole. Pixels are floats in
+[0, 1]. Licence: MIT, beside the data in `files/`.
+"""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posttrain_lab.data.files import FILES, open_file
+from posttrain_lab.data.split import Dataset, Split
+
+CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+PARTS = {"train": 7000, "calibration": 1000, "validation": 2000}
+
+
+def split_indices(labels: Tensor, seed: int = 0) -> dict[str, Tensor]:
+    """Cut indices into train, calibration and validation: disjoint, the same number of each class in each part."""
+    generator = torch.Generator().manual_seed(seed)
+    cut = torch.tensor([size // len(CLASSES) for size in PARTS.values()]).tolist()
+    pieces: dict[str, list[Tensor]] = {name: [] for name in PARTS}
+    for c in range(len(CLASSES)):
+        members = (labels == c).nonzero().flatten()
+        members = members[torch.randperm(len(members), generator=generator)]
+        for name, piece in zip(PARTS, members[: sum(cut)].split(cut), strict=True):
+            pieces[name].append(piece)
+    joined = {name: torch.cat(parts) for name, parts in pieces.items()}
+    return {name: index[torch.randperm(len(index), generator=generator)] for name, index in joined.items()}
+
+
+def as_images(pixels: np.ndarray) -> Tensor:
+    """uint8 [n, 28, 28] -> float [n, 1, 28, 28] in [0, 1]."""
+    return torch.from_numpy(pixels).unsqueeze(1).float() / 255
+
+
+@functools.lru_cache(maxsize=1)
+def _shipped(path: Path) -> dict[str, np.ndarray]:
+    with open_file(path) as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def load_fashion(seed: int = 0) -> Split:
+    """What do we learn, fit, choose and report on? The shipped Fashion-MNIST as a `Split`.
+
+    7,000 train, 1,000 calibration, 2,000 validation and 10,000 test images [n, 1, 28, 28] in [0, 1], labels [n] in 0..9.
+    With seed 0 the shipped network `fashion_cnn` has never seen the calibration and validation images; another seed cuts
+    the same 10,000 images otherwise. Raises FileNotFoundError or ValueError, naming the file, when it is missing or damaged.
+
+    >>> split = load_fashion()
+    >>> len(split.train), len(split.calibration), len(split.validation), len(split.test)
+    (7000, 1000, 2000, 10000)
+    """
+    arrays = _shipped(FILES / "fashion_mnist.npz")
+    images, labels = as_images(arrays["train_images"]), torch.from_numpy(arrays["train_labels"]).long()
+    parts = {name: Dataset(images[index], labels[index], CLASSES) for name, index in split_indices(labels, seed).items()}
+    test = Dataset(as_images(arrays["test_images"]), torch.from_numpy(arrays["test_labels"]).long(), CLASSES)
+    return Split(name="fashion", test=test, **parts)

@@ -1,0 +1,1 @@
+"""How the shipped data and checkpoints were made: run these to make them again."""
