@@ -1,0 +1,30 @@
+"""The graded exercises as data, one module a unit: `checks.quantization.quantize(quantize)` checks a student's function."""
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from posttrain_lab.checks.exercise import Exercise
+
+UNITS = {"00_start_here": "start_here", "02_quantization": "quantization"}
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in UNITS.values():
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"checks has no unit {name!r}; it has: {', '.join(UNITS.values())}.")
+
+
+def exercises(unit: str) -> dict[str, "Exercise"]:
+    """All exercises of a unit, in the notebook's order. Raises ValueError for an unknown unit.
+
+    >>> list(exercises("00_start_here"))
+    ['accuracy', 'wilson_interval', 'model_bytes', 'latency']
+    """
+    from posttrain_lab.checks.exercise import Exercise
+
+    if unit not in UNITS:
+        raise ValueError(f"There is no unit {unit!r}; the units are: {', '.join(UNITS)}.")
+    module = importlib.import_module(f"{__name__}.{UNITS[unit]}")
+    return {value.name: value for value in vars(module).values() if isinstance(value, Exercise)}

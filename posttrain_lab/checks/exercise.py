@@ -1,0 +1,192 @@
+"""An exercise is data: what is asked, an oracle, cases, laws, and the known mistakes with the sentence that each deserves."""
+
+import html
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from posttrain_lab.checks.compare import Judge, close, same
+from posttrain_lab.checks.submission import LocalSubmission, Outcome, Submission
+
+VISIBLE_SEEDS = (0, 1)
+HIDDEN_SEEDS = (101, 102, 103, 104)
+EMPTY = "The cell is still empty: replace `raise NotImplementedError` with your answer."
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call: its arguments, in words what is special about it, and for which arguments a gradient is wanted."""
+
+    words: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    gradients: tuple[int, ...] = ()
+
+    def run(self, submission: Submission) -> Outcome:
+        return submission.call(*self.args, gradients=self.gradients, **self.kwargs)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A small wrong implementation and one sentence that names the misconception behind it."""
+
+    name: str
+    message: str
+    function: Callable[..., Any]
+
+
+class Call(Protocol):
+    """What a law calls: the student's function, its value returned (an exception of the student's code ends the law)."""
+
+    def __call__(self, *args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Law:
+    """Something every right answer obeys: `complaint(call, seed)` is None, or a sentence that says how it was broken."""
+
+    name: str
+    complaint: Callable[[Call, int], str | None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says: passed or not, in one message, and how many calls it rests on."""
+
+    exercise: str
+    passed: bool
+    message: str
+    points: int
+    max_points: int
+    mistake: str = ""
+    calls: int = 0
+
+
+class CheckFailed(AssertionError):
+    """Raised below an exercise; shown in a notebook as its sentence only, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(str(self))}</p>"
+
+
+class _Broken(Exception):
+    """Ends a law whose call failed; carries the outcome."""
+
+    def __init__(self, outcome: Outcome):
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One graded task of a unit. Call it with the student's function; `check` gives the same verdict without raising."""
+
+    name: str
+    unit: str
+    points: int
+    difficulty: int
+    minutes: int
+    oracle: Callable[..., Any]
+    cases: Callable[[int], Iterable[Case]]
+    mistakes: tuple[Mistake, ...]
+    judge: Judge = field(default_factory=close)
+    laws: tuple[Law, ...] = ()
+    function: str = ""
+    attribute: str = ""
+
+    @property
+    def function_name(self) -> str:
+        """The name that the notebook defines: the exercise's own, or another (the class `FakeQuantize` for `fake_quantize`)."""
+        return self.function or self.name
+
+    def __call__(self, function: Any, hidden: bool = False) -> None:
+        """Check the student's function: print one line when it is right, raise CheckFailed with one sentence when it is not."""
+        seeds = HIDDEN_SEEDS if hidden else VISIBLE_SEEDS
+        verdict = self.check(LocalSubmission(function, self.attribute), seeds)
+        if not verdict.passed:
+            raise CheckFailed(verdict.message)
+        print(verdict.message)
+
+    def check(self, submission: Submission, seeds: Iterable[int] = VISIBLE_SEEDS + HIDDEN_SEEDS) -> Verdict:
+        """Run all cases and laws for all seeds; stop at the first that fails and say why."""
+        calls = 0
+        for seed in seeds:
+            cases = list(self.cases(seed))
+            for case in cases:
+                calls += 1
+                outcome, complaint = self._judged(case, submission)
+                if complaint:
+                    return self._failed(complaint, self._diagnose(cases, case, outcome, submission), calls)
+            for law in self.laws:
+                calls += 1
+                complaint, trace = _follow(law, submission, seed)
+                if complaint:
+                    return self._failed(complaint, self._diagnose_law(law, seed, trace), calls)
+        message = f"{self.name}: right in all {calls} trials."
+        return Verdict(self.name, True, message, self.points, self.points, calls=calls)
+
+    def _judged(self, case: Case, submission: Submission) -> tuple[Outcome, str | None]:
+        outcome = case.run(submission)
+        if problem := problem_of(outcome):
+            return outcome, f"{self.name}, {case.words}: {problem}" if not outcome.unsolved else problem
+        complaint = self.judge(case.run(LocalSubmission(self.oracle, trusted=True)), outcome)
+        return outcome, complaint and f"{self.name}, {case.words}: {complaint}"
+
+    def _failed(self, complaint: str, mistake: Mistake | None, calls: int) -> Verdict:
+        message = f"{self.name}: {mistake.message}\n({complaint})" if mistake else complaint
+        return Verdict(self.name, False, message, 0, self.points, mistake.name if mistake else "", calls)
+
+    def _diagnose(self, cases: list[Case], failed: Case, outcome: Outcome, submission: Submission) -> Mistake | None:
+        """The known mistake with the same outcome on the failed case, and among several the one that agrees most often."""
+        if outcome.unsolved:
+            return None
+        suspects = [m for m in self.mistakes if same(failed.run(_local(m)), outcome, self.judge)]
+        if len(suspects) < 2:
+            return suspects[0] if suspects else None
+        seen = [(case, case.run(submission)) for case in cases]
+        return max(suspects, key=lambda m: sum(same(case.run(_local(m)), got, self.judge) for case, got in seen))
+
+    def _diagnose_law(self, law: Law, seed: int, trace: list[Outcome]) -> Mistake | None:
+        for mistake in self.mistakes:
+            complaint, other = _follow(law, _local(mistake), seed)
+            if complaint and len(other) == len(trace):
+                if all(same(a, b, self.judge) for a, b in zip(other, trace, strict=True)):
+                    return mistake
+        return None
+
+
+def _local(mistake: Mistake) -> LocalSubmission:
+    return LocalSubmission(mistake.function, trusted=True)
+
+
+def problem_of(outcome: Outcome) -> str | None:
+    """What is wrong before the value is even looked at: still empty, an error, an argument that was changed."""
+    if outcome.unsolved:
+        return EMPTY
+    if outcome.error:
+        return outcome.error
+    if outcome.changed:
+        return f"your function changed its argument {outcome.changed[0] + 1}; work on a copy (clone) instead."
+    return None
+
+
+def _follow(law: Law, submission: Submission, seed: int) -> tuple[str | None, list[Outcome]]:
+    """Run one law and keep every outcome on the way, for the diagnosis."""
+    trace: list[Outcome] = []
+
+    def call(*args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Any:
+        outcome = submission.call(*args, gradients=gradients, **kwargs)
+        trace.append(outcome)
+        if problem_of(outcome):
+            raise _Broken(outcome)
+        return (outcome.value, outcome.gradients) if gradients else outcome.value
+
+    try:
+        complaint = law.complaint(call, seed)
+    except _Broken as broken:
+        complaint = problem_of(broken.outcome)
+    except Exception as error:  # a value of a shape that the law could not even compare
+        complaint = f"your function returned something of another kind than expected ({type(error).__name__}: {error})."
+    return complaint and f"{law.name}: {complaint}", trace
