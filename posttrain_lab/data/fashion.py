@@ -59,3 +59,24 @@ def load_fashion(seed: int = 0) -> Split:
     parts = {name: Dataset(images[index], labels[index], CLASSES) for name, index in split_indices(labels, seed).items()}
     test = Dataset(as_images(arrays["test_images"]), torch.from_numpy(arrays["test_labels"]).long(), CLASSES)
     return Split(name="fashion", test=test, **parts)
+
+
+def load_full_fashion(folder: Path | str, download: bool = False) -> tuple[Dataset, Dataset]:
+    """All 60,000 training and 10,000 test images, through torchvision, which downloads them and checks their checksums.
+
+    `folder` keeps the files for the next time; nothing is fetched unless `download` is true. Needs `pip install posttrain-lab[full-data]`.
+    Raises ModuleNotFoundError without torchvision and FileNotFoundError when the files are not there, cannot be fetched or are damaged.
+    """
+    try:
+        from torchvision.datasets import FashionMNIST
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("load_full_fashion needs torchvision: pip install posttrain-lab[full-data].") from error
+    try:
+        parts = [FashionMNIST(str(folder), train=train, download=download) for train in (True, False)]
+        found = [Dataset(as_images(part.data.numpy()), part.targets.long(), CLASSES) for part in parts]
+    except (RuntimeError, OSError, ValueError) as error:
+        remedy = "Check the network and try again." if download else "Call it with download=True."
+        raise FileNotFoundError(f"The whole Fashion-MNIST could not be read from {folder} ({error}). {remedy}") from error
+    if [len(part) for part in found] != [60_000, 10_000]:
+        raise FileNotFoundError(f"The files in {folder} are incomplete: delete them and call with download=True.")
+    return found[0], found[1]

@@ -1,0 +1,38 @@
+"""The shipped networks do what their logs say."""
+
+import re
+
+import pytest
+import torch
+
+from posttrain_lab.data import load_fashion
+from posttrain_lab.data.files import FILES
+from posttrain_lab.models import PRETRAINED, fashion_cnn, load_pretrained
+
+
+def hits_on_test(name: str) -> int:
+    model, test = load_pretrained(name), load_fashion().test
+    with torch.inference_mode():
+        return sum(int((model(x).argmax(1) == y).sum()) for x, y in zip(test.images.split(500), test.labels.split(500), strict=True))
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_shipped_network_reaches_its_logged_accuracy(name):
+    """92 % on the whole test set; another CPU may round a few close calls otherwise (10 of 10,000 images allowed)."""
+    log = (FILES / f"{name}.log").read_text(encoding="utf-8")
+    logged = int(re.search(r"test: (\d+) of 10000", log)[1])
+    assert hits_on_test(name) == pytest.approx(logged, abs=10)
+    assert logged >= 9200
+
+
+def test_pretrained_is_in_eval_mode():
+    assert not any(module.training for module in load_pretrained().modules())
+
+
+def test_unknown_network_is_named():
+    with pytest.raises(ValueError, match="wants one of fashion_cnn, fashion_cnn_60k, got 'resnet'"):
+        load_pretrained("resnet")
+
+
+def test_network_takes_another_number_of_classes():
+    assert fashion_cnn(classes=3)(torch.zeros(2, 1, 28, 28)).shape == (2, 3)
