@@ -1,0 +1,28 @@
+"""Under pytest, every call of a function of CHECKED is checked against its annotations (types, shapes, dtypes)."""
+
+import inspect
+import os
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from beartype import beartype
+from jaxtyping import install_import_hook
+
+CHECKED = ["posttrain_lab.metrics", "posttrain_lab.measure", "posttrain_lab.calibration", "posttrain_lab.quantization"]
+
+
+def after_the_call(function: Callable) -> Callable:
+    """jaxtyping asks once for the arguments, and after the call for arguments and result: check the second time only.
+
+    So a function's own message about bad input comes first, and a wrong annotation is still an error.
+    """
+    return function if inspect.signature(function).return_annotation is Any else beartype(function)
+
+
+sys.modules["posttrain_lab_typechecker"] = types.ModuleType("posttrain_lab_typechecker")
+sys.modules["posttrain_lab_typechecker"].check = after_the_call  # type: ignore[attr-defined]
+install_import_hook(CHECKED, "posttrain_lab_typechecker.check")
