@@ -1,0 +1,27 @@
+"""nbgrader's settings for this course. nbgrader, and JupyterLab's nbgrader panels, read them when started in this folder."""
+
+from pathlib import Path
+
+c = get_config()  # noqa: F821  (nbgrader defines get_config while it reads this file)
+
+# Sources with solutions live in solutions/; the student notebooks in course/ are made by `posttrain-lab release`.
+c.CourseDirectory.course_id = "posttrain_lab"
+c.CourseDirectory.root = str(Path(__file__).resolve().parent)
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "course"
+# nbgrader hands out every file of a unit's folder: keep the percent twin and mistakes.py, both with answers in them, at home.
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "*.py"]
+
+# The released cell raises a bare NotImplementedError, which the checks report as "The cell is still empty".
+c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
+
+# A cell may take five minutes on a slow machine; a loop without end stops there and keeps nobody else's work from being graded.
+c.Execute.timeout = 300
+c.Execute.interrupt_on_timeout = True
+
+# nbgrader gives 0 points for anything on stderr; a warning from torch is no wrong answer, so stderr does not count.
+c.IgnorePattern.enabled = True
+c.IgnorePattern.pattern = r"[\s\S]*"
+
+# A graded cell that the student deleted comes back, and is graded like the others.
+c.OverwriteCells.add_missing_cells = True
