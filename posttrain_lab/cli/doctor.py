@@ -1,0 +1,148 @@
+"""What does the course find on this machine? Each finding says what is there and, where something lacks, how to get it."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+GOOD, NOTE, MISSING = "ok", "note", "missing"
+NEEDED = ("torch", "numba", "jupyterlab", "nbgrader", "ipywidgets", "plotly", "anywidget")
+OPTIONAL = {
+    "onnxruntime": "unit 02 compares with it: pip install onnx onnxruntime",
+    "torchvision": "only for all 60,000 images: pip install torchvision",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: `state` is ok, note or missing; `remedy` says what to do."""
+
+    what: str
+    found: str
+    state: str = GOOD
+    remedy: str = ""
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def python_finding(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
+    """Python 3.11 to 3.13 is supported."""
+    known = (3, 11) <= version <= (3, 13)
+    remedy = "" if known else "Install Python 3.11, 3.12 or 3.13 and make the environment again."
+    return Finding("Python", f"{version[0]}.{version[1]} on {platform.system()}", GOOD if known else MISSING, remedy)
+
+
+def package_findings() -> list[Finding]:
+    """The packages the course needs, and the two it can use."""
+    found = []
+    for name in NEEDED:
+        version = _version(name)
+        remedy = "" if version else "pip install -e . in the folder of posttrain-lab"
+        found.append(Finding(name, version or "not installed", GOOD if version else MISSING, remedy))
+    for name, use in OPTIONAL.items():
+        version = _version(name)
+        found.append(Finding(name, version or "not installed", GOOD if version else NOTE, "" if version else use))
+    return found
+
+
+def machine_findings() -> list[Finding]:
+    """Cores, threads, the width of the vector units, memory, and a GPU if there is one."""
+    import psutil
+    import torch
+
+    memory = psutil.virtual_memory()
+    free = memory.available / 2**30
+    low = free < 1.5
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none; nothing in the course needs one"
+    if torch.backends.mps.is_available():
+        gpu = "Apple GPU (the course measures on the CPU)"
+    return [
+        Finding("CPU", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"),
+        Finding("SIMD", torch.backends.cpu.get_cpu_capability()),
+        Finding(
+            "memory",
+            f"{memory.total / 2**30:.1f} GB, {free:.1f} GB free",
+            NOTE if low else GOOD,
+            "Close other programs: a unit uses up to 1.5 GB." if low else "",
+        ),
+        Finding("GPU", gpu),
+    ]
+
+
+def lab_findings() -> list[Finding]:
+    """nbgrader inside JupyterLab, the Python kernel, and a browser of notebooks."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_core.paths import jupyter_path
+
+    extension = any((Path(p) / "@jupyter" / "nbgrader").is_dir() for p in jupyter_path("labextensions"))
+    kernel = "python3" in KernelSpecManager().find_kernel_specs()
+    browser = _browser()
+    again = "pip install --force-reinstall --no-deps"
+    return [
+        Finding("nbgrader in Lab", "yes" if extension else "no", GOOD if extension else MISSING, "" if extension else f"{again} nbgrader"),
+        Finding("Python kernel", "yes" if kernel else "no", GOOD if kernel else MISSING, "" if kernel else f"{again} ipykernel"),
+        Finding(
+            "browser",
+            browser or "none found",
+            GOOD if browser else NOTE,
+            "" if browser else "start prints an address: open it in any browser.",
+        ),
+    ]
+
+
+def _browser() -> str | None:
+    try:
+        return getattr(webbrowser.get(), "name", None) or type(webbrowser.get()).__name__
+    except webbrowser.Error:
+        return None
+
+
+def file_findings() -> list[Finding]:
+    """The shipped data, whole or damaged, and whether the home folder can be written."""
+    from posttrain_lab.cli.start import writable
+    from posttrain_lab.data.files import FILES, checksums, open_file
+
+    found = []
+    for name in checksums():
+        try:
+            size = len(open_file(FILES / name).getbuffer())
+            found.append(Finding(name, f"{size / 1e6:.1f} MB, checksum right"))
+        except (OSError, ValueError) as error:
+            found.append(Finding(name, "missing or damaged", MISSING, str(error)))
+    ok = writable(Path.home())
+    found.append(Finding("home folder", "can be written" if ok else "read-only", GOOD if ok else NOTE, "" if ok else "start uses a temporary folder."))
+    return found
+
+
+def examine() -> list[Finding]:
+    """All findings, in the order they are shown."""
+    packages = package_findings()
+    found = [python_finding(), *packages]
+    if all(f.state != MISSING for f in packages):
+        found += machine_findings() + lab_findings()
+    return found + file_findings()
+
+
+def print_findings(findings: list[Finding], console: Console | None = None) -> int:
+    """Print the table; returns 1 when something needed is missing, else 0."""
+    console = console or Console()
+    table = Table(title="posttrain-lab doctor", title_justify="left")
+    for column in ("", "what", "found", "what to do"):
+        table.add_column(column, overflow="fold")
+    for finding in findings:
+        table.add_row(finding.state, finding.what, finding.found, finding.remedy)
+    console.print(table)
+    missing = [finding.what for finding in findings if finding.state == MISSING]
+    console.print(f"Missing: {', '.join(missing)}." if missing else "All that is needed is here. Next: posttrain-lab start")
+    return 1 if missing else 0

@@ -1,0 +1,101 @@
+"""Copy the course into the learner's own folder and open it in JupyterLab."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from posttrain_lab.grading.course import course_folder
+
+FIRST_PAGE = "index.md"
+SETTINGS = Path(__file__).parent / "jupyter"
+
+
+def copy_course(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Copy what is not there yet from the course to `folder`; returns what was copied and what was kept as it was.
+
+    Raises ValueError when the folder is the course itself and OSError when it cannot be written.
+    """
+    source = course_folder()
+    if folder.resolve() == source.resolve():
+        raise ValueError(f"start wants a folder of your own, {folder} holds the course itself; choose another with --folder.")
+    copied, kept = [], []
+    for path in sorted(p for p in source.rglob("*") if p.is_file() and ".ipynb_checkpoints" not in p.parts):
+        target = folder / path.relative_to(source)
+        (kept if target.exists() else copied).append(target)
+        if not target.exists():
+            _copy_whole(path, target)
+    return copied, kept
+
+
+def _copy_whole(path: Path, target: Path) -> None:
+    """Copy so that an interruption leaves either nothing or the whole file."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(target.name + ".partial")
+        shutil.copyfile(path, partial)
+        os.replace(partial, target)
+    except OSError as error:
+        raise OSError(f"{target.parent} cannot be written ({error.strerror}); choose another folder with --folder.") from error
+
+
+def port_is_free(port: int) -> bool:
+    """Can a server listen on this port of this machine?"""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def writable(folder: Path) -> bool:
+    """Can a file be made in this folder (or in the nearest one above it that exists)?"""
+    folder = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def environment() -> dict[str, str]:
+    """The environment for JupyterLab: our settings, and with a read-only home its files in a temporary folder."""
+    env = dict(os.environ)
+    env["JUPYTER_CONFIG_PATH"] = os.pathsep.join([str(SETTINGS), *filter(None, [env.get("JUPYTER_CONFIG_PATH")])])
+    if not writable(Path.home() / ".jupyter"):
+        spare = tempfile.mkdtemp(prefix="posttrain-lab-")
+        print(f"Your home folder is read-only: JupyterLab keeps its settings in {spare} this time.")
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "NUMBA_CACHE_DIR"):
+            env[name] = str(Path(spare) / name.lower())
+    return env
+
+
+def lab_command(folder: Path, port: int | None, browser: bool) -> list[str]:
+    """How JupyterLab is called. Raises ValueError when the port that was asked for is in use."""
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}"]
+    command += [f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}", "--ServerApp.answer_yes=True"]
+    if port is not None:
+        if not 1 <= port <= 65535:
+            raise ValueError(f"start wants a port between 1 and 65535, got {port}.")
+        if not port_is_free(port):
+            raise ValueError(f"Port {port} is in use; choose another with --port, or leave it out.")
+        command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    if not browser:
+        command.append("--no-browser")
+    if getattr(os, "geteuid", lambda: 1)() == 0:
+        command.append("--allow-root")
+    return command
+
+
+def run_lab(folder: Path, port: int | None, browser: bool) -> int:
+    """Run JupyterLab until Ctrl-C; returns its exit code."""
+    process = subprocess.Popen(lab_command(folder, port, browser), env=environment())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # JupyterLab got it too, and shuts down by itself
+            continue
