@@ -1,0 +1,195 @@
+"""Things to move in a notebook: sliders around a figure, a guess made before the run, a quiz. They compute nothing.
+
+Each function returns an ipywidgets object; the notebook shows it as the last value of a cell. Beside sliders the
+student's own function runs: `slider_figure` calls it again after each move. A move needs a running kernel.
+"""
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets
+from plotly.graph_objects import Figure, FigureWidget
+
+WIDE = ipywidgets.Layout(width="auto", max_width="46em")
+LABEL = {"description_width": "9em"}
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A number to move between `low` and `high`; whole numbers make a slider of whole numbers.
+
+    >>> Slider(0.0, 4.0, start=1.5, step=0.5, label="upper end")
+    Slider(low=0.0, high=4.0, start=1.5, step=0.5, label='upper end')
+    """
+
+    low: float
+    high: float
+    start: float
+    step: float = 0.1
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.start <= self.high or self.step <= 0:
+            raise ValueError(
+                f"Slider wants low <= start <= high and step > 0, got low={self.low}, start={self.start}, "
+                f"high={self.high}, step={self.step}; put start between the ends."
+            )
+
+    def control(self, name: str) -> ipywidgets.ValueWidget:
+        whole = all(isinstance(value, int) for value in (self.low, self.high, self.start, self.step))
+        kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+        ends = {"min": self.low, "max": self.high, "step": self.step}
+        return kind(value=self.start, description=self.label or name, style=LABEL, layout=WIDE, **ends)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several values, shown as a row of buttons; `start` is the first one unless given.
+
+    >>> Choice((2, 4, 8), start=4)
+    Choice(options=(2, 4, 8), start=4, label='')
+    """
+
+    options: tuple[Any, ...]
+    start: Any = None
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.options or (self.start is not None and self.start not in self.options):
+            raise ValueError(
+                f"Choice wants options and a start among them, got {self.options} and {self.start!r}; change start."
+            )
+
+    def control(self, name: str) -> ipywidgets.ValueWidget:
+        start = self.options[0] if self.start is None else self.start
+        return ipywidgets.ToggleButtons(
+            options=[(str(option), option) for option in self.options],
+            value=start,
+            description=self.label or name,
+            style={**LABEL, "button_width": "auto"},
+        )
+
+
+def slider_figure(draw: Callable[..., Figure], **controls: Slider | Choice) -> ipywidgets.VBox:
+    """How does the figure change when I move this? `draw(**values)` is called with the controls' values, at every move.
+
+    draw: returns a plotly Figure with the same number of traces at every call; controls: one `Slider` or `Choice` for
+    each of its arguments. An error inside `draw` is shown as a sentence below the figure, which keeps its last state.
+
+    Raises TypeError for a control of another kind, and whatever `draw` raises on its first call.
+    """
+    for name, control in controls.items():
+        if not isinstance(control, Slider | Choice):
+            raise TypeError(
+                f"slider_figure wants a Slider or Choice for {name}, got {control!r}; write {name}=Slider(...)."
+            )
+    moved = {name: control.control(name) for name, control in controls.items()}
+    figure = FigureWidget(draw(**{name: control.value for name, control in moved.items()}))
+    complaint = ipywidgets.HTML()
+
+    def redraw(_: Any) -> None:
+        try:
+            _replace(figure, draw(**{name: control.value for name, control in moved.items()}))
+            complaint.value = ""
+        except Exception as error:
+            complaint.value = html.escape(f"{type(error).__name__}: {error}")
+
+    for control in moved.values():
+        control.observe(redraw, names="value")
+    return ipywidgets.VBox([*moved.values(), figure, complaint])
+
+
+def _replace(shown: FigureWidget, new: Figure) -> None:
+    """Give the shown figure the traces and the layout of the new one, in a single message to the browser."""
+    if len(shown.data) != len(new.data):
+        raise ValueError(
+            f"slider_figure wants the same traces at every call, got {len(new.data)} after {len(shown.data)}; "
+            "hide one with visible=False."
+        )
+    with shown.batch_update():
+        for old, trace in zip(shown.data, new.data, strict=True):
+            old.update({k: v for k, v in trace.to_plotly_json().items() if k not in ("type", "uid")}, overwrite=True)
+        layout = new.layout.to_plotly_json()
+        shown.layout.update({key: value for key, value in layout.items() if key != "template"}, overwrite=True)
+
+
+def predict(question: str, options: Sequence[str], then: str) -> ipywidgets.VBox:
+    """What do you expect, before you run it? Choosing one of the options shows your guess and the sentence `then`.
+
+    The guess is the `value` of the second child (None until a choice is made). Raises ValueError below two options.
+
+    >>> predict("Which is larger?", ["the file", "the memory"], "Run the next cell.").children[1].value is None
+    True
+    """
+    if len(options) < 2:
+        raise ValueError(f"predict wants at least two options, got {len(options)}; add one to choose from.")
+    buttons = _buttons(options)
+    answer = ipywidgets.HTML()
+
+    def chosen(change: Any) -> None:
+        answer.value = f"<p><i>Your guess: {html.escape(str(change['new']))}.</i> {html.escape(then)}</p>"
+
+    buttons.observe(chosen, names="value")
+    return ipywidgets.VBox([ipywidgets.HTML(f"<b>{html.escape(question)}</b>"), buttons, answer])
+
+
+def _buttons(options: Sequence[str]) -> ipywidgets.RadioButtons:
+    return ipywidgets.RadioButtons(options=list(options), value=None, layout=WIDE)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A quiz question: `right` is the index of the right choice, `why` the explanation shown after any choice."""
+
+    text: str
+    choices: tuple[str, ...]
+    right: int
+    why: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.right < len(self.choices):
+            last = len(self.choices) - 1
+            raise ValueError(f"Question wants right from 0 to {last}, got {self.right}; it is an index.")
+
+
+def quiz(questions: Sequence[Question]) -> ipywidgets.VBox:
+    """Have I understood? Questions with buttons: each choice is answered with right or not yet, and why.
+
+    The last line counts the questions answered right; a choice may be changed. Raises ValueError without any question.
+
+    >>> ask = Question("How many codes have 4 bits?", ("8", "16"), right=1, why="2^4 = 16.")
+    >>> box = quiz([ask])
+    >>> box.children[0].children[1].value = "16"
+    >>> box.children[-1].value
+    '<b>1 of 1 right.</b>'
+    """
+    if not questions:
+        raise ValueError("quiz wants at least one question, got none; add a Question.")
+    score = ipywidgets.HTML(_score(0, len(questions)))
+    right: set[int] = set()
+
+    def answered(number: int, is_right: bool) -> None:
+        (right.add if is_right else right.discard)(number)
+        score.value = _score(len(right), len(questions))
+
+    boxes = [_question_box(number, question, answered) for number, question in enumerate(questions)]
+    return ipywidgets.VBox([*boxes, score])
+
+
+def _score(right: int, total: int) -> str:
+    return f"<b>{right} of {total} right.</b>"
+
+
+def _question_box(number: int, question: Question, answered: Callable[[int, bool], None]) -> ipywidgets.VBox:
+    buttons, answer = _buttons(question.choices), ipywidgets.HTML()
+
+    def chosen(change: Any) -> None:
+        is_right = change["new"] == question.choices[question.right]
+        answer.value = f"<p><b>{'Right.' if is_right else 'Not yet.'}</b> {html.escape(question.why)}</p>"
+        answered(number, is_right)
+
+    buttons.observe(chosen, names="value")
+    title = ipywidgets.HTML(f"<b>{number + 1}. {html.escape(question.text)}</b>")
+    return ipywidgets.VBox([title, buttons, answer])

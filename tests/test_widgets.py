@@ -1,0 +1,107 @@
+"""The widgets: what is moved reaches the figure, the guess and the score; bad specifications say what to do."""
+
+import ipywidgets
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from posttrain_lab.widgets import Choice, Question, Slider, predict, quiz, slider_figure
+
+
+def line(slope: float, name: str = "a") -> go.Figure:
+    """A line with as many shapes as its slope says, to see that old shapes go away."""
+    figure = go.Figure(go.Scatter(x=np.array([0.0, 1.0]), y=np.array([0.0, slope]), name=name))
+    for k in range(int(slope)):
+        figure.add_vline(x=k)
+    return figure.update_layout(title=f"slope {slope}")
+
+
+def parts(box: ipywidgets.VBox) -> tuple[list[ipywidgets.Widget], go.FigureWidget, ipywidgets.HTML]:
+    *controls, figure, complaint = box.children
+    return controls, figure, complaint
+
+
+def test_a_moved_slider_changes_traces_title_and_shapes():
+    controls, figure, _ = parts(slider_figure(line, slope=Slider(0.0, 4.0, start=3.0)))
+    assert len(figure.layout.shapes) == 3
+    controls[0].value = 1.0
+    assert list(figure.data[0].y) == [0.0, 1.0]
+    assert figure.layout.title.text == "slope 1.0"
+    assert len(figure.layout.shapes) == 1
+
+
+def test_a_choice_hands_its_value_over_and_starts_where_told():
+    box = slider_figure(line, slope=Slider(0, 4, start=1, step=1), name=Choice(("a", "b"), start="b"))
+    controls, figure, _ = parts(box)
+    assert isinstance(controls[0], ipywidgets.IntSlider)
+    assert figure.data[0].name == "b"
+    controls[1].value = "a"
+    assert figure.data[0].name == "a"
+
+
+def test_an_error_while_drawing_is_shown_and_taken_back():
+    def fragile(x: float) -> go.Figure:
+        if x > 2:
+            raise ValueError("x < 3 only")
+        return line(x)
+
+    controls, figure, complaint = parts(slider_figure(fragile, x=Slider(0.0, 4.0, start=1.0)))
+    controls[0].value = 3.0
+    assert complaint.value == "ValueError: x &lt; 3 only"
+    assert list(figure.data[0].y) == [0.0, 1.0]
+    controls[0].value = 2.0
+    assert complaint.value == ""
+
+
+def test_another_number_of_traces_is_refused():
+    def growing(n: int) -> go.Figure:
+        return go.Figure([go.Scatter(x=[0], y=[0])] * n)
+
+    controls, figure, complaint = parts(slider_figure(growing, n=Slider(1, 3, start=1, step=1)))
+    controls[0].value = 2
+    assert "same traces" in complaint.value
+    assert len(figure.data) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Slider(0.0, 1.0, start=2.0), ValueError, "put start between"),
+        (lambda: Slider(0.0, 1.0, start=0.5, step=0.0), ValueError, "step > 0"),
+        (lambda: Choice(()), ValueError, "wants options"),
+        (lambda: Choice((1, 2), start=3), ValueError, "change start"),
+        (lambda: slider_figure(line, slope=3), TypeError, "slope=Slider"),
+        (lambda: predict("?", ["one"], "then"), ValueError, "at least two"),
+        (lambda: quiz([]), ValueError, "at least one"),
+        (lambda: Question("?", ("a", "b"), 2, "why"), ValueError, "from 0 to 1"),
+    ],
+)
+def test_bad_specifications(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_guess_is_kept_and_shown_safely():
+    box = predict("Which?", ["<b>this</b>", "that"], "Run the next cell.")
+    _, buttons, answer = box.children
+    assert buttons.value is None
+    assert answer.value == ""
+    buttons.value = "<b>this</b>"
+    assert "&lt;b&gt;this" in answer.value
+    assert "Run the next cell." in answer.value
+
+
+def test_quiz_counts_and_takes_a_changed_answer_back():
+    asks = [Question("2 + 2?", ("4", "5"), 0, "Count."), Question("3 + 3?", ("5", "6"), 1, "Count again.")]
+    box = quiz(asks)
+    (_, first, said), (_, second, _), score = box.children[0].children, box.children[1].children, box.children[2]
+    assert score.value == "<b>0 of 2 right.</b>"
+    first.value = "4"
+    assert "Right." in said.value
+    second.value = "5"
+    assert score.value == "<b>1 of 2 right.</b>"
+    second.value = "6"
+    assert score.value == "<b>2 of 2 right.</b>"
+    first.value = "5"
+    assert "Not yet." in said.value
+    assert score.value == "<b>1 of 2 right.</b>"
