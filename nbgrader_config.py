@@ -1,4 +1,4 @@
-"""nbgrader's settings for this course. nbgrader, and JupyterLab's nbgrader panels, read them when started in this folder."""
+"""nbgrader's settings for this course, read by nbgrader and by its panels in JupyterLab when started in this folder."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ c.CourseDirectory.course_id = "posttrain_lab"
 c.CourseDirectory.root = str(Path(__file__).resolve().parent)
 c.CourseDirectory.source_directory = "solutions"
 c.CourseDirectory.release_directory = "course"
-# nbgrader hands out every file of a unit's folder: keep the percent twin and mistakes.py, both with answers in them, at home.
+# nbgrader hands out every file of a unit's folder; the percent twin and mistakes.py hold answers and stay at home.
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "*.py"]
 
 # The released cell raises a bare NotImplementedError, which the checks report as "The cell is still empty".
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
 
-# A cell may take five minutes on a slow machine; a loop without end stops there and keeps nobody else's work from being graded.
+# A cell may take five minutes on a slow machine; a loop without end stops there, and the next student is graded.
 c.Execute.timeout = 300
 c.Execute.interrupt_on_timeout = True
 

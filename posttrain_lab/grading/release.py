@@ -1,0 +1,226 @@
+"""Make the student's course from the solutions, or say which file of course/ is no longer what would be made.
+
+nbgrader's own `generate_assignment` does the work, without its database and in a temporary folder: when it fails,
+course/ is as it was. The percent twin's pairing is taken out, and files are put in place one by one, each whole or not at all.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from posttrain_lab.grading.course import CONFIG, Course, CourseError, find_course, read_notebook, title
+
+IGNORED = {".ipynb_checkpoints", "__pycache__"}
+NOTICE = "<!-- Made by `posttrain-lab release`: change the sources, not this file. -->"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One file of course/ that is not what the release makes; `what` is `differs`, `missing` or `unexpected`."""
+
+    path: str
+    what: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        where = f" from line {self.line} on" if self.line else ""
+        return f"course/{self.path} {self.what if self.what == 'differs' else 'is ' + self.what}{where}"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a release made (`files`), which of them it wrote anew (`written`), and what is not as it should be."""
+
+    files: tuple[str, ...]
+    written: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not self.differences
+
+    @property
+    def message(self) -> str:
+        """One sentence: all is well, or every file that is not, and the remedy."""
+        if self.passed:
+            return f"course/ is up to date: {len(self.files)} files, {len(self.written)} of them written now."
+        found = "; ".join(str(difference) for difference in self.differences)
+        kinds = {difference.what for difference in self.differences}
+        remedy = "remove what is unexpected" if kinds == {"unexpected"} else "run `posttrain-lab release`"
+        return f"{found}: {remedy}."
+
+
+def release(check: bool = False, course: Course | None = None) -> Release:
+    """Is course/ what the solutions make? With `check` compare only, byte for byte; without, write what differs.
+
+    Files in course/ that no release makes are reported, never deleted: they may be somebody's work.
+    Raises CourseError when a source cannot be released, and leaves course/ as it was.
+    """
+    course = course or find_course()
+    course.sources()
+    files = student_files(course)
+    found = [difference for path, wanted in files.items() if (difference := _compare(course.course, path, wanted))]
+    unexpected = [Difference(path, "unexpected") for path in _present(course.course) if path not in files]
+    if check:
+        return Release(tuple(files), differences=tuple(found + unexpected))
+    for difference in found:
+        _put(course.course / difference.path, files[difference.path])
+    return Release(tuple(files), tuple(difference.path for difference in found), tuple(unexpected))
+
+
+def student_files(course: Course) -> dict[str, bytes]:
+    """Every file of course/ as the present sources make it, by its path with forward slashes."""
+    files: dict[str, bytes] = {}
+    if importlib.util.find_spec("posttrain_lab.glossary"):
+        glossary = importlib.import_module("posttrain_lab.glossary")
+        files["glossary.md"] = _lines(glossary.markdown()).encode()
+    for unit in course.units():
+        with _generated(course, unit) as folder:
+            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+                name = f"{unit}/{path.relative_to(folder).as_posix()}"
+                files[name] = _student_bytes(path) if path.suffix == ".ipynb" else path.read_bytes()
+    files["index.md"] = _index(course).encode()
+    return dict(sorted(files.items()))
+
+
+def student_notebook(course: Course, unit: str) -> NotebookNode:
+    """The notebook that a student of this unit gets, made from the present source."""
+    with _generated(course, unit) as folder:
+        return read_notebook(folder / f"{unit}.ipynb")
+
+
+@contextlib.contextmanager
+def _generated(course: Course, unit: str) -> Iterator[Path]:
+    """nbgrader's release of one unit, in a folder that lives as long as the context."""
+    _require_ids(course.source(unit))
+    with tempfile.TemporaryDirectory() as name, _working_directory():
+        folder = Path(name).resolve()
+        ignore = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.py")
+        shutil.copytree(course.sources() / unit, folder / "solutions" / unit, ignore=ignore)
+        _run_nbgrader(course, unit, folder)
+        yield folder / "course" / unit
+
+
+def _require_ids(path: Path) -> None:
+    """Without an id of its own a cell would get a new random one at each release (nbformat only warns)."""
+    try:
+        ids = [cell.get("id") for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    except (ValueError, KeyError, AttributeError, TypeError):
+        read_notebook(path)  # says what is wrong with a file that is no notebook
+        raise
+    if None in ids or len(set(ids)) < len(ids):
+        raise CourseError(f"The cells of {path.name} need ids of their own; open and save it in JupyterLab.")
+
+
+@contextlib.contextmanager
+def _working_directory() -> Iterator[None]:
+    """nbgrader changes the working directory; put it back also when it fails."""
+    before = Path.cwd()
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def nbgrader_config(course: Course) -> Any:
+    """The settings of the course's nbgrader_config.py, as a traitlets Config."""
+    from traitlets.config.loader import PyFileConfigLoader
+
+    return PyFileConfigLoader(CONFIG, path=str(course.root)).load_config()
+
+
+def _run_nbgrader(course: Course, unit: str, folder: Path) -> None:
+    from nbgrader.converters import GenerateAssignment
+    from nbgrader.coursedir import CourseDirectory
+    from nbgrader.utils import capture_log
+
+    config = nbgrader_config(course)
+    config.CourseDirectory.root = str(folder)
+    config.CourseDirectory.assignment_id = unit
+    config.SaveCells.enabled = False
+    config.GenerateAssignment.no_database = True
+    converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
+    converter.log = logging.Logger("release")
+    result = capture_log(converter)
+    if not result["success"]:
+        reason = _reason(result.get("log") or result["error"])
+        raise CourseError(f"nbgrader cannot release {unit}: {reason}; correct solutions/{unit}/{unit}.ipynb.")
+
+
+def _reason(log: str) -> str:
+    """The exception that ended nbgrader's work, from its log: the last line that names an error."""
+    lines = [line.strip() for line in log.splitlines()]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b.*: .+", line) and "see the" not in line]
+    return errors[0].rstrip(".;") if errors else lines[-1]
+
+
+def _student_bytes(path: Path) -> bytes:
+    """The notebook without its pairing to the percent twin and without what running it left behind."""
+    notebook = read_notebook(path)
+    for key in ("jupytext", "widgets"):
+        notebook.metadata.pop(key, None)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    return _lines(nbformat.writes(notebook)).encode()
+
+
+def _lines(text: str) -> str:
+    return text.rstrip("\n") + "\n"
+
+
+def _index(course: Course) -> str:
+    """The start page: each unit with its exercises, their minutes and their points."""
+    from posttrain_lab import checks
+
+    rows = [NOTICE, "# The course", "", "| unit | exercises | minutes for them | points |", "|---|---|---|---|"]
+    for unit in course.units():
+        exercises = checks.exercises(unit).values()
+        link = f"[{title(read_notebook(course.source(unit)))}]({unit}/{unit}.ipynb)"
+        sums = (sum(e.minutes for e in exercises), sum(e.points for e in exercises))
+        rows.append(f"| {link} | {len(exercises)} | {sums[0]} | {sums[1]} |")
+    text = "Open a unit, read from the top and run every cell. The check below an exercise may be run as often as you like."
+    return _lines("\n".join([*rows, "", text, "", "What a word means: [glossary](glossary.md)."]))
+
+
+def _present(folder: Path) -> list[str]:
+    """The files that stand in course/ now; caches of Jupyter and Python left out."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in paths if not IGNORED.intersection(path.parts))
+
+
+def _compare(folder: Path, path: str, wanted: bytes) -> Difference | None:
+    if not (folder / path).is_file():
+        return Difference(path, "missing")
+    present = (folder / path).read_bytes()
+    if present == wanted:
+        return None
+    pairs = enumerate(zip(present.splitlines(keepends=True), wanted.splitlines(keepends=True), strict=False), start=1)
+    shorter = min(present.count(b"\n"), wanted.count(b"\n"))
+    return Difference(path, "differs", next((number for number, (a, b) in pairs if a != b), shorter + 1))
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write beside the file, then swap: a reader sees the old file or the new one, nothing between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".release-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
