@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from posttrain_lab.grading.course import course_folder
+from posttrain_lab.grading.course import find_course
 
 FIRST_PAGE = "index.md"
 SETTINGS = Path(__file__).parent / "jupyter"
@@ -19,7 +19,7 @@ def copy_course(folder: Path) -> tuple[list[Path], list[Path]]:
 
     Raises ValueError when the folder is the course itself and OSError when it cannot be written.
     """
-    source = course_folder()
+    source = find_course().course
     if folder.resolve() == source.resolve():
         raise ValueError(f"start wants a folder of your own, {folder} holds the course itself; choose another with --folder.")
     copied, kept = [], []

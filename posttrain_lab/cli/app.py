@@ -1,0 +1,123 @@
+"""The command `posttrain-lab`: open the course, look at the machine, check answers, release and grade.
+
+Every command is a few lines around a function that can be called from Python; heavy imports wait until they are needed.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posttrain_lab import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A hands-on course on what happens to a model after its training. Begin with: posttrain-lab start",
+)
+LEARN, TEACH = "For learners", "For instructors"
+Unit = Annotated[str, typer.Argument(help="The unit, for example 02_quantization (02 is enough).", metavar="UNIT")]
+Folder = Annotated[Path, typer.Option(help="Your copy of the course; made by `start`.")]
+WORK = Path("my-course")
+
+
+def main() -> None:
+    """Run the command line: what a user can mend is told in one sentence, with exit code 1; Ctrl-C ends with 130."""
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        print("\nStopped. Nothing was lost.", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"posttrain-lab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", callback=_version)] = False,
+) -> None:
+    """A hands-on course on what happens to a model after its training. Begin with: posttrain-lab start"""
+
+
+@app.command(rich_help_panel=LEARN)
+def start(
+    folder: Folder = WORK,
+    port: Annotated[int | None, typer.Option(help="The port of JupyterLab; a free one is found when left out.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open the course in JupyterLab. Your work stays in FOLDER; what you have written is never overwritten."""
+    from posttrain_lab.cli.start import copy_course, run_lab
+
+    copied, kept = copy_course(folder)
+    print(f"Your course is in {folder}: {len(copied)} files new, {len(kept)} of yours kept. Ctrl-C stops JupyterLab.", flush=True)
+    raise typer.Exit(run_lab(folder, port, browser))
+
+
+@app.command(rich_help_panel=LEARN)
+def doctor() -> None:
+    """Look at this machine: what is here, what is missing, and how to get it."""
+    from posttrain_lab.cli.doctor import examine, print_findings
+
+    raise typer.Exit(print_findings(examine()))
+
+
+@app.command(rich_help_panel=LEARN)
+def demo(
+    page: Annotated[Path, typer.Option(help="Where to write the page with the plots.")] = Path("posttrain-demo.html"),
+) -> None:
+    """Quantize the shipped network to int8 and compare both on this machine, in a table and on a page. Under a minute."""
+    from posttrain_lab.cli.demo import run_demo
+
+    run_demo(page)
+
+
+@app.command(rich_help_panel=LEARN)
+def check(unit: Unit, folder: Folder = WORK) -> None:
+    """Check your notebook of a UNIT: points and a message for each exercise. Exit code 1 while something is still wrong."""
+    from posttrain_lab.cli.course import check_unit
+
+    raise typer.Exit(0 if check_unit(unit, folder) else 1)
+
+
+@app.command(rich_help_panel=LEARN)
+def progress(folder: Folder = WORK) -> None:
+    """Show how far you are: points of each unit when it was last checked."""
+    from posttrain_lab.cli.course import show_progress
+
+    show_progress(folder)
+
+
+@app.command(rich_help_panel=TEACH)
+def release(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 if course/ is not up to date.")] = False,
+) -> None:
+    """Make the students' notebooks in course/ from solutions/."""
+    from posttrain_lab.cli.course import release_course
+
+    raise typer.Exit(0 if release_course(check) else 1)
+
+
+@app.command(rich_help_panel=TEACH)
+def prove(unit: Annotated[str | None, typer.Argument(help="One unit; all of them when left out.", metavar="UNIT")] = None) -> None:
+    """Prove the grader: right answers get all points, every known mistake loses its own and is named."""
+    from posttrain_lab.cli.course import prove_units
+
+    raise typer.Exit(0 if prove_units(unit) else 1)
+
+
+@app.command(rich_help_panel=TEACH)
+def grade(unit: Unit) -> None:
+    """Grade what lies in submitted/STUDENT/UNIT with nbgrader; points go to its gradebook and to grades.csv."""
+    from posttrain_lab.cli.course import grade_unit
+
+    raise typer.Exit(0 if grade_unit(unit) else 1)

@@ -1,0 +1,111 @@
+"""The commands about units, as tables in a terminal: check, progress, release, prove, grade."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from posttrain_lab.checks import UNITS
+
+console = Console()
+
+
+def full_name(unit: str) -> str:
+    """The unit's whole name from the whole or its beginning. Raises ValueError when there is no such unit.
+
+    >>> full_name("02")
+    '02_quantization'
+    """
+    found = [name for name in UNITS if name == unit or name.startswith(unit) or name.split("_", 1)[1] == unit]
+    if not unit or len(found) != 1:
+        raise ValueError(f"There is no unit {unit!r}; the units are: {', '.join(UNITS)}.")
+    return found[0]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def check_unit(unit: str, folder: Path) -> bool:
+    """Check a learner's notebook and remember the result; true when every exercise is right."""
+    from posttrain_lab.grading.local import check_notebook
+    from posttrain_lab.grading.progress import save_progress
+
+    unit = full_name(unit)
+    path = folder / unit / f"{unit}.ipynb"
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {path}: run posttrain-lab start first, or name your folder with --folder.")
+    with tqdm(desc=f"checking {unit}", unit="exercise", leave=False) as bar:
+
+        def step(name: str, done: int, total: int) -> None:
+            bar.total = total
+            bar.set_postfix_str(name)
+            bar.update(done - bar.n)
+
+        verdicts = check_notebook(path, unit, step)
+    table = _table(f"{unit}, {path}", "exercise", "points", "message")
+    for verdict in verdicts:
+        table.add_row(verdict.exercise, f"{verdict.points} of {verdict.max_points}", verdict.message)
+    console.print(table)
+    got, most = sum(v.points for v in verdicts), sum(v.max_points for v in verdicts)
+    console.print(f"{got} of {most} points.")
+    try:
+        save_progress(folder, unit, verdicts)
+    except OSError as error:
+        console.print(f"The result is not remembered: {error}")
+    return got == most
+
+
+def show_progress(folder: Path) -> None:
+    """Print the last result of each unit."""
+    from posttrain_lab.grading.progress import summary
+
+    table = _table(f"Progress in {folder}", "unit", "points", "right", "last check")
+    for row in summary(folder):
+        table.add_row(row.unit, f"{row.points} of {row.max_points}", f"{row.done} of {row.exercises}", row.when or "never")
+    console.print(table)
+    console.print("A unit is counted when you check it: posttrain-lab check UNIT")
+
+
+def release_course(check: bool) -> bool:
+    """Write course/ (or only compare it); true when it is as it should be."""
+    from posttrain_lab.grading.release import release
+
+    result = release(check)
+    print(result.message)
+    return result.passed
+
+
+def prove_units(unit: str | None) -> bool:
+    """Prove one unit or all; true when nothing slipped through."""
+    from posttrain_lab.grading.prove import prove
+
+    passed = True
+    for name in [full_name(unit)] if unit else list(UNITS):
+        with tqdm(desc=f"proving {name}", unit="variant", leave=False) as bar:
+
+            def step(done: int, total: int, bar: tqdm = bar) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            proof = prove(name, progress=step)
+        console.print(proof_table(proof))
+        console.print(f"{name}: {'proven' if proof.passed else 'NOT proven'} in {proof.seconds:.0f} s.")
+        passed &= proof.passed
+    return passed
+
+
+def proof_table(proof) -> Table:  # noqa: ANN001
+    """One line an exercise: what was tried, and what went wrong."""
+    raise NotImplementedError
+
+
+def grade_unit(unit: str) -> bool:
+    """Grade what was submitted; true when every submission got a score."""
+    from posttrain_lab.grading.autograde import grade
+
+    return grade(full_name(unit))

@@ -1,0 +1,57 @@
+"""`doctor` says what is here, what is missing and how to get it."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from posttrain_lab.cli import doctor
+from posttrain_lab.data import files
+
+
+def shown(findings):
+    console = Console(file=io.StringIO(), width=200)
+    code = doctor.print_findings(findings, console)
+    return code, console.file.getvalue()
+
+
+def test_this_machine_has_what_is_needed():
+    findings = doctor.examine()
+    code, text = shown(findings)
+    assert code == 0, text
+    for word in ("Python", "torch", "threads", "SIMD", "memory", "GPU", "nbgrader in Lab", "browser", "fashion_mnist.npz"):
+        assert word in text
+
+
+@pytest.mark.parametrize(("version", "state"), [((3, 10), "missing"), ((3, 11), "ok"), ((3, 13), "ok"), ((3, 14), "missing")])
+def test_python_versions(version, state):
+    finding = doctor.python_finding(version)
+    assert finding.state == state
+    assert bool(finding.remedy) == (state == "missing")
+
+
+def test_missing_package_is_told_with_its_remedy(monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "numba" else "1.0")
+    code, text = shown(doctor.examine())
+    assert code == 1
+    assert "Missing: numba." in text
+    assert "pip install" in text
+
+
+def test_optional_package_is_a_note_only(monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "onnxruntime" else "1.0")
+    findings = doctor.package_findings()
+    assert {f.what: f.state for f in findings}["onnxruntime"] == doctor.NOTE
+    assert shown(findings)[0] == 0
+
+
+def test_damaged_data_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "FILES", tmp_path)
+    monkeypatch.setattr(files, "checksums", lambda: {"fashion_mnist.npz": "0"})
+    finding = doctor.file_findings()[0]
+    assert finding.state == doctor.MISSING
+    assert "fashion_mnist.npz is missing" in finding.remedy
+
+
+def test_every_missing_thing_has_a_remedy():
+    assert all(f.remedy for f in doctor.examine() if f.state != doctor.GOOD)

@@ -1,0 +1,103 @@
+"""`start`: the course is copied, a learner's work is never overwritten, and what is in the way is said."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from posttrain_lab.cli import start
+from posttrain_lab.grading.course import Course
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "course"
+    (folder / "00_first").mkdir(parents=True)
+    (folder / "index.md").write_text("# The course", encoding="utf-8")
+    (folder / "00_first" / "00_first.ipynb").write_text("{}", encoding="utf-8")
+    (folder / "00_first" / ".ipynb_checkpoints").mkdir()
+    (folder / "00_first" / ".ipynb_checkpoints" / "old.ipynb").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(start, "find_course", lambda: Course(folder))
+    return folder
+
+
+def test_first_time_copies_everything_but_checkpoints(course, tmp_path):
+    copied, kept = start.copy_course(tmp_path / "mine")
+    assert [path.relative_to(tmp_path / "mine").as_posix() for path in copied] == ["00_first/00_first.ipynb", "index.md"]
+    assert kept == []
+    assert not list((tmp_path / "mine").rglob("*.partial"))
+
+
+def test_second_time_keeps_what_the_learner_wrote(course, tmp_path):
+    start.copy_course(tmp_path / "mine")
+    own = tmp_path / "mine" / "00_first" / "00_first.ipynb"
+    own.write_text("my answers", encoding="utf-8")
+    (course / "new.md").write_text("new", encoding="utf-8")
+    copied, kept = start.copy_course(tmp_path / "mine")
+    assert [path.name for path in copied] == ["new.md"]
+    assert len(kept) == 2
+    assert own.read_text(encoding="utf-8") == "my answers"
+
+
+def test_the_course_itself_is_not_worked_in(course):
+    with pytest.raises(ValueError, match="folder of your own"):
+        start.copy_course(course)
+
+
+def test_a_file_in_the_way_is_named(course, tmp_path):
+    (tmp_path / "mine").write_text("not a folder", encoding="utf-8")
+    with pytest.raises(OSError, match="cannot be written .* --folder"):
+        start.copy_course(tmp_path / "mine")
+
+
+def test_port_in_use_is_said(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert not start.port_is_free(port)
+        with pytest.raises(ValueError, match=f"Port {port} is in use; choose another with --port"):
+            start.lab_command(tmp_path, port, browser=False)
+    assert start.port_is_free(port)
+
+
+@pytest.mark.parametrize("port", [0, -1, 70_000])
+def test_impossible_port_is_said(tmp_path, port):
+    with pytest.raises(ValueError, match="between 1 and 65535"):
+        start.lab_command(tmp_path, port, browser=False)
+
+
+def test_command_serves_the_folder_and_opens_the_first_page(tmp_path):
+    command = start.lab_command(tmp_path, None, browser=False)
+    assert f"--ServerApp.root_dir={tmp_path.resolve()}" in command
+    assert "--LabApp.default_url=/lab/tree/index.md" in command
+    assert "--no-browser" in command
+    assert "--no-browser" not in start.lab_command(tmp_path, None, browser=True)
+
+
+def test_read_only_home_moves_jupyter_elsewhere(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(start, "writable", lambda folder: False)
+    env = start.environment()
+    for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "NUMBA_CACHE_DIR"):
+        assert not env[name].startswith(str(Path.home() / ".jupyter"))
+    assert "read-only" in capsys.readouterr().out
+    os.rmdir(Path(env["JUPYTER_CONFIG_DIR"]).parent)
+
+
+def test_writable_home_is_left_alone(monkeypatch):
+    monkeypatch.setattr(start, "writable", lambda folder: True)
+    monkeypatch.delenv("JUPYTER_DATA_DIR", raising=False)
+    assert "JUPYTER_DATA_DIR" not in start.environment()
+
+
+def test_writable_asks_the_nearest_folder_that_exists(tmp_path):
+    assert start.writable(tmp_path / "not" / "there" / "yet")
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may write everywhere")
+def test_read_only_folder_is_seen(tmp_path):
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    assert not start.writable(tmp_path)
+    tmp_path.chmod(stat.S_IRWXU)
