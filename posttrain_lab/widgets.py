@@ -101,7 +101,7 @@ def slider_figure(draw: Callable[..., Figure], **controls: Slider | Choice) -> i
     return ipywidgets.VBox([*moved.values(), figure, complaint])
 
 
-def _replace(shown: FigureWidget, new: Figure) -> None:
+def _replace(shown: Any, new: Any) -> None:
     """Give the shown figure the traces and the layout of the new one, in a single message to the browser."""
     if len(shown.data) != len(new.data):
         raise ValueError(
