@@ -5,7 +5,7 @@ Left out: latency and the passport (measure.py), and whether the confidences are
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -141,7 +141,13 @@ def wilson_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
 def _tensor_sizes(module: nn.Module) -> Iterator[tuple[object, int]]:
     """Pairs (where the tensor lies, its bytes) below `module`; a module with `packed_bytes()` is one pair."""
     if callable(packed := getattr(module, "packed_bytes", None)):
-        yield id(module), operator.index(packed())
+        size = packed()
+        if not isinstance(size, int) or size < 0:
+            raise TypeError(
+                f"model_bytes wants packed_bytes() of {type(module).__name__} to give a whole number >= 0, "
+                f"got {size!r}; return a count of bytes."
+            )
+        yield id(module), size
         return
     tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     for tensor in tensors:
@@ -177,7 +183,7 @@ def model_bytes(model: nn.Module) -> int:
 def _macs_per_output(layer: nn.Module) -> int:
     """Multiply-accumulates behind one number of the layer's output; 0 for a layer that is not counted."""
     if isinstance(layer, COUNTED):
-        return layer.weight[0].numel()
+        return layer.weight.numel() // layer.weight.shape[0]
     own = getattr(layer, "macs_per_output", 0)
     return own if isinstance(own, int) else 0
 
@@ -201,10 +207,11 @@ def macs(model: nn.Module, example: Shaped[Tensor, "batch ..."]) -> int:
         raise ValueError(f"macs wants an example with numbers in it, got shape {list(example.shape)}; give one image.")
     counts: list[int] = []
     layers = [(layer, per_output) for layer in model.modules() if (per_output := _macs_per_output(layer))]
-    hooks = [
-        layer.register_forward_hook(lambda _, __, output, each=each: counts.append(output.numel() * each))
-        for layer, each in layers
-    ]
+
+    def counter(each: int) -> Callable[[nn.Module, object, Tensor], None]:
+        return lambda layer, inputs, output: counts.append(each * output.numel())
+
+    hooks = [layer.register_forward_hook(counter(each)) for layer, each in layers]
     try:
         with evaluating(model), torch.no_grad():
             model(example)
