@@ -1,0 +1,56 @@
+"""What does this word mean? Every term of the course, from one source: `posttrain-lab release` writes `course/glossary.md`."""
+
+from posttrain_lab.glossary.first import FIRST
+from posttrain_lab.glossary.term import Term
+from posttrain_lab.glossary.words_a_to_l import A_TO_L
+from posttrain_lab.glossary.words_m_to_z import M_TO_Z
+
+__all__ = ["FIRST", "TERMS", "UNITS", "Term", "markdown"]
+
+TERMS: tuple[Term, ...] = FIRST + A_TO_L + M_TO_Z
+UNITS = {
+    "00_start_here": "written",
+    "01_pruning": "planned",
+    "02_quantization": "written",
+    "03_fine_tuning": "planned",
+    "04_calibration": "planned",
+    "05_cpu_kernels": "planned",
+    "06_gpu_kernels": "planned",
+}
+OPENING = """# Glossary
+
+The words of the course. The first ones say what it is about, in the order in which a newcomer needs them; the others are sorted.
+This page is generated from `posttrain_lab/glossary/`.
+"""
+
+
+def _practised(unit: str) -> str:
+    """Where the word is practised, honestly: a link to the unit, a planned unit, or nowhere."""
+    if not unit:
+        return "*No unit of this course practises it.*"
+    title = unit.replace("_", " ")
+    return (
+        f"*Practised in unit {title} (planned).*"
+        if UNITS[unit] == "planned"
+        else f"*Unit [{title}]({unit}/{unit}.ipynb)*"
+    )
+
+
+def _entry(term: Term, names: dict[str, str]) -> str:
+    lines = [f'<a id="{term.anchor}"></a>', "", f"### {term.name}", "", term.meaning, "", _practised(term.unit)]
+    if term.see_also:
+        lines[-1] += " · see also " + ", ".join(f"[{names[anchor]}](#{anchor})" for anchor in term.see_also)
+    return "\n".join(lines)
+
+
+def markdown() -> str:
+    """The whole glossary as one page; links of the form `glossary.md#zero-point` lead to the anchors of its terms.
+
+    >>> markdown().startswith("# Glossary"), '<a id="zero-point"></a>' in markdown()
+    (True, True)
+    """
+    names = {term.anchor: term.name for term in TERMS}
+    index = " · ".join(f"[{names[term.anchor]}](#{term.anchor})" for term in TERMS)
+    entries = [_entry(term, names) for term in TERMS]
+    first, rest = entries[: len(FIRST)], entries[len(FIRST) :]
+    return "\n\n".join([OPENING.strip(), index, "## What the course is about", *first, "## A to Z", *rest]) + "\n"
