@@ -1,0 +1,160 @@
+"""A network as a chain of steps, and one sweep along it that chooses codes and ranges from calibration images.
+
+The sweep carries the images through the layers that are quantized already, so each range and each rounding sees the
+inputs that the quantized network will really have. A step is a Linear or Conv2d (batch norm folded in, ReLU
+attached), a pooling, a Flatten.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .affine import affine_qparams, dequantize, dequantize_weight, quantize
+from .config import QuantizationConfig
+from .fold import fold_batchnorm
+from .layer_math import apply_weight, pair
+from .observers import observe
+from .rounding import quantize_layer
+
+POOLS = (nn.MaxPool2d, nn.AvgPool2d)
+SKIPPED = (nn.Identity, nn.Dropout, nn.Dropout2d)
+CALIBRATION_BATCH = 250
+
+
+@dataclass(frozen=True)
+class ActivationCodes:
+    """What the codes between two layers mean: value = (code - zero_point) * scale."""
+
+    scale: float
+    zero_point: int
+    bits: int
+
+    def fake(self, x: Tensor) -> Tensor:
+        """x as its codes would give it back."""
+        return dequantize(quantize(x, self.scale, self.zero_point, self.bits), self.scale, self.zero_point)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One layer (an nn.Module) of the chain, with its name in the model; relu: a ReLU follows and belongs to it."""
+
+    name: str
+    layer: Any
+    relu: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedStep(Step):
+    """A step with its weight's codes and scale (None without weights) and its output's codes.
+
+    Output None: the same codes as the input; or, for a last step with weights, no codes but the plain result.
+    """
+
+    codes: Tensor | None = None
+    scale: Tensor | None = None
+    output: ActivationCodes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedChain:
+    """The codes of the input, the quantized steps, and the shape of one input."""
+
+    input: ActivationCodes
+    steps: tuple[QuantizedStep, ...]
+    input_shape: tuple[int, ...]
+
+
+def _leaves(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    for name, module in model.named_children():
+        if isinstance(module, nn.Sequential):
+            yield from _leaves(module, f"{prefix}{name}.")
+        elif not isinstance(module, SKIPPED):
+            yield prefix + name, module
+
+
+def chain(model: nn.Module, caller: str) -> list[Step]:
+    """The steps of an nn.Sequential (nested ones are flattened); Dropout and Identity vanish.
+
+    Raises TypeError for another model, ValueError naming the first layer that a chain cannot hold.
+    """
+    if not isinstance(model, nn.Sequential):
+        raise TypeError(
+            f"{caller} wants an nn.Sequential for this mode, got {type(model).__name__}; "
+            "use mode 'dynamic' or 'weight_only', or write the model as a Sequential."
+        )
+    steps: list[Step] = []
+    for name, layer in _leaves(model):
+        last = steps[-1] if steps else None
+        if isinstance(layer, nn.BatchNorm2d) and last and isinstance(last.layer, nn.Conv2d) and not last.relu:
+            steps[-1] = Step(last.name, fold_batchnorm(last.layer, layer))
+        elif isinstance(layer, nn.ReLU) and last and isinstance(last.layer, nn.Linear | nn.Conv2d):
+            steps[-1] = Step(last.name, last.layer, relu=True)
+        else:
+            _check_layer(name, layer, caller)
+            steps.append(Step(name, layer))
+    if not any(isinstance(step.layer, nn.Linear | nn.Conv2d) for step in steps):
+        raise ValueError(f"{caller} wants a model with Linear or Conv2d layers, got none; there is nothing to quantize.")
+    return steps
+
+
+def _check_layer(name: str, layer: nn.Module, caller: str) -> None:
+    wants = "Conv2d, BatchNorm2d behind a Conv2d, ReLU, MaxPool2d, AvgPool2d, Flatten, Linear, Dropout and Identity"
+    if not isinstance(layer, (nn.Linear, nn.Conv2d, nn.ReLU, nn.Flatten, *POOLS)):
+        raise ValueError(
+            f"{caller} wants only {wants} for this mode, got {type(layer).__name__} at '{name}'; "
+            "replace it, or use mode 'dynamic' or 'weight_only'."
+        )
+    problem = ""
+    if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
+        problem = f"padding_mode {layer.padding_mode!r}; use 'zeros'"
+    elif isinstance(layer, POOLS) and layer.ceil_mode:
+        problem = "ceil_mode; use ceil_mode=False"
+    elif isinstance(layer, nn.AvgPool2d) and (pair(layer.padding) != (0, 0) or layer.divisor_override):
+        problem = "padding or a divisor of its own; use padding=0"
+    if problem:
+        raise ValueError(f"{caller} wants plain layers, got {type(layer).__name__} at '{name}' with {problem}.")
+
+
+def activation_codes(x: Tensor, config: QuantizationConfig) -> ActivationCodes:
+    """Codes for activations like x, by the observer of the config."""
+    low, high = observe(x, config.observer, config.activation_bits)
+    return ActivationCodes(*affine_qparams(low, high, config.activation_bits), config.activation_bits)
+
+
+@torch.no_grad()
+def sweep(steps: list[Step], images: Tensor, config: QuantizationConfig) -> QuantizedChain:
+    """Choose the input's codes, then step by step the weight's codes and the output's range, on the quantized prefix."""
+    first = now = activation_codes(images, config)
+    x, done = first.fake(images), []
+    for number, step in enumerate(steps):
+        if isinstance(step.layer, nn.Linear | nn.Conv2d):
+            quantized = _quantize_step(step, x, config, last=number == len(steps) - 1)
+        else:
+            averaged = isinstance(step.layer, nn.AvgPool2d)
+            quantized = QuantizedStep(step.name, step.layer, output=now if averaged else None)
+        done.append(quantized)
+        now = quantized.output or now
+        x = in_batches(quantized, x, config)
+        x = quantized.output.fake(x) if quantized.output else x
+    return QuantizedChain(first, tuple(done), tuple(images.shape[1:]))
+
+
+def _quantize_step(step: Step, x: Tensor, config: QuantizationConfig, last: bool) -> QuantizedStep:
+    codes, scale = quantize_layer(step.layer, x, config)
+    quantized = QuantizedStep(step.name, step.layer, step.relu, codes, scale)
+    if last:
+        return quantized
+    return replace(quantized, output=activation_codes(in_batches(quantized, x, config), config))
+
+
+def in_batches(step: QuantizedStep, x: Tensor, config: QuantizationConfig) -> Tensor:
+    """The step in float, with the weights that its codes stand for, some images at a time so that memory stays small."""
+    if step.codes is None or step.scale is None:
+        return torch.cat([step.layer(part) for part in x.split(CALIBRATION_BATCH)])
+    weight = dequantize_weight(step.codes, step.scale, config.granularity)
+    y = torch.cat([apply_weight(step.layer, part, weight) for part in x.split(CALIBRATION_BATCH)])
+    return F.relu_(y) if step.relu else y

@@ -1,0 +1,89 @@
+"""nn.Linear and nn.Conv2d taken apart: how the window moves, the output for another weight, what meets each filter."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+GRAM_BATCH = 50  # images whose windows are copied at a time
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """How a convolution moves over the image; pads are (left, right, top, bottom)."""
+
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+
+def pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    """torch.nn's int-or-pair as a pair.
+
+    >>> pair(3), pair((1, 2))
+    ((3, 3), (1, 2))
+    """
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def conv_shape(layer: nn.Conv2d) -> ConvShape:
+    """Stride, explicit padding, dilation and groups of a convolution; padding "same" as torch cuts it.
+
+    >>> conv_shape(nn.Conv2d(1, 1, 4, padding="same")).pads
+    (1, 2, 1, 2)
+    """
+    dilation = pair(layer.dilation)
+    if isinstance(layer.padding, str):
+        same = layer.padding == "same"
+        spans = [d * (k - 1) if same else 0 for d, k in zip(dilation, layer.kernel_size, strict=True)]
+        (top, left), (bottom, right) = [s // 2 for s in spans], [s - s // 2 for s in spans]
+    else:
+        top, left = bottom, right = pair(layer.padding)
+    return ConvShape(pair(layer.stride), (left, right, top, bottom), dilation, layer.groups)
+
+
+def apply_weight(layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."], weight: Tensor) -> Float[Tensor, "n ..."]:
+    """What the layer would compute if `weight` were its weight.
+
+    >>> layer = nn.Linear(2, 1, bias=False)
+    >>> apply_weight(layer, torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 1.0]]))
+    tensor([[3.]])
+    """
+    if isinstance(layer, nn.Linear):
+        return F.linear(x, weight, layer.bias)
+    return F.conv2d(x, weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def layer_rows(layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."]) -> Float[Tensor, "groups tokens k"]:
+    """The input rows that meet the layer's flattened filters: weight.flatten(1) @ row is one number of the output.
+
+    Linear [.., in] -> [1, tokens, in]. Conv2d [n, c, h, w] -> [groups, n * windows, c / groups * kh * kw].
+
+    >>> layer_rows(nn.Conv2d(2, 4, 3, groups=2), torch.zeros(5, 2, 4, 4)).shape
+    torch.Size([2, 20, 9])
+    """
+    if isinstance(layer, nn.Linear):
+        return x.reshape(1, -1, layer.in_features)
+    shape = conv_shape(layer)
+    # [n, c * kh * kw, windows]
+    columns = F.unfold(F.pad(x, shape.pads), layer.kernel_size, layer.dilation, 0, layer.stride)
+    grouped = columns.unflatten(1, (layer.groups, -1)).permute(1, 0, 3, 2)
+    return grouped.flatten(1, 2)
+
+
+def layer_gram(layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."]) -> Float[Tensor, "groups k k"]:
+    """X^T X over all rows that flow into the layer, for each group, in float64: what `optimal_codes` wants.
+
+    >>> layer_gram(nn.Linear(2, 1), torch.tensor([[1.0, 2.0], [0.0, 1.0]]))
+    tensor([[[1., 2.],
+             [2., 5.]]], dtype=torch.float64)
+    """
+    total: Tensor | None = None
+    for part in x.split(GRAM_BATCH):
+        rows = layer_rows(layer, part)
+        gram = (rows.transpose(1, 2) @ rows).double()
+        total = gram if total is None else total + gram
+    assert total is not None
+    return total

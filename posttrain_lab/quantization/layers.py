@@ -1,0 +1,130 @@
+"""Layers that stand in for nn.Linear and nn.Conv2d in any model: weights as codes, inputs as floats.
+
+| class                              | mode          | what happens in `forward`                                      |
+|------------------------------------|---------------|----------------------------------------------------------------|
+| WeightOnlyLinear, WeightOnlyConv2d | "weight_only" | codes -> float weights -> float product                        |
+| DynamicLinear, DynamicConv2d       | "dynamic"     | range of this input -> int8 codes -> exact int32 sums -> float |
+
+A dynamic layer takes one range from the whole batch, as torch does: an example's result depends a little on its
+neighbours.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .affine import affine_qparams, dequantize_weight, quantize
+from .config import QuantizationConfig
+from .granularity import Granularity
+from .integer_ops import conv_sums, linear_sums
+from .layer_math import conv_shape
+from .packing import pack_codes, unpack_codes
+
+
+class CodedLayer(nn.Module):
+    """Packed codes [out, ...], float32 scales and a float bias in the place of a weight."""
+
+    codes: Tensor
+    scale: Tensor
+
+    def __init__(self, layer: nn.Linear | nn.Conv2d, codes: Tensor, scale: Tensor, config: QuantizationConfig) -> None:
+        super().__init__()
+        self.bits, self.granularity = config.bits, config.granularity
+        self.activation_bits = config.activation_bits
+        self.shape, self.macs_per_output = tuple(codes.shape), codes[0].numel()
+        self.register_buffer("codes", pack_codes(codes, config.bits))
+        self.register_buffer("scale", scale.float().clone())
+        self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().clone())
+
+    def weight_codes(self) -> Tensor:
+        """int8 codes in the shape of the weight."""
+        return unpack_codes(self.codes, self.bits, self.shape)
+
+    @property
+    def weight(self) -> Float[Tensor, "out ..."]:
+        """The weight that the codes stand for, float32."""
+        granularity: Granularity = self.granularity
+        return dequantize_weight(self.weight_codes(), self.scale, granularity)
+
+    def extra_repr(self) -> str:
+        return f"{list(self.shape)}, bits={self.bits}, {self.granularity}"
+
+
+class CodedLinear(CodedLayer):
+    """What a stand-in for nn.Linear tells about itself."""
+
+    def __init__(self, layer: nn.Linear, codes: Tensor, scale: Tensor, config: QuantizationConfig) -> None:
+        super().__init__(layer, codes, scale, config)
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+
+
+class CodedConv2d(CodedLayer):
+    """What a stand-in for nn.Conv2d tells about itself."""
+
+    def __init__(self, layer: nn.Conv2d, codes: Tensor, scale: Tensor, config: QuantizationConfig) -> None:
+        super().__init__(layer, codes, scale, config)
+        self.stride, self.padding = layer.stride, layer.padding
+        self.dilation, self.groups = layer.dilation, layer.groups
+        self.conv = conv_shape(layer)
+
+
+class WeightOnlyLinear(CodedLinear):
+    """x [..., in] float -> x W^T + bias [..., out], W from codes."""
+
+    def forward(self, x: Float[Tensor, "*n features"]) -> Float[Tensor, "*n out"]:
+        return nn.functional.linear(x, self.weight, self.bias)
+
+
+class WeightOnlyConv2d(CodedConv2d):
+    """x [n, c, h, w] float -> convolution with W from codes."""
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
+        return nn.functional.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+def _input_codes(x: Tensor, bits: int) -> tuple[Tensor, float, int]:
+    """Codes, scale and zero point for the range of this very input."""
+    low, high = (0.0, 0.0) if x.numel() == 0 else (float(end) for end in x.aminmax())
+    scale, zero_point = affine_qparams(low, high, bits)
+    return quantize(x, scale, zero_point, bits), scale, zero_point
+
+
+class DynamicLinear(CodedLinear):
+    """x [..., in] float -> [..., out] float: (sum_k x * w - x_zero * sum_k w) * x_scale * w_scale + bias, x, w codes."""
+
+    def forward(self, x: Float[Tensor, "*n features"]) -> Float[Tensor, "*n out"]:
+        codes, scale, zero_point = _input_codes(x.detach().reshape(-1, self.in_features), self.activation_bits)
+        weight = self.weight_codes()
+        sums = linear_sums(codes, weight) - zero_point * weight.sum(1, dtype=torch.int32)
+        y = sums.float() * (self.scale * scale)
+        y = y if self.bias is None else y + self.bias
+        return y.reshape(*x.shape[:-1], self.out_features)
+
+
+class DynamicConv2d(CodedConv2d):
+    """x [n, c, h, w] float -> [n, out, oh, ow] float by exact int32 sums, padded with the zero point."""
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
+        codes, scale, zero_point = _input_codes(x.detach(), self.activation_bits)
+        weight = self.weight_codes()
+        correction = zero_point * weight.flatten(1).sum(1, dtype=torch.int32)
+        sums = conv_sums(codes, weight, self.conv, zero_point) - correction
+        y = sums.float() * (self.scale * scale)
+        return (y if self.bias is None else y + self.bias).permute(0, 3, 1, 2)
+
+
+STAND_INS: dict[str, tuple[type[CodedLinear], type[CodedConv2d]]] = {
+    "weight_only": (WeightOnlyLinear, WeightOnlyConv2d),
+    "dynamic": (DynamicLinear, DynamicConv2d),
+}
+
+
+def coded_layer(
+    layer: nn.Linear | nn.Conv2d, codes: Tensor, scale: Tensor, config: QuantizationConfig, mode: str
+) -> CodedLayer:
+    """The stand-in of `mode` for this layer."""
+    linear, conv = STAND_INS[mode]
+    if isinstance(layer, nn.Linear):
+        return linear(layer, codes, scale, config)
+    return conv(layer, codes, scale, config)
+

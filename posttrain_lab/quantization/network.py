@@ -1,0 +1,164 @@
+"""Quantize a whole network: `quantize_model(model, calibration, config)` gives a new one, the old one stays as it was."""
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from posttrain_lab.data import Dataset
+
+from .chain import ActivationCodes, QuantizedChain, chain, sweep
+from .config import QuantizationConfig
+from .integer_network import IntegerNetwork, integer_network
+from .layers import coded_layer
+from .rounding import quantize_layer
+
+__all__ = ["IntegerNetwork", "QuantizationConfig", "assemble", "quantize_model"]
+
+
+def quantize_model(
+    model: nn.Module, calibration: Dataset | Float[Tensor, "n ..."], config: QuantizationConfig | None = None
+) -> nn.Module:
+    """What is the network like when its numbers are small integers? A new model in eval mode; see `QuantizationConfig`.
+
+    calibration: images [n, ...] float, or a Dataset of them (labels are not looked at). They choose the ranges of
+    "static" and "integer" and the rounding of "gptq"; "dynamic" and "weight_only" with rounding to nearest need none.
+    Modes "static" and "integer" take an nn.Sequential of Conv2d, BatchNorm2d behind Conv2d, ReLU, MaxPool2d,
+    AvgPool2d, Flatten, Linear, Dropout and Identity; batch norm is folded, ReLU joins the layer before it, the last
+    layer's output stays exact. "integer" gives an `IntegerNetwork`. "dynamic" and "weight_only" exchange every
+    nn.Linear and nn.Conv2d of any model (subclasses of these are left alone).
+
+    Raises TypeError for a model or calibration of another type; ValueError for a model without such layers or with a
+    layer that the mode cannot hold (by name), and for empty, NaN or infinite images.
+
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> quantize_model(model, torch.rand(16, 4), QuantizationConfig(mode="integer"))(torch.rand(3, 4)).shape
+    torch.Size([3, 2])
+    """
+    config = QuantizationConfig() if config is None else config
+    if not isinstance(config, QuantizationConfig):
+        raise TypeError(f"quantize_model wants a QuantizationConfig, got {type(config).__name__}; build one.")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"quantize_model wants an nn.Module, got {type(model).__name__}; give the network itself.")
+    images = calibration_images(calibration, config, "quantize_model")
+    with torch.no_grad():
+        if config.mode in ("static", "integer"):
+            steps = chain(copy.deepcopy(model).eval(), "quantize_model")
+            return assemble(sweep(steps, images, config), config).eval()
+        return _exchange_layers(copy.deepcopy(model).eval(), images, config)
+
+
+def calibration_images(calibration: Dataset | Tensor, config: QuantizationConfig, caller: str) -> Tensor:
+    """The images of a Dataset or Tensor, checked; they may be empty where the config does not need them."""
+    images = calibration.images if isinstance(calibration, Dataset) else calibration
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"{caller} wants calibration images as a float tensor or Dataset, got {kind}; use .float().")
+    needed = config.mode in ("static", "integer") or config.rounding == "gptq"
+    if needed and images.numel() == 0:
+        raise ValueError(f"{caller} wants at least one calibration image, got shape {list(images.shape)}.")
+    if not torch.isfinite(images).all():
+        raise ValueError(f"{caller} wants finite calibration images, got NaN or infinity; clean them first.")
+    return images.detach()
+
+
+def assemble(quantized: QuantizedChain, config: QuantizationConfig) -> nn.Module:
+    """The network of mode "integer", or for "static" its float simulation, out of quantized steps."""
+    if config.mode == "integer":
+        return integer_network(quantized, config.bits)
+    layers = nn.Sequential()
+    layers.add_module("input_codes", ActivationQuantizer(quantized.input))
+    for step in quantized.steps:
+        name = step.name.replace(".", "_")
+        if step.codes is None or step.scale is None:
+            layers.add_module(name, step.layer)
+        else:
+            layers.add_module(name, coded_layer(step.layer, step.codes, step.scale, config, "weight_only"))
+        if step.relu:
+            layers.add_module(f"{name}_relu", nn.ReLU())
+        if step.output:
+            layers.add_module(f"{name}_codes", ActivationQuantizer(step.output))
+    return layers
+
+
+class ActivationQuantizer(nn.Module):
+    """x as its codes would give it back: float in, float out, at most 2^bits different values."""
+
+    def __init__(self, codes: ActivationCodes) -> None:
+        super().__init__()
+        self.codes = codes
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        return self.codes.fake(x)
+
+    def extra_repr(self) -> str:
+        return f"scale={self.codes.scale:.6g}, zero_point={self.codes.zero_point}, bits={self.codes.bits}"
+
+
+def _exchange_layers(model: nn.Module, images: Tensor, config: QuantizationConfig) -> nn.Module:
+    """Every nn.Linear and nn.Conv2d of the model, in the order of execution, by its stand-in."""
+    names = {name: layer for name, layer in model.named_modules() if type(layer) in (nn.Linear, nn.Conv2d)}
+    if not names:
+        raise ValueError("quantize_model wants a model with a Linear or Conv2d layers, got none.")
+    for name, layer in names.items():
+        if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
+            raise ValueError(
+                f"quantize_model wants plain layers, got Conv2d at '{name}' with padding_mode {layer.padding_mode!r}; "
+                "use 'zeros'."
+            )
+    gptq = config.rounding == "gptq"
+    for layer in _in_order_of_execution(model, names, images) if gptq else names.values():
+        inputs = _inputs_of(model, layer, images) if gptq else None
+        try:
+            stand_in = coded_layer(layer, *quantize_layer(layer, inputs, config), config, config.mode)
+        except ValueError as error:
+            name = next(name for name, candidate in names.items() if candidate is layer)
+            raise ValueError(f"quantize_model cannot quantize layer '{name}': {error}") from error
+        model = _exchange(model, layer, stand_in)
+    return model
+
+
+def _exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
+    """Put `new` wherever `old` is, also when a layer is used under two names."""
+    if model is old:
+        return new
+    for name, module in list(model.named_modules(remove_duplicate=False)):
+        if module is old:
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, new)
+    return model
+
+
+def _in_order_of_execution(model: nn.Module, names: dict[str, nn.Module], images: Tensor) -> list[nn.Module]:
+    seen: list[nn.Module] = []
+    hooks = [layer.register_forward_pre_hook(lambda module, _: seen.append(module)) for layer in names.values()]
+    try:
+        model(images[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    unused = [name for name, layer in names.items() if layer not in seen]
+    if unused:
+        raise ValueError(
+            f"quantize_model wants every layer to run for rounding 'gptq', but '{unused[0]}' does not; "
+            "use rounding 'nearest'."
+        )
+    return list(dict.fromkeys(seen))
+
+
+def _inputs_of(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
+    """All that flows into the layer when the model, as far as it is quantized, sees the images."""
+    caught: list[Tensor] = []
+    width = (-1, layer.in_features) if isinstance(layer, nn.Linear) else None
+
+    def catch(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        caught.append(inputs[0].detach().reshape(width) if width else inputs[0].detach())
+
+    hook = layer.register_forward_pre_hook(catch)
+    try:
+        for part in images.split(250):
+            model(part)
+    finally:
+        hook.remove()
+    return torch.cat(caught)

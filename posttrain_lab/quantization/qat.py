@@ -1,0 +1,214 @@
+"""Quantization-aware training: train with the rounding in place, so that the weights settle where rounding hurts least.
+
+Rounding has a gradient of zero almost everywhere. The straight-through estimator pretends that it is the identity
+inside the range and a constant outside. Batch norm is folded before training. Left out: learned scales (LSQ), frozen
+batch norm statistics.
+
+Sources: Bengio, Leonard, Courville 2013 (straight-through); Jacob et al. 2018 (training with fake quantization).
+"""
+
+import copy
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from posttrain_lab.data import Dataset
+
+from .affine import affine_qparams, code_range, dequantize, quantize, quantize_weight
+from .chain import ActivationCodes, QuantizedChain, QuantizedStep, Step, chain
+from .config import QuantizationConfig
+from .layer_math import apply_weight
+from .network import assemble, calibration_images
+from .observers import observe
+from .rounding import scale_of_each_weight
+
+AVERAGING = 0.05  # how fast a range follows the training batches
+
+
+class FakeQuantize(torch.autograd.Function):
+    """What would the codes give back, and where may a gradient pass? `FakeQuantize.apply(x, scale, zero_point, bits)`.
+
+    forward:  (clamp(round(x / scale) + zero_point, qmin, qmax) - zero_point) * scale
+    backward: the gradient passes where round(x / scale) + zero_point lies in qmin ... qmax, else it is 0
+
+    x: any shape, float; scale and zero_point: one number or tensors that broadcast against x. Scale, zero point and
+    bits get no gradient. Raises like `quantize`. Source: Bengio et al. 2013.
+
+    >>> x = torch.tensor([0.26, 99.0], requires_grad=True)
+    >>> FakeQuantize.apply(x, 0.1, 0, 8).sum().backward()
+    >>> x.grad
+    tensor([1., 0.])
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: float | Tensor, zero_point: int | Tensor, bits: int) -> Tensor:
+        low, high = code_range(bits, caller="FakeQuantize")
+        codes = quantize(x, scale, zero_point, bits)
+        unclamped = (x.detach() / scale).round() + zero_point
+        ctx.save_for_backward((unclamped >= low) & (unclamped <= high))
+        return dequantize(codes, scale, zero_point)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (inside,) = ctx.saved_tensors
+        return gradients[0] * inside, None, None, None
+
+
+class RangeFollower(nn.Module):
+    """Fake-quantize activations. In train mode the range follows the batches; in eval mode it stands still.
+
+    The first batch sets the range; each later one moves it by 5 % of the difference.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, config: QuantizationConfig, name: str) -> None:
+        super().__init__()
+        self.bits, self.observer, self.name = config.activation_bits, config.observer, name
+        self.register_buffer("low", torch.tensor(float("nan"), dtype=torch.float64))
+        self.register_buffer("high", torch.tensor(float("nan"), dtype=torch.float64))
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        if self.training:
+            for end, seen in zip((self.low, self.high), observe(x.detach(), self.observer, self.bits), strict=True):
+                end.fill_(seen if end.isnan() else float(end) + AVERAGING * (seen - float(end)))
+        return self.fake(x)
+
+    def fake(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Fake-quantize with the range as it is."""
+        codes = self.codes("this network")
+        return FakeQuantize.apply(x, codes.scale, codes.zero_point, codes.bits)
+
+    def codes(self, caller: str) -> ActivationCodes:
+        """What the codes mean now; raises ValueError before the first batch."""
+        if self.low.isnan():
+            raise ValueError(
+                f"{caller} wants a range for the output of '{self.name}', got none yet; train for at least one batch, "
+                "or give calibration images to prepare_qat."
+            )
+        return ActivationCodes(*affine_qparams(float(self.low), float(self.high), self.bits), self.bits)
+
+
+class QATStep(nn.Module):
+    """A Linear or Conv2d whose weight is rounded on its way into the product; its ReLU; the rounding of its output."""
+
+    layer: Any
+    output: RangeFollower | None
+
+    def __init__(self, step: Step, config: QuantizationConfig, last: bool) -> None:
+        super().__init__()
+        self.layer, self.relu, self.name = step.layer, step.relu, step.name
+        self.bits, self.granularity = config.bits, config.granularity
+        self.output = None if last else RangeFollower(config, step.name)
+        self.macs_per_output = step.layer.weight[0].numel()
+
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        weight = self.layer.weight
+        _, scale = quantize_weight(weight, self.bits, self.granularity)
+        each = scale_of_each_weight(scale, weight.shape, self.granularity).reshape(weight.shape)
+        y = apply_weight(self.layer, x, FakeQuantize.apply(weight, each, 0, self.bits))
+        y = F.relu(y) if self.relu else y
+        return y if self.output is None else self.output(y)
+
+    def converted(self) -> QuantizedStep:
+        """Codes, scales and range as they are now."""
+        codes, scale = quantize_weight(self.layer.weight, self.bits, self.granularity)
+        output = self.output.codes("convert_qat") if self.output else None
+        return QuantizedStep(self.name, copy.deepcopy(self.layer), self.relu, codes, scale, output)
+
+
+class QATPlain(nn.Module):
+    """A layer without weights; an average is rounded again to the codes it came from (`codes`)."""
+
+    again: RangeFollower | None
+
+    def __init__(self, step: Step, codes: RangeFollower) -> None:
+        super().__init__()
+        self.layer, self.name = step.layer, step.name
+        self.again = codes if isinstance(step.layer, nn.AvgPool2d) else None
+
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        y = self.layer(x)
+        return y if self.again is None else self.again.fake(y)
+
+    def converted(self) -> QuantizedStep:
+        """The layer as it is."""
+        output = self.again.codes("convert_qat") if self.again else None
+        return QuantizedStep(self.name, copy.deepcopy(self.layer), output=output)
+
+
+class QATNetwork(nn.Module):
+    """The network that `prepare_qat` makes; train it like any other, then `convert_qat`."""
+
+    def __init__(self, steps: list[Step], config: QuantizationConfig) -> None:
+        super().__init__()
+        self.config, self.input_shape = config, ()
+        self.input = RangeFollower(config, "the input")
+        self.steps = nn.ModuleList()
+        codes = self.input
+        for number, step in enumerate(steps):
+            if not isinstance(step.layer, nn.Linear | nn.Conv2d):
+                self.steps.append(QATPlain(step, codes))
+                continue
+            quantized = QATStep(step, config, last=number == len(steps) - 1)
+            self.steps.append(quantized)
+            codes = quantized.output or codes
+
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        self.input_shape = tuple(x.shape[1:])
+        x = self.input(x)
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
+def prepare_qat(
+    model: nn.Sequential,
+    config: QuantizationConfig | None = None,
+    calibration: Dataset | Float[Tensor, "n ..."] | None = None,
+) -> QATNetwork:
+    """How can a network learn to live with few bits? A new one that rounds weights and activations in every forward
+    pass.
+
+    model: a chain as `quantize_model` takes for mode "static"; config: mode "static" or "integer", rounding "nearest".
+    Batch norm is folded into the convolutions. Ranges follow the training batches; with calibration images they start
+    from these. Train the result in train mode, with a small learning rate, then `convert_qat` it.
+
+    Raises ValueError for another mode or rounding, and as `quantize_model` does for the model and the images.
+    Source: Jacob et al. 2018.
+
+    >>> qat = prepare_qat(nn.Sequential(nn.Linear(2, 2)), QuantizationConfig(bits=3), torch.rand(8, 2))
+    >>> convert_qat(qat)(torch.rand(1, 2)).shape
+    torch.Size([1, 2])
+    """
+    config = QuantizationConfig() if config is None else config
+    if config.mode not in ("static", "integer") or config.rounding != "nearest":
+        raise ValueError(
+            f"prepare_qat wants mode 'static' or 'integer' and rounding 'nearest', got {config.mode!r} and "
+            f"{config.rounding!r}; training replaces the other kinds of rounding."
+        )
+    network = QATNetwork(chain(copy.deepcopy(model), "prepare_qat"), config).train()
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
+    if calibration is not None:
+        with torch.no_grad():
+            network(calibration_images(calibration, config, "prepare_qat"))
+    return network
+
+
+@torch.no_grad()
+def convert_qat(model: QATNetwork) -> nn.Module:
+    """Which quantized network has been trained? The one of the config's mode, with the codes and ranges of training.
+
+    The same as `quantize_model` gives for the trained weights when both see the same ranges. Raises TypeError for a
+    model that `prepare_qat` did not make, ValueError when no batch has gone through it.
+    """
+    if not isinstance(model, QATNetwork):
+        raise TypeError(f"convert_qat wants a network from prepare_qat, got {type(model).__name__}; prepare it first.")
+    first = model.input.codes("convert_qat")
+    steps = tuple(step.converted() for step in model.steps if isinstance(step, QATStep | QATPlain))
+    return assemble(QuantizedChain(first, steps, model.input_shape), model.config).eval()
