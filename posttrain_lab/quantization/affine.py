@@ -6,7 +6,8 @@ Conventions of the whole kit:
 - zero is always exactly one of the codes, because zero padding and ReLU make zeros that must stay zeros;
 - rounding goes to the nearest code, ties to the even one.
 
-Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference".
+Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference".
 """
 
 import math
@@ -43,10 +44,11 @@ def affine_qparams(low: float, high: float, bits: int = 8, symmetric: bool = Fal
     The range is first widened to hold 0. Then, with codes qmin ... qmax,
         asymmetric: scale = (high - low) / (qmax - qmin),  zero_point = round(qmin - low / scale)
         symmetric:  scale = max(-low, high) / qmax,        zero_point = 0
-    A range of zero width at 0 (a tensor of zeros) gives scale 1.0 and zero point 0. The scale is never below float32's smallest
-    normal number. The units of the scale are those of the range.
+    A range of zero width at 0 (a tensor of zeros) gives scale 1.0 and zero point 0. The scale has the units of the
+    range, and is never below float32's smallest normal number.
 
-    Raises ValueError for low > high, NaN, infinity, a scale beyond float32, bits outside 2..8. Source: Jacob et al. 2018.
+    Raises ValueError for low > high, NaN, infinity, a scale beyond float32, bits outside 2..8.
+    Source: Jacob et al. 2018.
 
     >>> affine_qparams(0.0, 25.5)
     (0.1, -128)
@@ -54,24 +56,28 @@ def affine_qparams(low: float, high: float, bits: int = 8, symmetric: bool = Fal
     qmin, qmax = code_range(bits, symmetric, "affine_qparams")
     low, high = float(low), float(high)
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"affine_qparams wants a finite range, got low={low}, high={high}; remove NaN and infinity first.")
+        raise ValueError(f"affine_qparams wants a finite range, got {low} to {high}; remove NaN and infinity.")
     if low > high:
-        raise ValueError(f"affine_qparams wants low <= high, got low={low}, high={high}; swap them.")
+        raise ValueError(f"affine_qparams wants low <= high, got {low} and {high}; swap them.")
     low, high = min(low, 0.0), max(high, 0.0)
     if low == high:
         return 1.0, 0
     scale = max(-low, high) / qmax if symmetric else (high - low) / (qmax - qmin)
     if scale > LARGEST_SCALE:
-        raise ValueError(f"affine_qparams wants a range that float32 can hold, got low={low}, high={high}; rescale the data.")
+        raise ValueError(f"affine_qparams wants a range that float32 can hold, got {low} to {high}; rescale x.")
     scale = max(scale, SMALLEST_SCALE)
     return scale, 0 if symmetric else round(qmin - low / scale)
+
+
+def _kind(value: object) -> str:
+    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
 
 
 def _checked_scale(scale: float | Tensor, like: Tensor, dtype: torch.dtype, caller: str) -> Tensor:
     """The scale as a tensor of `dtype` beside `like`, positive, finite and able to broadcast against it."""
     result = torch.as_tensor(scale, dtype=dtype, device=like.device)
     if result.numel() and not 0 < result.amin().item() <= result.amax().item() < math.inf:  # false for NaN too
-        raise ValueError(f"{caller} wants a scale that is positive and finite in {dtype}, got {scale}; see affine_qparams.")
+        raise ValueError(f"{caller} wants a positive, finite {dtype} scale, got {scale}; see affine_qparams.")
     _check_broadcast(result, like, "scale", caller)
     return result
 
@@ -82,7 +88,7 @@ def _checked_zero_point(zero_point: int | Tensor, like: Tensor, codes: tuple[int
     if result.is_floating_point() or result.is_complex() or result.dtype == torch.bool:
         raise TypeError(f"{caller} wants a whole number as zero_point, got {zero_point!r}; it is a code, so use int().")
     if result.numel() and not codes[0] <= result.amin().item() <= result.amax().item() <= codes[1]:
-        raise ValueError(f"{caller} wants a zero_point from {codes[0]} to {codes[1]}, got {zero_point}; it is a code itself.")
+        raise ValueError(f"{caller} wants a zero_point in {codes[0]}..{codes[1]}, got {zero_point}; it is a code.")
     _check_broadcast(result, like, "zero_point", caller)
     return result.to(torch.int32)
 
@@ -94,7 +100,7 @@ def _check_broadcast(value: Tensor, like: Tensor, name: str, caller: str) -> Non
         fits = False
     if not fits:
         raise ValueError(
-            f"{caller} wants a {name} that broadcasts against shape {tuple(like.shape)}, got shape {tuple(value.shape)}; "
+            f"{caller} wants a {name} that broadcasts against {tuple(like.shape)}, got {tuple(value.shape)}; "
             f"give one number, or add axes of size 1 such as {name}[:, None]."
         )
 
@@ -106,12 +112,13 @@ def quantize(
 
     q = clamp(round(x / scale) + zero_point, qmin, qmax)
 
-    x: any shape, float; scale: in units of x, one number or a tensor that broadcasts against x; zero_point: one code or a tensor of codes.
-    Result: int8, shape of x. Inside the range the error |x - dequantize(q)| is at most scale / 2 (and float32's own rounding).
-    Infinity saturates like any other number that is too large. The division is done in float32 (float64 when x is float64).
+    x: any shape, float; scale: in units of x, one number or a tensor that broadcasts against x; zero_point: one code or
+    a tensor of codes. Result: int8, shape of x. Inside the range the error |x - dequantize(q)| is at most scale / 2,
+    plus float32's own rounding. Infinity saturates like any other number that is too large. The division is done in
+    float32 (float64 when x is float64).
 
-    Raises TypeError for x that is not float or a zero_point that is not whole; ValueError for NaN in x, a scale that is not
-    positive and finite, a zero_point outside the codes, shapes that do not broadcast, bits outside 2..8.
+    Raises TypeError for x that is not float or a zero_point that is not whole; ValueError for NaN in x, a scale that is
+    not positive and finite, a zero_point outside the codes, shapes that do not broadcast, bits outside 2..8.
     Source: Jacob et al. 2018.
 
     >>> quantize(torch.tensor([0.26, -0.26, 99.0]), scale=0.1, zero_point=0)
@@ -119,9 +126,9 @@ def quantize(
     """
     codes = code_range(bits, caller="quantize")
     if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"quantize wants a float tensor x, got {getattr(x, 'dtype', type(x).__name__)}; convert with .float().")
+        raise TypeError(f"quantize wants a float tensor x, got {_kind(x)}; convert with .float().")
     if torch.isnan(x).any():
-        raise ValueError("quantize wants numbers in x, got NaN, for which no code stands; find where the NaN came from.")
+        raise ValueError("quantize wants numbers in x, got NaN, for which there is no code; find its source.")
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     steps = _checked_scale(scale, x, dtype, "quantize")
     shift = _checked_zero_point(zero_point, x, codes, "quantize")
@@ -135,16 +142,17 @@ def dequantize(
 
     x = (q - zero_point) * scale
 
-    q: any shape, integer codes; scale and zero_point: one number or tensors that broadcast against q. Result: float32, shape of q.
+    q: any shape, integer codes; scale and zero_point: one number or tensors that broadcast against q. Result: float32,
+    shape of q.
 
-    Raises TypeError for q that is not an integer tensor or a zero_point that is not whole; ValueError for a scale that is not
-    positive and finite, a zero_point outside -128..127, shapes that do not broadcast. Source: Jacob et al. 2018.
+    Raises TypeError for q that is not an integer tensor or a zero_point that is not whole; ValueError for a scale that
+    is not positive and finite, a zero_point outside -128..127, shapes that do not broadcast. Source: Jacob et al. 2018.
 
     >>> dequantize(torch.tensor([-28, 22], dtype=torch.int8), scale=0.5, zero_point=-28)
     tensor([ 0., 25.])
     """
     if not isinstance(q, Tensor) or q.is_floating_point() or q.is_complex() or q.dtype == torch.bool:
-        raise TypeError(f"dequantize wants an integer tensor q, got {getattr(q, 'dtype', type(q).__name__)}; quantize first.")
+        raise TypeError(f"dequantize wants an integer tensor q, got {_kind(q)}; quantize first.")
     steps = _checked_scale(scale, q, torch.float32, "dequantize")
     shift = _checked_zero_point(zero_point, q, (-128, 127), "dequantize")
     return (q.to(torch.int32) - shift).to(torch.float32) * steps
@@ -158,10 +166,12 @@ def channel_qparams(
     scale[o]    = max |weight[o]| / (2^(bits-1) - 1)                   without group
     scale[o, g] = the same over weight[o].flatten()[g*group : (g+1)*group]
 
-    weight: [out, ...]; result: [out] or [out, in / group], in units of the weights. The zero point is 0. A channel of zeros gets 1.0.
+    weight: [out, ...]; result: [out] or [out, in / group], in units of the weights. The zero point is 0. A channel of
+    zeros gets 1.0.
 
-    Raises TypeError for a weight that is not float; ValueError for an empty weight, NaN or infinity, a group that does not divide
-    the weights of a channel, bits outside 2..8. Source: Krishnamoorthi 2018, "Quantizing deep convolutional networks".
+    Raises TypeError for a weight that is not float; ValueError for an empty weight, NaN or infinity, a group that does
+    not divide the weights of a channel, bits outside 2..8. Source: Krishnamoorthi 2018, "Quantizing deep convolutional
+    networks for efficient inference".
 
     >>> channel_qparams(torch.tensor([[0.5, -12.7], [1.27, 0.0]]))
     tensor([0.1000, 0.0100])
@@ -175,9 +185,9 @@ def channel_qparams(
 def _rows(weight: Tensor, granularity: Granularity, caller: str) -> Tensor:
     """The weight as [scales, weights that share the scale], checked."""
     if not isinstance(weight, Tensor) or not weight.is_floating_point():
-        raise TypeError(f"{caller} wants a float tensor, got {getattr(weight, 'dtype', type(weight).__name__)}; use .float().")
+        raise TypeError(f"{caller} wants a float tensor, got {_kind(weight)}; convert with .float().")
     if weight.numel() == 0 or weight.ndim == 0:
-        raise ValueError(f"{caller} wants weights of shape [out, ...], got shape {tuple(weight.shape)}; give it at least one.")
+        raise ValueError(f"{caller} wants weights [out, ...], got {tuple(weight.shape)}; give it at least one.")
     if not torch.isfinite(weight).all():
         raise ValueError(f"{caller} wants finite weights, got NaN or infinity; check the training run that made them.")
     return _to_rows(weight.detach(), granularity, caller)
@@ -188,10 +198,10 @@ def _to_rows(values: Tensor, granularity: Granularity, caller: str) -> Tensor:
         return values.reshape(1, -1)
     if isinstance(granularity, PerChannel):
         if not -values.ndim <= granularity.axis < values.ndim:
-            raise ValueError(f"{caller} wants an axis of shape {tuple(values.shape)}, got axis {granularity.axis}; 0 is `out`.")
+            raise ValueError(f"{caller} wants an axis of {tuple(values.shape)}, got {granularity.axis}; 0 is `out`.")
         return values.movedim(granularity.axis, 0).flatten(1) if values.ndim > 1 else values.reshape(-1, 1)
     if not isinstance(granularity, PerGroup):
-        raise TypeError(f"{caller} wants PerTensor(), PerChannel(axis) or PerGroup(size), got {granularity!r}; make one of them.")
+        raise TypeError(f"{caller} wants PerTensor(), PerChannel() or PerGroup(size), got {granularity!r}.")
     per_channel = values[0].numel()
     if per_channel % granularity.size:
         raise ValueError(
@@ -219,11 +229,12 @@ def quantize_weight(
 ) -> tuple[Int8[Tensor, "*shape"], Float[Tensor, "..."]]:
     """Which symmetric codes and scales stand for a weight?
 
-    codes = clamp(round(weight / scale), -top, top) with top = 2^(bits-1) - 1 and one scale for each part named by the granularity.
+    codes = clamp(round(weight / scale), -top, top) with top = 2^(bits-1) - 1
 
-    weight: any shape; codes: int8, same shape; scale: [] per tensor, [channels] per channel, [out, in / size] per group.
+    weight: any shape; codes: int8, same shape; scale: [] per tensor, [channels] per channel, [out, in / size] a group.
 
-    Raises like `channel_qparams`, and ValueError for an axis that the weight does not have. Source: Krishnamoorthi 2018.
+    Raises like `channel_qparams`, and ValueError for an axis that the weight does not have.
+    Source: Krishnamoorthi 2018.
 
     >>> quantize_weight(torch.tensor([[0.5, -12.7], [1.27, 0.0]]), 8, PerChannel())[0]
     tensor([[   5, -127],
@@ -254,7 +265,9 @@ def dequantize_weight(
     return _from_rows(dequantize(rows, scale.reshape(-1, 1), 0), codes.shape, granularity)
 
 
-def fake_quantize_weight(weight: Float[Tensor, "*shape"], bits: int, granularity: Granularity) -> Float32[Tensor, "*shape"]:
+def fake_quantize_weight(
+    weight: Float[Tensor, "*shape"], bits: int, granularity: Granularity
+) -> Float32[Tensor, "*shape"]:
     """What is left of a weight after `bits` bits? Quantized and dequantized at once: float32, same shape, few values.
 
     Raises like `quantize_weight`.

@@ -34,7 +34,7 @@ class PerChannel:
 
 @dataclass(frozen=True)
 class PerGroup:
-    """One scale for each `size` neighbouring weights of an output channel (its inputs and kernel positions in memory order).
+    """One scale for each `size` neighbouring weights of an output channel, in memory order.
 
     >>> PerGroup(32)
     PerGroup(size=32)
