@@ -25,3 +25,25 @@ c.IgnorePattern.pattern = r"[\s\S]*"
 
 # A graded cell that the student deleted comes back, and is graded like the others.
 c.OverwriteCells.add_missing_cells = True
+
+# Autograding: the student's code runs in a kernel of its own and the verdict is made outside it (posttrain_lab/grading/autograde.py).
+c.Autograde.exporter_class = "posttrain_lab.grading.sanitize.TolerantExporter"
+c.Autograde.sanitize_preprocessors = [
+    "posttrain_lab.grading.sanitize.Sanitize",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Autograde.autograde_preprocessors = [
+    "posttrain_lab.grading.autograde.GradeInKernel",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+# Feedback shows the checks without their hidden part.
+c.GenerateFeedback.preprocessors = [
+    "nbgrader.preprocessors.GetGrades",
+    "nbgrader.preprocessors.ClearHiddenTests",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+]

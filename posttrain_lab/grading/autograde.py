@@ -1,0 +1,195 @@
+"""nbgrader's autograding with the verdict made outside the student's process.
+
+`GradeInKernel` takes the place of nbgrader's Execute: the student's cells run in a kernel of their own, and where a check cell
+`test_<exercise>` stands, `Exercise.check` runs here, in nbgrader's process, and reaches the student's function through the kernel only. The
+code of the check cell is never run. What goes into the cell is an ordinary output, so gradebook, formgrader and feedback stay
+nbgrader's own: a line when it is right, an error whose text is the verdict's sentence when it is not.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.apps import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.plugins import CsvExportPlugin
+from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import is_grade, temp_attrs
+from traitlets import Float, Integer
+from traitlets.config.loader import PyFileConfigLoader
+
+from posttrain_lab import checks
+from posttrain_lab.checks.exercise import Exercise, Verdict
+from posttrain_lab.grading.kernel import check_in_kernel
+from posttrain_lab.grading.outputs import error_output, first_error
+from posttrain_lab.grading.sanitize import CHECK_PREFIX
+from posttrain_lab.grading.session import Kernel, KernelLost, Limits
+
+
+class GradeInKernel(NbGraderPreprocessor):
+    """nbgrader preprocessor: run a submission, and put the verdict of each exercise into its check cell."""
+
+    cell_timeout = Float(Limits.cell, help="Seconds for a cell of the student's.").tag(config=True)
+    call_timeout = Float(Limits.call, help="Seconds for one call of a student's function.").tag(config=True)
+    exercise_timeout = Float(Limits.exercise, help="Seconds for all calls of one exercise.").tag(config=True)
+    notebook_timeout = Float(Limits.notebook, help="Seconds for a whole notebook.").tag(config=True)
+    restarts = Integer(Limits.restarts, help="How often a kernel that ended or hung is started again.").tag(config=True)
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Fill in the outputs of every code cell. Raises GraderFault when no kernel starts on this machine."""
+        known = _exercises(resources["nbgrader"]["assignment"])
+        limits = Limits(
+            cell=self.cell_timeout,
+            call=self.call_timeout,
+            exercise=self.exercise_timeout,
+            notebook=self.notebook_timeout,
+            restarts=self.restarts,
+        )
+        with _copied(Path(resources.get("metadata", {}).get("path") or ".")) as folder, Kernel(folder, limits) as kernel:
+            errors: dict[str, str] = {}
+            for cell in nb.cells:
+                if cell.cell_type == "code" and cell.source.strip():
+                    cell.outputs = self._outputs(cell, known, kernel, errors)
+        return nb, resources
+
+    def _outputs(
+        self, cell: NotebookNode, known: dict[str, Exercise], kernel: Kernel, errors: dict[str, str]
+    ) -> list[NotebookNode]:
+        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+        exercise = known.get(grade_id) if is_grade(cell) else None
+        if exercise is not None:
+            verdict = check_in_kernel(exercise, kernel, errors.get(exercise.name, ""))
+            self.log.info("%s: %s", grade_id, "passed" if verdict.passed else "failed")
+            return [verdict_output(verdict)]
+        outputs = run_cell(kernel, cell.source)
+        errors[grade_id] = first_error(outputs)
+        return [_as_stdout(output) for output in outputs] if is_grade(cell) else outputs
+
+
+def _exercises(unit: str) -> dict[str, Exercise]:
+    """A unit's exercises by the grade_id of their check cells; none for an assignment that the package does not know."""
+    if unit not in checks.UNITS:
+        return {}
+    return {CHECK_PREFIX + name: exercise for name, exercise in checks.exercises(unit).items()}
+
+
+@contextmanager
+def _copied(folder: Path) -> Iterator[Path]:
+    """The submission's files in a folder of their own: what the code writes there stays out of the course."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        copy = Path(name) / "submission"
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.ipynb"))
+        yield copy
+
+
+def run_cell(kernel: Kernel, source: str) -> list[NotebookNode]:
+    """A cell's outputs, also when it ended the kernel or did not end."""
+    try:
+        return kernel.run(source)
+    except KernelLost as lost:
+        return [*getattr(lost, "outputs", []), error_output("KernelLost", f"{str(lost).capitalize()}.")]
+
+
+def verdict_output(verdict: Verdict) -> NotebookNode:
+    """What nbgrader reads: a printed line is full marks, an error is none."""
+    if verdict.passed:
+        return new_output("stream", name="stdout", text=verdict.message + "\n")
+    return error_output("CheckFailed", verdict.message)
+
+
+def _as_stdout(output: NotebookNode) -> NotebookNode:
+    """nbgrader gives no points to a graded cell with anything on stderr: a warning is not a wrong answer."""
+    if output.output_type == "stream":
+        output.name = "stdout"
+    return output
+
+
+@dataclass(frozen=True)
+class Graded:
+    """One student's result of `grade`: the score of the unit, or what stopped nbgrader."""
+
+    student: str
+    score: float
+    max_score: float
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class GradeReport:
+    """What `grade` did: a row for each student, and the file with the whole gradebook."""
+
+    unit: str
+    rows: tuple[Graded, ...]
+    csv: Path
+
+
+def grade(unit: str, root: Path | None = None, force: bool = True) -> GradeReport:
+    """Autograde all submissions of a unit (submitted/<student>/<unit>/) and export the gradebook to grades.csv.
+
+    `root` is the folder with nbgrader_config.py (default: where you are); `force` grades again what was graded before. A student whose
+    submission cannot be graded is a row with an error, and stops nobody else's. Raises ValueError when there is nothing to grade.
+    """
+    root = (root or Path.cwd()).resolve()
+    config = _config(root)
+    folder = CourseDirectory(config=config)
+    students = _students(Path(folder.root) / folder.submitted_directory, unit)
+    api = NbGraderAPI(coursedir=folder, config=config)
+    _ensure_assignment(api, folder, unit)
+    results = {student: api.autograde(unit, student, force=force) for student in students}
+    csv = root / "grades.csv"
+    with Gradebook(folder.db_url, folder.course_id) as gradebook:
+        rows = tuple(_row(gradebook, unit, student, result) for student, result in results.items())
+        CsvExportPlugin(to=str(csv)).export(gradebook)
+    return GradeReport(unit, rows, csv)
+
+
+def _config(root: Path) -> Any:
+    if not (root / "nbgrader_config.py").is_file():
+        raise ValueError(f"There is no nbgrader_config.py in {root}; run this in the folder of the course.")
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    config.CourseDirectory.root = str(root)
+    return config
+
+
+def _students(submitted: Path, unit: str) -> list[str]:
+    found = sorted(path.parent.name for path in submitted.glob(f"*/{unit}") if path.is_dir())
+    if not found:
+        raise ValueError(f"There is nothing to grade: put submissions at {submitted.name}/<student>/{unit}/{unit}.ipynb.")
+    return found
+
+
+def _ensure_assignment(api: Any, folder: Any, unit: str) -> None:
+    """The gradebook learns a unit's cells and points from its source, once; course/ is left as it is."""
+    with Gradebook(folder.db_url, folder.course_id) as gradebook:
+        try:
+            gradebook.find_notebook(unit, unit)
+            return
+        except MissingEntry:
+            pass
+    with tempfile.TemporaryDirectory() as name, temp_attrs(folder, release_directory=name):
+        result = api.generate_assignment(unit, force=True)
+    if not result["success"]:
+        raise ValueError(f"nbgrader cannot read solutions/{unit}: {_last_line(result)}; run `posttrain-lab release --check`.")
+
+
+def _row(gradebook: Any, unit: str, student: str, result: dict[str, Any]) -> Graded:
+    maximum = float(gradebook.find_assignment(unit).max_score)
+    error = "" if result["success"] else _last_line(result)
+    try:
+        return Graded(student, float(gradebook.find_submission(unit, student).score), maximum, error)
+    except MissingEntry:
+        return Graded(student, 0.0, maximum, error)
+
+
+def _last_line(result: dict[str, Any]) -> str:
+    """The reason in nbgrader's log: its last line that names an error."""
+    lines = [line.strip() for line in (result.get("log") or result.get("error") or "").splitlines() if line.strip()]
+    named = [line for line in lines if "Error" in line or "Exception" in line]
+    return (named or lines or ["no reason was given"])[-1]

@@ -1,0 +1,163 @@
+"""A student's function that lives in a Jupyter kernel, called from the trusted process that decides the verdict.
+
+Arguments and outcomes travel as `wire` bytes. Whatever the kernel sends is data of unknown worth: it is decoded without running
+anything of the student's, checked field by field, and copied again before a judge sees it. So code in the kernel may replace the checks,
+torch, builtins or the helper itself: it can only change what it answers, and an answer passes when it is the right one.
+
+Two things no outside process can see, and are believed: that an argument was not changed in place, and which float products were
+computed on the way. And right answers may be copied from anywhere: read the source of a submission for that.
+"""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from torch import Tensor
+
+from posttrain_lab.checks import wire
+from posttrain_lab.checks.exercise import Exercise, Verdict
+from posttrain_lab.checks.submission import FLOAT_PRODUCTS, Outcome, clean
+from posttrain_lab.grading.session import GraderFault, Kernel, KernelLost
+
+HELPER = "posttrain_lab.grading.kernel_side"
+WIDTHS = {"in_features", "out_features", "in_channels", "out_channels", "num_features"}
+LARGEST_WIDTH, LARGEST_OPTION = 4096, 64
+MESSAGE_CHARACTERS = 2000
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a question to the kernel asks for."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    gradients: tuple[int, ...]
+
+
+class KernelSubmission:
+    """A `Submission` whose function is found by name in the kernel. After a call that was lost, every later call fails the same way."""
+
+    def __init__(self, kernel: Kernel, function_name: str, attribute: str = ""):
+        if not function_name.isidentifier() or not (attribute or "a").isidentifier():
+            raise ValueError(f"KernelSubmission wants names of Python, got {function_name!r} and {attribute!r}; give a function's name.")
+        self._kernel, self._name, self._attribute = kernel, function_name, attribute
+        self._deadline = monotonic() + kernel.limits.exercise
+        self._lost: Outcome | None = None
+
+    def call(self, *args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Outcome:
+        """One call in the kernel. Every fault of the student's code is an Outcome with an error; nothing is raised for it."""
+        if self._lost is not None:
+            return self._lost
+        try:
+            return vetted(self._asked(Call(args, kwargs, gradients)))
+        except KernelLost as lost:
+            self._lost = Outcome(error=f"{lost}.")
+            return self._lost
+        except ValueError as error:
+            return Outcome(error=f"what came back from your function cannot be read ({_plain(str(error))}).")
+
+    def _asked(self, call: Call) -> Any:
+        left = self._deadline - monotonic()
+        if left <= 0:
+            raise KernelLost(f"your function used all of its {self._kernel.limits.exercise:g} seconds; look for what makes it slow")
+        try:
+            question = base64.b64encode(wire.encode([call.args, call.kwargs, call.gradients])).decode("ascii")
+        except wire.WireError as error:
+            raise GraderFault(f"The check of {self._name} has an argument that cannot travel ({error}); correct its cases.") from error
+        helper = f"__import__({HELPER!r}, fromlist=['answer'])"
+        text = self._kernel.ask(f"{helper}.answer({self._name!r}, {self._attribute!r}, {question!r})", min(left, self._kernel.limits.call))
+        return decoded(text)
+
+
+def decoded(text: str) -> Any:
+    """The value behind the repr of a base64 text. Raises ValueError (WireError is one) for anything else."""
+    if len(text) > 2 * wire.LIMIT:
+        raise ValueError("it is too long")
+    try:
+        raw = base64.b64decode(text.strip("'\""), validate=True)
+    except (binascii.Error, UnicodeError) as error:
+        raise ValueError("it is not what the grader's helper writes") from error
+    _reject_wild_layers(raw)
+    return wire.decode(raw)
+
+
+def _reject_wild_layers(raw: bytes) -> None:
+    """A layer is made by its options: numbers that would fill the memory never get that far."""
+    try:
+        size = int.from_bytes(raw[:8], "little")
+        pending = [json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["tree"])]
+    except Exception as error:
+        raise ValueError(f"its bytes are damaged, {type(error).__name__}") from error
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            if node.get("kind") == "layer":
+                _reject_wild_options(node.get("options"))
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def _reject_wild_options(options: Any) -> None:
+    for name, value in options.items() if isinstance(options, dict) else ():
+        if _largest(value) > (LARGEST_WIDTH if name in WIDTHS else LARGEST_OPTION):
+            raise ValueError("a layer in it is far too large")
+
+
+def _largest(tree: Any) -> float:
+    """The largest number anywhere in a tree of JSON."""
+    pending, largest = [tree], 0.0
+    while pending:
+        node = pending.pop()
+        if isinstance(node, int | float):
+            largest = max(largest, abs(node))
+        elif isinstance(node, dict | list):
+            pending.extend(node.values() if isinstance(node, dict) else node)
+    return largest
+
+
+def vetted(outcome: Any) -> Outcome:
+    """A copy of an outcome in which every field is of its kind. Raises ValueError otherwise."""
+    if type(outcome) is not Outcome:
+        raise ValueError(f"a {type(outcome).__name__} in place of an outcome")
+    gradients, products, changed = outcome.gradients, outcome.float_products, outcome.changed
+    kinds = (
+        type(outcome.error) is str and type(outcome.unsolved) is bool,
+        type(gradients) is tuple and all(item is None or isinstance(item, Tensor) for item in gradients),
+        type(products) is tuple and all(type(item) is str and item in FLOAT_PRODUCTS for item in products),
+        type(changed) is tuple and all(type(item) is int and 0 <= item < 100 for item in changed),
+    )
+    if not all(kinds):
+        raise ValueError("an outcome with fields of the wrong kind")
+    try:
+        value, gradients = clean(outcome.value), clean(gradients)
+    except Exception as error:  # nested without end, or a kind that has no place here
+        raise ValueError(f"a value of another kind, {type(error).__name__}") from error
+    return Outcome(value, gradients, products, changed, _plain(outcome.error), outcome.unsolved)
+
+
+def _plain(text: str) -> str:
+    """At most two thousand printable characters: no terminal codes, no page of noise."""
+    return "".join(c for c in text[:MESSAGE_CHARACTERS] if c.isprintable() or c == "\n")
+
+
+def check_in_kernel(exercise: Exercise, kernel: Kernel, cell_error: str = "") -> Verdict:
+    """The verdict on the function that the notebook defined for an exercise; faults of the student's code make it a failed one.
+
+    `cell_error` is what stopped the solution's cell, to be said when the name is missing.
+    """
+    submission = KernelSubmission(kernel, exercise.function_name, exercise.attribute)
+    try:
+        verdict = exercise.check(submission)
+    except GraderFault:
+        raise
+    except Exception as error:  # a value so odd that the judge could not look at it
+        message = f"{exercise.name}: your function returned something that cannot be compared ({type(error).__name__})."
+        return Verdict(exercise.name, False, message, 0, exercise.points)
+    if verdict.passed or not cell_error or "is not defined when" not in verdict.message:
+        return verdict
+    message = f"{exercise.name}: `{exercise.function_name}` is not defined, because its cell stopped with {_plain(cell_error)}"
+    return Verdict(exercise.name, False, message, 0, exercise.points, calls=verdict.calls)

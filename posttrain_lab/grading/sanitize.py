@@ -1,0 +1,145 @@
+"""Before grading: what is a cell for? Only the gradebook's answer counts, whatever a submitted notebook says about itself.
+
+Every submitted notebook is built anew from its sources and tags. The grading metadata (id, points, locked, solution) of each cell come
+from the gradebook; locked cells get the gradebook's text; of two cells with one id the first is kept as graded and the other becomes
+plain code; a graded cell that is missing comes back below its exercise, or at the end. So duplicated or deleted cells, changed points,
+ids and checksums neither stop nbgrader (jupyter/nbgrader#1083) nor change what is graded.
+"""
+
+import warnings
+from typing import Any
+
+import nbformat
+from nbconvert.exporters import NotebookExporter
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import NbGraderPreprocessor
+
+CHECK_PREFIX = "test_"
+UNREADABLE = "This file could not be read as a notebook ({}), so nothing in it could be graded."
+MAKERS = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
+
+
+class TolerantExporter(NotebookExporter):
+    """Reads a submitted notebook; a file that is none becomes an empty notebook that says so, and is graded as such."""
+
+    def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> Any:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                notebook = nbformat.read(file_stream, as_version=4)
+                notebook = new_notebook(cells=_cells(notebook), metadata=_kept(notebook))
+        except Exception as error:  # damaged JSON, another encoding, another format
+            notebook = new_notebook(cells=[new_markdown_cell(UNREADABLE.format(type(error).__name__))])
+        return self.from_notebook_node(notebook, resources=resources, **kw)
+
+
+def _cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [rebuilt(cell) for cell in notebook.cells if isinstance(cell, dict)]
+
+
+def _kept(notebook: NotebookNode) -> dict[str, Any]:
+    """The kernel's name stands in the notebook's metadata; nbgrader puts the right one there."""
+    spec = notebook.get("metadata", {}).get("kernelspec")
+    return {"kernelspec": spec} if isinstance(spec, dict) else {}
+
+
+def rebuilt(cell: NotebookNode) -> NotebookNode:
+    """A new cell with the kind, source, tags, nbgrader metadata and outputs of a submitted one; everything else is left behind."""
+    kind = cell.get("cell_type")
+    metadata = cell.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    kept: dict[str, Any] = {}
+    if isinstance(metadata.get("tags"), list):
+        kept["tags"] = [tag for tag in metadata["tags"] if isinstance(tag, str)]
+    if isinstance(metadata.get("nbgrader"), dict):
+        kept["nbgrader"] = metadata["nbgrader"]
+    source = cell.get("source")
+    made = MAKERS.get(kind if isinstance(kind, str) else "raw", new_raw_cell)
+    twin = made(source=source if isinstance(source, str) else "", metadata=kept)
+    if kind == "code" and isinstance(cell.get("outputs"), list):
+        twin.outputs = [output for output in cell.outputs if _is_output(output)]
+    return twin
+
+
+def _is_output(output: Any) -> bool:
+    try:
+        nbformat.validate(output, ref="output", version=4)
+    except Exception:
+        return False
+    return True
+
+
+class Sanitize(NbGraderPreprocessor):
+    """nbgrader preprocessor: the cells of a submission with the gradebook's metadata, each graded cell exactly once."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        names = resources["nbgrader"]
+        with Gradebook(names["db_url"]) as gradebook:
+            known = gradebook_cells(gradebook.find_notebook(names["notebook"], names["assignment"]))
+        nb.cells = self._each_once([rebuilt(cell) for cell in nb.cells], known)
+        for cell in nb.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        return nb, resources
+
+    def _each_once(self, cells: list[NotebookNode], known: dict[str, NotebookNode]) -> list[NotebookNode]:
+        done: list[NotebookNode] = []
+        seen: set[str] = set()
+        for cell in cells:
+            grade_id = cell.metadata.pop("nbgrader", {}).get("grade_id")
+            if not isinstance(grade_id, str) or grade_id not in known:
+                done.append(cell)
+            elif grade_id in seen:
+                self.log.warning("Cell %s is there twice; the first one is graded.", grade_id)
+                done.append(cell)
+            else:
+                seen.add(grade_id)
+                done.append(self._as_known(cell, known[grade_id]))
+        for grade_id in (name for name in known if name not in seen and known[name].metadata.nbgrader.grade):
+            self.log.warning("Cell %s is missing; it is put back.", grade_id)
+            done.insert(_place(done, grade_id), known[grade_id])
+        return done
+
+    def _as_known(self, cell: NotebookNode, known: NotebookNode) -> NotebookNode:
+        if known.metadata.nbgrader.locked:
+            if cell.source != known.source:
+                self.log.info("Locked cell %s gets its own text again.", known.metadata.nbgrader.grade_id)
+            cell.source = known.source
+        if cell.cell_type != known.cell_type:
+            cell = MAKERS[known.cell_type](source=cell.source, metadata=cell.metadata, id=cell.id)
+        cell.metadata.nbgrader = known.metadata.nbgrader
+        return cell
+
+
+def _place(cells: list[NotebookNode], grade_id: str) -> int:
+    """Right below the exercise that a check belongs to; the end when that is gone too."""
+    exercise = grade_id.removeprefix(CHECK_PREFIX)
+    for place, cell in enumerate(cells):
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == exercise:
+            return place + 1
+    return len(cells)
+
+
+def gradebook_cells(notebook: Any) -> dict[str, NotebookNode]:
+    """The cells that nbgrader knows of a source notebook, by grade_id, as it released them (hidden tests included)."""
+    points = {cell.name: float(cell.max_score) for cell in notebook.grade_cells}
+    solutions = {cell.name for cell in notebook.solution_cells}
+    tasks = {cell.name: float(cell.max_score) for cell in notebook.task_cells}
+    found: dict[str, NotebookNode] = {}
+    for cell in notebook.source_cells:
+        data = {
+            "grade_id": cell.name,
+            "grade": cell.name in points,
+            "solution": cell.name in solutions,
+            "task": cell.name in tasks,
+            "locked": bool(cell.locked),
+            "checksum": cell.checksum,
+            "cell_type": cell.cell_type,
+            "schema_version": 3,
+        }
+        if cell.name in points or cell.name in tasks:
+            data["points"] = points.get(cell.name, tasks.get(cell.name))
+        found[cell.name] = MAKERS[cell.cell_type](source=cell.source or "", metadata={"nbgrader": data})
+    return found

@@ -1,0 +1,213 @@
+"""One Jupyter kernel for one student's notebook: run its cells, ask it for values, and survive whatever the code does to it.
+
+The kernel is this Python (`sys.executable`), in a folder that is not on its module path, with an IPython directory of its own. A cell or a
+call that ends the process or never returns costs a restart; the cells that ran well are then run again. What arrives is data of
+unknown worth: sizes are bounded, and nothing is unpickled. The kernel is a process of the same user, not a sandbox of the operating system.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import zmq
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import KernelManager
+from nbformat import NotebookNode
+
+from posttrain_lab.grading.outputs import Outputs
+
+OPTIONS = ("--InteractiveShellApp.ignore_cwd=True", "--HistoryManager.enabled=False")
+DIED = "the notebook's Python process ended while it ran; look for os._exit, or for something too large for the memory"
+WARM_UP = "__import__('posttrain_lab.grading.kernel_side', fromlist=['warm_up']).warm_up()"
+MESSAGE_BYTES = 96 * 2**20
+GRACE = 3.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds allowed to start a kernel, for a cell, a call, an exercise and a whole notebook; and how many restarts."""
+
+    start: float = 120.0
+    cell: float = 120.0
+    call: float = 20.0
+    exercise: float = 60.0
+    notebook: float = 900.0
+    restarts: int = 12
+
+
+class KernelLost(Exception):
+    """The code ended or blocked the kernel; the message is a part of a sentence for the student, `outputs` what a cell had shown."""
+
+    outputs: list[NotebookNode]
+
+
+class GraderFault(RuntimeError):
+    """No verdict is possible, and not through the student's code: no kernel starts, or a check itself is wrong."""
+
+
+class _ThisPython(KernelSpecManager):
+    """Whatever kernels the machine offers, the graded code runs under the Python that grades."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        argv = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}", *OPTIONS]
+        return KernelSpec(argv=argv, display_name=kernel_name, language="python")
+
+
+class Kernel:
+    """A kernel that is started when first needed, and again when the code has ended it. Use it as a context manager."""
+
+    def __init__(self, folder: Path, limits: Limits | None = None):
+        self.folder, self.limits = folder, limits or Limits()
+        self.starts = 0
+        self._began = monotonic()
+        self._good_cells: list[str] = []
+        self._manager: KernelManager | None = None
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "Kernel":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._kill()
+
+    def run(self, source: str, keep: bool = True) -> list[NotebookNode]:
+        """The cell's outputs, as nbformat writes them. `keep`: run it again after a restart.
+
+        Raises KernelLost when the cell ended the kernel or did not end in time.
+        """
+        self._ready()
+        outputs = Outputs()
+        try:
+            self._execute(source, outputs)
+        except KernelLost as lost:
+            lost.outputs = outputs.nodes
+            raise
+        if keep:
+            self._good_cells.append(source)
+        return outputs.nodes
+
+    def ask(self, expression: str, seconds: float | None = None) -> str:
+        """The text of an expression's value in the kernel, as its repr. Raises KernelLost; ValueError when no text came."""
+        self._ready()
+        request = {"silent": True, "store_history": False, "user_expressions": {"answer": expression}}
+        reply = self._wait(self._send("", **request), seconds or self.limits.call, None, "your function did not return")
+        try:
+            text = reply["content"]["user_expressions"]["answer"]["data"]["text/plain"]
+        except (KeyError, TypeError):
+            text = None
+        if not isinstance(text, str):
+            raise ValueError("no text came back")
+        return text
+
+    def _ready(self) -> None:
+        """A living kernel in which all good cells have run."""
+        if monotonic() - self._began > self.limits.notebook:
+            self._kill()
+            raise KernelLost(f"the notebook used all of its {self.limits.notebook:g} seconds before this")
+        if self._manager is not None and self._manager.is_alive():
+            return
+        while True:
+            if self.starts > self.limits.restarts:
+                raise KernelLost(f"the notebook ended or blocked its Python process {self.starts} times before this")
+            self._kill()
+            self._start()
+            if self._replayed():
+                return
+
+    def _replayed(self) -> bool:
+        for source in list(self._good_cells):
+            try:
+                self._execute(source, Outputs())
+            except KernelLost:
+                self._good_cells.remove(source)
+                if self._manager is None or not self._manager.is_alive():
+                    return False
+        return True
+
+    def _start(self) -> None:
+        self.starts += 1
+        scratch = self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        manager = KernelManager(kernel_spec_manager=_ThisPython(), connection_file=str(Path(scratch) / "kernel.json"))
+        threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+        env = {**os.environ, **threads, "PYTHONSAFEPATH": "1", "IPYTHONDIR": scratch, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+        try:
+            manager.start_kernel(cwd=str(self.folder), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self._manager = manager
+            self._group = getattr(manager.provisioner, "pgid", None)
+            self._connect(manager)
+            self._client.wait_for_ready(timeout=self.limits.start)
+            self._execute(WARM_UP, Outputs(), self.limits.start)
+        except (RuntimeError, OSError, KernelLost) as error:
+            self._kill()
+            raise GraderFault(f"The kernel could not be started: {error}; run `posttrain-lab doctor`.") from error
+
+    def _connect(self, manager: KernelManager) -> None:
+        context = zmq.Context()
+        self._stack.callback(context.destroy, linger=0)
+        context.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
+        context.setsockopt(zmq.RCVHWM, 100)
+        self._client = manager.client(context=context)
+        self._client.start_channels(stdin=False, hb=False, control=False)
+        self._stack.callback(self._client.stop_channels)
+
+    def _kill(self) -> None:
+        """End the kernel and the processes it started in its own process group; close everything."""
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            with contextlib.suppress(Exception):
+                manager.shutdown_kernel(now=True)
+            if self._group and hasattr(os, "killpg"):
+                with contextlib.suppress(OSError):
+                    os.killpg(self._group, signal.SIGKILL)
+        self._stack.close()
+
+    def _send(self, source: str, **options: Any) -> str:
+        return self._client.execute(source, allow_stdin=False, stop_on_error=False, **options)
+
+    def _execute(self, source: str, outputs: Outputs, seconds: float | None = None) -> None:
+        self._wait(self._send(source), seconds or self.limits.cell, outputs, "the cell did not end")
+
+    def _wait(self, request: str, seconds: float, outputs: Outputs | None, complaint: str) -> dict[str, Any]:
+        """The reply to a request; its outputs go to `outputs`. When time is up: interrupt, and if that does not help, kill."""
+        reply = self._listen(request, seconds, outputs)
+        if reply is not None:
+            return reply
+        if self._manager is not None:
+            self._manager.interrupt_kernel()
+        if self._listen(request, GRACE, outputs) is None:
+            self._kill()
+        raise KernelLost(f"{complaint} within {seconds:g} seconds; look for a loop that never ends")
+
+    def _listen(self, request: str, seconds: float, outputs: Outputs | None) -> dict[str, Any] | None:
+        """Read both sockets until the reply (and, for a cell, its last output) is there; None when time is up."""
+        shell, iopub = self._client.shell_channel, self._client.iopub_channel
+        poller = zmq.Poller()
+        for channel in (shell, iopub):
+            poller.register(channel.socket, zmq.POLLIN)
+        deadline, reply, idle = monotonic() + seconds, None, outputs is None
+        while (reply is None or not idle) and (left := deadline - monotonic()) > 0:
+            ready = dict(poller.poll(min(left, 0.25) * 1000))
+            if not ready and not (self._manager and self._manager.is_alive()):
+                self._kill()
+                raise KernelLost(DIED)
+            if iopub.socket in ready and (message := _received(iopub, request)) and outputs is not None:
+                idle = outputs.take(message) or idle
+            if shell.socket in ready and (message := _received(shell, request)):
+                reply, deadline = message, min(deadline, monotonic() + GRACE)
+        return reply
+
+
+def _received(channel: Any, request: str) -> dict[str, Any] | None:
+    """One message if it can be read and belongs to the request; anything else is thrown away."""
+    try:
+        message = channel.get_msg(timeout=0)
+        return message if message["parent_header"]["msg_id"] == request else None
+    except Exception:  # bad signature, damaged JSON, missing fields: the kernel may send anything
+        return None
