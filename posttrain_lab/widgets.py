@@ -187,7 +187,8 @@ def _question_box(number: int, question: Question, answered: Callable[[int, bool
 
     def chosen(change: Any) -> None:
         is_right = change["new"] == question.choices[question.right]
-        answer.value = f"<p><b>{'Right.' if is_right else 'Not yet.'}</b> {html.escape(question.why)}</p>"
+        verdict = f"{'Right' if is_right else 'Not yet'}: {change['new']}."
+        answer.value = f"<p><b>{html.escape(verdict)}</b> {html.escape(question.why)}</p>"
         answered(number, is_right)
 
     buttons.observe(chosen, names="value")

@@ -97,11 +97,11 @@ def test_quiz_counts_and_takes_a_changed_answer_back():
     (_, first, said), (_, second, _), score = box.children[0].children, box.children[1].children, box.children[2]
     assert score.value == "<b>0 of 2 right.</b>"
     first.value = "4"
-    assert "Right." in said.value
+    assert "Right: 4." in said.value
     second.value = "5"
     assert score.value == "<b>1 of 2 right.</b>"
     second.value = "6"
     assert score.value == "<b>2 of 2 right.</b>"
     first.value = "5"
-    assert "Not yet." in said.value
+    assert "Not yet: 5." in said.value
     assert score.value == "<b>1 of 2 right.</b>"
