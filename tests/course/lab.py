@@ -1,0 +1,152 @@
+"""Drive a real JupyterLab in headless Chromium: open a notebook, run all of it, move its widgets, take pictures."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Locator, Page, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage"]
+SETTINGS = {
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+MINUTE = 60_000
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def lab_server(folder: Path, scratch: Path, own_settings: bool = False) -> Iterator[str]:
+    """`posttrain-lab start` on this folder; yields the address it prints. Every cell is kept on the page unless `own_settings`."""
+    overrides = scratch / "config" / "labconfig"
+    overrides.mkdir(parents=True)
+    (overrides / "default_setting_overrides.json").write_text(json.dumps(SETTINGS), encoding="utf-8")
+    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    env = {**os.environ, **{name: str(scratch / name.lower()) for name in names}, "OMP_NUM_THREADS": "1"}
+    env["JUPYTER_CONFIG_PATH"] = "" if own_settings else str(scratch / "config")
+    command = [sys.executable, "-m", "posttrain_lab", "start", "--no-browser", "--folder", str(folder), "--port", str(free_port())]
+    log = scratch / "lab.log"
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        yield _address(process, log)
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+
+
+def _address(process: subprocess.Popen, log: Path) -> str:
+    """The address in the log, as soon as the server answers there."""
+    for _ in range(600):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.2)
+            break
+        if found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", log.read_text(encoding="utf-8", errors="replace")):
+            with contextlib.suppress(OSError), urllib.request.urlopen(found[0], timeout=10):
+                return found[0]
+    raise AssertionError("JupyterLab did not start:\n" + log.read_text(encoding="utf-8", errors="replace"))
+
+
+@contextlib.contextmanager
+def browser_page(profile: Path) -> Iterator[Page]:
+    """A window of 1400 x 1000 pixels in a fresh profile."""
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(profile), executable_path=CHROMIUM, headless=True, args=FLAGS, viewport={"width": 1400, "height": 1000}
+        )
+        try:
+            yield context.pages[0] if context.pages else context.new_page()
+        finally:
+            context.close()
+
+
+def open_notebook(page: Page, address: str, path: str) -> None:
+    """Show the notebook and wait until its kernel is idle (a Run All sent earlier would be lost)."""
+    parts = urlsplit(address)
+    page.goto(f"{parts.scheme}://{parts.netloc}/lab/tree/{path}?{parts.query}&reset", timeout=2 * MINUTE)
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=2 * MINUTE)
+    page.wait_for_function(
+        r"() => /\| Idle/.test((document.querySelector('#jp-main-statusbar') || {}).innerText || '')", timeout=2 * MINUTE
+    )
+
+
+def run_all(page: Page, timeout: int) -> None:
+    """Run > Run All Cells, and wait until every code cell has a number."""
+    page.keyboard.press("Escape")
+    page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+    page.wait_for_function(
+        """() => { const cells = [...document.querySelectorAll('.jp-NotebookPanel .jp-CodeCell')];
+        return cells.length && cells.every(c => /\\[\\d+\\]/.test(c.querySelector('.jp-InputPrompt').textContent)); }""",
+        timeout=timeout,
+    )
+
+
+def errors(page: Page) -> list[str]:
+    """The texts of all outputs that are errors or went to stderr."""
+    kinds = "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']"
+    return page.locator(kinds).all_inner_texts()
+
+
+def controls(cell: Locator) -> list[Locator]:
+    """The parts of a cell's widgets that a reader can move or choose."""
+    kinds = (
+        "[role=slider]",
+        "select",
+        ".widget-toggle-button:not(.mod-active)",
+        "input[type=radio]:not(:checked)",
+        "input[type=checkbox]",
+        "button.jupyter-button:not(.widget-toggle-button)",
+    )
+    found = [item for kind in kinds for item in cell.locator(kind).all() if item.is_visible()]
+    return [item for item in found if not (item.evaluate("e => e.disabled"))]
+
+
+def move(page: Page, control: Locator) -> None:
+    """Move it as a reader would: an arrow key on a slider, the next choice of a list, a click on the rest."""
+    control.scroll_into_view_if_needed()
+    if control.get_attribute("role") == "slider":
+        control.focus()
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+        for _ in range(1 if control.get_attribute("aria-valuenow") != control.get_attribute("aria-valuemax") else 4):
+            page.keyboard.press("ArrowLeft")
+    elif control.evaluate("e => e.tagName") == "SELECT":
+        count = control.locator("option").count()
+        control.select_option(index=(control.evaluate("e => e.selectedIndex") + 1) % count)
+    else:
+        control.click()
+
+
+SHOWN = """cell => [...cell.querySelectorAll('.js-plotly-plot, .widget-html, .jp-RenderedHTMLCommon, .jp-RenderedText')]
+    .map(part => part.innerHTML).join('\\n')"""
+
+
+def move_every_control(page: Page, cell: Locator) -> int:
+    """Move each control of a cell and wait until its figure or text (not only the control) changes; returns how many."""
+    cell.scroll_into_view_if_needed()
+    number = 0
+    while number < len(found := controls(cell)):
+        before = cell.evaluate(SHOWN)
+        move(page, found[number])
+        handle = cell.element_handle()
+        page.wait_for_function(f"([cell, before]) => ({SHOWN})(cell) !== before", arg=[handle, before], timeout=MINUTE)
+        number += 1
+    return number
