@@ -206,9 +206,9 @@ def _cells(one: Passport, first: Passport) -> Iterator[tuple[str, str]]:
     """Pairs (quantity, text) of one passport; the difference to `first` follows in brackets, unless it is the first."""
     other, now, then = one is not first, _numbers(one), _numbers(first)
     both = ("accuracy", "worst_class_accuracy")
-    points = {key: f" ({100 * (now[key] - then[key]):+.1f})" if other else "" for key in both}
+    points = {key: f" ({100 * (now[key] - then[key]):+.1f} points)" if other else "" for key in both}
     yield "measured on", f"{one.task} {one.part}, n = {one.n}"
-    yield "accuracy (change in points)", f"{100 * one.accuracy:.1f} %{points['accuracy']}"
+    yield "accuracy", f"{100 * one.accuracy:.1f} %{points['accuracy']}"
     yield "its 95 % interval", f"{100 * one.accuracy_low:.1f} % to {100 * one.accuracy_high:.1f} %"
     yield "worst class", f"{one.worst_class} {100 * one.worst_class_accuracy:.1f} %{points['worst_class_accuracy']}"
     yield "ECE", f"{one.ece:.3f}" + (f" ({round(one.ece - first.ece, 3) + 0.0:+.3f})" if other else "")
@@ -267,7 +267,11 @@ class Comparison:
         top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
         body = ""
         for name, *cells in lines:
-            body += f'<tr><th scope="row">{name}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+            body += (
+                f'<tr><th scope="row" style="text-align:left">{name}</th>'
+                + "".join(f"<td>{cell}</td>" for cell in cells)
+                + "</tr>"
+            )
         return f'<table class="passports"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
 
     def __str__(self) -> str:
