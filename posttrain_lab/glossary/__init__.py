@@ -1,4 +1,4 @@
-"""What does this word mean? Every term of the course, from one source: `posttrain-lab release` writes `course/glossary.md`."""
+"""What does this word mean? Every term, from one source: `posttrain-lab release` writes `course/glossary.md`."""
 
 from posttrain_lab.glossary.first import FIRST
 from posttrain_lab.glossary.term import Term
@@ -19,8 +19,8 @@ UNITS = {
 }
 OPENING = """# Glossary
 
-The words of the course. The first ones say what it is about, in the order in which a newcomer needs them; the others are sorted.
-This page is generated from `posttrain_lab/glossary/`.
+The words of the course. The first ones say what it is about, in the order in which a newcomer needs them; the others
+are sorted. This page is generated from `posttrain_lab/glossary/`.
 """
 
 
