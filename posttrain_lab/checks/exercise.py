@@ -131,7 +131,13 @@ class Exercise:
         outcome = case.run(submission)
         if problem := problem_of(outcome):
             return outcome, f"{self.name}, {case.words}: {problem}" if not outcome.unsolved else problem
-        complaint = self.judge(case.run(LocalSubmission(self.oracle, trusted=True)), outcome)
+        wanted = case.run(LocalSubmission(self.oracle, trusted=True))
+        if problem := problem_of(wanted):
+            raise RuntimeError(f"The check of {self.name} is broken on {case.words}: {problem}")
+        try:
+            complaint = self.judge(wanted, outcome)
+        except Exception as error:  # a value of a kind that cannot even be compared
+            complaint = f"your function returned something of another kind than expected ({type(error).__name__}: {error})."
         return outcome, complaint and f"{self.name}, {case.words}: {complaint}"
 
     def _failed(self, complaint: str, mistake: Mistake | None, calls: int) -> Verdict:

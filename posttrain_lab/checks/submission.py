@@ -10,7 +10,7 @@ import io
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -64,8 +64,8 @@ class LocalSubmission:
 
     def call(self, *args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Outcome:
         """Call with copies of the arguments; ask for gradients of the sum of weighted outputs by these arguments."""
-        args = tuple(_copied(arg, index in gradients) for index, arg in enumerate(args))
-        kept = copy.deepcopy((args, kwargs))
+        kept, args = args, tuple(_copied(arg, index in gradients) for index, arg in enumerate(args))
+        kwargs = {key: _copied(value, False) for key, value in kwargs.items()}
         spy = _ProductSpy()
         try:
             function = self._target()
@@ -75,9 +75,9 @@ class LocalSubmission:
             value = clean(result)
         except NotImplementedError as error:
             return Outcome(unsolved=not self.trusted and _is_blank(error), error=describe(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return Outcome(error=describe(error))
-        changed = tuple(i for i, (now, before) in enumerate(zip(args, kept[0], strict=True)) if not _identical(now, before))
+        changed = tuple(i for i, (now, before) in enumerate(zip(args, kept, strict=True)) if not _identical(now, before))
         return Outcome(value, found, tuple(spy.seen), changed)
 
     def _target(self) -> Callable[..., Any]:
@@ -113,7 +113,8 @@ def _overlap_free(value: Tensor) -> bool:
 def _quiet(function: Any, args: tuple[Any, ...]) -> Iterator[None]:
     """Seeded, with gradients on, prints and warnings swallowed, and the clock of a `TimedCall` in place of the real one."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.callback(torch.default_generator.set_state, torch.default_generator.get_state())
+        stack.callback(torch.set_default_dtype, torch.get_default_dtype())
         stack.enter_context(torch.enable_grad())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
@@ -122,7 +123,7 @@ def _quiet(function: Any, args: tuple[Any, ...]) -> Iterator[None]:
         for arg in args:
             if isinstance(arg, TimedCall):
                 stack.enter_context(arg.installed(function))
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed formats three stack traces for devices not yet in use
         yield
 
 
@@ -133,7 +134,7 @@ def _gradients(result: Any, sources: list[Tensor]) -> tuple[Tensor | None, ...]:
         return tuple(None for _ in sources)
     weights = torch.linspace(0.5, 1.5, result.numel(), dtype=result.dtype).reshape(result.shape)
     found = torch.autograd.grad(result, sources, weights, allow_unused=True)
-    return tuple(None if g is None else g.detach().clone() for g in found)
+    return tuple(None if g is None else clean(g) for g in found)
 
 
 def _is_blank(error: NotImplementedError) -> bool:
@@ -146,14 +147,25 @@ def describe(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "posttrain_lab" not in f.filename and "site-packages" not in f.filename and f.name != "call"]
     where = f" in line {own[-1].lineno} of your cell ({own[-1].line})" if own and own[-1].line else ""
-    return f"your function raised {type(error).__name__}{where}: {str(error)[:300]}"
+    return f"your function raised {type(error).__name__}{where}: {_words(error)}"
+
+
+def _words(error: BaseException) -> str:
+    """Its text, whatever the student's exception class makes of str()."""
+    try:
+        return str.__getitem__(str(error), slice(300))
+    except Exception:
+        return ""
 
 
 def clean(value: Any) -> Any:
-    """A copy made only of plain tensors, numbers, strings, containers, torch.nn layers and our dataclasses; else TypeError."""
+    """A copy made only of plain tensors, numbers, strings, containers and torch.nn layers; TypeError for anything else.
+
+    Layers are built anew, so that nothing that was hung on an instance (a hook, another `forward` or `state_dict`) comes along.
+    """
     kind = type(value)
     if kind is Tensor or kind is nn.Parameter or kind is nn.Buffer:
-        return value.detach().clone()
+        return _plain_tensor(value)
     if value is None or kind in (bool, int, float, str, torch.dtype, torch.Size):
         return tuple(value) if kind is torch.Size else value
     if kind in (list, tuple):
@@ -163,13 +175,19 @@ def clean(value: Any) -> Any:
     if kind.__module__ == "numpy" and hasattr(kind, "item") and getattr(value, "ndim", 1) == 0:
         return clean(value.item())
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
-        return tuple(clean(item) for item in value)
-    if isinstance(value, nn.Module) and all(type(m).__module__.startswith("torch.nn.") for m in value.modules()):
-        return copy.deepcopy(value)
-    if is_dataclass(value) and kind.__module__.startswith("posttrain_lab."):
-        return copy.deepcopy(value)
+        return tuple(clean(item) for item in tuple.__iter__(value))
+    if isinstance(value, nn.Module) and kind.__module__.startswith("torch.nn."):
+        from posttrain_lab.checks.wire import decode, encode
+
+        return decode(encode(value))
     advice = "; torch.from_numpy makes a tensor of it" if kind.__name__ == "ndarray" else ""
     raise TypeError(f"a plain tensor, number or torch.nn layer is wanted, a {kind.__module__}.{kind.__name__} was returned{advice}")
+
+
+def _plain_tensor(value: Tensor) -> Tensor:
+    if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_nested:
+        raise TypeError("a dense tensor with numbers in it is wanted, a sparse, nested, quantized or meta tensor was returned")
+    return torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
 
 
 def _identical(now: Any, before: Any) -> bool:

@@ -105,7 +105,7 @@ def _pack_layer(layer: nn.Module, tensors: dict[str, Tensor], numbers: dict[int,
         "training": layer.training,
         "options": {key: _pack(getattr(layer, key), tensors, numbers) for key in LAYERS[name][1]},
         "tensors": {key: _pack(tensor, tensors, numbers) for key, tensor in own.items()},
-        "children": [[key, _pack(child, tensors, numbers)] for key, child in layer.named_children()],
+        "children": [[key, _pack(child, tensors, numbers)] for key, child in layer._modules.items()],
     }
 
 
@@ -127,7 +127,7 @@ def _unpack(tree: Any, tensors: dict[str, Tensor], seen: dict[str, Tensor]) -> A
     if kind == "TimedCall":
         return TimedCall(tuple(tree["durations"]))
     if kind == "Outcome":
-        return Outcome(**_unpack(tree["fields"], tensors, seen))
+        return _outcome(_unpack(tree["fields"], tensors, seen))
     if kind == "layer":
         return _unpack_layer(tree, tensors, seen)
     raise WireError(f"there is no kind {kind!r}")
@@ -150,14 +150,40 @@ def _unpack_tensor(tree: dict[str, Any], tensors: dict[str, Tensor], seen: dict[
 
 
 def _unpack_layer(tree: dict[str, Any], tensors: dict[str, Tensor], seen: dict[str, Tensor]) -> nn.Module:
+    """Build the layer without storage, then hand it its tensors: sizes that only the options claim cost nothing."""
     kind, names = LAYERS[tree["name"]]
     options = {key: _unpack(tree["options"][key], tensors, seen) for key in names}
     own = {key: _unpack(item, tensors, seen) for key, item in tree["tensors"].items()}
     if kind in (nn.Linear, nn.Conv2d):
         options["bias"] = "bias" in own
-    layer = nn.utils.skip_init(kind, **options) if own and kind is not nn.BatchNorm2d else kind(**options)
+    with torch.device("meta"):
+        layer = kind(**options)
+    slots = [*layer.named_parameters(), *layer.named_buffers()]
+    if {key for key, _ in slots} != set(own) or any(own[key].shape != slot.shape for key, slot in slots):
+        raise WireError(f"the tensors of a layer {tree['name']} do not fit its options")
     for key, tensor in own.items():
         setattr(layer, key, tensor)
     for key, child in tree["children"]:
         layer.add_module(key, _unpack(child, tensors, seen))
     return layer.train(bool(tree["training"]))
+
+
+def _outcome(fields: dict[str, Any]) -> Outcome:
+    """The outcome, when every field but the value has the type that the grader relies on."""
+    outcome = Outcome(**fields)
+    right = (
+        all(g is None or isinstance(g, Tensor) for g in _tuple(outcome.gradients))
+        and all(isinstance(name, str) for name in _tuple(outcome.float_products))
+        and all(type(index) is int and index >= 0 for index in _tuple(outcome.changed))
+        and type(outcome.error) is str
+        and type(outcome.unsolved) is bool
+    )
+    if not right:
+        raise WireError("the answer is not an outcome of a call")
+    return outcome
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    if type(value) is not tuple:
+        raise WireError("the answer is not an outcome of a call")
+    return value

@@ -1,0 +1,55 @@
+"""Random numbers for the cases of a check: from a seed of their own, so that no global generator is read or moved."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+Item = TypeVar("Item")
+
+
+class Draw:
+    """Numbers that depend on the seed and on a name only.
+
+    >>> Draw(1, "quantize").whole(0, 9) == Draw(1, "quantize").whole(0, 9)
+    True
+    """
+
+    def __init__(self, seed: int, name: str):
+        self.generator = torch.Generator().manual_seed(seed * 1_000_003 + sum(ord(c) * 31**i for i, c in enumerate(name[:8])))
+
+    def whole(self, low: int, high: int) -> int:
+        """A whole number from low to high, both included."""
+        return int(torch.randint(low, high + 1, (), generator=self.generator))
+
+    def real(self, low: float, high: float) -> float:
+        """A number between low and high."""
+        return low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
+
+    def pick(self, items: Sequence[Item]) -> Item:
+        """One of the items."""
+        return items[self.whole(0, len(items) - 1)]
+
+    def normal(self, *shape: int, std: float = 1.0) -> Tensor:
+        """Normal numbers, float32."""
+        return torch.randn(*shape, generator=self.generator) * std
+
+    def codes(self, low: int, high: int, *shape: int) -> Tensor:
+        """Whole numbers from low to high, both included, int8."""
+        return torch.randint(low, high + 1, shape, generator=self.generator).to(torch.int8)
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """Numbers between low and high, float32."""
+        return low + (high - low) * torch.rand(*shape, generator=self.generator)
+
+    def shuffled(self, items: Sequence[Any]) -> list[Any]:
+        """The items in another order."""
+        return [items[i] for i in torch.randperm(len(items), generator=self.generator)]
+
+
+def strided(x: Tensor) -> Tensor:
+    """The same values as a view that is not contiguous (every second column of a wider tensor)."""
+    wide = torch.zeros(*x.shape[:-1], 2 * x.shape[-1], dtype=x.dtype)
+    wide[..., ::2] = x
+    return wide[..., ::2]
