@@ -99,6 +99,7 @@ class GradedCell:
     solution: bool
     check: bool
     points: float
+    locked: bool
 
 
 def graded_cells(notebook: NotebookNode) -> list[GradedCell]:
@@ -117,6 +118,7 @@ def _graded(notebook: NotebookNode) -> Iterator[GradedCell]:
                 bool(data.get("solution")),
                 bool(data.get("grade")),
                 float(data.get("points", 0)),
+                bool(data.get("locked")),
             )
 
 

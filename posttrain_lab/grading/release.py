@@ -1,7 +1,7 @@
 """Make the student's course from the solutions, or say which file of course/ is no longer what would be made.
 
 nbgrader's own `generate_assignment` does the work, without its database and in a temporary folder: when it fails,
-course/ is as it was. The percent twin's pairing is taken out, and files are put in place one by one, each whole or not at all.
+course/ is as it was. The percent twin's pairing is taken out, and each file is put in place whole or not at all.
 """
 
 import contextlib
@@ -156,7 +156,7 @@ def _run_nbgrader(course: Course, unit: str, folder: Path) -> None:
     converter.log = logging.Logger("release")
     result = capture_log(converter)
     if not result["success"]:
-        reason = _reason(result.get("log") or result["error"])
+        reason = _reason(str(result.get("log") or result["error"]))
         raise CourseError(f"nbgrader cannot release {unit}: {reason}; correct solutions/{unit}/{unit}.ipynb.")
 
 
@@ -191,7 +191,7 @@ def _index(course: Course) -> str:
         link = f"[{title(read_notebook(course.source(unit)))}]({unit}/{unit}.ipynb)"
         sums = (sum(e.minutes for e in exercises), sum(e.points for e in exercises))
         rows.append(f"| {link} | {len(exercises)} | {sums[0]} | {sums[1]} |")
-    text = "Open a unit, read from the top and run every cell. The check below an exercise may be run as often as you like."
+    text = "Open a unit, read from the top and run every cell. A check may be run as often as you like."
     return _lines("\n".join([*rows, "", text, "", "What a word means: [glossary](glossary.md)."]))
 
 
