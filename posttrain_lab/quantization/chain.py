@@ -23,6 +23,7 @@ from .rounding import quantize_layer
 POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 SKIPPED = (nn.Identity, nn.Dropout, nn.Dropout2d)
 CALIBRATION_BATCH = 250
+OBSERVED = 200_000
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def chain(model: nn.Module, caller: str) -> list[Step]:
             _check_layer(name, layer, caller)
             steps.append(Step(name, layer))
     if not any(isinstance(step.layer, nn.Linear | nn.Conv2d) for step in steps):
-        raise ValueError(f"{caller} wants a model with Linear or Conv2d layers, got none; there is nothing to quantize.")
+        raise ValueError(f"{caller} wants a model with Linear or Conv2d layers, got none: nothing to quantize.")
     return steps
 
 
@@ -121,13 +122,21 @@ def _check_layer(name: str, layer: nn.Module, caller: str) -> None:
 
 def activation_codes(x: Tensor, config: QuantizationConfig) -> ActivationCodes:
     """Codes for activations like x, by the observer of the config."""
-    low, high = observe(x, config.observer, config.activation_bits)
+    low, high = observed_range(x, config)
     return ActivationCodes(*affine_qparams(low, high, config.activation_bits), config.activation_bits)
+
+
+def observed_range(x: Tensor, config: QuantizationConfig) -> tuple[float, float]:
+    """The observer's range: minmax looks at every value, the slower ones at about OBSERVED, evenly spaced in memory."""
+    x = x.detach().flatten()
+    if config.observer != "minmax":
+        x = x[:: max(1, x.numel() // OBSERVED)]
+    return observe(x, config.observer, config.activation_bits)
 
 
 @torch.no_grad()
 def sweep(steps: list[Step], images: Tensor, config: QuantizationConfig) -> QuantizedChain:
-    """Choose the input's codes, then step by step the weight's codes and the output's range, on the quantized prefix."""
+    """Choose the input's codes, then step by step its codes and output range, as the quantized prefix feeds it."""
     first = now = activation_codes(images, config)
     x, done = first.fake(images), []
     for number, step in enumerate(steps):
@@ -152,7 +161,7 @@ def _quantize_step(step: Step, x: Tensor, config: QuantizationConfig, last: bool
 
 
 def in_batches(step: QuantizedStep, x: Tensor, config: QuantizationConfig) -> Tensor:
-    """The step in float, with the weights that its codes stand for, some images at a time so that memory stays small."""
+    """The step in float, with the weights its codes stand for, some images at a time to spare memory."""
     if step.codes is None or step.scale is None:
         return torch.cat([step.layer(part) for part in x.split(CALIBRATION_BATCH)])
     weight = dequantize_weight(step.codes, step.scale, config.granularity)

@@ -22,7 +22,7 @@ def linear_sums(codes: Int8[Tensor, "n features"], weight: Int8[Tensor, "out fea
     >>> linear_sums(torch.full((1, 1000), -128, dtype=torch.int8), torch.full((1, 1000), 127, dtype=torch.int8))
     tensor([[-16256000]], dtype=torch.int32)
     """
-    return kernels.int8_matmul(codes.contiguous(), weight.T.contiguous())
+    return kernels.int8_matmul(codes, weight.T)
 
 
 def patches(

@@ -53,7 +53,21 @@ def apply_weight(layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."], weight
     """
     if isinstance(layer, nn.Linear):
         return F.linear(x, weight, layer.bias)
-    return F.conv2d(x, weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+    return convolve(x, weight, layer.bias, conv_shape(layer))
+
+
+def convolve(
+    x: Float[Tensor, "n c h w"], weight: Float[Tensor, "out cg kh kw"], bias: Tensor | None, shape: ConvShape
+) -> Float[Tensor, "n out oh ow"]:
+    """torch's convolution with the padding of a ConvShape, which may be uneven.
+
+    >>> convolve(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2), None, ConvShape(pads=(0, 1, 0, 0)))
+    tensor([[[[4., 2.]]]])
+    """
+    left, right, top, bottom = shape.pads
+    if (left, top) != (right, bottom):
+        x, left, top = F.pad(x, shape.pads), 0, 0
+    return F.conv2d(x, weight, bias, shape.stride, (top, left), shape.dilation, shape.groups)
 
 
 def layer_rows(layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."]) -> Float[Tensor, "groups tokens k"]:

@@ -12,12 +12,13 @@ neighbours.
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .affine import affine_qparams, dequantize_weight, quantize
 from .config import QuantizationConfig
 from .granularity import Granularity
 from .integer_ops import conv_sums, linear_sums
-from .layer_math import conv_shape
+from .layer_math import conv_shape, convolve
 from .packing import pack_codes, unpack_codes
 
 
@@ -26,6 +27,7 @@ class CodedLayer(nn.Module):
 
     codes: Tensor
     scale: Tensor
+    bias: Tensor | None
 
     def __init__(self, layer: nn.Linear | nn.Conv2d, codes: Tensor, scale: Tensor, config: QuantizationConfig) -> None:
         super().__init__()
@@ -63,8 +65,6 @@ class CodedConv2d(CodedLayer):
 
     def __init__(self, layer: nn.Conv2d, codes: Tensor, scale: Tensor, config: QuantizationConfig) -> None:
         super().__init__(layer, codes, scale, config)
-        self.stride, self.padding = layer.stride, layer.padding
-        self.dilation, self.groups = layer.dilation, layer.groups
         self.conv = conv_shape(layer)
 
 
@@ -72,14 +72,14 @@ class WeightOnlyLinear(CodedLinear):
     """x [..., in] float -> x W^T + bias [..., out], W from codes."""
 
     def forward(self, x: Float[Tensor, "*n features"]) -> Float[Tensor, "*n out"]:
-        return nn.functional.linear(x, self.weight, self.bias)
+        return F.linear(x, self.weight, self.bias)
 
 
 class WeightOnlyConv2d(CodedConv2d):
     """x [n, c, h, w] float -> convolution with W from codes."""
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
-        return nn.functional.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return convolve(x, self.weight, self.bias, self.conv)
 
 
 def _input_codes(x: Tensor, bits: int) -> tuple[Tensor, float, int]:
@@ -90,7 +90,7 @@ def _input_codes(x: Tensor, bits: int) -> tuple[Tensor, float, int]:
 
 
 class DynamicLinear(CodedLinear):
-    """x [..., in] float -> [..., out] float: (sum_k x * w - x_zero * sum_k w) * x_scale * w_scale + bias, x, w codes."""
+    """x [..., in] float -> [..., out] float: (sum_k x * w - x_zero * sum_k w) * x_scale * w_scale + bias, of codes."""
 
     def forward(self, x: Float[Tensor, "*n features"]) -> Float[Tensor, "*n out"]:
         codes, scale, zero_point = _input_codes(x.detach().reshape(-1, self.in_features), self.activation_bits)
