@@ -7,9 +7,10 @@ import math
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import SupportsIndex
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 COUNTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -72,7 +73,7 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
             module.training = mode
 
 
-def accuracy(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> float:
+def accuracy(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> float:
     """Which fraction of the examples does the model get right?
 
     accuracy = (1/n) sum_i [argmax_c logits[i, c] = labels[i]], in [0, 1]; a tie goes to the lower class number.
@@ -87,7 +88,7 @@ def accuracy(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> float:
 
 
 def per_class_accuracy(
-    logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"], classes: int
+    logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"], classes: int
 ) -> Float[Tensor, " {classes}"]:
     """Which classes does the model get right? For each class, the fraction of its own examples that are hits (recall).
 
@@ -109,7 +110,7 @@ def per_class_accuracy(
     return hits.double() / examples
 
 
-def wilson_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+def wilson_interval(hits: SupportsIndex, n: SupportsIndex, z: float = 1.96) -> tuple[float, float]:
     """Between which accuracies may the truth lie, when `hits` of `n` examples were right?
 
     (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n) with p = hits/n; z = 1.96 gives 95 %.

@@ -9,10 +9,11 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
 CHECKED = ["posttrain_lab.metrics", "posttrain_lab.measure", "posttrain_lab.calibration", "posttrain_lab.quantization"]
+CHECK = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as for every type checker
 
 
 def after_the_call(function: Callable) -> Callable:
@@ -20,7 +21,7 @@ def after_the_call(function: Callable) -> Callable:
 
     So a function's own message about bad input comes first, and a wrong annotation is still an error.
     """
-    return function if inspect.signature(function).return_annotation is Any else beartype(function)
+    return function if inspect.signature(function).return_annotation is Any else CHECK(function)
 
 
 sys.modules["posttrain_lab_typechecker"] = types.ModuleType("posttrain_lab_typechecker")
