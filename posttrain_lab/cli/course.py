@@ -1,14 +1,19 @@
 """The commands about units, as tables in a terminal: check, progress, release, prove, grade."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from posttrain_lab.checks import UNITS
+from posttrain_lab.checks import UNITS, exercises
+
+if TYPE_CHECKING:
+    from posttrain_lab.grading.prove import Proof
 
 console = Console()
+KINDS = ("reference", "blank", "mistake", "wrong", "alternative", "again")
 
 
 def full_name(unit: str) -> str:
@@ -33,20 +38,14 @@ def _table(title: str, *columns: str) -> Table:
 def check_unit(unit: str, folder: Path) -> bool:
     """Check a learner's notebook and remember the result; true when every exercise is right."""
     from posttrain_lab.grading.local import check_notebook
-    from posttrain_lab.grading.progress import save_progress
+    from posttrain_lab.grading.progress import save
 
     unit = full_name(unit)
     path = folder / unit / f"{unit}.ipynb"
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}: run posttrain-lab start first, or name your folder with --folder.")
-    with tqdm(desc=f"checking {unit}", unit="exercise", leave=False) as bar:
-
-        def step(name: str, done: int, total: int) -> None:
-            bar.total = total
-            bar.set_postfix_str(name)
-            bar.update(done - bar.n)
-
-        verdicts = check_notebook(path, unit, step)
+    with tqdm(total=len(exercises(unit)), desc=f"checking {unit}", unit="exercise", leave=False) as bar:
+        verdicts = check_notebook(path, unit, lambda verdict: bar.update())
     table = _table(f"{unit}, {path}", "exercise", "points", "message")
     for verdict in verdicts:
         table.add_row(verdict.exercise, f"{verdict.points} of {verdict.max_points}", verdict.message)
@@ -54,7 +53,7 @@ def check_unit(unit: str, folder: Path) -> bool:
     got, most = sum(v.points for v in verdicts), sum(v.max_points for v in verdicts)
     console.print(f"{got} of {most} points.")
     try:
-        save_progress(folder, unit, verdicts)
+        save(folder, unit, verdicts)
     except OSError as error:
         console.print(f"The result is not remembered: {error}")
     return got == most
@@ -66,7 +65,7 @@ def show_progress(folder: Path) -> None:
 
     table = _table(f"Progress in {folder}", "unit", "points", "right", "last check")
     for row in summary(folder):
-        table.add_row(row.unit, f"{row.points} of {row.max_points}", f"{row.done} of {row.exercises}", row.when or "never")
+        table.add_row(row.unit, f"{row.points} of {row.max_points}", f"{row.solved} of {row.exercises}", row.when or "never")
     console.print(table)
     console.print("A unit is counted when you check it: posttrain-lab check UNIT")
 
@@ -88,8 +87,9 @@ def prove_units(unit: str | None) -> bool:
     for name in [full_name(unit)] if unit else list(UNITS):
         with tqdm(desc=f"proving {name}", unit="variant", leave=False) as bar:
 
-            def step(done: int, total: int, bar: tqdm = bar) -> None:
+            def step(done: int, total: int, what: str, bar: tqdm = bar) -> None:
                 bar.total = total
+                bar.set_postfix_str(what)
                 bar.update(done - bar.n)
 
             proof = prove(name, progress=step)
@@ -99,13 +99,25 @@ def prove_units(unit: str | None) -> bool:
     return passed
 
 
-def proof_table(proof) -> Table:  # noqa: ANN001
-    """One line an exercise: what was tried, and what went wrong."""
-    raise NotImplementedError
+def proof_table(proof: "Proof") -> Table:
+    """One line an exercise: how many variants of each kind were judged as they should be; below, each that was not."""
+    table = _table(f"Proof of {proof.unit}", "exercise", *KINDS, "complaint")
+    for exercise in dict.fromkeys(row.exercise for row in proof.rows):
+        rows = [row for row in proof.rows if row.exercise == exercise]
+        counts = [[row.passed for row in rows if row.kind == kind] for kind in KINDS]
+        shown = [f"{sum(found)} of {len(found)}" if found else "" for found in counts]
+        table.add_row(exercise, *shown, "; ".join(f"{r.kind} {r.variant}: {r.complaint}" for r in rows if not r.passed))
+    return table
 
 
 def grade_unit(unit: str) -> bool:
     """Grade what was submitted; true when every submission got a score."""
     from posttrain_lab.grading.autograde import grade
 
-    return grade(full_name(unit))
+    report = grade(full_name(unit))
+    table = _table(f"Grades of {report.unit}", "student", "score", "problem")
+    for row in report.rows:
+        table.add_row(row.student, f"{row.score:g} of {row.max_score:g}", row.error)
+    console.print(table)
+    console.print(f"The gradebook is in {report.csv.name}.")
+    return not any(row.error for row in report.rows)

@@ -1,0 +1,97 @@
+"""The command line: help for a newcomer, one sentence for an error, exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from posttrain_lab import __version__
+from posttrain_lab.cli import app, course
+
+COMMANDS = ("start", "doctor", "demo", "check", "progress", "release", "prove", "grade")
+
+
+def run(capsys, monkeypatch, *arguments) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["posttrain-lab", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as stopped:
+        app.main()
+    shown = capsys.readouterr()
+    return stopped.value.code or 0, shown.out, shown.err
+
+
+def test_help_names_every_command(capsys, monkeypatch):
+    code, out, _ = run(capsys, monkeypatch, "--help")
+    assert code == 0
+    assert all(command in out for command in COMMANDS)
+    assert "posttrain-lab start" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(capsys, monkeypatch, command):
+    code, out, _ = run(capsys, monkeypatch, command, "--help")
+    assert code == 0
+    assert "Usage:" in out
+
+
+def test_version(capsys, monkeypatch):
+    assert run(capsys, monkeypatch, "--version")[:2] == (0, f"posttrain-lab {__version__}\n")
+
+
+def test_unknown_command_is_a_usage_error(capsys, monkeypatch):
+    code, _, err = run(capsys, monkeypatch, "strat")
+    assert code == 2
+    assert "strat" in err
+
+
+@pytest.mark.parametrize("command", ["check", "grade", "prove"])
+def test_unknown_unit_is_one_sentence(capsys, monkeypatch, command):
+    code, _, err = run(capsys, monkeypatch, command, "99_magic")
+    assert code == 1
+    assert err == "Error: There is no unit '99_magic'; the units are: 00_start_here, 02_quantization.\n"
+
+
+def test_check_before_start_says_what_to_do(capsys, monkeypatch, tmp_path):
+    code, _, err = run(capsys, monkeypatch, "check", "02", "--folder", tmp_path / "none")
+    assert code == 1
+    assert err.startswith("Error: There is no ")
+    assert "posttrain-lab start" in err
+    assert err.count("\n") == 1
+
+
+def test_progress_of_a_new_learner(capsys, monkeypatch, tmp_path):
+    code, out, _ = run(capsys, monkeypatch, "progress", "--folder", tmp_path)
+    assert code == 0
+    assert out.count("never") == 2
+
+
+def test_demo_into_a_missing_folder(capsys, monkeypatch, tmp_path):
+    code, _, err = run(capsys, monkeypatch, "demo", "--page", tmp_path / "no" / "page.html")
+    assert code == 1
+    assert "choose another with --page" in err
+
+
+def test_interrupt_ends_with_130(capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(course, "show_progress", interrupted)
+    assert run(capsys, monkeypatch, "progress")[0] == 130
+
+
+@pytest.mark.parametrize("name", ["02", "02_quantization", "quantization"])
+def test_a_unit_may_be_named_short(name):
+    assert course.full_name(name) == "02_quantization"
+
+
+@pytest.mark.parametrize("name", ["", "0", "2", "02_quantizations"])
+def test_other_names_are_refused(name):
+    with pytest.raises(ValueError, match="There is no unit"):
+        course.full_name(name)
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, posttrain_lab, posttrain_lab.cli.app; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"torch", "torchvision", "numba", "triton", "plotly", "nbgrader", "ipywidgets", "onnx", "sklearn"}
+    assert not heavy & set(loaded)
