@@ -329,7 +329,7 @@ def test_a_mistake_that_raises_is_named(course, monkeypatch):
 
 
 def test_a_mistake_that_raises_must_be_named_when_a_cell_of_the_notebook_raises_it(course, monkeypatch):
-    """The line of the student's cell is part of the error's text; a diagnosis that compares whole texts would miss it."""
+    """The line of the student's cell is part of the error; a diagnosis that compares whole texts would miss it."""
     monkeypatch.setattr(exercise_module, "same", lambda a, b, judge: a.error == b.error and judge(a, b) is None)
     register(monkeypatch, with_mistakes(double_exercise(), raising_mistake()), shift_exercise())
     complaint = "raised in a cell of the notebook: the message does not name the mistake"
