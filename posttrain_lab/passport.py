@@ -7,7 +7,7 @@ import dataclasses
 import html
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -206,7 +206,8 @@ def _cells(one: Passport, first: Passport) -> Iterator[tuple[str, str]]:
     """Pairs (quantity, text) of one passport; the difference to `first` follows in brackets, unless it is the first."""
     other, now, then = one is not first, _numbers(one), _numbers(first)
     both = ("accuracy", "worst_class_accuracy")
-    points = {key: f" ({100 * (now[key] - then[key]):+.1f} points)" if other else "" for key in both}
+    change = {key: round(100 * (now[key] - then[key]), 1) + 0.0 for key in both}
+    points = {key: f" ({change[key]:+.1f} points)" if other else "" for key in both}
     yield "measured on", f"{one.task} {one.part}, n = {one.n}"
     yield "accuracy", f"{100 * one.accuracy:.1f} %{points['accuracy']}"
     yield "its 95 % interval", f"{100 * one.accuracy_low:.1f} % to {100 * one.accuracy_high:.1f} %"
@@ -215,9 +216,9 @@ def _cells(one: Passport, first: Passport) -> Iterator[tuple[str, str]]:
     yield "size", short(one.bytes, "B") + (_relative(one.bytes, first.bytes) if other else "")
     yield "work per example", short(one.macs, " MACs") + (_relative(one.macs, first.macs) if other else "")
     for row in one.latency:
-        change = _relative(row.p50, then.get(f"seconds_batch_{row.batch}", 0)) if other else ""
+        faster = _relative(row.p50, then.get(f"seconds_batch_{row.batch}", 0)) if other else ""
         p20, p50, p80 = (_digits(1e3 * seconds) for seconds in (row.p20, row.p50, row.p80))
-        yield f"batch of {row.batch}: p50 [p20, p80] ms", f"{p50} [{p20}, {p80}]{change}"
+        yield f"batch of {row.batch}: p50 [p20, p80] ms", f"{p50} [{p20}, {p80}]{faster}"
     yield "machine", f"{one.device}, {one.threads} thread{'s' if one.threads > 1 else ''}"
     yield "versions", ", ".join(f"{key} {value}" for key, value in one.versions.items())
 
@@ -281,7 +282,7 @@ class Comparison:
         return self.html()
 
 
-def compare(passports: Sequence[Passport]) -> Comparison:
+def compare(passports: Iterable[Passport]) -> Comparison:
     """What did the technique win, and what did it lose? Every passport, beside its differences to the first.
 
     Raises TypeError for anything but Passports, ValueError for none.
