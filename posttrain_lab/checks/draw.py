@@ -33,7 +33,7 @@ class Draw:
 
     def normal(self, *shape: int, std: float = 1.0) -> Tensor:
         """Normal numbers, float32."""
-        return torch.randn(*shape, generator=self.generator) * std
+        return torch.randn(shape, generator=self.generator) * std
 
     def codes(self, low: int, high: int, *shape: int) -> Tensor:
         """Whole numbers from low to high, both included, int8."""
@@ -41,7 +41,7 @@ class Draw:
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         """Numbers between low and high, float32."""
-        return low + (high - low) * torch.rand(*shape, generator=self.generator)
+        return low + (high - low) * torch.rand(shape, generator=self.generator)
 
     def shuffled(self, items: Sequence[Any]) -> list[Any]:
         """The items in another order."""

@@ -95,6 +95,7 @@ class Exercise:
     laws: tuple[Law, ...] = ()
     function: str = ""
     attribute: str = ""
+    _known: dict[int, list[tuple[Case, Outcome]]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def function_name(self) -> str:
@@ -113,12 +114,11 @@ class Exercise:
         """Run all cases and laws for all seeds; stop at the first that fails and say why."""
         calls = 0
         for seed in seeds:
-            cases = list(self.cases(seed))
-            for case in cases:
+            for case, wanted in self._wanted(seed):
                 calls += 1
-                outcome, complaint = self._judged(case, submission)
+                outcome, complaint = self._judged(case, wanted, submission)
                 if complaint:
-                    return self._failed(complaint, self._diagnose(cases, case, outcome, submission), calls)
+                    return self._failed(complaint, self._diagnose(seed, case, outcome, submission), calls)
             for law in self.laws:
                 calls += 1
                 complaint, trace = _follow(law, submission, seed)
@@ -127,13 +127,20 @@ class Exercise:
         message = f"{self.name}: right in all {calls} trials."
         return Verdict(self.name, True, message, self.points, self.points, calls=calls)
 
-    def _judged(self, case: Case, submission: Submission) -> tuple[Outcome, str | None]:
+    def _wanted(self, seed: int) -> list[tuple[Case, Outcome]]:
+        """The cases of a seed, each with the oracle's outcome; kept, because submissions only ever see copies."""
+        if seed not in self._known:
+            oracle = LocalSubmission(self.oracle, trusted=True)
+            self._known[seed] = [(case, case.run(oracle)) for case in self.cases(seed)]
+            for case, wanted in self._known[seed]:
+                if problem := problem_of(wanted):
+                    raise RuntimeError(f"The check of {self.name} is broken on {case.words}: {problem}")
+        return self._known[seed]
+
+    def _judged(self, case: Case, wanted: Outcome, submission: Submission) -> tuple[Outcome, str | None]:
         outcome = case.run(submission)
         if problem := problem_of(outcome):
             return outcome, f"{self.name}, {case.words}: {problem}" if not outcome.unsolved else problem
-        wanted = case.run(LocalSubmission(self.oracle, trusted=True))
-        if problem := problem_of(wanted):
-            raise RuntimeError(f"The check of {self.name} is broken on {case.words}: {problem}")
         try:
             complaint = self.judge(wanted, outcome)
         except Exception as error:  # a value of a kind that cannot even be compared
@@ -144,22 +151,22 @@ class Exercise:
         message = f"{self.name}: {mistake.message}\n({complaint})" if mistake else complaint
         return Verdict(self.name, False, message, 0, self.points, mistake.name if mistake else "", calls)
 
-    def _diagnose(self, cases: list[Case], failed: Case, outcome: Outcome, submission: Submission) -> Mistake | None:
+    def _diagnose(self, seed: int, failed: Case, outcome: Outcome, submission: Submission) -> Mistake | None:
         """The known mistake with the same outcome on the failed case, and among several the one that agrees most often."""
         if outcome.unsolved:
             return None
         suspects = [m for m in self.mistakes if same(failed.run(_local(m)), outcome, self.judge)]
         if len(suspects) < 2:
             return suspects[0] if suspects else None
-        seen = [(case, case.run(submission)) for case in cases]
+        seen = [(case, case.run(submission)) for case, _ in self._wanted(seed)]
         return max(suspects, key=lambda m: sum(same(case.run(_local(m)), got, self.judge) for case, got in seen))
 
     def _diagnose_law(self, law: Law, seed: int, trace: list[Outcome]) -> Mistake | None:
         for mistake in self.mistakes:
             complaint, other = _follow(law, _local(mistake), seed)
-            if complaint and len(other) == len(trace):
-                if all(same(a, b, self.judge) for a, b in zip(other, trace, strict=True)):
-                    return mistake
+            pairs = zip(other, trace, strict=False)
+            if complaint and len(other) == len(trace) and all(same(a, b, self.judge) for a, b in pairs):
+                return mistake
         return None
 
 
