@@ -84,13 +84,8 @@ def test_start_script_shows_the_course_and_uses_one_thread():
     seen = json.loads(done.stdout)
     assert seen["OMP_NUM_THREADS"] == "1"
     assert seen["JUPYTERHUB_DEFAULT_URL"] == START_PAGE
-    config = Path(seen["JUPYTER_CONFIG_PATH"]) / "jupyter_server_config.json"
-    assert json.loads(config.read_text(encoding="utf-8"))["ServerApp"]["default_url"] == START_PAGE
-
-
-def test_each_server_opens_the_course_and_shows_pages_as_pages():
-    config = json.loads((BINDER / "jupyter" / "jupyter_server_config.json").read_text(encoding="utf-8"))
-    assert {app["default_url"] for app in config.values()} == {START_PAGE}
-    overrides = BINDER / "jupyter" / "labconfig" / "default_setting_overrides.json"
-    settings = json.loads(overrides.read_text(encoding="utf-8"))
-    assert settings["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"] == {"markdown": "Markdown Preview"}
+    ours, shared = (Path(folder) for folder in seen["JUPYTER_CONFIG_PATH"].split(os.pathsep))
+    server = json.loads((ours / "jupyter_server_config.json").read_text(encoding="utf-8"))
+    lab = json.loads((shared / "labconfig" / "default_setting_overrides.json").read_text(encoding="utf-8"))
+    assert {app["default_url"] for app in server.values()} == {START_PAGE}
+    assert lab["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"]["markdown"] == "Markdown Preview"
