@@ -10,27 +10,24 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
-from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.apps import NbGraderAPI
-from nbgrader.coursedir import CourseDirectory
-from nbgrader.plugins import CsvExportPlugin
 from nbgrader.preprocessors import NbGraderPreprocessor
-from nbgrader.utils import is_grade, temp_attrs
+from nbgrader.utils import is_grade
 from traitlets import Float, Integer
-from traitlets.config.loader import PyFileConfigLoader
 
 from posttrain_lab import checks
 from posttrain_lab.checks.exercise import Exercise, Verdict
+from posttrain_lab.grading.classroom import Graded, GradeReport, grade
 from posttrain_lab.grading.kernel import check_in_kernel
 from posttrain_lab.grading.outputs import error_output, first_error
 from posttrain_lab.grading.sanitize import CHECK_PREFIX
 from posttrain_lab.grading.session import Kernel, KernelLost, Limits
+
+__all__ = ["GradeInKernel", "GradeReport", "Graded", "grade"]
 
 
 class GradeInKernel(NbGraderPreprocessor):
@@ -109,87 +106,3 @@ def _as_stdout(output: NotebookNode) -> NotebookNode:
     if output.output_type == "stream":
         output.name = "stdout"
     return output
-
-
-@dataclass(frozen=True)
-class Graded:
-    """One student's result of `grade`: the score of the unit, or what stopped nbgrader."""
-
-    student: str
-    score: float
-    max_score: float
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class GradeReport:
-    """What `grade` did: a row for each student, and the file with the whole gradebook."""
-
-    unit: str
-    rows: tuple[Graded, ...]
-    csv: Path
-
-
-def grade(unit: str, root: Path | None = None, force: bool = True) -> GradeReport:
-    """Autograde all submissions of a unit (submitted/<student>/<unit>/) and export the gradebook to grades.csv.
-
-    `root` is the folder with nbgrader_config.py (default: where you are); `force` grades again what was graded before. A student whose
-    submission cannot be graded is a row with an error, and stops nobody else's. Raises ValueError when there is nothing to grade.
-    """
-    root = (root or Path.cwd()).resolve()
-    config = _config(root)
-    folder = CourseDirectory(config=config)
-    students = _students(Path(folder.root) / folder.submitted_directory, unit)
-    api = NbGraderAPI(coursedir=folder, config=config)
-    _ensure_assignment(api, folder, unit)
-    results = {student: api.autograde(unit, student, force=force) for student in students}
-    csv = root / "grades.csv"
-    with Gradebook(folder.db_url, folder.course_id) as gradebook:
-        rows = tuple(_row(gradebook, unit, student, result) for student, result in results.items())
-        CsvExportPlugin(to=str(csv)).export(gradebook)
-    return GradeReport(unit, rows, csv)
-
-
-def _config(root: Path) -> Any:
-    if not (root / "nbgrader_config.py").is_file():
-        raise ValueError(f"There is no nbgrader_config.py in {root}; run this in the folder of the course.")
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
-    config.CourseDirectory.root = str(root)
-    return config
-
-
-def _students(submitted: Path, unit: str) -> list[str]:
-    found = sorted(path.parent.name for path in submitted.glob(f"*/{unit}") if path.is_dir())
-    if not found:
-        raise ValueError(f"There is nothing to grade: put submissions at {submitted.name}/<student>/{unit}/{unit}.ipynb.")
-    return found
-
-
-def _ensure_assignment(api: Any, folder: Any, unit: str) -> None:
-    """The gradebook learns a unit's cells and points from its source, once; course/ is left as it is."""
-    with Gradebook(folder.db_url, folder.course_id) as gradebook:
-        try:
-            gradebook.find_notebook(unit, unit)
-            return
-        except MissingEntry:
-            pass
-    with tempfile.TemporaryDirectory() as name, temp_attrs(folder, release_directory=name):
-        result = api.generate_assignment(unit, force=True)
-    if not result["success"]:
-        raise ValueError(f"nbgrader cannot read solutions/{unit}: {_last_line(result)}; run `posttrain-lab release --check`.")
-
-
-def _row(gradebook: Any, unit: str, student: str, result: dict[str, Any]) -> Graded:
-    maximum = float(gradebook.find_assignment(unit).max_score)
-    error = "" if result["success"] else _last_line(result)
-    try:
-        return Graded(student, float(gradebook.find_submission(unit, student).score), maximum, error)
-    except MissingEntry:
-        return Graded(student, 0.0, maximum, error)
-
-
-def _last_line(result: dict[str, Any]) -> str:
-    """The reason in nbgrader's log: its last line that names an error."""
-    lines = [line.strip() for line in (result.get("log") or result.get("error") or "").splitlines() if line.strip()]
-    named = [line for line in lines if "Error" in line or "Exception" in line]
-    return (named or lines or ["no reason was given"])[-1]

@@ -4,6 +4,8 @@ import base64
 import sys
 from typing import Any
 
+import torch
+
 from posttrain_lab.checks import wire
 from posttrain_lab.checks.submission import LocalSubmission, Outcome, describe
 
@@ -22,7 +24,7 @@ def answer(name: str, attribute: str, question: str) -> str:
 
 def warm_up() -> None:
     """The first call imports much of torch: let it be none of the student's."""
-    LocalSubmission(abs, trusted=True).call(-1.0)
+    LocalSubmission(torch.neg, trusted=True).call(torch.ones(1))
 
 
 def _called(name: str, attribute: str, args: Any, gradients: Any, kwargs: Any) -> Outcome:

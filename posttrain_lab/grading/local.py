@@ -1,0 +1,88 @@
+"""Check a learner's own notebook, without opening it: `posttrain-lab check UNIT`.
+
+The setup cell, the solution cells and the cells in which the learner defines something run in a kernel; figures, widgets and text do not. Each
+exercise is checked where its check cell stands, with all the trials that nbgrader would use.
+"""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+
+from posttrain_lab import checks
+from posttrain_lab.checks.exercise import Exercise, Verdict
+from posttrain_lab.grading.course import CHECK_PREFIX, CourseError, read_notebook
+from posttrain_lab.grading.kernel import check_in_kernel
+from posttrain_lab.grading.outputs import first_error
+from posttrain_lab.grading.session import Kernel, KernelLost, Limits
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+
+
+def check_notebook(
+    path: Path, unit: str, progress: Callable[[Verdict], None] | None = None, limits: Limits | None = None
+) -> list[Verdict]:
+    """Which exercises of a unit does this notebook solve? A verdict for each, in the unit's order; `progress` hears each at once.
+
+    Raises ValueError for an unknown unit, CourseError (a ValueError) for a file that is missing, damaged or of another unit,
+    GraderFault when no kernel starts.
+    """
+    exercises = checks.exercises(unit)
+    notebook = read_notebook(path)
+    known = {CHECK_PREFIX + name: exercise for name, exercise in exercises.items()}
+    if not any(_grade_id(cell) in known or _grade_id(cell) in exercises for cell in notebook.cells):
+        raise CourseError(f"{path.name} has no exercise of {unit}; check the name of the unit or run `posttrain-lab start`.")
+    found: dict[str, Verdict] = {}
+
+    def judge(exercise: Exercise, kernel: Kernel, error: str = "") -> None:
+        if exercise.name not in found:
+            found[exercise.name] = check_in_kernel(exercise, kernel, error)
+            if progress is not None:
+                progress(found[exercise.name])
+
+    with Kernel(path.parent.resolve(), limits) as kernel:
+        errors: dict[str, str] = {}
+        for cell in notebook.cells:
+            if cell.cell_type != "code":
+                continue
+            if (exercise := known.get(_grade_id(cell))) is not None:
+                judge(exercise, kernel, errors.get(exercise.name, ""))
+            elif is_needed(cell):
+                errors[_grade_id(cell)] = _run(kernel, cell.source)
+        for exercise in exercises.values():
+            judge(exercise, kernel, errors.get(exercise.name, ""))
+    return [found[name] for name in exercises]
+
+
+def _grade_id(cell: NotebookNode) -> str:
+    data = cell.metadata.get("nbgrader")
+    grade_id: Any = data.get("grade_id") if isinstance(data, dict) else None
+    return grade_id if isinstance(grade_id, str) else ""
+
+
+def is_needed(cell: NotebookNode) -> bool:
+    """Do the exercises stand on this code cell: the setup, a solution, or something that the learner defines?
+
+    >>> from nbformat.v4 import new_code_cell
+    >>> is_needed(new_code_cell("def helper(x):\\n    return x")), is_needed(new_code_cell("plots.histogram(x)"))
+    (True, False)
+    """
+    tags = cell.metadata.get("tags", [])
+    if "setup" in tags or (_grade_id(cell) and not cell.metadata["nbgrader"].get("grade")):
+        return True
+    if tags or _grade_id(cell):
+        return False
+    try:
+        return any(isinstance(node, DEFINITIONS) for node in ast.parse(cell.source).body)
+    except (SyntaxError, ValueError):  # a magic command, or a cell half written
+        return False
+
+
+def _run(kernel: Kernel, source: str) -> str:
+    """Run a cell; what stopped it, in a few words."""
+    try:
+        return first_error(kernel.run(source))
+    except KernelLost as lost:
+        return str(lost)

@@ -1,0 +1,142 @@
+"""The last verdicts of a learner, kept in their own folder: .posttrain_lab/progress.json, readable and theirs to delete."""
+
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from posttrain_lab import checks
+from posttrain_lab.checks.exercise import Verdict
+
+FILE = Path(".posttrain_lab") / "progress.json"
+VERSION = 1
+
+
+class ProgressError(OSError):
+    """The progress could not be read or kept; the message is one sentence with the remedy."""
+
+
+@dataclass(frozen=True)
+class UnitProgress:
+    """What the last check of a unit said, and when (ISO 8601, UTC)."""
+
+    when: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def points(self) -> int:
+        return sum(verdict.points for verdict in self.verdicts)
+
+    @property
+    def solved(self) -> int:
+        return sum(verdict.passed for verdict in self.verdicts)
+
+
+@dataclass(frozen=True)
+class UnitSummary:
+    """One row of `posttrain-lab progress`; `when` is empty for a unit that was never checked."""
+
+    unit: str
+    points: int
+    max_points: int
+    solved: int
+    exercises: int
+    when: str = ""
+
+    @property
+    def done(self) -> bool:
+        return self.solved == self.exercises > 0
+
+
+def save(folder: Path, unit: str, verdicts: Iterable[Verdict], when: datetime | None = None) -> Path:
+    """Keep a unit's verdicts in the learner's work folder, the whole file or not at all; the file's path.
+
+    A damaged file is put aside with a warning, not overwritten. Raises ProgressError when the folder cannot be written.
+    """
+    path = Path(folder) / FILE
+    moment = (when or datetime.now(timezone.utc)).astimezone(timezone.utc)
+    try:
+        units = _read(path, put_aside=True)
+        units[unit] = UnitProgress(moment.isoformat(timespec="seconds"), tuple(verdicts))
+        text = json.dumps({"version": VERSION, "units": {name: asdict(u) for name, u in units.items()}}, indent=1, ensure_ascii=False)
+        _put(path, text + "\n")
+    except OSError as error:
+        reason = error.strerror or error
+        raise ProgressError(f"Your progress cannot be kept in {path.parent} ({reason}); make this folder writable.") from error
+    return path
+
+
+def load(folder: Path) -> dict[str, UnitProgress]:
+    """The last verdicts of every unit that was checked in this folder; empty, with a warning, for a damaged file.
+
+    Raises ProgressError when the file is there and cannot be opened.
+    """
+    path = Path(folder) / FILE
+    try:
+        return _read(path, put_aside=False)
+    except OSError as error:
+        raise ProgressError(f"{path} cannot be read ({error.strerror or error}); make it readable.") from error
+
+
+def summary(folder: Path) -> list[UnitSummary]:
+    """A row for each unit of the course, checked or not, in order. Raises ProgressError as `load` does."""
+    kept = load(folder)
+    return [_row(unit, kept.get(unit)) for unit in checks.UNITS]
+
+
+def _row(unit: str, kept: UnitProgress | None) -> UnitSummary:
+    exercises = checks.exercises(unit)
+    maximum = sum(exercise.points for exercise in exercises.values())
+    if kept is None:
+        return UnitSummary(unit, 0, maximum, 0, len(exercises))
+    return UnitSummary(unit, kept.points, maximum, kept.solved, len(exercises), kept.when)
+
+
+def _read(path: Path, put_aside: bool) -> dict[str, UnitProgress]:
+    if not path.exists():
+        return {}
+    raw = path.read_bytes()
+    try:
+        data = json.loads(raw.decode("utf-8"))
+        return {str(unit): _unit(kept) for unit, kept in data["units"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        remedy = "delete it, or check the unit again"
+        if put_aside:
+            aside = _free_name(path)
+            os.replace(path, aside)
+            remedy = f"it was put aside as {aside.name}"
+        warnings.warn(f"{path} is damaged; {remedy}.", stacklevel=3)
+        return {}
+
+
+def _free_name(path: Path) -> Path:
+    names = (path.with_name(f"progress.damaged{number or ''}.json") for number in range(10_000))
+    return next(name for name in names if not name.exists())
+
+
+def _unit(kept: dict[str, Any]) -> UnitProgress:
+    verdicts = tuple(_verdict(data) for data in kept["verdicts"])
+    return UnitProgress(datetime.fromisoformat(kept["when"]).isoformat(timespec="seconds"), verdicts)
+
+
+def _verdict(data: dict[str, Any]) -> Verdict:
+    numbers = {name: int(data[name]) for name in ("points", "max_points", "calls")}
+    return Verdict(str(data["exercise"]), data["passed"] is True, str(data["message"]), mistake=str(data["mistake"]), **numbers)
+
+
+def _put(path: Path, text: str) -> None:
+    """Written beside the old file, then swapped."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".progress-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
