@@ -60,7 +60,7 @@ def start(
 
     copied, kept = copy_course(folder)
     print(f"Your course is in {folder}: {len(copied)} files new, {len(kept)} of yours kept. Ctrl-C stops JupyterLab.", flush=True)
-    raise typer.Exit(run_lab(folder, port, browser))
+    run_lab(folder, port, browser)
 
 
 @app.command(rich_help_panel=LEARN)

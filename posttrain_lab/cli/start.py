@@ -3,8 +3,6 @@
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -74,28 +72,26 @@ def environment() -> dict[str, str]:
     return env
 
 
-def lab_command(folder: Path, port: int | None, browser: bool) -> list[str]:
-    """How JupyterLab is called. Raises ValueError when the port that was asked for is in use."""
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}"]
-    command += [f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}", "--ServerApp.answer_yes=True"]
+def lab_arguments(folder: Path, port: int | None, browser: bool) -> list[str]:
+    """The arguments of JupyterLab. Raises ValueError when the port that was asked for is in use."""
+    arguments = [f"--ServerApp.root_dir={folder.resolve()}", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}", "--ServerApp.answer_yes=True"]
     if port is not None:
         if not 1 <= port <= 65535:
             raise ValueError(f"start wants a port between 1 and 65535, got {port}.")
         if not port_is_free(port):
             raise ValueError(f"Port {port} is in use; choose another with --port, or leave it out.")
-        command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+        arguments += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     if not browser:
-        command.append("--no-browser")
+        arguments.append("--no-browser")
     if getattr(os, "geteuid", lambda: 1)() == 0:
-        command.append("--allow-root")
-    return command
+        arguments.append("--allow-root")
+    return arguments
 
 
-def run_lab(folder: Path, port: int | None, browser: bool) -> int:
-    """Run JupyterLab until Ctrl-C; returns its exit code."""
-    process = subprocess.Popen(lab_command(folder, port, browser), env=environment())
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # JupyterLab got it too, and shuts down by itself
-            continue
+def run_lab(folder: Path, port: int | None, browser: bool) -> None:
+    """Run JupyterLab in this process until Ctrl-C."""
+    arguments = lab_arguments(folder, port, browser)
+    os.environ.update(environment())
+    from jupyterlab.labapp import LabApp  # reads the environment when imported
+
+    LabApp.launch_instance(argv=arguments)

@@ -59,22 +59,22 @@ def test_port_in_use_is_said(tmp_path):
         port = other.getsockname()[1]
         assert not start.port_is_free(port)
         with pytest.raises(ValueError, match=f"Port {port} is in use; choose another with --port"):
-            start.lab_command(tmp_path, port, browser=False)
+            start.lab_arguments(tmp_path, port, browser=False)
     assert start.port_is_free(port)
 
 
 @pytest.mark.parametrize("port", [0, -1, 70_000])
 def test_impossible_port_is_said(tmp_path, port):
     with pytest.raises(ValueError, match="between 1 and 65535"):
-        start.lab_command(tmp_path, port, browser=False)
+        start.lab_arguments(tmp_path, port, browser=False)
 
 
-def test_command_serves_the_folder_and_opens_the_first_page(tmp_path):
-    command = start.lab_command(tmp_path, None, browser=False)
-    assert f"--ServerApp.root_dir={tmp_path.resolve()}" in command
-    assert "--LabApp.default_url=/lab/tree/index.md" in command
-    assert "--no-browser" in command
-    assert "--no-browser" not in start.lab_command(tmp_path, None, browser=True)
+def test_arguments_serves_the_folder_and_opens_the_first_page(tmp_path):
+    arguments = start.lab_arguments(tmp_path, None, browser=False)
+    assert f"--ServerApp.root_dir={tmp_path.resolve()}" in arguments
+    assert "--LabApp.default_url=/lab/tree/index.md" in arguments
+    assert "--no-browser" in arguments
+    assert "--no-browser" not in start.lab_arguments(tmp_path, None, browser=True)
 
 
 def test_read_only_home_moves_jupyter_elsewhere(tmp_path, monkeypatch, capsys):
