@@ -1,0 +1,170 @@
+"""int8 x int8 -> int32, exact, near the peak of the machine's integer multiplier.
+
+The trick: int8 values widened to int16 can be multiplied and added in pairs without any rounding or saturation, and
+machines have one instruction for "multiply 16-bit pairs, add neighbours into 32 bits" (vpmaddwd on x86).
+
+- Many rows: the right matrix is packed so that the kernel reads it strictly forward, and a tile of 4 x 16 results stays
+  in registers while k runs over the whole inner size.
+- Few rows: packing would cost more than it saves, so dot products run along the rows of the transposed right matrix.
+
+A last tile that would stick out is moved back until it fits: some results are computed twice, and no tile needs a
+special case. Source of the tiling: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
+"""
+
+import itertools
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+from torch.nn import functional as F
+
+from .simd import broadcast_pair, load, load_widen, multiply_add_pairs, store, total, zero
+
+ROWS, COLUMNS = 4, 16  # the tile of results that lives in registers: 8 vectors of 8 int32
+PACK_FROM = 12  # rows of the left matrix; with fewer, packing the right one takes longer than it saves
+MACS_A_THREAD = 25_000_000  # below about half a millisecond of work a second thread does not pay
+
+
+def compiled(function: Callable) -> Callable:
+    """`njit`, kept on disk for the next process where some folder can be written, else compiled in each process."""
+    try:
+        return njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # numba: "cannot cache function ...: no locator available"
+        return njit(nogil=True)(function)
+
+
+def pack_pairs(w: Tensor) -> Tensor:
+    """w (N, K) int8, contiguous -> [ceil(N/16)][ceil(K/2)][16][2] int8, flat: pairs of k for 16 columns side by side.
+
+    The last panel holds the last 16 columns, so it repeats some where 16 does not divide N. A k that does not exist
+    is 0, and so are columns when N < 16.
+    """
+    n, k = w.shape
+    if n < COLUMNS:
+        w = F.pad(w, (0, 0, 0, COLUMNS - n))
+    elif n % COLUMNS:
+        w = torch.cat((w[: n - n % COLUMNS], w[-COLUMNS:]))
+    pairs = F.pad(w, (0, k % 2)).view(torch.int16)  # pad copies, so two int8 can be seen as one aligned int16
+    return pairs.unflatten(0, (-1, COLUMNS)).transpose(1, 2).contiguous().view(torch.int8).flatten()
+
+
+@compiled
+def multiply_tiles(x, w, out, shape, part):
+    """x (M, K) int16, flat, K even; w from `pack_pairs`; out (M, N) int32, flat; N >= 16.
+
+    shape: (K, N); part: (first row, end row, first panel, end panel), at least four rows. Rows go in blocks of 64: they
+    stay in the cache while all panels pass by.
+    """
+    k_size, n_size = shape
+    row_start, row_end, panel_start, panel_end = part
+    for block in range(row_start, row_end, 64):
+        for panel in range(panel_start, panel_end):
+            n = min(panel * 16, n_size - 16)
+            for row in range(block, min(block + 64, row_end), 4):
+                m = min(row, row_end - 4)
+                r0, r1, r2, r3 = m * k_size, (m + 1) * k_size, (m + 2) * k_size, (m + 3) * k_size
+                a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
+                p = panel * k_size * 16
+                for k in range(0, k_size, 2):
+                    w0, w1 = load_widen(w, p), load_widen(w, p + 16)
+                    p += 32
+                    pair = broadcast_pair(x, r0 + k)
+                    a0, a1 = multiply_add_pairs(a0, pair, w0), multiply_add_pairs(a1, pair, w1)
+                    pair = broadcast_pair(x, r1 + k)
+                    b0, b1 = multiply_add_pairs(b0, pair, w0), multiply_add_pairs(b1, pair, w1)
+                    pair = broadcast_pair(x, r2 + k)
+                    c0, c1 = multiply_add_pairs(c0, pair, w0), multiply_add_pairs(c1, pair, w1)
+                    pair = broadcast_pair(x, r3 + k)
+                    d0, d1 = multiply_add_pairs(d0, pair, w0), multiply_add_pairs(d1, pair, w1)
+                q = m * n_size + n
+                store(out, q, a0), store(out, q + 8, a1)
+                store(out, q + n_size, b0), store(out, q + n_size + 8, b1)
+                store(out, q + 2 * n_size, c0), store(out, q + 2 * n_size + 8, c1)
+                store(out, q + 3 * n_size, d0), store(out, q + 3 * n_size + 8, d1)
+
+
+@compiled
+def multiply_rows(x, w, out, shape, part):
+    """x (M, K) int16, w (N, K) int8, out (M, N) int32, all flat; N >= 4. Dot products along k, four columns at a time.
+
+    shape: (K, N); part: (first row, end row, first column, end column), at least four columns.
+    """
+    k_size, n_size = shape
+    row_start, row_end, column_start, column_end = part
+    whole = k_size // 16 * 16
+    for column in range(column_start, column_end, 4):
+        n = min(column, column_end - 4)
+        w0, w1, w2, w3 = n * k_size, (n + 1) * k_size, (n + 2) * k_size, (n + 3) * k_size
+        for m in range(row_start, row_end):
+            a, b, c, d = zero(), zero(), zero(), zero()
+            r = m * k_size
+            for k in range(0, whole, 16):
+                line = load(x, r + k)
+                a = multiply_add_pairs(a, line, load_widen(w, w0 + k))
+                b = multiply_add_pairs(b, line, load_widen(w, w1 + k))
+                c = multiply_add_pairs(c, line, load_widen(w, w2 + k))
+                d = multiply_add_pairs(d, line, load_widen(w, w3 + k))
+            s0, s1, s2, s3 = total(a), total(b), total(c), total(d)
+            for k in range(whole, k_size):
+                s0 += x[r + k] * w[w0 + k]
+                s1 += x[r + k] * w[w1 + k]
+                s2 += x[r + k] * w[w2 + k]
+                s3 += x[r + k] * w[w3 + k]
+            q = m * n_size + n
+            out[q], out[q + 1], out[q + 2], out[q + 3] = s0, s1, s2, s3
+
+
+def int8_matmul(a: Tensor, b: Tensor) -> Tensor:
+    """a (M, K) int8, b (K, N) int8 -> (M, N) int32; shapes and dtypes were checked by `posttrain_lab.kernels`."""
+    (m, k), n = a.shape, b.shape[1]
+    if 0 in (m, k, n):
+        return torch.zeros(m, n, dtype=torch.int32)
+    w = b.t().contiguous()
+    out = _few_rows(a, w) if m < PACK_FROM else _many_rows(a, w)
+    return out if out.shape[1] == n else out[:, :n].contiguous()
+
+
+def _few_rows(a: Tensor, w: Tensor) -> Tensor:
+    m, k = a.shape
+    if len(w) < 4:
+        w = F.pad(w, (0, 0, 0, 4 - len(w)))
+    out = torch.empty(m, len(w), dtype=torch.int32)
+    parts = [(0, m, first, end) for first, end in _cut(len(w), 4, out.numel() * k)]
+    _run(multiply_rows, (_flat(a.to(torch.int16)), _flat(w), _flat(out), (k, len(w))), parts)
+    return out
+
+
+def _many_rows(a: Tensor, w: Tensor) -> Tensor:
+    (m, k), panels = a.shape, -(-len(w) // COLUMNS)
+    x = F.pad(a.to(torch.int16), (0, 1)) if k % 2 else a.to(torch.int16)
+    out = torch.empty(m, max(len(w), COLUMNS), dtype=torch.int32)
+    if panels * COLUMNS > m:
+        parts = [(0, m, first, end) for first, end in _cut(panels, 1, out.numel() * k)]
+    else:
+        parts = [(first, end, 0, panels) for first, end in _cut(m, ROWS, out.numel() * k)]
+    _run(multiply_tiles, (_flat(x), _flat(pack_pairs(w)), _flat(out), (x.shape[1], out.shape[1])), parts)
+    return out
+
+
+def _flat(matrix: Tensor) -> np.ndarray:
+    return matrix.contiguous().view(-1).numpy()
+
+
+def _cut(size: int, least: int, macs: int) -> list[tuple[int, int]]:
+    """0 ... size in one piece for each thread that pays, every piece at least `least` long."""
+    pieces = max(1, min(torch.get_num_threads(), size // least, macs // MACS_A_THREAD))
+    edges = [size * i // pieces // least * least for i in range(pieces)] + [size]
+    return list(itertools.pairwise(edges))
+
+
+def _run(kernel: Callable, operands: tuple, parts: list[tuple[int, int, int, int]]) -> None:
+    """The kernel on every part, each further part in a thread of its own: kernels let go of Python's lock."""
+    threads = [threading.Thread(target=kernel, args=(*operands, part)) for part in parts[1:]]
+    for thread in threads:
+        thread.start()
+    kernel(*operands, parts[0])
+    for thread in threads:
+        thread.join()

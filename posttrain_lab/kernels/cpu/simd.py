@@ -1,0 +1,139 @@
+"""A tiny SIMD vocabulary for Numba: a vector is a Numba type, a word is one intrinsic over portable LLVM code.
+
+| word                          | meaning                                                         | on AVX2     |
+|-------------------------------|-----------------------------------------------------------------|-------------|
+| `zero()`                      | eight int32 zeros                                               | vpxor       |
+| `load(array, i)`              | 16 int16 from array[i:]                                         | vmovdqu     |
+| `load_widen(array, i)`        | 16 int8 from array[i:], widened to int16                        | vpmovsxbw   |
+| `broadcast_pair(array, i)`    | array[i], array[i + 1] (int16), repeated eight times            | vpbroadcastd |
+| `multiply_add_pairs(t, a, b)` | t[i] + a[2i] * b[2i] + a[2i+1] * b[2i+1] for eight i, exact     | vpmaddwd, vpaddd |
+| `total(v)`                    | the sum of the eight int32                                      | shuffles    |
+| `store(array, i, v)`          | array[i : i + 8] = v (int32)                                    | vmovdqu     |
+
+Nothing here names a processor: LLVM turns each word into what the machine has, wider or narrower. Arrays are flat and
+contiguous, indices count elements, and no word checks bounds: the caller does.
+
+Numba's cache on disk looks at the file of a kernel, not at this one: after a change here, save the kernel's file too.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, register_model
+
+I8, I16, I32 = ir.IntType(8), ir.IntType(16), ir.IntType(32)
+
+
+class Vector(types.Type):
+    """`lanes` integers of `width` bits in one register."""
+
+    def __init__(self, width: int, lanes: int):
+        self.width, self.lanes = width, lanes
+        super().__init__(name=f"Vector(int{width} x {lanes})")
+
+    @property
+    def llvm(self) -> ir.VectorType:
+        return ir.VectorType(ir.IntType(self.width), self.lanes)
+
+
+@register_model(Vector)
+class VectorModel(models.PrimitiveModel):
+    """Numba hands a Vector to LLVM as an LLVM vector."""
+
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, vector.llvm)
+
+
+I16x16, I32x8 = Vector(16, 16), Vector(32, 8)
+
+
+def _address(context, builder, array_type, array, index, pointee):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
+
+
+def _choose(builder, vector, lanes):
+    """The named lanes of a vector, in that order."""
+    order = ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes))
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), order)
+
+
+@intrinsic
+def zero(typing):
+    """Eight int32 zeros."""
+
+    def code(context, builder, signature, args):
+        return ir.Constant(I32x8.llvm, None)
+
+    return I32x8(), code
+
+
+@intrinsic
+def load(typing, array, index):
+    """16 int16 from array[index:]."""
+
+    def code(context, builder, signature, args):
+        pointer = _address(context, builder, signature.args[0], *args, I16x16.llvm)
+        return builder.load(pointer, align=2)
+
+    return I16x16(array, types.intp), code
+
+
+@intrinsic
+def load_widen(typing, array, index):
+    """16 int8 from array[index:], as int16."""
+
+    def code(context, builder, signature, args):
+        pointer = _address(context, builder, signature.args[0], *args, ir.VectorType(I8, 16))
+        return builder.sext(builder.load(pointer, align=1), I16x16.llvm)
+
+    return I16x16(array, types.intp), code
+
+
+@intrinsic
+def broadcast_pair(typing, array, index):
+    """The two int16 at array[index:], repeated in all eight pairs."""
+
+    def code(context, builder, signature, args):
+        pair = builder.load(_address(context, builder, signature.args[0], *args, I32), align=2)
+        one = builder.insert_element(ir.Constant(I32x8.llvm, ir.Undefined), pair, ir.Constant(I32, 0))
+        return builder.bitcast(_choose(builder, one, [0] * 8), I16x16.llvm)
+
+    return I16x16(array, types.intp), code
+
+
+@intrinsic
+def multiply_add_pairs(typing, total, a, b):
+    """total[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], exact for int8 values: each product has at most 15 bits."""
+
+    def code(context, builder, signature, args):
+        wide = ir.VectorType(I32, 16)
+        product = builder.mul(builder.sext(args[1], wide), builder.sext(args[2], wide))
+        even, odd = _choose(builder, product, range(0, 16, 2)), _choose(builder, product, range(1, 16, 2))
+        return builder.add(args[0], builder.add(even, odd))
+
+    return I32x8(I32x8, I16x16, I16x16), code
+
+
+@intrinsic
+def total(typing, vector):
+    """The sum of the eight int32 of a vector."""
+
+    def code(context, builder, signature, args):
+        part = args[0]
+        for half in (4, 2, 1):
+            part = builder.add(_choose(builder, part, range(half)), _choose(builder, part, range(half, 2 * half)))
+        return builder.extract_element(part, ir.Constant(I32, 0))
+
+    return types.int32(I32x8), code
+
+
+@intrinsic
+def store(typing, array, index, vector):
+    """array[index : index + 8] = vector, int32."""
+
+    def code(context, builder, signature, args):
+        pointer = _address(context, builder, signature.args[0], args[0], args[1], I32x8.llvm)
+        builder.store(args[2], pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), code
