@@ -31,13 +31,13 @@ def gallery(images: Float[Tensor, "n 1 height width"], captions: Sequence[str], 
     if len(images) == 0 or len(images) != len(captions):
         raise ValueError(f"gallery wants one caption per image, got {len(images)} images, {len(captions)} captions.")
     height, width = images.shape[2:]
-    row_height, rows = height + 8, -(-len(images) // columns)
+    row_height, rows = height + 13, -(-len(images) // columns)
     canvas = images.new_zeros(rows * row_height, columns * width)
     notes = []
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         top, left = (index // columns) * row_height, (index % columns) * width
         canvas[top : top + height, left : left + width] = image[0]
-        notes.append({"x": left + width / 2, "y": top + height + 4, "text": caption, "showarrow": False})
+        notes.append({"x": left + width / 2, "y": top + height + 5, "text": caption, "showarrow": False})
     pixels = (255 * canvas).round().byte().numpy()
     made = figure([Heatmap(z=pixels, colorscale="Greys", showscale=False, hoverinfo="skip")], height=60 + 120 * rows)
     made.update_layout(annotations=notes, margin={"l": 5, "r": 5, "t": 5, "b": 5})
@@ -59,13 +59,14 @@ def accuracy_of_samples(samples: Mapping[int, Sequence[float]], whole: float) ->
     ends = [min(samples), max(samples)]
     dots = Scatter(x=sizes, y=_short(found, 100), mode="markers", name="one sample", marker=marker_style(0, 7))
     line = Scatter(x=ends, y=_short([whole, whole], 100), mode="lines", name="all images", line=line_style(1))
-    return figure([dots, line], "images in the sample (log scale)", "accuracy (%)", xaxis_type="log")
+    axis = {"type": "log", "tickvals": list(samples)}
+    return figure([dots, line], "images in the sample (log scale)", "accuracy (%)", xaxis=axis)
 
 
 def intervals(found: Mapping[str, tuple[float, float]], share: float) -> Figure:
     """Which true accuracies fit with what was seen? One horizontal line a method, `found[method] = (low, high)`.
 
-    share: the fraction of hits that was seen. The two grey lines are 0 % and 100 %: nothing can lie beyond. Ends in percent.
+    share: the fraction of hits that was seen. The two grey lines are 0 % and 100 %: nothing can lie beyond.
     Raises ValueError without intervals.
     """
     from plotly.graph_objects import Scatter
@@ -86,7 +87,7 @@ def intervals(found: Mapping[str, tuple[float, float]], share: float) -> Figure:
 
 
 def part_shares(parts: Sequence[str], shares: Mapping[str, Sequence[float]], what: str) -> Figure:
-    """Where in the network is it? Bars in percent of the whole, one group a part, one colour and hatch a name in `shares`.
+    """Where in the network is it? Bars in percent of the whole, a group for each part, a hatch for each name in `shares`.
 
     what: names the axis, for example "share of the bytes (%)". Raises ValueError unless there is one share per part.
     """

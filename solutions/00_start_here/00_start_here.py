@@ -44,8 +44,9 @@
 # - **Help:** read the check's sentence again, then the `>>>` example of the function, then the
 #   [glossary](../glossary.md). The course's own version of every function is open: `help(metrics.accuracy)` explains
 #   it, and `metrics.accuracy??` shows its lines.
-# - **Your points:** in a terminal (*File, New, Terminal*), `posttrain-lab check 00_start_here` runs this notebook and
-#   lists points and sentences for each exercise; `posttrain-lab progress` shows all units.
+# - **Your points:** save the notebook (Ctrl + S), open a second terminal in the folder where you typed
+#   `posttrain-lab start`, and type `posttrain-lab check 00_start_here`. It runs your functions and lists points and a
+#   sentence for each exercise. `posttrain-lab progress` shows all units.
 #
 # The next cell loads everything the unit needs. It may be run twice.
 
@@ -379,15 +380,20 @@ checks.start_here.latency(latency, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Now the network on this machine. The dots are single calls, from the very first one of a fresh copy; the lines are
+# Now the network on this machine. The dots are single calls, the warm-up included; the lines are
 # your three numbers.
 
 # %% tags=["nbval-ignore-output"]
-batch = images[:64]
-fresh = models.load_pretrained("fashion_cnn")
+batch, fresh = images[:64], models.load_pretrained("fashion_cnn")
+calls = []
+
+
+def recorded_call():
+    calls.append(stopwatch(partial(fresh, batch)))
+
+
 with torch.no_grad():
-    calls = [stopwatch(partial(fresh, batch)) for _ in range(40)]
-    found = latency(partial(fresh, batch), repeats=30, warmup=5)
+    found = latency(recorded_call, repeats=40, warmup=5)
 p20, p50, p80, mean = (1000 * seconds for seconds in (*found, sum(calls) / len(calls)))
 print(f"p20 {p20:.2f} ms, p50 {p50:.2f} ms, p80 {p80:.2f} ms; mean of all dots {mean:.2f} ms")
 plots.call_times(calls, found)
