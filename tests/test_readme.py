@@ -1,0 +1,55 @@
+"""The README promises two commands, links and a map: each is held against the repository."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def command(name: str) -> str:
+    return re.search(rf"<!-- {name} command -->\n```sh\n(.+)\n```\n<!-- end -->", TEXT)[1]
+
+
+def test_the_commands_end_as_promised():
+    assert command("start").endswith(" && .venv/bin/posttrain-lab start")
+    assert command("test").endswith(" && .venv/bin/pytest")
+
+
+def test_every_file_named_by_a_command_is_there():
+    for name in ("start", "test"):
+        assert (ROOT / re.search(r"-c (\S+)", command(name))[1]).is_file()
+
+
+def test_local_links_and_pictures_exist():
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", TEXT)
+    assert len(links) >= 4
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_anchors_exist():
+    headings = {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-") for line in re.findall(r"^#+ (.+)$", TEXT, re.M)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= headings
+
+
+def test_commands_come_in_the_first_screen():
+    assert TEXT[: TEXT.index("<!-- test command -->")].count("\n") <= 45
+
+
+@pytest.mark.skipif(os.name == "nt", reason="bash")
+def test_ci_runs_the_readme_command():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    extract = re.search(r"sed -n '.+' README\.md", script)[0]
+    found = subprocess.run(["bash", "-c", extract], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    assert found == command("test")
+
+
+def test_every_unit_is_on_the_map():
+    from posttrain_lab.checks import UNITS
+
+    for unit in UNITS:
+        assert f"course/{unit}/{unit}.ipynb" in TEXT
