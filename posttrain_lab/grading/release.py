@@ -173,7 +173,8 @@ def _student_bytes(path: Path) -> bytes:
     for key in ("jupytext", "widgets"):
         notebook.metadata.pop(key, None)
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
+        for key in ("execution", "lines_to_next_cell", "lines_to_end_of_cell_marker"):
+            cell.metadata.pop(key, None)
     return _lines(nbformat.writes(notebook)).encode()
 
 

@@ -1,7 +1,7 @@
 """Every notebook runs again, gives the outputs that it shows, and stays within a minute and 600 MB.
 
 nbval runs in a process of its own, on one thread. The time is the kernel's processor time, imports included: the clock
-on the wall depends on what else the machine does. The memory is the kernel's peak above what it holds after the imports.
+on the wall depends on what else the machine does. The memory is the kernel's peak above what the imports take.
 """
 
 import ast

@@ -37,9 +37,14 @@ def test_release_makes_the_students_notebook(course):
 
 
 def test_release_keeps_nothing_of_the_instructors(course):
+    cells = tiny_cells()
+    cells[1].metadata["execution"] = {"iopub.execute_input": "2026-01-01T00:00:00Z"}
+    cells[1].metadata["lines_to_next_cell"] = 2
+    write_unit(course, cells)
     release(course=course)
     notebook = read_notebook(course.released(UNIT))
     assert "jupytext" not in notebook.metadata
+    assert notebook.cells[1].metadata == {"tags": ["setup"]}
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in notebook.cells)
     everything = b"".join(snapshot(course).values())
     assert b"SOLUTION" not in everything
