@@ -1,62 +1,56 @@
-"""The figures of unit 02: arrays in, a plotly Figure out. Nothing is computed or shown here.
+"""The figures of unit 02: arrays in, a plotly Figure out. Nothing is shown here; titles sum up what is drawn.
 
 Every figure has labelled axes with units, reads in grey (dashes and markers besides colours) and holds few points.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import plotly.graph_objects as go
 from jaxtyping import Float, Int, Int8
 from torch import Tensor
 
 from posttrain_lab.metrics import wilson_interval
-from posttrain_lab.plots import PALETTE
+from posttrain_lab.plots import BLUE, ORANGE, PURPLE, VERMILLION, bar_style, figure, line_style, marker_style
 
-DASHES = ("solid", "dash", "dot", "dashdot")
-MARKERS = ("circle", "square", "diamond", "triangle-up")
-WON, LOST = PALETTE[0], PALETTE[1]
-
-
-def _figure(x: str, y: str, title: str = "", height: int = 340) -> go.Figure:
-    """An empty figure with its axes labelled."""
-    figure = go.Figure(layout={"template": "simple_white", "height": height, "title": {"text": title, "font": {"size": 14}}})
-    figure.update_layout(margin={"l": 60, "r": 20, "t": 50, "b": 50}, legend={"orientation": "h", "y": 1.12})
-    return figure.update_xaxes(title=x).update_yaxes(title=y)
+WON, LOST = BLUE, VERMILLION
+LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 
 
-def _numbers(values: Tensor | Sequence[float], digits: int = 5) -> list[float]:
+def _figure(x: str, y: str, title: str = "", height: int = 360) -> go.Figure:
+    """An empty figure in the house style with the legend above."""
+    return figure((), x, y, title, height=height, legend=LEGEND, margin_t=80)
+
+
+def _numbers(values: Iterable[float] | Tensor, digits: int = 5) -> list[float]:
     """Plain rounded numbers: they keep the saved notebook small."""
     return [float(f"{float(value):.{digits}g}") for value in values]
 
 
-def _style(index: int, marker: bool = True) -> dict:
-    color = PALETTE[index % len(PALETTE)]
-    style: dict = {"line": {"color": color, "dash": DASHES[index % 4]}}
-    return style | ({"marker": {"color": color, "symbol": MARKERS[index % 4], "size": 8}} if marker else {})
-
-
 def grid_line(values: Sequence[float], codes: Sequence[int], zero_point: int, wanted: tuple[float, float]) -> go.Figure:
     """Where on the number line do the codes lie? values[i] belongs to codes[i]; `wanted` is the range asked for."""
-    figure = _figure("real number", "", f"{len(codes)} codes; code {zero_point} means 0", height=240)
+    plot = _figure("real number", "", f"{len(codes)} codes; code {zero_point} means 0", height=240)
     names = [str(code) for code in codes]
-    ticks = {"symbol": "line-ns-open", "size": 18, "color": PALETTE[0]}
-    figure.add_scatter(x=_numbers(values), y=[1] * len(values), mode="markers+text", name="codes", text=names, marker=ticks)
-    figure.data[0].textposition = "top center"
+    ticks = {"symbol": "line-ns-open", "size": 18, "color": BLUE}
+    plot.add_scatter(
+        x=_numbers(values), y=[1] * len(values), mode="markers+text", name="codes", text=names, marker=ticks
+    )
+    plot.data[0].textposition = "top center"
     zero = [value for value, code in zip(values, codes, strict=True) if code == zero_point]
-    diamond = {"symbol": "diamond-open", "size": 14, "color": PALETTE[1], "line": {"width": 2}}
-    figure.add_scatter(x=_numbers(zero), y=[1] * len(zero), mode="markers", name="zero point", marker=diamond)
-    bar = {"color": PALETTE[2], "width": 6}
-    figure.add_scatter(x=_numbers(wanted), y=[0.6, 0.6], mode="lines", name="range asked for", line=bar)
-    return figure.update_yaxes(visible=False, range=[0.4, 1.5]).update_xaxes(range=[-3.6, 4.6])
+    diamond = {"symbol": "diamond-open", "size": 14, "color": VERMILLION, "line": {"width": 2}}
+    plot.add_scatter(x=_numbers(zero), y=[1] * len(zero), mode="markers", name="zero point", marker=diamond)
+    bar = {"color": ORANGE, "width": 6}
+    plot.add_scatter(x=_numbers(wanted), y=[0.6, 0.6], mode="lines", name="range asked for", line=bar)
+    return plot.update_yaxes(visible=False, range=[0.4, 1.5]).update_xaxes(range=[-3.6, 4.6])
 
 
 def staircase(x: Float[Tensor, " n"], codes: Mapping[str, Int8[Tensor, " n"]]) -> go.Figure:
     """Which code does each real number get? One staircase a name."""
-    figure = _figure("real number x", "code q (whole number)")
+    plot = _figure("real number x", "code q (whole number)")
     for index, (name, values) in enumerate(codes.items()):
-        steps = {**_style(index, marker=False)["line"], "shape": "hv"}
-        figure.add_scatter(x=_numbers(x), y=values.tolist(), mode="lines", name=name, line=steps)
-    return figure
+        steps = {**line_style(index), "shape": "hv"}
+        plot.add_scatter(x=_numbers(x), y=values.tolist(), mode="lines", name=name, line=steps)
+    return plot
 
 
 def number_line(x: Float[Tensor, " n"], back: Float[Tensor, " n"], scale: float) -> go.Figure:
@@ -64,92 +58,103 @@ def number_line(x: Float[Tensor, " n"], back: Float[Tensor, " n"], scale: float)
     error = (back - x).square().mean().item()
     inside = (back - x).abs() <= scale / 2 * 1.001
     title = f"step {scale:.3g}; mean squared error {error:.2g}; {int((~inside).sum())} of {len(x)} numbers cut off"
-    figure = _figure("real number", "", title, height=280)
+    plot = _figure("real number", "", title, height=280)
     between = [value for a, b in zip(_numbers(x), _numbers(back), strict=True) for value in (a, b, None)]
     levels = [1, 0, None] * len(x)
-    figure.add_scatter(x=between, y=levels, mode="lines", name="moved by", line={"color": "#888888", "width": 1})
-    over, under = ({"color": PALETTE[i], "symbol": MARKERS[i], "size": 9} for i in (0, 1))
-    figure.add_scatter(x=_numbers(x), y=[1] * len(x), mode="markers", name="before", marker=over)
-    figure.add_scatter(x=_numbers(back), y=[0] * len(x), mode="markers", name="after", marker=under)
-    return figure.update_yaxes(visible=False, range=[-0.4, 1.4]).update_xaxes(range=[-1.4, 4.2])
+    plot.add_scatter(x=between, y=levels, mode="lines", name="moved by", line={"color": "#888888", "width": 1})
+    plot.add_scatter(x=_numbers(x), y=[1] * len(x), mode="markers", name="before", marker=marker_style(0, 9))
+    plot.add_scatter(x=_numbers(back), y=[0] * len(x), mode="markers", name="after", marker=marker_style(1, 9))
+    return plot.update_yaxes(visible=False, range=[-0.4, 1.4]).update_xaxes(range=[-1.4, 4.2])
 
 
 def accuracy_against_bits(
     bits: Sequence[int], curves: Mapping[str, Sequence[float]], reference: float, n: int
 ) -> go.Figure:
     """How much accuracy is left at each width? One curve a granularity; the band is the reference's 95 % interval."""
-    figure = _figure("bits of a weight", "validation accuracy, %", f"measured on {n} images")
+    plot = _figure("bits of a weight", "validation accuracy, %", f"measured on {n} images")
     for index, (name, values) in enumerate(curves.items()):
-        figure.add_scatter(x=list(bits), y=_numbers([100 * v for v in values]), name=name, **_style(index))
-    _reference(figure, reference, n)
-    return figure.update_xaxes(tickvals=list(bits)).update_yaxes(range=[0, 100])
+        plot.add_scatter(
+            x=list(bits),
+            y=_numbers([100 * v for v in values]),
+            name=name,
+            line=line_style(index),
+            marker=marker_style(index),
+        )
+    _reference(plot, reference, n)
+    return plot.update_xaxes(tickvals=list(bits)).update_yaxes(range=[0, 100])
 
 
-def _reference(figure: go.Figure, accuracy: float, n: int) -> None:
+def _reference(plot: go.Figure, accuracy: float, n: int) -> None:
     """A dashed line for the float network and a grey band for its interval."""
     low, high = wilson_interval(round(accuracy * n), n)
-    figure.add_hrect(y0=100 * low, y1=100 * high, fillcolor="#888888", opacity=0.25, line_width=0)
+    plot.add_hrect(y0=100 * low, y1=100 * high, fillcolor="#888888", opacity=0.25, line_width=0)
     line = {"dash": "dash", "color": "#444444", "width": 1}
-    figure.add_hline(y=100 * accuracy, line=line, annotation_text="float", annotation_position="bottom left")
+    plot.add_hline(y=100 * accuracy, line=line, annotation_text="float", annotation_position="bottom left")
 
 
 def range_errors(
     highs: Float[Tensor, " n"], total: Sequence[float], clipped: Sequence[float], marks: Mapping[str, float]
 ) -> go.Figure:
-    """Where do clipping and rounding balance? Errors over the upper end of the range; marks: the end of each observer."""
-    figure = _figure("upper end of the range", "mean squared error", height=380)
+    """Where do clipping and rounding balance? Errors over the range; marks: where each observer ends."""
+    plot = _figure("upper end of the range", "mean squared error", height=380)
     rounded = [max(whole - part, 0.0) for whole, part in zip(total, clipped, strict=True)]
     curves = {"both": total, "clipping": clipped, "rounding": rounded}
     for index, (name, values) in enumerate(curves.items()):
         shown = [value if value > 0 else None for value in values]
         y = [None if value is None else float(f"{value:.4g}") for value in shown]
-        figure.add_scatter(x=_numbers(highs), y=y, mode="lines", name=name, **_style(index, marker=False))
+        plot.add_scatter(x=_numbers(highs), y=y, mode="lines", name=name, line=line_style(index))
     floor = min(value for value in total if value > 0) / 3
-    spots = {"symbol": "triangle-up", "size": 13, "color": PALETTE[3]}
+    spots = {"symbol": "triangle-up", "size": 13, "color": PURPLE}
     names = [f"{name}: {end:.3g}" for name, end in marks.items()]
-    figure.add_scatter(x=_numbers(marks.values()), y=[floor] * len(marks), mode="markers", name="your observe", marker=spots)
-    figure.data[-1].update(hovertext=names)
+    plot.add_scatter(
+        x=_numbers(marks.values()), y=[floor] * len(marks), mode="markers", name="your observe", marker=spots
+    )
+    plot.data[-1].update(hovertext=names)
     for index, (name, end) in enumerate(marks.items()):
-        figure.add_annotation(x=end, y=0.02 + 0.06 * index, yref="paper", text=name, showarrow=False, xanchor="right", xshift=-8)
-        figure.add_vline(x=end, line={"color": PALETTE[3], "width": 1, "dash": DASHES[index % 4]})
-    return figure.update_yaxes(type="log", exponentformat="power")
+        plot.add_annotation(
+            x=end, y=0.02 + 0.06 * index, yref="paper", text=name, showarrow=False, xanchor="right", xshift=-8
+        )
+        plot.add_vline(x=end, line={**line_style(index), "color": PURPLE, "width": 1})
+    return plot.update_yaxes(type="log", exponentformat="power")
 
 
 def channel_ranges(before: Float[Tensor, " out"], after: Float[Tensor, " out"]) -> go.Figure:
     """How large is the largest weight of each channel, before and after folding?"""
-    title = f"largest over smallest channel: {before.max() / before.min():.1f} before, {after.max() / after.min():.1f} after"
-    figure = _figure("output channel (sorted by the folded range)", "largest |weight|", title)
+    before, after = before.detach(), after.detach()
+    spread = [float(values.max() / values.min()) for values in (before, after)]
+    title = f"largest over smallest channel: {spread[0]:.3g} before, {spread[1]:.3g} after"
+    plot = _figure("output channel (sorted by the folded range)", "largest |weight|", title)
     order = after.argsort()
     for index, (name, values) in enumerate({"before folding": before, "after folding": after}.items()):
-        style = {"color": PALETTE[index], "pattern": {"shape": ("", "/")[index]}}
-        figure.add_bar(x=list(range(len(order))), y=_numbers(values[order].detach()), name=name, marker=style)
-    return figure.update_yaxes(type="log")
+        heights = _numbers(values[order])
+        plot.add_bar(x=list(range(len(order))), y=heights, name=name, marker=bar_style(index))
+    return plot.update_yaxes(type="log")
 
 
 def rounding_errors(sums: Int[Tensor, " n"], errors: Mapping[str, Tensor]) -> go.Figure:
     """How far is each code from the real result? One saw-tooth a method, in steps of the output."""
     means = ", ".join(f"{name} {values.mean().item():+.3f}" for name, values in errors.items())
-    figure = _figure("int32 sum", "code minus real number, steps", f"mean error in steps: {means}")
+    plot = _figure("int32 sum", "code minus real number, steps", f"mean error in steps: {means}")
     for index, (name, values) in enumerate(errors.items()):
-        figure.add_scatter(x=sums.tolist(), y=_numbers(values), name=name, **_style(index, marker=False))
-    return figure
+        plot.add_scatter(x=sums.tolist(), y=_numbers(values), name=name, line=line_style(index))
+    return plot
 
 
 def agreement(wanted: Float[Tensor, "n c"], got: Float[Tensor, "n c"]) -> go.Figure:
     """Do two networks say the same? Every logit of the first across, of the second up."""
     x, y = wanted.flatten(), got.flatten()
     title = f"{len(wanted)} images; largest difference {(x - y).abs().max():.2g}"
-    figure = _figure("logit of the float network", "logit with integer layers", title, height=380)
+    plot = _figure("logit of the float network", "logit with integer layers", title, height=380)
     ends = [float(min(x.min(), y.min())), float(max(x.max(), y.max()))]
-    figure.add_scatter(x=ends, y=ends, mode="lines", name="equal", line={"color": "#888888", "dash": "dash"})
-    dots = {"color": PALETTE[0], "size": 4}
-    figure.add_scatter(x=_numbers(x, 4), y=_numbers(y, 4), mode="markers", name="one logit", marker=dots)
-    return figure
+    plot.add_scatter(x=ends, y=ends, mode="lines", name="equal", line={"color": "#888888", "dash": "dash"})
+    dots = {"color": BLUE, "size": 4}
+    plot.add_scatter(x=_numbers(x, 4), y=_numbers(y, 4), mode="markers", name="one logit", marker=dots)
+    return plot
 
 
 def race(sizes: Sequence[int], batches: Sequence[int], speed: Mapping[str, Sequence[Sequence[float]]]) -> go.Figure:
     """Where is a method faster than float32? speed[name][i][j] for batches[i], sizes[j]: float's time over its time."""
-    figure = _figure("", "", "times faster than float32 (below 1: slower)", height=330)
+    plot = _figure("", "", "times faster than float32 (below 1: slower)", height=330)
     names, width = list(speed), 1 / len(speed)
     for index, name in enumerate(names):
         axis = "" if index == 0 else str(index + 1)
@@ -159,40 +164,46 @@ def race(sizes: Sequence[int], batches: Sequence[int], speed: Mapping[str, Seque
         heat = go.Heatmap(x=[str(s) for s in sizes], y=[str(b) for b in batches], z=_log(shades), text=cells)
         heat.update(texttemplate="%{text}", zmin=-1.6, zmax=1.6, showscale=False, xgap=2, ygap=2, name=name)
         heat.update(colorscale=[[0, LOST], [0.5, "#f7f7f7"], [1, WON]], xaxis=f"x{axis}", yaxis=f"y{axis}")
-        figure.add_trace(heat)
+        plot.add_trace(heat)
         domain = [index * width + 0.02, (index + 1) * width - 0.02]
-        figure.layout[f"xaxis{axis}"] = {"domain": domain, "title": f"{name}<br>layer n x n", "anchor": f"y{axis}"}
-        figure.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", "title": "" if index else "batch (rows of x)"}
-    return figure.update_xaxes(type="category").update_yaxes(type="category")
+        plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": f"{name}<br>layer n x n", "anchor": f"y{axis}"}
+        plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", "title": "" if index else "batch (rows of x)"}
+    return plot.update_xaxes(type="category").update_yaxes(type="category")
 
 
 def _log(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    import math
-
     return [[round(math.log(value), 3) for value in row] for row in rows]
 
 
 def straight_through(x: Float[Tensor, " n"], y: Float[Tensor, " n"], slope: Float[Tensor, " n"]) -> go.Figure:
     """What goes forward and what comes back? The rounded output and the gradient that is let through."""
-    figure = _figure("x", "output y, gradient of x")
+    plot = _figure("x", "output y, gradient of x")
     for index, (name, values) in enumerate({"output y": y, "gradient of x": slope}.items()):
-        line = {**_style(index, marker=False)["line"], "shape": "hv"}
-        figure.add_scatter(x=_numbers(x), y=_numbers(values), mode="lines", name=name, line=line)
-    return figure
+        line = {**line_style(index), "shape": "hv"}
+        plot.add_scatter(x=_numbers(x), y=_numbers(values), mode="lines", name=name, line=line)
+    return plot
 
 
 def training_curve(curve: Sequence[float], reference: float, n: int) -> go.Figure:
-    """How fast does a network recover? Accuracy before training and after each epoch; the float network for comparison."""
-    figure = _figure("epochs of training with 3-bit weights", "validation accuracy, %", f"measured on {n} images")
+    """How fast does a network recover? Accuracy before training and after each epoch."""
+    plot = _figure("epochs of training with 3-bit weights", "validation accuracy, %", f"measured on {n} images")
     epochs = list(range(len(curve)))
-    figure.add_scatter(x=epochs, y=_numbers([100 * v for v in curve]), name="3 bits", **_style(0))
-    _reference(figure, reference, n)
-    return figure.update_xaxes(tickvals=epochs)
+    plot.add_scatter(
+        x=epochs, y=_numbers([100 * v for v in curve]), name="3 bits", line=line_style(0), marker=marker_style(0)
+    )
+    _reference(plot, reference, n)
+    return plot.update_xaxes(tickvals=epochs)
 
 
 def layer_errors(errors: Mapping[str, Mapping[str, float]]) -> go.Figure:
     """How much does each layer's output change? errors[method][layer]: squared change over squared output."""
-    figure = _figure("layer", "relative squared error of the output")
+    plot = _figure("layer", "relative squared error of the output")
     for index, (name, by_layer) in enumerate(errors.items()):
-        figure.add_scatter(x=list(by_layer), y=_numbers(by_layer.values()), name=name, **_style(index))
-    return figure.update_yaxes(type="log", exponentformat="power")
+        plot.add_scatter(
+            x=list(by_layer),
+            y=_numbers(by_layer.values()),
+            name=name,
+            line=line_style(index),
+            marker=marker_style(index),
+        )
+    return plot.update_yaxes(type="log", exponentformat="power")

@@ -17,29 +17,29 @@
 #
 # A trained network is a long list of numbers, and each usually takes 32 bits. Must it? In this unit you store and
 # multiply 8-bit integers instead, and then 4-bit ones. You write every step yourself: the map from real numbers to
-# codes, the integer layer, training with rounding in the loop, and a way to round weights that beats the nearest value.
+# codes, the integer layer, training with rounding in the loop, and a way to round weights that beats the nearest
+# value.
 #
 # **The question.** The course ships a small network that names ten kinds of clothes. Make it four times smaller. How
-# many of the 10,000 test images does it then get wrong that it got right before? And is it faster *on this machine*? Both
-# answers are measured at the end, by code you can open.
+# many of the 10,000 test images does it then get wrong that it got right before? And is it faster *on this machine*?
+# Both answers are measured at the end, by code you can open.
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`). No other unit comes first.
 #
-# **How it works.** There are ten exercises, together with the reading about 120 minutes. Replace
-# `raise NotImplementedError` with your lines; six are always enough. The cell right below checks them and says in a
-# sentence what is wrong. Run it as often as you like. A mistake costs only its own exercise: later ones use the library's
-# version, `lib`, of what came before. The figures use *your* functions, so they show your work. Every word that is new
-# stands in the [glossary](../glossary.md).
+# **How it works.** There are ten exercises, together with the reading about 120 minutes. Replace `raise
+# NotImplementedError` with your lines; six are always enough. The cell right below checks them and says in a sentence
+# what is wrong. Run it as often as you like. A mistake costs only its own exercise: later ones use the library's
+# version, `lib`, of what came before. The figures use *your* functions, so they show your work. Every word that is
+# new stands in the [glossary](../glossary.md).
 #
-# **Which images for what.** Ranges are fitted on *calibration* images, choices are made on *validation* images, and the
-# *test* images are used once, for the last numbers of the unit. Choosing by the test set would make its number a
+# **Which images for what.** Ranges are fitted on *calibration* images, choices are made on *validation* images, and
+# the *test* images are used once, for the last numbers of the unit. Choosing by the test set would make its number a
 # flattering one.
 
 # %% tags=["setup"]
 import copy
 import math
 
-import ipywidgets
 import torch
 from jaxtyping import Float, Float32, Int, Int8, Int32
 from torch import Tensor, nn
@@ -48,23 +48,19 @@ from tqdm.auto import trange
 
 from posttrain_lab import checks, data, kernels, measure, metrics, models, training, widgets
 from posttrain_lab import quantization as lib
+from posttrain_lab.plots import passports as passport_plots
 from posttrain_lab.plots import quantization as plots
+from posttrain_lab.quantization.packing import pack_codes, unpack_codes
 
 torch.set_num_threads(1)  # one thread: times can be compared, and sums come out the same at every run
 torch.manual_seed(0)
 split = data.load_fashion()
 model = models.load_pretrained("fashion_cnn")
-
-
-def range_error(x: Tensor, low: float, high: float, bits: int = 8) -> float:
-    """Mean squared error when x is quantized with the range [low, high]: rounding inside, clipping outside. For exercise 5."""
-    scale, zero_point = lib.affine_qparams(low, high, bits)
-    codes = lib.quantize(x, scale, zero_point, bits)
-    return (lib.dequantize(codes, scale, zero_point) - x).square().mean().item()
+model = model.to(memory_format=torch.channels_last)  # the order in memory that its convolutions like best
 
 
 def nearest(column: Tensor, scale: Tensor, bits: int) -> Tensor:
-    """The nearest point of a symmetric grid: one column [out] of weights, one scale for each output. For exercise 10."""
+    """The nearest point of a symmetric grid: a column [out] of weights, a scale for each output (exercise 10)."""
     top = 2 ** (bits - 1) - 1
     return torch.round(column / scale).clamp(-top, top) * scale
 
@@ -72,12 +68,13 @@ def nearest(column: Tensor, scale: Tensor, bits: int) -> Tensor:
 # %% [markdown]
 # ## Where we start
 #
-# First the network as it is: how good, how large, how fast? The *passport* of a network collects these numbers. Accuracy
-# comes with its 95 % interval, because 2,000 images are a sample. Times are medians of many runs on one thread.
+# First the network as it is: how good, how large, how fast? The *passport* of a network collects these numbers.
+# Accuracy comes with its 95 % interval, because 2,000 images are a sample. Times are medians of many runs on one
+# thread.
 
 # %% tags=["nbval-ignore-output"]
 before = measure.passport(model, split, "fp32", part="validation")
-ipywidgets.HTML(measure.compare([before]))
+measure.compare([before])
 
 # %% [markdown]
 # **Predict.** You will replace each 32-bit weight and each number that flows between the layers by an 8-bit integer.
@@ -92,9 +89,9 @@ widgets.predict(
 # %% [markdown]
 # ## Part 1: real numbers to integers and back
 #
-# With `bits` bits we have the signed codes $q_{min} = -2^{bits-1}$ to $q_{max} = 2^{bits-1} - 1$; for 8 bits, −128 to 127.
-# A code stands for a real number through two parameters, the [scale](../glossary.md#scale) (a real number, the distance
-# of neighbours) and the [zero point](../glossary.md#zero-point) (the code that means 0):
+# With `bits` bits we have the signed codes $q_{min} = -2^{bits-1}$ to $q_{max} = 2^{bits-1} - 1$; for 8 bits, −128 to
+# 127. A code stands for a real number through two parameters, the [scale](../glossary.md#scale) (a real number, the
+# distance of neighbours) and the [zero point](../glossary.md#zero-point) (the code that means 0):
 #
 # $$x \approx (q - zero\_point) \cdot scale$$
 #
@@ -103,8 +100,9 @@ widgets.predict(
 #
 # **Aim:** choose scale and zero point so that the codes cover the range [low, high].
 #
-# One rule comes from practice: 0 must have a code of its own, exactly. Padding and ReLU produce zeros by the thousand, and
-# a zero that comes back as 0.004 is an error that always points the same way. So the range is first *widened to hold 0*.
+# One rule comes from practice: 0 must have a code of its own, exactly. Padding and ReLU produce zeros by the
+# thousand, and a zero that comes back as 0.004 is an error that always points the same way. So the range is first
+# *widened to hold 0*.
 #
 # $$low' = \min(low, 0) \qquad high' = \max(high, 0)$$
 #
@@ -113,15 +111,17 @@ widgets.predict(
 # | asymmetric | $(high' - low') / (q_{max} - q_{min})$ | $round(q_{min} - low' / scale)$ |
 # | symmetric | $\max(-low', high') / q_{max}$ | $0$ |
 #
-# If the widened range has no width (low = high = 0), return scale `1.0` and zero point `0`, in both cases. Everything here
-# is a plain Python number: `scale` a float, `zero_point` an int.
+# If the widened range has no width (low = high = 0), return scale `1.0` and zero point `0`, in both cases. Everything
+# here is a plain Python number: `scale` a float, `zero_point` an int.
 #
-# **Predict:** activations behind a ReLU lie between 0 and 6. Which code means 0? And how many of the 256 codes would be
-# wasted if we insisted on zero point 0 with codes −128 to 127?
+# **Predict:** activations behind a ReLU lie between 0 and 6. Which code means 0? And how many of the 256 codes would
+# be wasted if we insisted on zero point 0 with codes −128 to 127?
 #
 # <details><summary>Answer</summary>
-# The lowest code, −128: the range starts at 0, so all codes lie at or above it. With zero point 0 the negative half, 128
-# codes, would stand for numbers that never occur, and each step would be twice as wide.
+#
+# The lowest code, −128: the range starts at 0, so all codes lie at or above it. With zero point 0 the negative half,
+# 128 codes, would stand for numbers that never occur, and each step would be twice as wide.
+#
 # </details>
 
 
@@ -129,12 +129,12 @@ widgets.predict(
 def affine_qparams(low: float, high: float, bits: int = 8, symmetric: bool = False) -> tuple[float, int]:
     """Scale and zero point that map the real range [low, high], widened to hold 0, onto signed codes of `bits` bits.
 
-    asymmetric: codes -2^(bits-1) ... 2^(bits-1) - 1; scale = (high - low) / (2^bits - 1); zero_point = round(qmin - low / scale)
-    symmetric:  scale = max(-low, high) / (2^(bits-1) - 1); zero_point = 0
+    asymmetric: scale = (high - low) / (2^bits - 1), zero_point = round(qmin - low / scale), qmin = -2^(bits-1)
+    symmetric:  scale = max(-low, high) / (2^(bits-1) - 1), zero_point = 0
     A range without width after widening, low = high = 0: scale 1.0 and zero_point 0. Returns (float, int).
 
-    >>> affine_qparams(-1.0, 1.55)
-    (0.01, -28)
+    >>> affine_qparams(-16.0, 47.75)
+    (0.25, -64)
     >>> affine_qparams(2.0, 25.5)  # 0 is not in this range, so it is widened
     (0.1, -128)
     """
@@ -172,15 +172,18 @@ widgets.slider_figure(
 )
 
 # %% [markdown]
-# *What is seen: a number line with one tick for each code, evenly spaced. The code that means 0 is marked by a diamond and
-# always stands exactly at 0; the wanted range is a bar below. The ends of the ticks do not always meet the ends of the bar.*
+# *What is seen: a number line with one tick for each code, evenly spaced. The code that means 0 is marked by a
+# diamond and always stands exactly at 0; the wanted range is a bar below. The ends of the ticks do not always meet
+# the ends of the bar.*
 #
-# **Question.** Move `low` above 0. Why do the ticks stay where they were? And why do the outermost ticks miss the ends of the
-# bar by up to half a step?
+# **Question.** Move `low` above 0. Why do the ticks stay where they were? And why do the outermost ticks miss the
+# ends of the bar by up to half a step?
 #
 # <details><summary>Answer</summary>
-# The range is widened to hold 0, so any positive `low` acts like 0. The zero point is rounded to a whole code: the whole
-# grid is shifted by up to half a step so that one tick falls on 0 exactly.
+#
+# The range is widened to hold 0, so any positive `low` acts like 0. The zero point is rounded to a whole code: the
+# whole grid is shifted by up to half a step so that one tick falls on 0 exactly.
+#
 # </details>
 
 # %% [markdown]
@@ -191,22 +194,25 @@ widgets.slider_figure(
 #
 # $$q = clamp(round(x / scale) + zero\_point,\; q_{min},\; q_{max})$$
 #
-# Round to the nearest whole number; on a tie to the even one (`torch.round` does this). *Then* add the zero point, *then*
-# clamp to −2^(bits−1) … 2^(bits−1) − 1. Whatever the bits, codes are stored as `torch.int8`. x is `float [*shape]`, q is
-# `int8 [*shape]`.
+# Round to the nearest whole number; on a tie to the even one (`torch.round` does this). *Then* add the zero point,
+# *then* clamp to −2^(bits−1) … 2^(bits−1) − 1. Whatever the bits, codes are stored as `torch.int8`. x is `float
+# [*shape]`, q is `int8 [*shape]`.
 #
-# **Predict:** with scale 0.1 and zero point 0, which codes do 0.26 and 99.0 get in 8 bits? What would `.to(torch.int8)`
-# alone make of 2.6, and of 990?
+# **Predict:** with scale 0.1 and zero point 0, which codes do 0.26 and 99.0 get in 8 bits? What would
+# `.to(torch.int8)` alone make of 2.6, and of 990?
 #
 # <details><summary>Answer</summary>
-# 0.26 / 0.1 = 2.6 is rounded to 3; 990 is clamped to 127. The cast alone cuts 2.6 off to 2, and 990 does not fit: it wraps
-# around to some unrelated code. A saturated number is wrong by a bounded amount, a wrapped one can change its sign.
+#
+# 0.26 / 0.1 = 2.6 is rounded to 3; 990 is clamped to 127. The cast alone cuts 2.6 off to 2, and 990 does not fit: it
+# wraps around to some unrelated code. A saturated number is wrong by a bounded amount, a wrapped one can change its
+# sign.
+#
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "quantize", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def quantize(x: Float[Tensor, "*shape"], scale: float, zero_point: int, bits: int = 8) -> Int8[Tensor, "*shape"]:
-    """Real numbers to codes: round to nearest, ties to even, add the zero point, then clamp to the codes of `bits` bits.
+    """Real numbers to codes: round to nearest, ties to even, add the zero point, then clamp.
 
     q = clamp(round(x / scale) + zero_point, -2^(bits-1), 2^(bits-1) - 1), stored as int8 whatever the bits
 
@@ -232,14 +238,16 @@ x = torch.linspace(-2.2, 2.2, 221)
 plots.staircase(x, {f"{bits} bits": quantize(x, 1.5 / (2 ** (bits - 1) - 1), 0, bits) for bits in (3, 4)})
 
 # %% [markdown]
-# *What is seen: two staircases that rise with x. The 3-bit one has few wide steps, the 4-bit one about twice as many. Both end in
-# flat parts on the left and right, where numbers are outside the range.*
+# *What is seen: two staircases that rise with x. The 3-bit one has few wide steps, the 4-bit one about twice as many.
+# Both end in flat parts on the left and right, where numbers are outside the range.*
 #
 # **Question.** Each staircase has one step more below zero than above. Why?
 #
 # <details><summary>Answer</summary>
-# Signed codes are not balanced: 3 bits give −4 to 3. Symmetric quantization of weights leaves the lowest code out, so that w
-# and −w are always rounded alike.
+#
+# Signed codes are not balanced: 3 bits give −4 to 3. Symmetric quantization of weights leaves the lowest code out, so
+# that w and −w are always rounded alike.
+#
 # </details>
 
 # %% [markdown]
@@ -250,13 +258,15 @@ plots.staircase(x, {f"{bits} bits": quantize(x, 1.5 / (2 ** (bits - 1) - 1), 0, 
 #
 # $$x = (q - zero\_point) \cdot scale$$
 #
-# q is `int8 [*shape]` (other integer dtypes may come too), x is `float32 [*shape]`. There is one trap: in which dtype is
-# the difference taken?
+# q is `int8 [*shape]` (other integer dtypes may come too), x is `float32 [*shape]`. There is one trap: in which dtype
+# is the difference taken?
 #
 # **Predict:** what is `torch.tensor([127], dtype=torch.int8) - (-128)`?
 #
 # <details><summary>Answer</summary>
+#
 # −1. The difference 255 does not fit int8 and wraps around. Widen first, subtract then.
+#
 # </details>
 
 
@@ -279,8 +289,8 @@ checks.quantization.dequantize(dequantize, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your three functions together: twelve numbers are quantized and brought back. Move the upper end of the range. A wide range
-# has coarse steps, a narrow one cuts large numbers off.
+# Your three functions together: twelve numbers are quantized and brought back. Move the upper end of the range. A
+# wide range has coarse steps, a narrow one cuts large numbers off.
 
 # %% tags=["widget", "nbval-ignore-output"]
 numbers = torch.tensor([-0.9, -0.55, -0.3, -0.1, 0.05, 0.2, 0.35, 0.6, 0.8, 1.1, 1.5, 3.6])
@@ -299,14 +309,19 @@ widgets.slider_figure(
 )
 
 # %% [markdown]
-# *What is seen: the numbers on an upper line, what came back on a lower line, and a connection for each. Inside the range the
-# connections lean by at most half a step; numbers beyond the upper end all land on the last tick. The title gives both errors.*
+# *What is seen: the numbers on an upper line, what came back on a lower line, and a connection for each. Inside the
+# range the connections lean by at most half a step; numbers beyond the upper end all land on the last tick. The title
+# gives both errors.*
 #
-# **Question.** With 3 bits, find the upper end with the smallest mean squared error. Is it the largest number? And with 8 bits?
+# **Question.** With 3 bits, find the upper end with the smallest mean squared error. Is it the largest number? And
+# with 8 bits?
 #
 # <details><summary>Answer</summary>
-# With few bits it pays to cut the largest number off a little: one large clipping error buys finer steps for the others. With 8
-# bits the steps are fine anyway, and cutting off costs more than it saves. Exercise 5 lets data decide.
+#
+# With few bits it pays to cut the largest number off a little: one large clipping error buys finer steps for the
+# others. With 8 bits the steps are fine anyway, and cutting off costs more than it saves. Exercise 5 lets data
+# decide.
+#
 # </details>
 
 # %% [markdown]
@@ -317,30 +332,34 @@ widgets.slider_figure(
 #
 # **Aim:** give each output channel, or each group of neighbouring weights, a scale of its own.
 #
-# Weights are quantized symmetrically: zero point 0, codes −top to top with $top = 2^{bits-1} - 1$. For a weight `[out, ...]`
-# (`nn.Linear` has `[out, in]`, `nn.Conv2d` has `[out, in, height, width]`), with the channel's weights in one row:
+# Weights are quantized symmetrically: zero point 0, codes −top to top with $top = 2^{bits-1} - 1$. For a weight
+# `[out, ...]` (`nn.Linear` has `[out, in]`, `nn.Conv2d` has `[out, in, height, width]`), with the channel's weights
+# in one row:
 #
-# $$scale[o] = \frac{\max |weight[o]|}{top} \qquad\qquad scale[o, g] = \frac{\max |row_o[g \cdot group : (g+1) \cdot group]|}{top}$$
+# $$scale[o] = \frac{\max |weight[o]|}{top} \qquad\qquad
+# scale[o, g] = \frac{\max |row_o[g \cdot group : (g+1) \cdot group]|}{top}$$
 #
-# The result is `[out]` without `group` and `[out, weights of a channel / group]` with it. `group` always divides. Where all weights
-# are 0 the scale is 1.0.
+# The result is `[out]` without `group` and `[out, weights of a channel / group]` with it. `group` always divides.
+# Where all weights are 0 the scale is 1.0.
 #
-# **Predict:** the weights of a channel are ten times smaller than those of its neighbour, and both share one 4-bit scale that
-# fits the larger one. How many different codes are left for the small channel?
+# **Predict:** the weights of a channel are ten times smaller than those of its neighbour, and both share one 4-bit
+# scale that fits the larger one. How many different codes are left for the small channel?
 #
 # <details><summary>Answer</summary>
+#
 # The large one uses −7 to 7. The small one reaches 0.7 at most, so only −1, 0 and 1 are left.
+#
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "channel_qparams", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def channel_qparams(
-    weight: Float[Tensor, "out *rest"], bits: int = 8, group: int | None = None
-) -> Float[Tensor, "out *groups"]:
+    weight: Float[Tensor, "out ..."], bits: int = 8, group: int | None = None
+) -> Float[Tensor, "out ..."]:
     """Symmetric scales of a weight: max |weights that share it| / (2^(bits-1) - 1); 1.0 where all these weights are 0.
 
-    group None: one scale for each index of the first axis, [out]. Else one for each `group` neighbours of the channel's weights
-    in memory order, [out, weights of a channel / group].
+    group None: one scale for each index of the first axis, [out].
+    Else one for each `group` neighbours in weight[o].flatten(), [out, weights of a channel / group].
 
     >>> channel_qparams(torch.tensor([[0.5, -12.7], [1.27, 0.0]]))
     tensor([0.1000, 0.0100])
@@ -363,8 +382,8 @@ checks.quantization.channel_qparams(channel_qparams, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Now round all weights of the network with your scales, from 8 bits down to 2, and count right answers. Activations stay
-# float here. We choose between granularities on *validation* images (half of them, to save time).
+# Now round all weights of the network with your scales, from 8 bits down to 2, and count right answers. Activations
+# stay float here. We choose between granularities on *validation* images (half of them, to save time).
 
 # %% tags=["nbval-ignore-output"]
 half = split.validation.first(1000)
@@ -381,7 +400,8 @@ def round_weights(network: nn.Sequential, bits: int, scales_of) -> nn.Sequential
         if isinstance(layer, nn.Linear | nn.Conv2d):
             scale = scales_of(layer.weight.detach(), bits).reshape(-1, 1)
             rows = layer.weight.detach().reshape(len(scale), -1)
-            layer.weight.data = ((rows / scale).round().clamp(-top, top) * scale).reshape(layer.weight.shape)
+            rounded = (rows / scale).round().clamp(-top, top) * scale
+            layer.weight.data.copy_(rounded.reshape(layer.weight.shape))
     return network
 
 
@@ -390,28 +410,30 @@ granularities = {
     "per channel": lambda w, bits: channel_qparams(w, bits),
     "groups of 24": lambda w, bits: channel_qparams(w, bits, 24 if w[0].numel() % 24 == 0 else None),
 }
-widths = (2, 3, 4, 5, 6, 8)
+widths = (2, 3, 4, 6, 8)
 curves = {name: [accuracy_of(round_weights(model, b, f)) for b in widths] for name, f in granularities.items()}
 plots.accuracy_against_bits(widths, curves, accuracy_of(model), len(half))
 
 # %% [markdown]
-# *What is seen: accuracy rises with the bits and is flat on the right. The three curves separate on the left: one scale per tensor
-# falls first. The grey band is the float network's 95 % interval on these images. Groups are used where 24 divides the weights
-# of a channel; elsewhere that curve uses channels.*
+# *What is seen: accuracy rises with the bits and is flat on the right. The three curves separate on the left: one
+# scale per tensor falls first. The grey band is the float network's 95 % interval on these images. Groups are used
+# where 24 divides the weights of a channel; elsewhere that curve uses channels.*
 #
-# **Question.** A group of 24 weights carries one 32-bit scale. How many bits does a 4-bit weight really take then? When is
-# "4 bits in small groups" larger than "5 bits per channel"?
+# **Question.** A group of 24 weights carries one 32-bit scale. How many bits does a 4-bit weight really take then?
+# When is "4 bits in small groups" larger than "5 bits per channel"?
 #
 # <details><summary>Answer</summary>
-# 4 + 32 / 24 = 5.3 bits. Every group smaller than 32 weights makes 4 bits cost more than 5. Large models use groups of 32 to
-# 128 and 16-bit scales.
+#
+# 4 + 32 / 24 = 5.3 bits. Every group smaller than 32 weights makes 4 bits cost more than 5. Large models use groups
+# of 32 to 128 and 16-bit scales.
+#
 # </details>
 
 # %% [markdown]
 # ## Part 3: ranges of activations
 #
-# Weights are known; activations depend on the image. Their range must be chosen from examples, the calibration images. One odd
-# pixel can stretch it.
+# Weights are known; activations depend on the image. Their range must be chosen from examples, the calibration
+# images. One odd pixel can stretch it.
 #
 # ### Exercise 5: observe a range
 # *Difficulty 3 of 5, 12 minutes, 3 points*
@@ -421,33 +443,38 @@ plots.accuracy_against_bits(widths, curves, accuracy_of(model), len(half))
 # | method | low, high |
 # |---|---|
 # | `"minmax"` | the smallest and the largest number of x |
-# | `"percentile"` | the quantiles 0.001 and 0.999 of x itself, signs included (`torch.quantile`, its linear interpolation) |
-# | `"mse"` | `f * min, f * max` for the factor f in `torch.linspace(0.01, 1, 100)` with the smallest `range_error(x, f * min, f * max, bits)`; on a tie the larger f |
+# | `"percentile"` | the quantiles 0.001 and 0.999 of x itself, signs included (`torch.quantile` interpolates) |
+# | `"mse"` | `f * min, f * max` for the f in `torch.linspace(0.01, 1, 100)` with the smallest error; on a tie the larger f |
 #
-# `range_error` is given in the setup cell. It quantizes x with that range (asymmetric codes), brings it back and returns the mean
-# squared error, *clipping included*. Return two floats.
+# The error of a range is `lib.squared_error(x, low, high, bits)`. It quantizes x with that range (asymmetric codes),
+# brings it back and sums the squared differences, *clipping included*. The result need not hold 0: exercise 1 widens it
+# later. Return two Python floats (`.item()`, `.tolist()`).
 #
 # **Predict:** 10,000 numbers lie between −1 and 1, and a single one is 100. Which methods end near 1?
 #
 # <details><summary>Answer</summary>
-# The percentile does, because one number in 10,000 is less than one in a thousand. The error decides case by case: clipping 100
-# to 1 costs 99 squared on one number, so with 8 bits it may cut off little; with fewer bits it cuts off more.
+#
+# The percentile does, because one number in 10,000 is less than one in a thousand. The error decides case by case:
+# clipping 100 to 1 costs 99 squared on one number, so with 8 bits it may cut off little; with fewer bits it cuts off
+# more.
+#
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "observe", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def observe(x: Float[Tensor, "..."], method: str = "minmax", bits: int = 8) -> tuple[float, float]:
-    """The range (low, high) of x: "minmax"; "percentile", quantiles 0.001 and 0.999 of x; "mse", minmax shrunk by the best factor.
+    """The range (low, high) of x by one of three methods, as two Python floats.
 
-    mse: of the factors f in torch.linspace(0.01, 1, 100) the one with the smallest range_error(x, f * min, f * max, bits), on a
-    tie the larger. Returns two Python floats.
+    minmax: the smallest and the largest number. percentile: the quantiles 0.001 and 0.999 of x, linearly interpolated.
+    mse: (f * min, f * max) for the f of torch.linspace(0.01, 1, 100) with the smallest
+    lib.squared_error(x, f * min, f * max, bits), on a tie the larger f. The range is not widened to hold 0.
 
     >>> low, high = observe(torch.arange(1001.0), "percentile")
     >>> round(low, 3), round(high, 3)
     (1.0, 999.0)
-    >>> low, high = observe(torch.tensor([-1.0, 0.1, 0.2, 0.3, 3.0]), "mse", bits=2)
+    >>> low, high = observe(torch.tensor([-1.0, 0.0, 1.0, 1.0, 2.0, 2.0, 5.0]), "mse", bits=2)
     >>> round(low, 3), round(high, 3)
-    (-0.84, 2.52)
+    (-0.81, 4.05)
     """
     ### BEGIN SOLUTION
     if method == "percentile":
@@ -455,7 +482,7 @@ def observe(x: Float[Tensor, "..."], method: str = "minmax", bits: int = 8) -> t
     low, high = x.min().item(), x.max().item()
     factors = torch.linspace(0.01, 1, 100).flip(0).tolist() if method == "mse" else [1.0]
     ranges = [(f * low, f * high) for f in factors]  # largest first: min() keeps the first of equals
-    return min(ranges, key=lambda r: range_error(x, *r, bits))
+    return min(ranges, key=lambda r: lib.squared_error(x, *r, bits))
     ### END SOLUTION
 
 
@@ -466,8 +493,8 @@ checks.quantization.observe(observe, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The activations behind the third convolution, for 50 calibration images. The curves show the error of each shrunken range, split
-# into its two causes; the marks are where your three methods end.
+# The activations behind the third convolution, for 50 calibration images. The curves show the error of each shrunken
+# range, split into its two causes; the marks are where your three methods end.
 
 # %% tags=["widget", "nbval-ignore-output"]
 with torch.no_grad():
@@ -477,7 +504,7 @@ with torch.no_grad():
 def draw_errors(bits: int):
     highs = torch.linspace(0.05, 1, 39) * activations.max()
     inside = [(activations <= high) for high in highs]
-    total = [range_error(activations, 0.0, high.item(), bits) for high in highs]
+    total = [lib.squared_error(activations, 0.0, high.item(), bits) / len(activations) for high in highs]
     clipped = [((activations - high) * ~kept).square().mean().item() for high, kept in zip(highs, inside, strict=True)]
     marks = {method: observe(activations, method, bits)[1] for method in ("minmax", "percentile", "mse")}
     return plots.range_errors(highs, total, clipped, marks)
@@ -486,14 +513,17 @@ def draw_errors(bits: int):
 widgets.slider_figure(draw_errors, bits=widgets.Choice((3, 4, 6, 8), start=4, label="bits"))
 
 # %% [markdown]
-# *What is seen: on a logarithmic axis, clipping error falls as the range grows, rounding error rises with it, and their sum has a
-# valley. The mark of "mse" stands in the valley; "minmax" is at the right end. With more bits the valley moves right.*
+# *What is seen: on a logarithmic axis, clipping error falls as the range grows, rounding error rises with it, and
+# their sum has a valley. The mark of "mse" stands in the valley; "minmax" is at the right end. With more bits the
+# valley moves right.*
 #
 # **Question.** Why does the valley move to the right when bits are added?
 #
 # <details><summary>Answer</summary>
-# Each bit halves the step, so rounding error falls by four at the same range, while clipping error does not change. Where they
-# balance, the range is wider. With many bits minmax is nearly best, and clipping only pays with few.
+#
+# Each bit halves the step, so rounding error falls by four at the same range, while clipping error does not change.
+# Where they balance, the range is wider. With many bits minmax is nearly best, and clipping only pays with few.
+#
 # </details>
 
 # %% [markdown]
@@ -504,8 +534,8 @@ widgets.slider_figure(draw_errors, bits=widgets.Choice((3, 4, 6, 8), start=4, la
 #
 # **Aim:** make one convolution that does the work of a convolution and the batch norm behind it.
 #
-# In eval mode batch norm is a fixed line per channel, with the stored `running_mean`, `running_var`, the learned `weight` and
-# `bias`, and `eps` inside the root:
+# After training, batch norm is a fixed line per channel, with the stored `running_mean` and `running_var`, the learned
+# `weight` and `bias`, and `eps` inside the root:
 #
 # $$y_c = \frac{weight_c}{\sqrt{running\_var_c + eps}} \, (conv_c - running\_mean_c) + bias_c$$
 #
@@ -513,15 +543,17 @@ widgets.slider_figure(draw_errors, bits=widgets.Choice((3, 4, 6, 8), start=4, la
 #
 # $$W'[c] = factor_c \, W[c] \qquad\qquad b'_c = factor_c \, (b_c - running\_mean_c) + bias_c$$
 #
-# with $b_c = 0$ when the old one has no bias. W is `[out, in, height, width]`, everything with index c is `[out]`. Return a *new*
-# `nn.Conv2d` with a bias, all other settings (stride, padding, ...) as before; leave `conv` and `bn` as they were.
-# `copy.deepcopy` helps, and so does `nn.Parameter`.
+# with $b_c = 0$ when the old one has no bias. W is `[out, in, height, width]`, everything with index c is `[out]`.
+# Return a *new* `nn.Conv2d` with a bias, all other settings (stride, padding, ...) as before; leave `conv` and `bn`
+# as they were. `copy.deepcopy` helps, and so does `nn.Parameter`.
 #
 # **Predict:** why must this happen before quantization, not after?
 #
 # <details><summary>Answer</summary>
-# Afterwards the factor would multiply weights that already lie on a grid, and the products lie on no grid: they would have to
-# be rounded again, or the batch norm would stay as a float operation between the integer layers.
+#
+# Afterwards the factor would multiply weights that already lie on a grid, and the products lie on no grid: they would
+# have to be rounded again, or the batch norm would stay as a float operation between the integer layers.
+#
 # </details>
 
 
@@ -529,11 +561,12 @@ widgets.slider_figure(draw_errors, bits=widgets.Choice((3, 4, 6, 8), start=4, la
 def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     """One new convolution, with a bias, that equals conv followed by bn in eval mode; conv and bn stay as they were.
 
-    factor = bn.weight / sqrt(bn.running_var + bn.eps); weight' = factor * weight; bias' = factor * (bias - bn.running_mean) + bn.bias
+    factor = bn.weight / sqrt(bn.running_var + bn.eps)
+    weight' = factor * weight;  bias' = factor * (bias - bn.running_mean) + bn.bias
 
     >>> conv, bn = nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1, eps=5.0)
-    >>> conv.weight.data, bn.weight.data, bn.bias.data = torch.full((1, 1, 1, 1), 2.0), torch.tensor([6.0]), torch.tensor([1.0])
-    >>> bn.running_mean, bn.running_var = torch.tensor([3.0]), torch.tensor([4.0])
+    >>> conv.weight.data, bn.weight.data = torch.full((1, 1, 1, 1), 2.0), torch.tensor([6.0])
+    >>> bn.bias.data, bn.running_mean, bn.running_var = torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([4.0])
     >>> folded = fold_batchnorm(conv, bn)
     >>> folded.weight.item(), folded.bias.item()  # factor = 6 / sqrt(4 + 5) = 2
     (4.0, -5.0)
@@ -563,14 +596,16 @@ print(f"second convolution, largest difference of the outputs: {difference:.1e}"
 plots.channel_ranges(model[4].weight.flatten(1).abs().amax(1), merged.weight.flatten(1).abs().amax(1))
 
 # %% [markdown]
-# *What is seen: two bars for each of the 48 channels, the largest weight before and after folding, on a logarithmic axis. Before, the
-# channels are of similar size. After, they differ much more.*
+# *What is seen: two bars for each of the 48 channels, the largest weight before and after folding, on a logarithmic
+# axis. Before, the channels are of similar size. After, they differ much more.*
 #
 # **Question.** What does this picture say about one scale for the whole tensor?
 #
 # <details><summary>Answer</summary>
-# After folding each channel carries its own factor, and a single scale must fit the largest. Channels with small weights keep few
-# codes. That is why per-channel scales became the rule for convolutions.
+#
+# After folding each channel carries its own factor, and a single scale must fit the largest. Channels with small
+# weights keep few codes. That is why per-channel scales became the rule for convolutions.
+#
 # </details>
 
 # %% [markdown]
@@ -579,25 +614,30 @@ plots.channel_ranges(model[4].weight.flatten(1).abs().amax(1), merged.weight.fla
 #
 # **Aim:** bring the int32 sums of a layer to the int8 codes of the next one, with integer operations only.
 #
-# A layer multiplies codes and sums in int32. One unit of such a sum is worth $s_x s_w$, one unit of the output $s_y$. So each sum must
-# be multiplied by the real number $multiplier = s_x s_w / s_y$, usually between 0 and 1. A chip without float units does it with a
-# whole number and a shift (Jacob et al. 2018):
+# A layer multiplies codes and sums in int32. One unit of such a sum is worth $s_x s_w$, one unit of the output $s_y$.
+# So each sum must be multiplied by the real number $multiplier = s_x s_w / s_y$, usually between 0 and 1. A chip
+# without float units does it with a whole number and a shift (Jacob et al. 2018):
 #
 # $$multiplier \approx m \cdot 2^{-shift}, \qquad m \text{ a whole number from } 2^{30} \text{ to } 2^{31}$$
-# $$r = \lfloor (acc \cdot m + 2^{shift-1}) / 2^{shift} \rfloor \qquad q = clamp(r + zero\_point,\; q_{min},\; q_{max})$$
+# $$r = \lfloor (acc \cdot m + 2^{shift-1}) / 2^{shift} \rfloor \qquad
+# q = clamp(r + zero\_point,\; q_{min},\; q_{max})$$
 #
-# - `math.frexp(multiplier)` gives `(fraction, exponent)` with multiplier = fraction · 2^exponent and 0.5 ≤ fraction < 1. Hence
-#   m = round(fraction · 2^31) and shift = 31 − exponent.
+# - `math.frexp(multiplier)` gives `(fraction, exponent)` with multiplier = fraction · 2^exponent and a fraction from
+#   0.5 to 1. Hence m = round(fraction · 2^31) and shift = 31 − exponent.
 # - The product needs up to 62 bits: take `acc` to int64 first.
-# - Adding $2^{shift-1}$, half of the divisor, makes the division round to nearest; **ties go up**, towards +∞. The shift `>>` of a
-#   tensor rounds down, also for negative numbers.
-# - The zero point comes after the shift, the clamp last. acc is `int32 [*shape]`, the result `int8 [*shape]`; $2^{-30}$ < multiplier < 1.
+# - Adding $2^{shift-1}$, half of the divisor, makes the division round to nearest; **ties go up**, towards +∞. The
+#   shift `>>` of a tensor rounds down, also for negative numbers.
+# - The zero point comes after the shift, the clamp last. acc is `int32 [*shape]`, the result `int8 [*shape]`;
+#   $2^{-30}$ < multiplier < 1.
 #
-# **Predict:** multiplier 0.5, zero point 0. Which codes do the sums 5 and −5 get? Which would they get without the added half?
+# **Predict:** multiplier 0.5, zero point 0. Which codes do the sums 5 and −5 get? Which would they get without the
+# added half?
 #
 # <details><summary>Answer</summary>
-# 2.5 and −2.5 are ties and go up: 3 and −2. Without the half everything is rounded down: 2 and −3. Rounding down shifts every
-# number by half a step in the same direction, and the layers behind see the sum of all these shifts.
+#
+# 2.5 and −2.5 are ties and go up: 3 and −2. Without the half everything is rounded down: 2 and −3. Rounding down
+# shifts every number by half a step in the same direction, and the layers behind see the sum of all these shifts.
+#
 # </details>
 
 
@@ -607,8 +647,8 @@ def requantize(
 ) -> Int8[Tensor, "*shape"]:
     """int32 sums to codes with integers only: multiply by m, add half, shift right, add the zero point, clamp.
 
-    multiplier = m * 2^-shift with m = round(fraction * 2^31), shift = 31 - exponent from math.frexp(multiplier); int64 products;
-    ties go up (towards +infinity). Codes -2^(bits-1) ... 2^(bits-1) - 1, stored as int8.
+    multiplier = m * 2^-shift with m = round(fraction * 2^31), shift = 31 - exponent from math.frexp(multiplier);
+    int64 products; ties go up (towards +infinity). Codes -2^(bits-1) ... 2^(bits-1) - 1, stored as int8.
 
     >>> requantize(torch.tensor([5, -5, 1000], dtype=torch.int32), multiplier=0.5, zero_point=10)
     tensor([ 13,   8, 127], dtype=torch.int8)
@@ -634,14 +674,18 @@ real = sums.double() * 0.05
 plots.rounding_errors(sums, {"your requantize": requantize(sums, 0.05, 0) - real, "rounded down": real.floor() - real})
 
 # %% [markdown]
-# *What is seen: the error of each sum's code, in steps. Yours is a saw-tooth between minus a half and a half, around zero. Rounding
-# down gives the same saw-tooth half a step lower, so its mean is not zero.*
+# *What is seen: the error of each sum's code, in steps. Yours is a saw-tooth between minus a half and a half, around
+# zero. Rounding down gives the same saw-tooth half a step lower, so its mean is not zero.*
 #
-# **Question.** m has 31 bits. How large can its own error make the result, compared with a step of 1, when the output fits 8 bits?
+# **Question.** m has 31 bits. How large can its own error make the result, compared with a step of 1, when the output
+# fits 8 bits?
 #
 # <details><summary>Answer</summary>
-# m is wrong by at most a half of at least 2^30, a relative error below 2^-31. The output is at most a few hundred steps, so the
-# product is wrong by less than a millionth of a step. It matters only when a sum falls almost exactly on a tie.
+#
+# m is wrong by at most a half of at least 2^30, a relative error below 2^-31. The output is at most a few hundred
+# steps, so the product is wrong by less than a millionth of a step. It matters only when a sum falls almost exactly
+# on a tie.
+#
 # </details>
 
 # %% [markdown]
@@ -652,16 +696,20 @@ plots.rounding_errors(sums, {"your requantize": requantize(sums, 0.05, 0) - real
 #
 # Put $x = s_x (q_x - z_x)$ and $w_o = s_w[o] \, q_w[o]$ into $y_o = \sum_k x_k w_{ok} + b_o$, and sort:
 #
-# $$y[n, o] = s_x \, s_w[o] \, \Big( \underbrace{\sum_k q_x[n, k] \, q_w[o, k]}_{\text{int32}} \;-\; z_x \underbrace{\sum_k q_w[o, k]}_{\text{row sums}} \Big) + b[o]$$
+# $$y[n, o] = s_x \, s_w[o] \, \Big( \underbrace{\sum_k q_x[n, k] \, q_w[o, k]}_{\text{int32}}
+# \;-\; z_x \underbrace{\sum_k q_w[o, k]}_{\text{row sums}} \Big) + b[o]$$
 #
-# Shapes: `xq` is int8 `[n, in]`, `wq` int8 `[out, in]`, `w_scale` float `[out]`, `bias` float `[out]` or None, y float32 `[n, out]`.
-# The sums must be exact: **integer tensors, int32**, also in `sum(..., dtype=torch.int32)`. The check watches for float matrix products.
-# (`@` works with int32 tensors. It is slow in PyTorch; the race below uses a fast kernel.)
+# Shapes: `xq` is int8 `[n, in]`, `wq` int8 `[out, in]`, `w_scale` float `[out]`, `bias` float `[out]` or None, y
+# float32 `[n, out]`. The sums must be exact: **integer tensors, int32**, also in `sum(..., dtype=torch.int32)`. The
+# check watches for float matrix products. (`@` works with int32 tensors. It is slow in PyTorch; the race below uses a
+# fast kernel.)
 #
 # **Predict:** how large can the sum get for in = 864 and 8-bit codes? Does it fit int8? int16? int32?
 #
 # <details><summary>Answer</summary>
+#
 # Up to 128 · 127 · 864, about 14 million: far beyond int16 (32,767), and comfortable in int32 (2.1 billion).
+#
 # </details>
 
 
@@ -699,8 +747,8 @@ checks.quantization.int8_linear(int8_linear, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your layer goes to work: both linear layers of the network are replaced by ones that call *your* `int8_linear`. Their input range
-# comes from the calibration images.
+# Your layer goes to work: both linear layers of the network are replaced by ones that call *your* `int8_linear`.
+# Their input range comes from the calibration images.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -720,23 +768,31 @@ def with_integer_linear(network: nn.Sequential, images: Tensor) -> nn.Sequential
 
 folded = lib.fold_model(model)
 yours = with_integer_linear(folded, split.calibration.images)
-print(f"float: {accuracy_of(model):.1%}   with your integer layers: {accuracy_of(yours):.1%}   ({len(half)} validation images)")
+print(
+    f"float {accuracy_of(model):.1%}, with your integer layers {accuracy_of(yours):.1%} ({len(half)} validation images)"
+)
 few = half.images[:60]
 plots.agreement(measure.predict(model, few), measure.predict(yours, few))
 
 # %% [markdown]
-# *What is seen: each point is one logit of one image, float across and integer up. All points lie close to the diagonal.*
+# *What is seen: each point is one logit of one image, float across and integer up. All points lie close to the
+# diagonal.*
 #
 # **Question.** The points scatter a little around the diagonal. Which images are in danger of another answer?
 #
 # <details><summary>Answer</summary>
-# Those whose two largest logits are closer to each other than the scatter is wide. The network was unsure about them before.
+#
+# Those whose two largest logits are closer to each other than the scatter is wide. The network was unsure about them
+# before.
+#
 # </details>
 
 # %% [markdown]
 # ### The race: is it faster here?
 #
-# Fewer bits are not automatically fewer seconds. Four ways to run one linear layer `[n, n]`, timed on this machine, one thread:
+# Fewer bits are not automatically fewer seconds. Four ways to run one linear layer `[n, n]`, timed on this machine,
+# one thread, after their outputs were compared. The integer kernel is part of the course and compiled for this
+# machine when it is first called:
 #
 # | name | weights | arithmetic |
 # |---|---|---|
@@ -748,19 +804,59 @@ plots.agreement(measure.predict(model, few), measure.predict(yours, few))
 # **Predict:** for which sizes will int8 win? Will fake quantization ever? Will int4 beat int8?
 
 # %% tags=["nbval-ignore-output"]
-RACE
+sizes, batches = (128, 512, 2048), (1, 16, 128)
+
+
+def contestants(n: int, rows: int) -> dict:
+    """One linear layer [n, n] on rows of x, as four functions without arguments."""
+    x, w = torch.randn(rows, n), torch.randn(n, n) / n**0.5
+    scale, zero_point = lib.affine_qparams(*lib.observe(x))
+    codes, w_scale = lib.quantize_weight(w, 8, lib.PerChannel())
+    codes4, w_scale4 = lib.quantize_weight(w, 4, lib.PerChannel())
+    on_grid, packed = lib.dequantize_weight(codes, w_scale, lib.PerChannel()), pack_codes(codes4, 4)
+    eight, four = (  # what does not depend on x is computed once: scales and row sums
+        (scale * s, zero_point * c.sum(1, dtype=torch.int32)) for c, s in ((codes, w_scale), (codes4, w_scale4))
+    )
+
+    def rounded() -> Tensor:
+        return (x / scale).round_().add_(zero_point).clamp_(-128, 127)
+
+    def integers(weight: Tensor, factor: Tensor, offset: Tensor) -> Tensor:
+        return (kernels.int8_matmul(rounded().to(torch.int8), weight.T) - offset) * factor
+
+    return {
+        "float": lambda: F.linear(x, w),
+        "fake-quantized": lambda: F.linear((rounded() - zero_point) * scale, on_grid),
+        "int8": lambda: integers(codes, *eight),
+        "int4": lambda: integers(unpack_codes(packed, 4, (n, n)), *four),
+    }
+
+
+speed = {name: [[0.0] * len(sizes) for _ in batches] for name in ("fake-quantized", "int8", "int4")}
+for i, rows in enumerate(batches):
+    for j, n in enumerate(sizes):
+        ways = contestants(n, rows)
+        torch.testing.assert_close(ways["int8"](), ways["fake-quantized"](), rtol=1e-3, atol=1e-3)
+        seconds = {name: measure.latency(way, repeats=15, warmup=3)[1] for name, way in ways.items()}
+        for name in speed:
+            speed[name][i][j] = seconds["float"] / seconds[name]
+plots.race(sizes, batches, speed)
 
 # %% [markdown]
-# *What is seen: three tables of coloured cells, layer size across and batch up. Each cell gives how many times faster than float32 the
-# method was; cells below 1 are marked "slower" and hatched in red tones. Fake quantization is slower everywhere.*
+# *What is seen: three tables of coloured cells, layer size across and batch up. Each cell says how many times faster
+# than float32 the method was. Cells below 1 are marked "slower" and lean to red, cells above 1 to blue.*
 #
 # **Question.** Where does int8 lose, and why can the answer on another machine be different?
 #
 # <details><summary>Answer</summary>
-# In small layers the fixed costs, quantizing the input and one more call, outweigh the product. With a batch of 1 the layer waits for
-# memory, so a quarter of the bytes helps once the weights no longer fit the cache. With a large batch the arithmetic counts: a processor
-# with 8-bit multiply-add instructions (VNNI, AMX, Arm dot products) or a GPU with tensor cores gains, one without gains little.
-# int4 as written here unpacks its weights at every call. It saves memory and costs time.
+#
+# In small layers the fixed costs, rounding the input and several calls in place of one, outweigh the product. With a
+# batch of 1 and a large layer the processor waits for memory, and a quarter of the bytes takes less waiting: this is
+# where int8 can win anywhere. With a large batch the arithmetic counts. A processor with 8-bit multiply-add
+# instructions (VNNI, AMX, Arm dot products) or a GPU with tensor cores gains there; without them int8 has the same
+# number of multiplications to do, and extra work around them. int4 as written here unpacks its weights at every call:
+# it saves memory and costs time. Fake quantization cannot win: it does the float product and more.
+#
 # </details>
 
 # %% [markdown]
@@ -771,26 +867,30 @@ RACE
 #
 # **Aim:** let a network be trained while its weights are rounded.
 #
-# *Fake quantization* rounds and goes back to float at once: $y = (clamp(round(x / scale) + zero\_point) - zero\_point) \cdot scale$. Its true
-# derivative is 0 almost everywhere, so nothing would be learned. The
-# [straight-through estimator](../glossary.md#straight-through-estimator) (Bengio et al. 2013) pretends that rounding is the identity, but only
-# where nothing was cut off:
+# *Fake quantization* rounds and goes back to float at once: $y = (clamp(round(x / scale) + zero\_point) -
+# zero\_point) \cdot scale$. Its true derivative is 0 almost everywhere, so nothing would be learned. The
+# [straight-through estimator](../glossary.md#straight-through-estimator) (Bengio et al. 2013) pretends that rounding
+# is the identity, but only where nothing was cut off:
 #
 # $$\frac{\partial L}{\partial x} = \frac{\partial L}{\partial y} \cdot [\, q_{min} \le round(x / scale) + zero\_point \le q_{max} \,]$$
 #
-# The ends count as inside. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a tensor for the way
-# back; there, `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1) to 2^(bits−1) − 1.
+# The ends count as inside. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a
+# tensor for the way back; there, `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1) to
+# 2^(bits−1) − 1.
 #
 # **Predict:** a weight lies far above the range, and the loss would fall if it were smaller. Will training move it?
 #
 # <details><summary>Answer</summary>
-# Not through this gradient: outside the range it is 0. The weight is stuck unless weight decay or a wider range frees it.
+#
+# Not through this gradient: outside the range it is 0. The weight is stuck unless weight decay or a wider range frees
+# it.
+#
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "fake_quantize", "locked": false, "schema_version": 3, "solution": true, "task": false}
 class FakeQuantize(torch.autograd.Function):
-    """Quantize and dequantize at once; backwards the gradient of x passes where the code was not clamped, and is 0 elsewhere.
+    """Quantize and dequantize at once; the gradient of x passes where the code was not clamped, and is 0 elsewhere.
 
     >>> x = torch.tensor([0.26, 9.0], requires_grad=True)
     >>> y = FakeQuantize.apply(x, 0.1, 0, 4)  # codes -8 ... 7
@@ -832,17 +932,22 @@ y = FakeQuantize.apply(x, 0.3, 0, 3)
 plots.straight_through(x.detach(), y.detach(), slope)
 
 # %% [markdown]
-# *What is seen: the output is a staircase with flat ends. The gradient is a box: 1 over the staircase, 0 over the flat ends.*
+# *What is seen: the output is a staircase with flat ends. The gradient is a box: 1 over the staircase, 0 over the
+# flat ends.*
 #
-# **Question.** The box is a little wider on the left than on the right, and reaches half a step beyond the last codes. Why?
+# **Question.** The box is a little wider on the left than on the right, and reaches half a step beyond the last
+# codes. Why?
 #
 # <details><summary>Answer</summary>
-# There is one more code below zero, −4 against 3. And a number up to half a step beyond the last code is still rounded to it without
-# being clamped.
+#
+# There is one more code below zero, −4 against 3. And a number up to half a step beyond the last code is still
+# rounded to it without being clamped.
+#
 # </details>
 #
-# Now training at 3 bits: the weights are rounded by your function at every step, the gradient passes through, and the float weights behind
-# are moved. This is [quantization-aware training](../glossary.md#quantization-aware-training). It takes some seconds.
+# Now training at 3 bits: the weights are rounded by your function at every step, the gradient passes through, and the
+# float weights behind are moved. This is [quantization-aware training](../glossary.md#quantization-aware-training).
+# It takes some seconds.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -860,7 +965,7 @@ class OnGrid(nn.Module):
 
 def train_on_grid(network: nn.Module, part: data.Dataset, epochs: int) -> list[float]:
     """Train in place; the validation accuracy before and after each epoch."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-4)
     order, curve = torch.Generator().manual_seed(0), [accuracy_of(network)]
     for _ in trange(epochs, desc="training at 3 bits", unit="epoch"):
         for images, labels in training.shuffled_batches(part.images, part.labels, 64, order):
@@ -875,18 +980,21 @@ trained = copy.deepcopy(folded)
 for layer in trained:
     if isinstance(layer, nn.Linear | nn.Conv2d):
         nn.utils.parametrize.register_parametrization(layer, "weight", OnGrid(3))
-qat_curve = train_on_grid(trained, split.train.first(2000), epochs=5)
+qat_curve = train_on_grid(trained, split.train.first(2000), epochs=3)
+print("after each epoch:", *(f"{value:.1%}" for value in qat_curve))
 plots.training_curve(qat_curve, accuracy_of(model), len(half))
 
 # %% [markdown]
-# *What is seen: validation accuracy after each epoch. It starts where plain rounding to 3 bits leaves the network, rises most in the
-# first epoch, and comes near the dashed line of the float network.*
+# *What is seen: validation accuracy after each epoch. It starts where plain rounding to 3 bits leaves the network,
+# rises most in the first epoch, and comes near the dashed line of the float network.*
 #
 # **Question.** What did this cost that the other methods of this unit do not need?
 #
 # <details><summary>Answer</summary>
-# Labelled training images, gradients through the whole network, and the time for them. For a network with billions of weights that
-# is often out of reach. The next exercise needs some unlabelled inputs only.
+#
+# Labelled training images, gradients through the whole network, and the time for them. For a network with billions of
+# weights that is often out of reach. The next exercise needs some unlabelled inputs only.
+#
 # </details>
 
 # %% [markdown]
@@ -895,33 +1003,38 @@ plots.training_curve(qat_curve, accuracy_of(model), len(half))
 #
 # **Aim:** choose the rounding of a layer's weights so that the layer's *output* changes least.
 #
-# Rounding each weight to its nearest code is best for each weight alone. But the weights of a row act together: if one was rounded up, the
-# next may better go down. GPTQ (Frantar et al. 2022) walks through the columns. It rounds one, and lets all columns behind make up for
-# the error. How much each must move follows from the inputs, `inputs [tokens, in]`, through
+# Rounding each weight to its nearest code is best for each weight alone. But the weights of a row act together: if
+# one was rounded up, the next may better go down. GPTQ (Frantar et al. 2022) walks through the columns. It rounds
+# one, and lets all columns behind make up for the error. How much each must move follows from the inputs, `inputs
+# [tokens, in]`, through
 #
 # $$H = inputs^\top inputs \; [in, in] \qquad\qquad H^{-1} = U^\top U \quad (U \text{ upper triangular})$$
 #
 # For the columns j = 0, 1, … of the weight `[out, in]`:
 #
-# $$q_j = nearest(w_j) \qquad e = \frac{w_j - q_j}{U[j, j]} \qquad w_k \leftarrow w_k - e \cdot U[j, k] \;\; \text{for all } k > j$$
+# $$q_j = nearest(w_j) \qquad e = \frac{w_j - q_j}{U[j, j]} \qquad
+# w_k \leftarrow w_k - e \cdot U[j, k] \;\; \text{for all } k > j$$
 #
 # $w_j$, $q_j$ and e are columns `[out]`, so the update of all later columns is an outer product `[out, in - j - 1]`.
 #
-# - **Damping.** Inputs that are always 0, or copies of each other, make H singular. First add 0.01 times the mean of its diagonal to the
-#   diagonal: `hessian + 0.01 * hessian.diagonal().mean() * torch.eye(len(hessian))`.
+# - **Damping.** Inputs that are always 0, or copies of each other, make H singular. First add 0.01 times the mean of
+#   its diagonal to the diagonal: `hessian + 0.01 * hessian.diagonal().mean() * torch.eye(len(hessian))`.
 # - **U** is `torch.linalg.cholesky(inverse, upper=True)`, where the inverse of the damped H is
 #   `torch.cholesky_inverse(torch.linalg.cholesky(damped))`.
-# - **Grid.** `nearest(column, scale, bits)` from the setup cell rounds a column to the symmetric grid. The scales are those of the original
-#   weight, and stay fixed.
+# - **Grid.** `nearest(column, scale, bits)` from the setup cell rounds a column to the symmetric grid. The scales are
+#   those of the original weight, and stay fixed.
 #
-# The lines before and after your part are given: `rest` is the copy that you change, `result` takes the rounded columns.
+# The lines before and after your part are given: `rest` is the copy that you change, `result` takes the rounded
+# columns.
 #
-# **Predict:** two inputs are always equal, and both weights are 0.4 with a grid of 0, ±1. What does rounding to nearest make of their sum?
-# What should it be?
+# **Predict:** two inputs are always equal, and both weights are 0.4 with a grid of 0, ±1. What does rounding to
+# nearest make of their sum? What should it be?
 #
 # <details><summary>Answer</summary>
-# Both become 0, so the sum is 0 in place of 0.8. Rounding one of them to 1 makes the sum 1, much closer. The second column hears of
-# the first one's error through U.
+#
+# Both become 0, so the sum is 0 in place of 0.8. Rounding one of them to 1 makes the sum 1, much closer. The second
+# column hears of the first one's error through U.
+#
 # </details>
 
 
@@ -929,10 +1042,10 @@ plots.training_curve(qat_curve, accuracy_of(model), len(half))
 def optimal_rounding(
     weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tokens in"], bits: int
 ) -> Float[Tensor, "out in"]:
-    """Weights on the symmetric per-channel grid that keep inputs @ weight.T nearly as it was (GPTQ, Frantar et al. 2022).
+    """Weights on the symmetric per-channel grid that change inputs @ weight.T least (GPTQ, Frantar et al. 2022).
 
-    For each column j: q_j = nearest(w_j); w_k -= (w_j - q_j) / U[j, j] * U[j, k] for all k > j, with U the upper Cholesky factor of
-    the inverse of H + 0.01 * mean(diagonal of H) * I, H = inputs.T @ inputs. Returns the dequantized weights.
+    For each column j: q_j = nearest(w_j); w_k -= (w_j - q_j) / U[j, j] * U[j, k] for all k > j, with U the upper
+    Cholesky factor of the inverse of H + 0.01 * mean(diagonal of H) * I, H = inputs.T @ inputs. Returns the dequantized weights.
 
     >>> inputs = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])  # the first two inputs are always equal
     >>> optimal_rounding(torch.tensor([[0.4, 0.4, 1.0]]), inputs, bits=2)
@@ -959,8 +1072,8 @@ checks.quantization.optimal_rounding(optimal_rounding, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your function rounds all five layers at 4 and 3 bits. A convolution is a linear layer on patches of the image (`F.unfold`). The inputs
-# are calibration images; the error is measured on others.
+# Your function rounds all five layers at 4 and 3 bits. A convolution is a linear layer on patches of the image
+# (`F.unfold`). The inputs are calibration images; the error is measured on others.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -973,7 +1086,7 @@ def linear_inputs(layer: nn.Module, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def round_layers(bits: int, rounding) -> tuple[nn.Sequential, dict[str, float]]:
-    """The folded network, each weight rounded by `rounding(weight, inputs, bits)`; relative output error of each layer."""
+    """The folded network, each weight rounded by `rounding(weight, inputs, bits)`; each layer's output error."""
     network, errors = copy.deepcopy(folded), {}
     fit, fresh = split.calibration.images[:400], half.images[:100]
     for name, layer in network.named_children():
@@ -983,7 +1096,7 @@ def round_layers(bits: int, rounding) -> tuple[nn.Sequential, dict[str, float]]:
             errors[f"{type(layer).__name__} {name}"] = (
                 (tokens @ (rounded - weight).T).square().sum() / (tokens @ weight.T).square().sum()
             ).item()
-            layer.weight.data = rounded.reshape(layer.weight.shape)
+            layer.weight.data.copy_(rounded.reshape(layer.weight.shape))
         fit, fresh = folded.get_submodule(name)(fit), folded.get_submodule(name)(fresh)
     return network, errors
 
@@ -1000,23 +1113,25 @@ for bits in (4, 3):
 plots.layer_errors(layer_errors)
 
 # %% [markdown]
-# *What is seen: for each layer four markers on a logarithmic axis, the relative squared error of its output on images that were not used for
-# rounding. At both widths your rounding lies below rounding to nearest.*
+# *What is seen: for each layer four markers on a logarithmic axis, the relative squared error of its output on images
+# that were not used for rounding. At both widths your rounding lies below rounding to nearest.*
 #
 # **Question.** Where is the gain smallest, and what would make it vanish entirely?
 #
 # <details><summary>Answer</summary>
-# Where the inputs of a layer are nearly independent of each other. If H were diagonal, no column could make up for another's error, and the
-# method would be rounding to nearest. The first layer sees 9 neighbouring pixels, which are strongly related, but it has few columns
-# to spread an error over.
+#
+# Where the inputs of a layer are nearly independent of each other. If H were diagonal, no column could make up for
+# another's error, and the method would be rounding to nearest. The first layer sees 9 neighbouring pixels, which are
+# strongly related, but it has few columns to spread an error over.
+#
 # </details>
 
 # %% [markdown]
 # ## The whole network in integers
 #
-# `lib.quantize_model` puts all pieces together: fold, observe, quantize, and for `mode="integer"` a network whose inside knows no floats.
-# Between quantizing the image and reading the logits there are int8 codes, int32 sums and the shifts of exercise 7. We choose the observer
-# on validation images.
+# `lib.quantize_model` puts all pieces together: fold, observe, quantize, and for `mode="integer"` a network whose
+# inside knows no floats. Between quantizing the image and reading the logits there are int8 codes, int32 sums and the
+# shifts of exercise 7. We choose the observer on validation images.
 
 # %% tags=["nbval-ignore-output"]
 candidates = {}
@@ -1030,39 +1145,91 @@ low, high = metrics.wilson_interval(round(scores[best] * len(split.validation)),
 print(f"95 % interval of the chosen one: {low:.2%} to {high:.2%}")
 
 # %% [markdown]
-# Look at the interval before you believe in the winner. When the candidates differ by less, the choice is a coin toss, and says so.
+# Look at the interval before you believe in the winner. When the candidates differ by less, the choice is a coin
+# toss, and says so.
 #
-# Is it right? Another program should give the same numbers. *onnxruntime* runs the same integer network from a file in the ONNX format.
+# Is it right? Another program should give the same numbers. *onnxruntime* runs the same integer network from a file
+# in the ONNX format.
 
 # %% tags=["nbval-ignore-output"]
-ONNX
+integer_network = candidates[best]
+try:
+    import onnxruntime
+except ImportError:
+    print('onnxruntime is not installed. To compare: pip install "posttrain-lab[peers]", then run this cell again.')
+else:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    graph = lib.to_onnx(integer_network).SerializeToString()
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    theirs = torch.from_numpy(session.run(None, {"x": half.images.numpy()})[0])
+    ours = measure.predict(integer_network, half.images)
+    print(f"onnxruntime {onnxruntime.__version__}, {len(half)} images, {ours.numel()} logits:")
+    print(f"  {int((ours != theirs).sum())} logits differ; largest difference {(ours - theirs).abs().max():.2g}")
 
 # %% [markdown]
 # ## The numbers, once
 #
 # Everything is chosen. Now, and only now, the 10,000 test images.
 
+
 # %% tags=["nbval-ignore-output"]
-FINAL
+def low_bit(rounding: str) -> nn.Module:
+    config = lib.QuantizationConfig(bits=4, observer=best, mode="integer", rounding=rounding)
+    return lib.quantize_model(model, split.calibration, config)
+
+
+contenders = {
+    "fp32": model,
+    "int8": integer_network,
+    "int4, to nearest": low_bit("nearest"),
+    "int4, GPTQ": low_bit("gptq"),
+}
+answers = {name: measure.predict(network, split.test.images).argmax(1) for name, network in contenders.items()}
+right = {name: answer == split.test.labels for name, answer in answers.items()}
+n = len(split.test)
+print(f"{n} test images    right   points lost   answers changed   newly wrong   newly right")
+for name, hits in right.items():
+    lost = 100 * (right["fp32"].sum() - hits.sum()).item() / n
+    changed, worse = (answers[name] != answers["fp32"]).sum().item(), (right["fp32"] & ~hits).sum().item()
+    better = (~right["fp32"] & hits).sum().item()
+    print(f"{name:18} {hits.float().mean():7.2%}   {lost:11.2f}   {changed:15}   {worse:11}   {better:11}")
 
 # %% [markdown]
 # ### The passports
 #
-# fp32, int8 and int4 side by side. The last two are integer networks with 8-bit activations; int4 has 4-bit weights, rounded by GPTQ, two in a byte.
+# fp32, int8 and int4 side by side. The last two are integer networks with 8-bit activations; int4 has 4-bit weights,
+# rounded by GPTQ, two in a byte.
 
 # %% tags=["nbval-ignore-output"]
-PASSPORTS
+chosen = {"fp32": model, "int8": integer_network, "int4": contenders["int4, GPTQ"]}
+passports = [measure.passport(network, split, name, part="test", repeats=10) for name, network in chosen.items()]
+measure.compare(passports)
+
+# %% tags=["nbval-ignore-output"]
+passport_plots.accuracy_against_bytes(passports)
+
+# %% [markdown]
+# *What is seen: three points with intervals, the size on a logarithmic axis. int8 stands left of fp32 at nearly the
+# same height, int4 further left and a little lower.*
+
+# %% tags=["nbval-ignore-output"]
+passport_plots.latency_bars(passports)
+
+# %% [markdown]
+# *What is seen: for one image at a time and for batches of 64, a bar for each network: milliseconds for one image.*
 
 # %% [markdown]
 # ## What the numbers say
 #
-# - **Size.** Eight bits make the file about four times smaller, and four bits almost eight times. "Almost", because scales and biases stay wide.
-# - **Accuracy.** At 8 bits the loss is smaller than the interval of the test itself: on 10,000 images it cannot be told from luck. At 4 bits
-#   per channel it can be seen, and the way of rounding decides how much of it.
-# - **Where it lost.** Compare the latencies in the table with the race. This network is small, its convolutions are spread over many little
-#   products, and each layer must cut the image into patches and rescale its sums. If int8 is slower here, that is the honest result on this
-#   processor: PyTorch's float convolution is tuned for it, and without 8-bit multiply-add instructions there is little arithmetic to win.
-#   What was won for sure is memory.
+# - **Size.** Eight bits make the file about four times smaller, and four bits almost eight times. "Almost", because
+#   scales and biases stay wide.
+# - **Accuracy.** At 8 bits the loss is smaller than the interval of the test itself: on 10,000 images it cannot be
+#   told from luck. At 4 bits per channel it can be seen, and the way of rounding decides how much of it.
+# - **Where it lost.** Compare the latencies in the table with the race. This network is small, its convolutions are
+#   spread over many little products, and each layer must cut the image into patches and rescale its sums. If int8 is
+#   slower here, that is the honest result on this processor: PyTorch's float convolution is tuned for it, and without
+#   8-bit multiply-add instructions there is little arithmetic to win. What was won for sure is memory.
 # - **The worst class.** An average hides who pays. Look at the worst class before and after.
 # - **What was not measured.** Energy, other processors, other seeds of training, images unlike these.
 #
@@ -1079,13 +1246,17 @@ widgets.quiz(
                 "So that the largest number is not clipped",
             ),
             1,
-            "Zeros are frequent. If 0 came back as a small number, all these errors would point the same way and add up.",
+            "Zeros are frequent. If 0 came back as a small number, all its errors would point the same way.",
         ),
         widgets.Question(
             "Activations with one huge outlier, 4 bits. Which range has the smallest error?",
-            ("from the smallest to the largest number", "one that cuts the outlier off", "the widest range that float32 allows"),
+            (
+                "from the smallest to the largest number",
+                "one that cuts the outlier off",
+                "the widest range that float32 allows",
+            ),
             1,
-            "Few codes: a wide range makes every step coarse. One clipped number costs less than coarse steps for all others.",
+            "Few codes: a wide range makes every step coarse. One clipped number costs less than that.",
         ),
         widgets.Question(
             "Why is the batch norm folded into the convolution before rounding?",
@@ -1105,13 +1276,13 @@ widgets.quiz(
                 "int8 products are as slow as float ones",
             ),
             1,
-            "Fake quantization predicts the accuracy of an integer network. It is a simulation: no bytes or seconds are saved.",
+            "Fake quantization predicts the accuracy of an integer network. As a simulation it saves nothing.",
         ),
         widgets.Question(
             "What does GPTQ use that rounding to nearest does not?",
             ("the labels of the images", "gradients of the loss", "how the inputs of the layer go together"),
             2,
-            "Only inputs, no labels: the matrix of input products says how later weights can make up for an earlier rounding error.",
+            "Only inputs, no labels: products of inputs say how later weights can make up for an earlier error.",
         ),
     ]
 )
@@ -1119,28 +1290,34 @@ widgets.quiz(
 # %% [markdown]
 # ## Papers
 #
-# - Jacob et al. 2018, *Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference*: the integer network
-#   of this unit, exercises 1, 7 and 8.
-# - Krishnamoorthi 2018, *Quantizing Deep Convolutional Networks for Efficient Inference: A Whitepaper*: per channel against per tensor.
-# - Nagel et al. 2021, *A White Paper on Neural Network Quantization*: the best second text; ranges, folding, training.
-# - Bengio, Léonard, Courville 2013, *Estimating or Propagating Gradients Through Stochastic Neurons for Conditional Computation*: the
-#   straight-through gradient.
+# - Jacob et al. 2018, *Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference*:
+#   the integer network of this unit, exercises 1, 7 and 8.
+# - Krishnamoorthi 2018, *Quantizing Deep Convolutional Networks for Efficient Inference: A Whitepaper*: per channel
+#   against per tensor.
+# - Nagel et al. 2021, *A White Paper on Neural Network Quantization*: the best second text; ranges, folding,
+#   training.
+# - Bengio, Léonard, Courville 2013, *Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
+#   Computation*: the straight-through gradient.
 # - Esser et al. 2020, *Learned Step Size Quantization*: the scale becomes a parameter too.
-# - Frantar et al. 2022, *GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers*: exercise 10.
+# - Frantar et al. 2022, *GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers*: exercise
+#   10.
 # - Lin et al. 2023, *AWQ: Activation-aware Weight Quantization*: protect the weights that meet large inputs.
 # - Xiao et al. 2022, *SmoothQuant*: move the difficulty from activations to weights.
 #
 # ## If you want more
 #
-# 1. **Learn the scale** (LSQ). Give `FakeQuantize` a gradient for the scale: inside, code − x / scale; outside, the end of the codes. Does the
-#    3-bit curve rise faster?
-# 2. **Protect what matters** (AWQ). `lib.awq_scale` chooses a factor per input feature. Beat your own GPTQ errors at 3 bits in one layer.
-# 3. **Another order.** Let exercise 10 visit the columns with the largest diagonal of H first. Does the output error fall in every layer?
-# 4. **Three bits in integers.** `lib.quantize_model` with `bits=3, rounding="gptq"`: where on the accuracy curve does it land, and how many
-#    bytes does it take?
+# 1. **Learn the scale** (LSQ). Give `FakeQuantize` a gradient for the scale: inside, code − x / scale; outside, the
+#    end of the codes. Does the 3-bit curve rise faster?
+# 2. **Protect what matters** (AWQ). `lib.awq_scale` chooses a factor per input feature. Beat your own GPTQ errors at
+#    3 bits in one layer.
+# 3. **Another order.** Let exercise 10 visit the columns with the largest diagonal of H first. Does the output error
+#    fall in every layer?
+# 4. **Three bits in integers.** `lib.quantize_model` with `bits=3, rounding="gptq"`: where on the accuracy curve does
+#    it land, and how many bytes does it take?
 # 5. **Who pays?** Compare `metrics.per_class_accuracy` before and after 4 bits. Is the loss spread evenly?
 #
 # Words of this unit in the glossary: [quantization](../glossary.md#quantization), [scale](../glossary.md#scale),
-# [zero point](../glossary.md#zero-point), [calibration](../glossary.md#calibration), [batch norm folding](../glossary.md#batch-norm-folding),
-# [quantization-aware training](../glossary.md#quantization-aware-training), [GPTQ](../glossary.md#gptq),
+# [zero point](../glossary.md#zero-point), [calibration](../glossary.md#calibration), [batch norm
+# folding](../glossary.md#batch-norm-folding), [quantization-aware
+# training](../glossary.md#quantization-aware-training), [GPTQ](../glossary.md#gptq),
 # [accuracy](../glossary.md#accuracy), [passport](../glossary.md#passport).
