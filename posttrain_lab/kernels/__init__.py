@@ -1,8 +1,8 @@
 """Kernels: one contract for each operation, checked once; the tensor's device picks the implementation.
 
-| file           | what it is                                                   | loaded                 |
-|----------------|--------------------------------------------------------------|------------------------|
-| `reference.py` | the meaning, in plain torch, exact                           | now                    |
+| file           | what it is                                                    | loaded                  |
+|----------------|---------------------------------------------------------------|-------------------------|
+| `reference.py` | the meaning, in plain torch, exact                            | now                     |
 | `cpu/`         | Numba: SIMD kernels compiled on this machine at the first use | at the first CPU tensor |
 
 A device without an implementation is an error that names it, never a quiet copy to another device.

@@ -73,7 +73,7 @@ def _kind(value: object) -> str:
     return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
 
 
-def _checked_scale(scale: float | Tensor, like: Tensor, dtype: torch.dtype, caller: str) -> Tensor:
+def check_scale(scale: float | Tensor, like: Tensor, dtype: torch.dtype, caller: str) -> Tensor:
     """The scale as a tensor of `dtype` beside `like`, positive, finite and able to broadcast against it."""
     result = torch.as_tensor(scale, dtype=dtype, device=like.device)
     if result.numel() and not 0 < result.amin().item() <= result.amax().item() < math.inf:  # false for NaN too
@@ -82,7 +82,7 @@ def _checked_scale(scale: float | Tensor, like: Tensor, dtype: torch.dtype, call
     return result
 
 
-def _checked_zero_point(zero_point: int | Tensor, like: Tensor, codes: tuple[int, int], caller: str) -> Tensor:
+def check_zero_point(zero_point: int | Tensor, like: Tensor, codes: tuple[int, int], caller: str) -> Tensor:
     """The zero point as an int32 tensor beside `like`, one of the codes and able to broadcast against it."""
     result = torch.as_tensor(zero_point, device=like.device)
     if result.is_floating_point() or result.is_complex() or result.dtype == torch.bool:
@@ -130,8 +130,8 @@ def quantize(
     if torch.isnan(x).any():
         raise ValueError("quantize wants numbers in x, got NaN, for which there is no code; find its source.")
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    steps = _checked_scale(scale, x, dtype, "quantize")
-    shift = _checked_zero_point(zero_point, x, codes, "quantize")
+    steps = check_scale(scale, x, dtype, "quantize")
+    shift = check_zero_point(zero_point, x, codes, "quantize")
     return (x.detach().to(dtype).div(steps).round_().add_(shift)).clamp_(*codes).to(torch.int8)
 
 
@@ -153,8 +153,8 @@ def dequantize(
     """
     if not isinstance(q, Tensor) or q.is_floating_point() or q.is_complex() or q.dtype == torch.bool:
         raise TypeError(f"dequantize wants an integer tensor q, got {_kind(q)}; quantize first.")
-    steps = _checked_scale(scale, q, torch.float32, "dequantize")
-    shift = _checked_zero_point(zero_point, q, (-128, 127), "dequantize")
+    steps = check_scale(scale, q, torch.float32, "dequantize")
+    shift = check_zero_point(zero_point, q, (-128, 127), "dequantize")
     return (q.to(torch.int32) - shift).to(torch.float32) * steps
 
 

@@ -1,14 +1,14 @@
 """A tiny SIMD vocabulary for Numba: a vector is a Numba type, a word is one intrinsic over portable LLVM code.
 
-| word                          | meaning                                                         | on AVX2     |
-|-------------------------------|-----------------------------------------------------------------|-------------|
-| `zero()`                      | eight int32 zeros                                               | vpxor       |
-| `load(array, i)`              | 16 int16 from array[i:]                                         | vmovdqu     |
-| `load_widen(array, i)`        | 16 int8 from array[i:], widened to int16                        | vpmovsxbw   |
-| `broadcast_pair(array, i)`    | array[i], array[i + 1] (int16), repeated eight times            | vpbroadcastd |
+| word                          | meaning                                                         | on AVX2          |
+|-------------------------------|-----------------------------------------------------------------|------------------|
+| `zero()`                      | eight int32 zeros                                               | vpxor            |
+| `load(array, i)`              | 16 int16 from array[i:]                                         | vmovdqu          |
+| `load_widen(array, i)`        | 16 int8 from array[i:], widened to int16                        | vpmovsxbw        |
+| `broadcast_pair(array, i)`    | array[i], array[i + 1] (int16), repeated eight times            | vpbroadcastd     |
 | `multiply_add_pairs(t, a, b)` | t[i] + a[2i] * b[2i] + a[2i+1] * b[2i+1] for eight i, exact     | vpmaddwd, vpaddd |
-| `total(v)`                    | the sum of the eight int32                                      | shuffles    |
-| `store(array, i, v)`          | array[i : i + 8] = v (int32)                                    | vmovdqu     |
+| `total(v)`                    | the sum of the eight int32                                      | shuffles         |
+| `store(array, i, v)`          | array[i : i + 8] = v (int32)                                    | vmovdqu          |
 
 Nothing here names a processor: LLVM turns each word into what the machine has, wider or narrower. Arrays are flat and
 contiguous, indices count elements, and no word checks bounds: the caller does.
@@ -16,9 +16,13 @@ contiguous, indices count elements, and no word checks bounds: the caller does.
 Numba's cache on disk looks at the file of a kernel, not at this one: after a change here, save the kernel's file too.
 """
 
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
+
+word: Any = intrinsic  # Any: a kernel calls a word without its first argument, which no type checker knows
 
 I8, I16, I32 = ir.IntType(8), ir.IntType(16), ir.IntType(32)
 
@@ -46,7 +50,7 @@ class VectorModel(models.PrimitiveModel):
 I16x16, I32x8 = Vector(16, 16), Vector(32, 8)
 
 
-def _address(context, builder, array_type, array, index, pointee):
+def _address(context, builder, array_type, pointee, array, index):
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
 
@@ -57,7 +61,7 @@ def _choose(builder, vector, lanes):
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), order)
 
 
-@intrinsic
+@word
 def zero(typing):
     """Eight int32 zeros."""
 
@@ -67,41 +71,41 @@ def zero(typing):
     return I32x8(), code
 
 
-@intrinsic
+@word
 def load(typing, array, index):
     """16 int16 from array[index:]."""
 
     def code(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], *args, I16x16.llvm)
+        pointer = _address(context, builder, signature.args[0], I16x16.llvm, *args)
         return builder.load(pointer, align=2)
 
     return I16x16(array, types.intp), code
 
 
-@intrinsic
+@word
 def load_widen(typing, array, index):
     """16 int8 from array[index:], as int16."""
 
     def code(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], *args, ir.VectorType(I8, 16))
+        pointer = _address(context, builder, signature.args[0], ir.VectorType(I8, 16), *args)
         return builder.sext(builder.load(pointer, align=1), I16x16.llvm)
 
     return I16x16(array, types.intp), code
 
 
-@intrinsic
+@word
 def broadcast_pair(typing, array, index):
     """The two int16 at array[index:], repeated in all eight pairs."""
 
     def code(context, builder, signature, args):
-        pair = builder.load(_address(context, builder, signature.args[0], *args, I32), align=2)
+        pair = builder.load(_address(context, builder, signature.args[0], I32, *args), align=2)
         one = builder.insert_element(ir.Constant(I32x8.llvm, ir.Undefined), pair, ir.Constant(I32, 0))
         return builder.bitcast(_choose(builder, one, [0] * 8), I16x16.llvm)
 
     return I16x16(array, types.intp), code
 
 
-@intrinsic
+@word
 def multiply_add_pairs(typing, total, a, b):
     """total[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], exact for int8 values: each product has at most 15 bits."""
 
@@ -114,7 +118,7 @@ def multiply_add_pairs(typing, total, a, b):
     return I32x8(I32x8, I16x16, I16x16), code
 
 
-@intrinsic
+@word
 def total(typing, vector):
     """The sum of the eight int32 of a vector."""
 
@@ -127,12 +131,12 @@ def total(typing, vector):
     return types.int32(I32x8), code
 
 
-@intrinsic
+@word
 def store(typing, array, index, vector):
     """array[index : index + 8] = vector, int32."""
 
     def code(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], args[0], args[1], I32x8.llvm)
+        pointer = _address(context, builder, signature.args[0], I32x8.llvm, args[0], args[1])
         builder.store(args[2], pointer, align=4)
         return context.get_dummy_value()
 
