@@ -20,8 +20,9 @@ app = typer.Typer(
 )
 LEARN, TEACH = "For learners", "For instructors"
 Unit = Annotated[str, typer.Argument(help="The unit, for example 02_quantization (02 is enough).", metavar="UNIT")]
-Folder = Annotated[Path, typer.Option(help="Your copy of the course; made by `start`.")]
 WORK = Path("my-course")
+Folder = Annotated[Path, typer.Option(help="Your copy of the course; made by `start`.")]
+Where = Annotated[Path | None, typer.Option(help="Your copy of the course: my-course, or the folder you are in.", show_default=False)]
 
 
 def main() -> None:
@@ -34,6 +35,12 @@ def main() -> None:
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _here() -> Path:
+    """my-course where it is; in a terminal opened inside JupyterLab, the folder itself."""
+    inside = not WORK.is_dir() and Path("index.md").is_file() and Path("00_start_here").is_dir()
+    return Path() if inside else WORK
 
 
 def _version(wanted: bool) -> None:
@@ -82,19 +89,19 @@ def demo(
 
 
 @app.command(rich_help_panel=LEARN)
-def check(unit: Unit, folder: Folder = WORK) -> None:
+def check(unit: Unit, folder: Where = None) -> None:
     """Check your notebook of a UNIT: points and a message for each exercise. Exit code 1 while something is still wrong."""
     from posttrain_lab.cli.course import check_unit
 
-    raise typer.Exit(0 if check_unit(unit, folder) else 1)
+    raise typer.Exit(0 if check_unit(unit, folder or _here()) else 1)
 
 
 @app.command(rich_help_panel=LEARN)
-def progress(folder: Folder = WORK) -> None:
+def progress(folder: Where = None) -> None:
     """Show how far you are: points of each unit when it was last checked."""
     from posttrain_lab.cli.course import show_progress
 
-    show_progress(folder)
+    show_progress(folder or _here())
 
 
 @app.command(rich_help_panel=TEACH)

@@ -95,3 +95,11 @@ def test_importing_the_package_loads_nothing_heavy():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"torch", "torchvision", "numba", "triton", "plotly", "nbgrader", "ipywidgets", "onnx", "sklearn"}
     assert not heavy & set(loaded)
+
+
+@pytest.mark.parametrize(("made", "found"), [(["my-course"], "my-course"), (["00_start_here", "index.md"], "."), ([], "my-course")])
+def test_the_learner_s_folder_is_found(made, found, tmp_path, monkeypatch):
+    for name in made:
+        (tmp_path / name).write_text("", encoding="utf-8") if name.endswith(".md") else (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert str(app._here()) == found
