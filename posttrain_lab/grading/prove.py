@@ -214,7 +214,7 @@ def _check(unit: _Unit, name: str) -> Ran:
 
 
 def _same(first: Ran, second: Ran) -> bool:
-    return (first.ok, first.message, first.stderr) == (second.ok, second.message, second.stderr)
+    return (first.ok, first.message) == (second.ok, second.message)
 
 
 def _reference(unit: _Unit, exercise: Exercise) -> tuple[Ran, Row]:
@@ -223,11 +223,11 @@ def _reference(unit: _Unit, exercise: Exercise) -> tuple[Ran, Row]:
     if not ran.ok:
         complaint = "the notebook's own solution loses its points"
     elif not _same(ran, again):
-        complaint = f"run twice, the check says two things; the second: {again.message or again.stderr}"
-    elif ran.stderr:
-        complaint = f"the check writes to stderr: {ran.stderr}"
-    elif ran.changed:
-        complaint = f"the check changes {', '.join(ran.changed)}"
+        complaint = f"run twice, the check says two things; the second: {again.message}"
+    elif stderr := ran.stderr or again.stderr:
+        complaint = f"the check writes to stderr: {stderr}"
+    elif changed := ran.changed or again.changed:
+        complaint = f"the check changes {', '.join(changed)}"
     points = unit.checks[exercise.name].points
     earned = points if ran.ok else 0
     return ran, Row(exercise.name, "reference", "", complaint, ran.message, earned, points, (), ran.seconds)
