@@ -182,7 +182,7 @@ class IntegerNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.layers, self.input, self.output, self.input_shape = layers, x, y, input_shape
-        self.batch = 64  # images at a time: keeps the int32 sums in the processor's cache
+        self.batch = 128  # images at a time: keeps the int32 sums in the processor's cache
 
     def quantize_input(self, x: Float[Tensor, "n ..."]) -> Int8[Tensor, "n ..."]:
         """Floats to the codes of the first layer."""

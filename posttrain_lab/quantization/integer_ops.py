@@ -61,7 +61,7 @@ def conv_sums(
     for image, filters in zip(codes.chunk(shape.groups, dim=1), weight.chunk(shape.groups), strict=True):
         rows = patches(image, (weight.shape[2], weight.shape[3]), shape, fill)
         flat = filters.permute(0, 2, 3, 1).flatten(1)
-        sums.append(linear_sums(rows.flatten(0, 2), flat).reshape(*rows.shape[:3], -1))
+        sums.append(linear_sums(rows.flatten(0, 2), flat).reshape(*rows.shape[:3], len(flat)))
     return sums[0] if len(sums) == 1 else torch.cat(sums, dim=3)
 
 

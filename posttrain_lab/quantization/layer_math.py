@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -94,10 +95,10 @@ def layer_gram(layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."]) -> Float
     tensor([[[1., 2.],
              [2., 5.]]], dtype=torch.float64)
     """
-    total: Tensor | None = None
+    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    size = layer.weight[0].numel()
+    total = torch.zeros(groups, size, size, dtype=torch.float64, device=x.device)
     for part in x.split(GRAM_BATCH):
         rows = layer_rows(layer, part)
-        gram = (rows.transpose(1, 2) @ rows).double()
-        total = gram if total is None else total + gram
-    assert total is not None
+        total += rows.transpose(1, 2) @ rows
     return total

@@ -4,6 +4,7 @@
 |------------------------------------|---------------|----------------------------------------------------------------|
 | WeightOnlyLinear, WeightOnlyConv2d | "weight_only" | codes -> float weights -> float product                        |
 | DynamicLinear, DynamicConv2d       | "dynamic"     | range of this input -> int8 codes -> exact int32 sums -> float |
+| Int4Linear                         | on its own    | fixed range -> int8 codes; weights unpacked -> int32 -> float  |
 
 A dynamic layer takes one range from the whole batch, as torch does: an example's result depends a little on its
 neighbours.
@@ -14,9 +15,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .affine import affine_qparams, dequantize_weight, quantize
+from .affine import affine_qparams, dequantize_weight, quantize, quantize_weight
 from .config import QuantizationConfig
 from .granularity import Granularity
+from .integer import int8_linear
 from .integer_ops import conv_sums, linear_sums
 from .layer_math import conv_shape, convolve
 from .packing import pack_codes, unpack_codes
@@ -111,6 +113,38 @@ class DynamicConv2d(CodedConv2d):
         sums = conv_sums(codes, weight, self.conv, zero_point) - correction
         y = sums.float() * (self.scale * scale)
         return (y if self.bias is None else y + self.bias).permute(0, 3, 1, 2)
+
+
+class Int4Linear(CodedLinear):
+    """Half the bytes of `Int8Linear`, and more work: two weights a byte, unpacked to int8 again in every call.
+
+    x [..., in] float -> codes on a fixed scale -> unpacked weights -> exact int32 sums -> [..., out] float32.
+
+    >>> layer = Int4Linear.from_linear(nn.Linear(6, 2), x_scale=0.1, x_zero=0)
+    >>> layer.codes.shape, layer(torch.ones(3, 6)).shape
+    (torch.Size([6]), torch.Size([3, 2]))
+    """
+
+    x_scale: float
+    x_zero: int
+
+    @classmethod
+    def from_linear(cls, layer: nn.Linear, x_scale: float, x_zero: int) -> "Int4Linear":
+        """The stand-in for `layer` on inputs with this scale and zero point: 4 bits, nearest, per channel.
+
+        Raises TypeError for another layer, ValueError like `quantize_weight`; the first input checks the scale.
+        """
+        if not isinstance(layer, nn.Linear):
+            raise TypeError(f"Int4Linear.from_linear wants an nn.Linear, got {type(layer).__name__}.")
+        config = QuantizationConfig(bits=4, mode="dynamic")
+        made = cls(layer, *quantize_weight(layer.weight, 4, config.granularity), config)
+        made.x_scale, made.x_zero = float(x_scale), int(x_zero)
+        return made
+
+    def forward(self, x: Float[Tensor, "*n features"]) -> Float[Tensor, "*n out"]:
+        codes = quantize(x.detach().reshape(-1, self.in_features), self.x_scale, self.x_zero)
+        y = int8_linear(codes, self.x_scale, self.x_zero, self.weight_codes(), self.scale, self.bias)
+        return y.reshape(*x.shape[:-1], self.out_features)
 
 
 STAND_INS: dict[str, tuple[type[CodedLinear], type[CodedConv2d]]] = {

@@ -26,7 +26,7 @@ def check_layer(weight: Tensor, inputs: Tensor, caller: str) -> None:
             raise TypeError(f"{caller} wants a float tensor as {name}, got {kind}; convert with .float().")
         if value.ndim != 2 or value.numel() == 0:
             shape = "[out, in]" if name == "weight" else "[tokens, in]"
-            raise ValueError(f"{caller} wants {name} {shape}, not empty, got shape {list(value.shape)}; use flatten(1).")
+            raise ValueError(f"{caller} wants {name} {shape}, not empty, got {list(value.shape)}; use flatten(1).")
         if not torch.isfinite(value).all():
             raise ValueError(f"{caller} wants finite {name}, got NaN or infinity; find their source first.")
     if weight.shape[1] != inputs.shape[1]:

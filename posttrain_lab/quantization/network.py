@@ -1,6 +1,7 @@
-"""Quantize a whole network: `quantize_model(model, calibration, config)` gives a new one, the old one stays as it was."""
+"""Quantize a whole network: `quantize_model(model, calibration, config)` gives a new one; the old one stays."""
 
 import copy
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -98,7 +99,7 @@ class ActivationQuantizer(nn.Module):
 
 def _exchange_layers(model: nn.Module, images: Tensor, config: QuantizationConfig) -> nn.Module:
     """Every nn.Linear and nn.Conv2d of the model, in the order of execution, by its stand-in."""
-    names = {name: layer for name, layer in model.named_modules() if type(layer) in (nn.Linear, nn.Conv2d)}
+    names: dict[str, Any] = {name: m for name, m in model.named_modules() if type(m) in (nn.Linear, nn.Conv2d)}
     if not names:
         raise ValueError("quantize_model wants a model with a Linear or Conv2d layers, got none.")
     for name, layer in names.items():
@@ -130,8 +131,8 @@ def _exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
     return model
 
 
-def _in_order_of_execution(model: nn.Module, names: dict[str, nn.Module], images: Tensor) -> list[nn.Module]:
-    seen: list[nn.Module] = []
+def _in_order_of_execution(model: nn.Module, names: dict[str, Any], images: Tensor) -> list[Any]:
+    seen: list[Any] = []
     hooks = [layer.register_forward_pre_hook(lambda module, _: seen.append(module)) for layer in names.values()]
     try:
         model(images[:1])

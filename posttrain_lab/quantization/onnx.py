@@ -32,6 +32,7 @@ from .integer_network import (
 )
 
 OPSET, IR_VERSION = 17, 8
+Constant = np.ndarray | np.generic
 
 
 def _onnx() -> Any:
@@ -46,19 +47,19 @@ def _onnx() -> Any:
 
 @dataclass
 class Graph:
-    """An ONNX graph under construction: each `add` appends a node behind the tensor `now` and moves on to its output."""
+    """An ONNX graph under construction: each `add` appends a node behind the tensor `now` and moves on."""
 
     now: str = "x"
     nodes: list[Any] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
 
-    def constant(self, value: np.ndarray | np.generic) -> str:
+    def constant(self, value: Constant) -> str:
         """Store an array in the graph; returns its name."""
         name = f"constant_{len(self.constants)}"
         self.constants.append(_onnx().numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def add(self, operator: str, *others: np.ndarray | np.generic, output: str | None = None, **attributes: Any) -> None:
+    def add(self, operator: str, *others: Constant, output: str | None = None, **attributes: Any) -> None:
         """Append `operator(now, *others)`."""
         inputs = [self.now, *[self.constant(other) for other in others]]
         name = output or f"{operator}_{len(self.nodes)}"
@@ -83,7 +84,7 @@ def to_onnx(network: IntegerNetwork, every_layer: bool = False) -> Any:
     onnx = _onnx()
     if not isinstance(network, IntegerNetwork):
         raise TypeError(
-            f"to_onnx wants an IntegerNetwork, got {type(network).__name__}; make one with quantize_model, mode 'integer'."
+            f"to_onnx wants an IntegerNetwork, got {type(network).__name__}; use quantize_model, mode 'integer'."
         )
     graph, outputs = Graph(), []
     graph.add("QuantizeLinear", np.float32(network.input.scale), np.int8(network.input.zero_point))

@@ -18,11 +18,10 @@ from torch.nn import functional as F
 from posttrain_lab.data import Dataset
 
 from .affine import affine_qparams, code_range, dequantize, quantize, quantize_weight
-from .chain import ActivationCodes, QuantizedChain, QuantizedStep, Step, chain
+from .chain import ActivationCodes, QuantizedChain, QuantizedStep, Step, chain, observed_range
 from .config import QuantizationConfig
 from .layer_math import apply_weight
 from .network import assemble, calibration_images
-from .observers import observe
 from .rounding import scale_of_each_weight
 
 AVERAGING = 0.05  # how fast a range follows the training batches
@@ -68,13 +67,13 @@ class RangeFollower(nn.Module):
 
     def __init__(self, config: QuantizationConfig, name: str) -> None:
         super().__init__()
-        self.bits, self.observer, self.name = config.activation_bits, config.observer, name
+        self.config, self.bits, self.name = config, config.activation_bits, name
         self.register_buffer("low", torch.tensor(float("nan"), dtype=torch.float64))
         self.register_buffer("high", torch.tensor(float("nan"), dtype=torch.float64))
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         if self.training:
-            for end, seen in zip((self.low, self.high), observe(x.detach(), self.observer, self.bits), strict=True):
+            for end, seen in zip((self.low, self.high), observed_range(x, self.config), strict=True):
                 end.fill_(seen if end.isnan() else float(end) + AVERAGING * (seen - float(end)))
         return self.fake(x)
 

@@ -27,7 +27,7 @@ def scale_of_each_weight(scale: Tensor, shape: torch.Size, granularity: Granular
 def quantize_layer(
     layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."] | None, config: QuantizationConfig
 ) -> tuple[Int8[Tensor, "out ..."], Float[Tensor, "..."]]:
-    """The weight's codes and scales (shapes as `quantize_weight` gives them); x: what flows into the layer, for "gptq"."""
+    """The weight's codes and scales (shapes as from `quantize_weight`); x: what flows into the layer, for "gptq"."""
     codes, scale = quantize_weight(layer.weight, config.bits, config.granularity)
     if config.rounding == "nearest":
         return codes, scale

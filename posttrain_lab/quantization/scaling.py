@@ -24,7 +24,8 @@ def awq_scale(
     """By what should each input feature's weights grow before rounding, so that the output suffers least?
 
     s_j = (mean |x_j|)^a, divided by sqrt(max s * min s); a is the point of {0, 0.05, ..., 1} with the smallest error
-    |x W^T - x (Q(W * s) / s)^T|^2. With a = 0 every s_j is 1, so the result is never worse than plain rounding on `inputs`.
+    |x W^T - x (Q(W * s) / s)^T|^2. With a = 0 every s_j is 1, so on `inputs` the result is never worse than
+    plain rounding.
 
     weight [out, in]; inputs [tokens, in]; group: weights that share a scale, None for a whole output channel. Returns
     s [in]. The rounded weight is fake_quantize_weight(weight * s, ...) / s. Raises like `optimal_rounding`.

@@ -35,7 +35,7 @@ def test_the_layout_by_numpy() -> None:
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"codes in -8..7 for 4 bits, got 8..8"):
         pack_codes(torch.tensor([8], dtype=torch.int8), 4)
-    with pytest.raises(TypeError, match="wants int8 codes, got torch.int32"):
+    with pytest.raises(TypeError, match=r"wants int8 codes, got torch.int32"):
         pack_codes(torch.tensor([1], dtype=torch.int32), 4)
     with pytest.raises(ValueError, match="bits from 2 to 8, got 9"):
         pack_codes(torch.tensor([1], dtype=torch.int8), 9)

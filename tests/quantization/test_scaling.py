@@ -111,7 +111,7 @@ def test_a_pair_of_layers_computes_what_it_did(between, bias: bool) -> None:
 
 def test_bad_input() -> None:
     weight, x = torch.ones(2, 4), torch.ones(3, 4)
-    with pytest.raises(ValueError, match="smoothquant wants a strength from 0 to 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"smoothquant wants a strength from 0 to 1, got 1.5"):
         smoothquant(weight, x, 1.5)
     with pytest.raises(ValueError, match="awq_scale wants inputs with the weight's 4 features, got 5"):
         awq_scale(weight, torch.ones(3, 5), 4)
