@@ -12,7 +12,7 @@ from posttrain_lab.checks import UNITS, exercises
 if TYPE_CHECKING:
     from posttrain_lab.grading.prove import Proof
 
-console = Console()
+console = Console(markup=False, highlight=False)
 KINDS = ("reference", "blank", "mistake", "wrong", "alternative", "again")
 
 

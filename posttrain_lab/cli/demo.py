@@ -68,7 +68,7 @@ def run_demo(page: Path) -> None:
     if not page.parent.is_dir():
         raise FileNotFoundError(f"demo wants a folder that exists for its page, there is no {page.parent}; choose another with --page.")
     passports = demo_passports(load_fashion())
-    console = Console()
+    console = Console(markup=False, highlight=False)
     console.print(as_table(compare(passports)))
     partial = page.with_name(page.name + ".partial")
     partial.write_text(as_page(passports), encoding="utf-8")

@@ -136,7 +136,7 @@ def examine() -> list[Finding]:
 
 def print_findings(findings: list[Finding], console: Console | None = None) -> int:
     """Print the table; returns 1 when something needed is missing, else 0."""
-    console = console or Console()
+    console = console or Console(markup=False, highlight=False)
     table = Table(title="posttrain-lab doctor", title_justify="left")
     for column in ("", "what", "found", "what to do"):
         table.add_column(column, overflow="fold")
