@@ -37,18 +37,28 @@ def compiled(function: Callable) -> Callable:
 
 
 def pack_pairs(w: Tensor) -> Tensor:
-    """w (N, K) int8, contiguous -> [ceil(N/16)][ceil(K/2)][16][2] int8, flat: pairs of k for 16 columns side by side.
+    """w (N, K) int8, N >= 16 -> [ceil(N/16)][ceil(K/2)][16][2] int8, flat: pairs of k for 16 columns side by side.
 
-    The last panel holds the last 16 columns, so it repeats some where 16 does not divide N. A k that does not exist
-    is 0, and so are columns when N < 16.
+    The last panel holds the last 16 columns, so it repeats some where 16 does not divide N; a k too many is 0.
     """
     n, k = w.shape
-    if n < COLUMNS:
-        w = F.pad(w, (0, 0, 0, COLUMNS - n))
-    elif n % COLUMNS:
+    if n % COLUMNS:
         w = torch.cat((w[: n - n % COLUMNS], w[-COLUMNS:]))
     pairs = F.pad(w, (0, k % 2)).view(torch.int16)  # pad copies, so two int8 can be seen as one aligned int16
     return pairs.unflatten(0, (-1, COLUMNS)).transpose(1, 2).contiguous().view(torch.int8).flatten()
+
+
+@njit
+def add_row(t0, t1, pair, w0, w1):
+    """One row of the tile: 16 sums, two more k."""
+    return multiply_add_pairs(t0, pair, w0), multiply_add_pairs(t1, pair, w1)
+
+
+@njit
+def store_row(out, q, t0, t1):
+    """out[q : q + 16] = the 16 sums of a row."""
+    store(out, q, t0)
+    store(out, q + 8, t1)
 
 
 @compiled
@@ -62,28 +72,22 @@ def multiply_tiles(x, w, out, shape, part):
     row_start, row_end, panel_start, panel_end = part
     for block in range(row_start, row_end, 64):
         for panel in range(panel_start, panel_end):
-            n = min(panel * 16, n_size - 16)
             for row in range(block, min(block + 64, row_end), 4):
-                m = min(row, row_end - 4)
+                m, n, p = min(row, row_end - 4), min(panel * 16, n_size - 16), panel * k_size * 16
                 r0, r1, r2, r3 = m * k_size, (m + 1) * k_size, (m + 2) * k_size, (m + 3) * k_size
                 a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
-                p = panel * k_size * 16
                 for k in range(0, k_size, 2):
                     w0, w1 = load_widen(w, p), load_widen(w, p + 16)
+                    a0, a1 = add_row(a0, a1, broadcast_pair(x, r0 + k), w0, w1)
+                    b0, b1 = add_row(b0, b1, broadcast_pair(x, r1 + k), w0, w1)
+                    c0, c1 = add_row(c0, c1, broadcast_pair(x, r2 + k), w0, w1)
+                    d0, d1 = add_row(d0, d1, broadcast_pair(x, r3 + k), w0, w1)
                     p += 32
-                    pair = broadcast_pair(x, r0 + k)
-                    a0, a1 = multiply_add_pairs(a0, pair, w0), multiply_add_pairs(a1, pair, w1)
-                    pair = broadcast_pair(x, r1 + k)
-                    b0, b1 = multiply_add_pairs(b0, pair, w0), multiply_add_pairs(b1, pair, w1)
-                    pair = broadcast_pair(x, r2 + k)
-                    c0, c1 = multiply_add_pairs(c0, pair, w0), multiply_add_pairs(c1, pair, w1)
-                    pair = broadcast_pair(x, r3 + k)
-                    d0, d1 = multiply_add_pairs(d0, pair, w0), multiply_add_pairs(d1, pair, w1)
                 q = m * n_size + n
-                store(out, q, a0), store(out, q + 8, a1)
-                store(out, q + n_size, b0), store(out, q + n_size + 8, b1)
-                store(out, q + 2 * n_size, c0), store(out, q + 2 * n_size + 8, c1)
-                store(out, q + 3 * n_size, d0), store(out, q + 3 * n_size + 8, d1)
+                store_row(out, q, a0, a1)
+                store_row(out, q + n_size, b0, b1)
+                store_row(out, q + 2 * n_size, c0, c1)
+                store_row(out, q + 3 * n_size, d0, d1)
 
 
 @compiled
@@ -122,35 +126,36 @@ def int8_matmul(a: Tensor, b: Tensor) -> Tensor:
     (m, k), n = a.shape, b.shape[1]
     if 0 in (m, k, n):
         return torch.zeros(m, n, dtype=torch.int32)
+    multiply, least = (_few_rows, 4) if m < PACK_FROM else (_many_rows, COLUMNS)
     w = b.t().contiguous()
-    out = _few_rows(a, w) if m < PACK_FROM else _many_rows(a, w)
-    return out if out.shape[1] == n else out[:, :n].contiguous()
+    if n >= least:
+        return multiply(a, w, (m, k, n))
+    return multiply(a, F.pad(w, (0, 0, 0, least - n)), (m, k, least))[:, :n].contiguous()
 
 
-def _few_rows(a: Tensor, w: Tensor) -> Tensor:
-    m, k = a.shape
-    if len(w) < 4:
-        w = F.pad(w, (0, 0, 0, 4 - len(w)))
-    out = torch.empty(m, len(w), dtype=torch.int32)
-    parts = [(0, m, first, end) for first, end in _cut(len(w), 4, out.numel() * k)]
-    _run(multiply_rows, (_flat(a.to(torch.int16)), _flat(w), _flat(out), (k, len(w))), parts)
+def _few_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
+    m, k, n = size
+    out = torch.empty(m, n, dtype=torch.int32)
+    parts = [(0, m, first, end) for first, end in _cut(n, 4, m * n * k)]
+    _run(multiply_rows, (_flat(a.to(torch.int16)), _flat(w), _flat(out), (k, n)), parts)
     return out
 
 
-def _many_rows(a: Tensor, w: Tensor) -> Tensor:
-    (m, k), panels = a.shape, -(-len(w) // COLUMNS)
-    x = F.pad(a.to(torch.int16), (0, 1)) if k % 2 else a.to(torch.int16)
-    out = torch.empty(m, max(len(w), COLUMNS), dtype=torch.int32)
-    if panels * COLUMNS > m:
-        parts = [(0, m, first, end) for first, end in _cut(panels, 1, out.numel() * k)]
+def _many_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
+    m, k, n = size
+    panels, even = -(-n // COLUMNS), k + k % 2
+    x = a.to(torch.int16) if k == even else F.pad(a.to(torch.int16), (0, 1))
+    out = torch.empty(m, n, dtype=torch.int32)
+    if n > m:
+        parts = [(0, m, first, end) for first, end in _cut(panels, 1, m * n * k)]
     else:
-        parts = [(first, end, 0, panels) for first, end in _cut(m, ROWS, out.numel() * k)]
-    _run(multiply_tiles, (_flat(x), _flat(pack_pairs(w)), _flat(out), (x.shape[1], out.shape[1])), parts)
+        parts = [(first, end, 0, panels) for first, end in _cut(m, ROWS, m * n * k)]
+    _run(multiply_tiles, (_flat(x), _flat(pack_pairs(w)), _flat(out), (even, n)), parts)
     return out
 
 
 def _flat(matrix: Tensor) -> np.ndarray:
-    return matrix.contiguous().view(-1).numpy()
+    return matrix.contiguous().numpy().reshape(-1)
 
 
 def _cut(size: int, least: int, macs: int) -> list[tuple[int, int]]:
