@@ -93,7 +93,9 @@ def _with(config: Any, unit: str, student: str = "*") -> CourseDirectory:
 def _students(config: Any, unit: str, step: str = "submitted") -> list[str]:
     found = sorted(path.parent.name for path in (Path(config.CourseDirectory.root) / step).glob(f"*/{unit}") if path.is_dir())
     if not found:
-        raise CourseError(f"There is nothing to do: no {step}/<student>/{unit}/{unit}.ipynb is here; put submissions there first.")
+        raise CourseError(
+            f"There is nothing to do: no {step}/<student>/{unit}/{unit}.ipynb is here; put submissions there first."
+        )
     return found
 
 

@@ -42,10 +42,13 @@ class KernelSubmission:
 
     def __init__(self, kernel: Kernel, function_name: str, attribute: str = ""):
         if not function_name.isidentifier() or not (attribute or "a").isidentifier():
-            raise ValueError(f"KernelSubmission wants names of Python, got {function_name!r} and {attribute!r}; give a function's name.")
+            raise ValueError(
+                f"KernelSubmission wants names of Python, got {function_name!r} and {attribute!r}; give a function's name."
+            )
         self._kernel, self._name, self._attribute = kernel, function_name, attribute
         self._deadline = monotonic() + kernel.limits.exercise
         self._lost: Outcome | None = None
+        self.fault: GraderFault | None = None
 
     def call(self, *args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Outcome:
         """One call in the kernel. Every fault of the student's code is an Outcome with an error; nothing is raised for it."""
@@ -53,6 +56,9 @@ class KernelSubmission:
             return self._lost
         try:
             return vetted(self._asked(Call(args, kwargs, gradients)))
+        except GraderFault as fault:
+            self.fault = fault
+            raise
         except KernelLost as lost:
             self._lost = Outcome(error=f"{lost}.")
             return self._lost
@@ -62,13 +68,19 @@ class KernelSubmission:
     def _asked(self, call: Call) -> Any:
         left = self._deadline - monotonic()
         if left <= 0:
-            raise KernelLost(f"your function used all of its {self._kernel.limits.exercise:g} seconds; look for what makes it slow")
+            raise KernelLost(
+                f"your function used all of its {self._kernel.limits.exercise:g} seconds; look for what makes it slow"
+            )
         try:
             question = base64.b64encode(wire.encode([call.args, call.kwargs, call.gradients])).decode("ascii")
         except wire.WireError as error:
-            raise GraderFault(f"The check of {self._name} has an argument that cannot travel ({error}); correct its cases.") from error
+            raise GraderFault(
+                f"The check of {self._name} has an argument that cannot travel ({error}); correct its cases."
+            ) from error
         helper = f"__import__({HELPER!r}, fromlist=['answer'])"
-        text = self._kernel.ask(f"{helper}.answer({self._name!r}, {self._attribute!r}, {question!r})", min(left, self._kernel.limits.call))
+        text = self._kernel.ask(
+            f"{helper}.answer({self._name!r}, {self._attribute!r}, {question!r})", min(left, self._kernel.limits.call)
+        )
         return decoded(text)
 
 
@@ -152,11 +164,11 @@ def check_in_kernel(exercise: Exercise, kernel: Kernel, cell_error: str = "") ->
     submission = KernelSubmission(kernel, exercise.function_name, exercise.attribute)
     try:
         verdict = exercise.check(submission)
-    except GraderFault:
-        raise
     except Exception as error:  # a value so odd that the judge could not look at it
         message = f"{exercise.name}: your function returned something that cannot be compared ({type(error).__name__})."
-        return Verdict(exercise.name, False, message, 0, exercise.points)
+        verdict = Verdict(exercise.name, False, message, 0, exercise.points)
+    if submission.fault is not None:  # also when a law caught it on the way
+        raise submission.fault
     if verdict.passed or not cell_error or "is not defined when" not in verdict.message:
         return verdict
     message = f"{exercise.name}: `{exercise.function_name}` is not defined, because its cell stopped with {_plain(cell_error)}"

@@ -24,7 +24,8 @@ def answer(name: str, attribute: str, question: str) -> str:
 
 def warm_up() -> None:
     """The first call imports much of torch: let it be none of the student's."""
-    LocalSubmission(torch.neg, trusted=True).call(torch.ones(1))
+    codes, ones = torch.ones(1, dtype=torch.int8), torch.ones(1)
+    LocalSubmission(torch.mul, trusted=True).call(codes, ones, gradients=(1,))
 
 
 def _called(name: str, attribute: str, args: Any, gradients: Any, kwargs: Any) -> Outcome:

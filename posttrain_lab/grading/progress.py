@@ -63,7 +63,9 @@ def save(folder: Path, unit: str, verdicts: Iterable[Verdict], when: datetime | 
     try:
         units = _read(path, put_aside=True)
         units[unit] = UnitProgress(moment.isoformat(timespec="seconds"), tuple(verdicts))
-        text = json.dumps({"version": VERSION, "units": {name: asdict(u) for name, u in units.items()}}, indent=1, ensure_ascii=False)
+        text = json.dumps(
+            {"version": VERSION, "units": {name: asdict(u) for name, u in units.items()}}, indent=1, ensure_ascii=False
+        )
         _put(path, text + "\n")
     except OSError as error:
         reason = error.strerror or error

@@ -6,6 +6,7 @@ plain code; a graded cell that is missing comes back below its exercise, or at t
 ids and checksums neither stop nbgrader (jupyter/nbgrader#1083) nor change what is graded.
 """
 
+import re
 import warnings
 from typing import Any
 
@@ -52,7 +53,8 @@ def rebuilt(cell: NotebookNode) -> NotebookNode:
     metadata = metadata if isinstance(metadata, dict) else {}
     kept: dict[str, Any] = {}
     if isinstance(metadata.get("tags"), list):
-        kept["tags"] = [tag for tag in metadata["tags"] if isinstance(tag, str)]
+        words = [tag for tag in metadata["tags"] if isinstance(tag, str) and re.fullmatch(r"[^,]+", tag)]
+        kept["tags"] = list(dict.fromkeys(words))
     if isinstance(metadata.get("nbgrader"), dict):
         kept["nbgrader"] = metadata["nbgrader"]
     source = cell.get("source")

@@ -21,8 +21,7 @@ from posttrain_lab.grading.course import standard_check
 UNIT = "91_small"
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETUP = (
-    "import time\n\nimport torch\nfrom torch import Tensor, nn\n\n"
-    "from posttrain_lab import checks\n\ntorch.set_num_threads(1)"
+    "import time\n\nimport torch\nfrom torch import Tensor, nn\n\nfrom posttrain_lab import checks\n\ntorch.set_num_threads(1)"
 )
 HEADS = {
     "double": 'def double(x: Tensor) -> Tensor:\n    """Twice x."""\n',
@@ -138,7 +137,9 @@ def notebook(answers: dict[str, str] | None = None, source_notebook: bool = Fals
     for name in POINTS:
         text = source(name, f"    ### BEGIN SOLUTION\n{BODIES[name]}\n    ### END SOLUTION") if source_notebook else source(name)
         cells += [solution_cell(name, (answers or {}).get(name, text)), check_cell(name)]
-        cells.append(new_code_cell(f"print('a figure of {name}')", id=f"figure_{name}", metadata={"tags": ["nbval-ignore-output"]}))
+        cells.append(
+            new_code_cell(f"print('a figure of {name}')", id=f"figure_{name}", metadata={"tags": ["nbval-ignore-output"]})
+        )
     made = new_notebook(cells=cells)
     made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return made

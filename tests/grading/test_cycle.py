@@ -95,7 +95,7 @@ class Submitted:
 
 
 def tampered(before: str, answers: dict[str, str] | None = None) -> NotebookNode:
-    """All cells blank (or these answers), after a cell of the student's own."""
+    """All cells blank (or these answers, the rest right), after a cell of the student's own."""
     book = notebook(ALL_BLANK if answers is None else answers)
     book.cells.insert(2, new_code_cell(before, id="mine"))
     return book
@@ -135,11 +135,9 @@ def _duplicate(book: NotebookNode) -> None:
     book.cells[-1].source = "raise ValueError"
 
 
-def _delete_check(book: NotebookNode) -> None:
+def _delete(book: NotebookNode) -> None:
+    """One check that would have passed, and one exercise with its check."""
     book.cells.remove(cell(book, "test_cube"))
-
-
-def _delete_pair(book: NotebookNode) -> None:
     book.cells.remove(cell(book, "stack"))
     book.cells.remove(cell(book, "test_stack"))
 
@@ -149,23 +147,26 @@ LOUD = "import os, sys\nprint('noise', file=sys.stderr)\nos.write(2, b'more')\n"
 EQUAL = {name: ALWAYS_EQUAL + source(name, "    return Equal()") for name in ("double", "split", "stack", "seconds")}
 EQUAL["double"] = ALWAYS_EQUAL + source("double", "    return torch.zeros(5).as_subclass(EqualTensor)")
 EXITS = source("double", "    import os\n    os._exit(0)")
+EXITS_IN_CELL = source("split") + "\nimport os\nos._exit(1)"
 LOOPS = source("double", "    while True:\n        pass")
 STUBBORN = source("split", "    while True:\n        try:\n            while True: pass\n        except BaseException: pass")
 SYSTEM_EXIT = source("stack", "    raise SystemExit(0)")
-GRADEBOOK = """
+DELETES_FILES = """
 import glob, os, sqlite3
-for path in glob.glob("**/gradebook.db", recursive=True) + glob.glob("../../../gradebook.db") + glob.glob("../gradebook.db"):
+for path in glob.glob("../../../gradebook.db") + glob.glob("../gradebook.db"):
     os.remove(path)
 open("91_small.ipynb", "w").write("{}")
 """
+ZERO = {name: blank(name) if name == "cube" else source(name, "    return 0") for name in POINTS}
 OTHERS = tuple(name for name in POINTS if name != "double")
 
 SUBMISSIONS = {
     "perfect": Submitted(notebook(), tuple(POINTS)),
     "empty": Submitted(notebook(ALL_BLANK), ()),
-    "half": Submitted(notebook({"split": blank("split"), "stack": source("stack", "    return second")}), ("double", "cube", "seconds")),
-    "patched_checks": Submitted(tampered(PATCHED_CHECKS), ()),
-    "patched_torch": Submitted(tampered(PATCHED_TORCH, {name: source(name, "    return 0") for name in OTHERS if name != "cube"}), ()),
+    "half": Submitted(
+        notebook({"split": blank("split"), "stack": source("stack", "    return second")}), ("double", "cube", "seconds")
+    ),
+    "patched": Submitted(tampered(PATCHED_CHECKS + PATCHED_TORCH, ZERO), ()),
     "forged_helper": Submitted(tampered(FORGED_HELPER), ()),
     "garbage_helper": Submitted(tampered(GARBAGE_HELPER, {}), ()),
     "hooks": Submitted(tampered(HOOKS), ()),
@@ -174,14 +175,11 @@ SUBMISSIONS = {
     "edited_metadata": Submitted(changed(_edit_metadata, {"double": blank("double")}), OTHERS),
     "swapped_ids": Submitted(changed(_swap_ids, {"double": blank("double")}), ("cube", "stack", "seconds")),
     "duplicate": Submitted(changed(_duplicate), tuple(POINTS)),
-    "deleted_check": Submitted(changed(_delete_check, {"double": blank("double")}), OTHERS),
-    "deleted_pair": Submitted(changed(_delete_pair), ("double", "split", "cube", "seconds")),
-    "warns": Submitted(notebook({"double": LOUD}), tuple(POINTS)),
-    "exits": Submitted(notebook({"double": EXITS, "stack": SYSTEM_EXIT}), ("split", "cube", "seconds")),
-    "exits_in_cell": Submitted(notebook({"double": source("double") + "\nimport os\nos._exit(1)"}), OTHERS),
+    "deleted": Submitted(changed(_delete, {"double": blank("double")}), ("split", "cube", "seconds")),
+    "warns": Submitted(tampered(DELETES_FILES, {"double": LOUD}), tuple(POINTS)),
+    "exits": Submitted(notebook({"double": EXITS, "stack": SYSTEM_EXIT, "split": EXITS_IN_CELL}), ("cube", "seconds")),
     "loops": Submitted(notebook({"double": LOOPS, "split": STUBBORN}), ("cube", "stack", "seconds")),
     "own_files": Submitted(notebook({"double": blank("double")}), OTHERS, tuple(OWN_FILES.items())),
-    "writes_files": Submitted(tampered(GRADEBOOK, {}), tuple(POINTS)),
     "damaged": Submitted('{"cells": [', ()),
     "zz_honest": Submitted(notebook(), tuple(POINTS)),
 }
@@ -256,11 +254,11 @@ SENTENCES = {
     ("hooks", "double"): "cannot be read",
     ("exits", "double"): "Python process ended",
     ("exits", "stack"): "SystemExit",
-    ("exits_in_cell", "double"): "is not defined, because its cell stopped",
+    ("exits", "split"): "is not defined, because its cell stopped",
     ("loops", "double"): "within 8 seconds; look for a loop",
     ("loops", "split"): "look for a loop",
     ("always_equal", "split"): "a plain tensor, number or torch.nn layer is wanted",
-    ("deleted_pair", "stack"): "is not defined",
+    ("deleted", "stack"): "is not defined",
 }
 
 

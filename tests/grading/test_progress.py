@@ -46,7 +46,9 @@ def test_summary_has_a_row_for_every_unit(tmp_path, monkeypatch):
     assert summary(tmp_path)[0].done
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"units": {"a": {}}}', '{"units": 5}', '{"units": {"a": {"when": 3, "verdicts": []}}}'])
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", '{"units": {"a": {}}}', '{"units": 5}', '{"units": {"a": {"when": 3, "verdicts": []}}}']
+)
 def test_a_damaged_file_warns_and_is_put_aside(tmp_path, damage):
     path = tmp_path / FILE
     path.parent.mkdir()
