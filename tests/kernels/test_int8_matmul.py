@@ -1,0 +1,219 @@
+"""kernels.int8_matmul against int64 arithmetic: shapes, strides, extremes, threads, contract and bad input."""
+
+import itertools
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from posttrain_lab import kernels
+from posttrain_lab.kernels import reference
+from posttrain_lab.kernels.cpu import int8
+
+OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
+SIZES = {
+    "m": [1, 2, 3, 4, 11, 12, 13, 63, 64, 65, 67],  # around PACK_FROM, the tile of 4 rows, the block of 64
+    "k": [1, 2, 15, 16, 17, 33],  # odd, and around the 16 values of a vector
+    "n": [1, 3, 4, 5, 15, 16, 17, 31, 40],  # around the 4 and 16 columns of a tile
+}
+
+
+def codes(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(-128, 128, shape, generator=torch.Generator().manual_seed(seed), dtype=torch.int8)
+
+
+def exact(a: torch.Tensor, b: torch.Tensor) -> np.ndarray:
+    return a.numpy().astype(np.int64) @ b.numpy().astype(np.int64)
+
+
+@pytest.mark.parametrize("m", SIZES["m"])
+def test_equals_int64_for_every_shape(m):
+    for k, n in itertools.product(SIZES["k"], SIZES["n"]):
+        a, b = codes(m, k, seed=k), codes(n, k, seed=n).T
+        got = kernels.int8_matmul(a, b)
+        assert got.dtype == torch.int32, (m, k, n)
+        assert got.is_contiguous(), (m, k, n)
+        assert np.array_equal(got.numpy(), exact(a, b)), (m, k, n)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(0, 40), st.integers(0, 70), st.integers(0, 40), st.integers(0, 2**31 - 1))
+def test_equals_the_reference(m, k, n, seed):
+    a, b = codes(m, k, seed=seed), codes(k, n, seed=seed + 1)
+    assert torch.equal(kernels.int8_matmul(a, b), reference.int8_matmul(a, b))
+
+
+@pytest.mark.parametrize("m", [1, 20])
+@pytest.mark.parametrize(("left", "right"), [(-128, -128), (-128, 127), (127, -128), (127, 127)])
+def test_extremes_are_exact(m, left, right):
+    k = kernels.LARGEST_K
+    a, b = torch.full((m, k), left, dtype=torch.int8), torch.full((k, 17), right, dtype=torch.int8)
+    assert (kernels.int8_matmul(a, b) == left * right * k).all()
+
+
+@pytest.mark.parametrize("m", [3, 30])
+def test_strides_do_not_matter(m):
+    a, b = codes(m, 20), codes(20, 24, seed=1)
+    want = exact(a, b)
+    wide = codes(2 * m, 61, seed=2)
+    wide[::2, 1::3] = a
+    views = {
+        "transposed": a.T.contiguous().T,
+        "strided": wide[::2, 1::3],
+        "odd offset": torch.cat([a.flatten()[:1], a.flatten()]),
+    }
+    views["odd offset"] = views["odd offset"][1:].view(m, 20)
+    for name, view in views.items():
+        assert np.array_equal(kernels.int8_matmul(view, b).numpy(), want), name
+    offset = torch.cat([b.T.flatten()[:1], b.T.flatten()])[1:].view(24, 20).T
+    for other in (b, b.T.contiguous().T, offset, torch.cat([b, b], 1)[:, :24]):
+        assert np.array_equal(kernels.int8_matmul(a, other).numpy(), want), other.stride()
+    row = torch.full((1, 1), 3, dtype=torch.int8).expand(m, 20)
+    assert np.array_equal(kernels.int8_matmul(row, b).numpy(), exact(row, b))
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 4), (4, 0, 5), (4, 5, 0), (0, 0, 0)])
+def test_nothing_times_nothing(shape):
+    m, k, n = shape
+    got = kernels.int8_matmul(codes(m, k), codes(k, n))
+    assert got.dtype == torch.int32
+    assert torch.equal(got, torch.zeros(m, n, dtype=torch.int32))
+
+
+@pytest.mark.parametrize(("m", "n"), [(3, 40), (20, 200), (200, 20)])
+def test_parts_in_threads_give_the_same(m, n, monkeypatch):
+    """Cut into as many parts as possible, on each of the three ways to cut."""
+    ran = []
+    run = int8._run
+    monkeypatch.setattr(int8, "MACS_A_THREAD", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(int8, "_run", lambda kernel, operands, parts: (ran.extend(parts), run(kernel, operands, parts)))
+    a, b = codes(m, 37), codes(37, n, seed=1)
+    assert np.array_equal(kernels.int8_matmul(a, b).numpy(), exact(a, b))
+    assert len(ran) == 3
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.integers(1, 500), st.sampled_from([1, 4]), st.integers(1, 10**9))
+def test_cuts_cover_everything_once(size, least, macs):
+    size = max(size, least)
+    pieces = int8._cut(size, least, macs)
+    assert pieces[0][0] == 0
+    assert pieces[-1][1] == size
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(pieces))
+    assert all(end - first >= least for first, end in pieces)
+
+
+def test_which_kernel_ran(monkeypatch):
+    kernel = []
+    run = int8._run
+    monkeypatch.setattr(int8, "_run", lambda *args: (kernel.append(args[0]), run(*args)))
+    for m in (int8.PACK_FROM - 1, int8.PACK_FROM):
+        kernels.int8_matmul(codes(m, 8), codes(8, 8))
+    assert kernel == [int8.multiply_rows, int8.multiply_tiles]
+
+
+@pytest.mark.slow
+def test_the_operator_keeps_its_contract():
+    for operands in [(codes(13, 6), codes(6, 9)), (codes(2, 5), codes(7, 5).T), (codes(0, 3), codes(3, 2))]:
+        torch.library.opcheck(OPERATOR, operands)
+
+
+def test_fake_and_meta_tensors_have_shapes_only():
+    with FakeTensorMode():
+        fake = kernels.int8_matmul(torch.empty(3, 5, dtype=torch.int8), torch.empty(5, 2, dtype=torch.int8))
+    meta = kernels.int8_matmul(*(torch.empty(s, dtype=torch.int8, device="meta") for s in [(3, 5), (5, 2)]))
+    assert (fake.shape, fake.dtype) == (meta.shape, meta.dtype) == (torch.Size([3, 2]), torch.int32)
+
+
+def test_a_device_without_kernels_is_named():
+    with FakeTensorMode():
+        a = torch.empty(2, 2, dtype=torch.int8, device="cuda")
+        with pytest.raises(NotImplementedError, match=r"got cuda:0; there is no kernel for cuda yet, .*\.cpu\(\)"):
+            kernels.int8_matmul(a, a)
+        with pytest.raises(ValueError, match="wants one device, got cuda:0 and cpu"):
+            kernels.int8_matmul(a, torch.empty(2, 2, dtype=torch.int8))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "error", "message"),
+    [
+        (torch.ones(2, 2), torch.ones(2, 2, dtype=torch.int8), TypeError, "got torch.float32 and torch.int8; quantize first"),
+        (torch.ones(2, 2, dtype=torch.uint8), torch.ones(2, 2, dtype=torch.int8), TypeError, "got torch.uint8"),
+        ([[1]], torch.ones(1, 1, dtype=torch.int8), TypeError, "wants two tensors, got list and Tensor"),
+        (codes(2, 3), codes(2, 3), ValueError, r"got \(2, 3\) and \(2, 3\); .*transpose"),
+        (codes(3), codes(3, 2), ValueError, r"wants shapes \(M, K\) and \(K, N\), got \(3,\)"),
+        (codes(2, 2, 2), codes(2, 2), ValueError, "flatten leading axes"),
+        (codes(1, 131_072), codes(131_072, 1), ValueError, "wants K up to 131071"),
+    ],
+)
+def test_bad_input(a, b, error, message):
+    with pytest.raises(error, match=message):
+        kernels.int8_matmul(a, b)
+
+
+def python(code: str, **environment: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", env={**os.environ, **environment}, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+@pytest.mark.slow
+def test_numba_is_loaded_by_the_first_product_and_the_compiler_never():
+    code = """
+import sys, torch
+from posttrain_lab import kernels
+before = [name in sys.modules for name in ("numba", "triton")]
+a = torch.ones(20, 20, dtype=torch.int8)
+kernels.int8_matmul(a, a)
+print(before, "numba" in sys.modules, "torch._dynamo" in sys.modules)
+"""
+    assert python(code) == "[False, False] True False"
+
+
+@pytest.mark.slow
+def test_without_numba_the_message_names_the_remedy():
+    code = """
+import sys, torch
+sys.modules["numba"] = None
+from posttrain_lab import kernels
+try:
+    kernels.int8_matmul(torch.ones(2, 2, dtype=torch.int8), torch.ones(2, 2, dtype=torch.int8))
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    assert python(code) == "int8_matmul on the cpu wants numba, which is not installed; pip install numba."
+
+
+@pytest.mark.slow
+def test_kernels_are_kept_on_disk(tmp_path):
+    code = """
+import torch
+from posttrain_lab import kernels
+from posttrain_lab.kernels.cpu import int8
+a = torch.ones(20, 20, dtype=torch.int8)
+kernels.int8_matmul(a, a)
+print(sum(int8.multiply_tiles.stats.cache_hits.values()), sum(int8.multiply_tiles.stats.cache_misses.values()))
+"""
+    assert [python(code, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)] == ["0 1", "1 0"]
+
+
+def test_without_a_folder_to_write_kernels_still_compile(monkeypatch):
+    from numba.core import caching
+
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+
+    def double(x):
+        return 2 * x
+
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        int8.njit(cache=True)(double)
+    assert int8.compiled(double)(21) == 42
