@@ -5,13 +5,15 @@ student's own function runs: `slider_figure` calls it again after each move. A m
 """
 
 import html
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
-from plotly.graph_objects import Figure, FigureWidget
+from plotly.graph_objects import Figure
 
+PLOTLY = "application/vnd.plotly.v1+json"
 WIDE = ipywidgets.Layout(width="auto", max_width="46em")
 LABEL = {"description_width": "9em"}
 
@@ -58,9 +60,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if not self.options or (self.start is not None and self.start not in self.options):
-            raise ValueError(
-                f"Choice wants options and a start among them, got {self.options} and {self.start!r}; change start."
-            )
+            raise ValueError(f"Choice wants options and a start among them, got {self.options} and {self.start!r}; change start.")
 
     def control(self, name: str) -> ipywidgets.ValueWidget:
         start = self.options[0] if self.start is None else self.start
@@ -75,44 +75,38 @@ class Choice:
 def slider_figure(draw: Callable[..., Figure], **controls: Slider | Choice) -> ipywidgets.VBox:
     """How does the figure change when I move this? `draw(**values)` is called with the controls' values, at every move.
 
-    draw: returns a plotly Figure with the same number of traces at every call; controls: one `Slider` or `Choice` for
-    each of its arguments. An error inside `draw` is shown as a sentence below the figure, which keeps its last state.
+    draw: returns a plotly Figure; controls: one `Slider` or `Choice` for each of its arguments. An error inside `draw` is
+    shown as a sentence below the figure, which keeps its last state. The figure is sent as plain data (a FigureWidget
+    would send the 5 MB of plotly.js with each figure).
 
     Raises TypeError for a control of another kind, and whatever `draw` raises on its first call.
     """
     for name, control in controls.items():
         if not isinstance(control, Slider | Choice):
-            raise TypeError(
-                f"slider_figure wants a Slider or Choice for {name}, got {control!r}; write {name}=Slider(...)."
-            )
+            raise TypeError(f"slider_figure wants a Slider or Choice for {name}, got {control!r}; write {name}=Slider(...).")
     moved = {name: control.control(name) for name, control in controls.items()}
-    figure = FigureWidget(draw(**{name: control.value for name, control in moved.items()}))
-    complaint = ipywidgets.HTML()
+    place, complaint = ipywidgets.Output(), ipywidgets.HTML()
+
+    def show() -> None:
+        place.outputs = (_display(draw(**{name: control.value for name, control in moved.items()})),)
 
     def redraw(_: Any) -> None:
         try:
-            _replace(figure, draw(**{name: control.value for name, control in moved.items()}))
+            show()
             complaint.value = ""
         except Exception as error:
             complaint.value = html.escape(f"{type(error).__name__}: {error}")
 
+    show()
     for control in moved.values():
         control.observe(redraw, names="value")
-    return ipywidgets.VBox([*moved.values(), figure, complaint])
+    return ipywidgets.VBox([*moved.values(), place, complaint])
 
 
-def _replace(shown: Any, new: Any) -> None:
-    """Give the shown figure the traces and the layout of the new one, in a single message to the browser."""
-    if len(shown.data) != len(new.data):
-        raise ValueError(
-            f"slider_figure wants the same traces at every call, got {len(new.data)} after {len(shown.data)}; "
-            "hide one with visible=False."
-        )
-    with shown.batch_update():
-        for old, trace in zip(shown.data, new.data, strict=True):
-            old.update({k: v for k, v in trace.to_plotly_json().items() if k not in ("type", "uid")}, overwrite=True)
-        layout = new.layout.to_plotly_json()
-        shown.layout.update({key: value for key, value in layout.items() if key != "template"}, overwrite=True)
+def _display(figure: Figure) -> dict[str, Any]:
+    """The figure as an output of a cell, in the form that this notebook program understands."""
+    bundle = figure._repr_mimebundle_() or {PLOTLY: json.loads(str(figure.to_json()))}
+    return {"output_type": "display_data", "data": bundle, "metadata": {}}
 
 
 def predict(question: str, options: Sequence[str], then: str) -> ipywidgets.VBox:
