@@ -1,9 +1,10 @@
 """nbgrader's autograding with the verdict made outside the student's process.
 
-`GradeInKernel` takes the place of nbgrader's Execute: the student's cells run in a kernel of their own, and where a check cell
-`test_<exercise>` stands, `Exercise.check` runs here, in nbgrader's process, and reaches the student's function through the kernel only. The
-code of the check cell is never run. What goes into the cell is an ordinary output, so gradebook, formgrader and feedback stay
-nbgrader's own: a line when it is right, an error whose text is the verdict's sentence when it is not.
+`GradeInKernel` takes the place of nbgrader's Execute: the student's cells run in a kernel of their own, and where a
+check cell `test_<exercise>` stands, `Exercise.check` runs here, in nbgrader's process, and reaches the student's
+function through the kernel only. The code of the check cell is never run. What goes into the cell is an ordinary
+output, so gradebook, formgrader and feedback stay nbgrader's own: a line when it is right, an error whose text is the
+verdict's sentence when it is not.
 """
 
 import shutil

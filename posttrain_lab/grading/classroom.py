@@ -1,6 +1,7 @@
 """Grade a class: nbgrader's autograding and feedback for every submission of a unit, one student at a time, and its export.
 
-Thin over nbgrader, with the settings of nbgrader_config.py. A submission that cannot be graded is reported and stops nobody else's.
+Thin over nbgrader, with the settings of nbgrader_config.py. A submission that cannot be graded is reported and stops
+nobody else's.
 """
 
 import contextlib
@@ -49,8 +50,8 @@ def grade(
 ) -> GradeReport:
     """Which score has each student? Autograde submitted/<student>/<unit>/ and write the gradebook to grades.csv.
 
-    `root` is the folder with nbgrader_config.py (default: where you are); without `force` only what is new is graded; `progress` hears each
-    student's result at once. Raises CourseError when there is nothing to grade or the unit's source cannot be read.
+    `root` is the folder with nbgrader_config.py (default: where you are); without `force` only what is new is graded; `progress`
+    hears each student's result at once. Raises CourseError when there is nothing to grade or the unit's source cannot be read.
     """
     config = _config(root)
     students = _students(config, unit)
@@ -91,17 +92,16 @@ def _with(config: Any, unit: str, student: str = "*") -> CourseDirectory:
 
 
 def _students(config: Any, unit: str, step: str = "submitted") -> list[str]:
-    found = sorted(path.parent.name for path in (Path(config.CourseDirectory.root) / step).glob(f"*/{unit}") if path.is_dir())
+    folder = Path(config.CourseDirectory.root) / step
+    found = sorted(path.parent.name for path in folder.glob(f"*/{unit}") if path.is_dir())
     if not found:
-        raise CourseError(
-            f"There is nothing to do: no {step}/<student>/{unit}/{unit}.ipynb is here; put submissions there first."
-        )
+        raise CourseError(f"There is no {step}/<student>/{unit}/{unit}.ipynb here; put submissions there first.")
     return found
 
 
 @contextlib.contextmanager
 def _nbgrader_tools() -> Iterator[None]:
-    """nbgrader changes the working directory, and runs `alembic` from the PATH, which is not set for every way to start Python."""
+    """nbgrader changes the working directory, and runs `alembic` from the PATH, where it is not for every way to start Python."""
     path, folder = os.environ.get("PATH", ""), Path.cwd()
     os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), path])
     try:
@@ -150,8 +150,8 @@ def _reason(log: str) -> str:
 
 def _row(config: Any, unit: str, student: str, error: str) -> Graded:
     with _gradebook(config) as gradebook:
-        maximum = float(gradebook.find_assignment(unit).max_score)
+        maximum = float(gradebook.find_assignment(unit).max_score or 0)
         try:
-            return Graded(student, float(gradebook.find_submission(unit, student).score), maximum, error)
+            return Graded(student, float(gradebook.find_submission(unit, student).score or 0), maximum, error)
         except MissingEntry:
             return Graded(student, 0.0, maximum, error)

@@ -1,11 +1,13 @@
 """A student's function that lives in a Jupyter kernel, called from the trusted process that decides the verdict.
 
-Arguments and outcomes travel as `wire` bytes. Whatever the kernel sends is data of unknown worth: it is decoded without running
-anything of the student's, checked field by field, and copied again before a judge sees it. So code in the kernel may replace the checks,
-torch, builtins or the helper itself: it can only change what it answers, and an answer passes when it is the right one.
+Arguments and outcomes travel as `wire` bytes. Whatever the kernel sends is data of unknown worth: it is decoded without
+running anything of the student's, checked field by field, and copied again before a judge sees it. So code in the
+kernel may replace the checks, torch, builtins or the helper itself: it can only change what it answers, and an answer
+passes when it is the right one.
 
-Two things no outside process can see, and are believed: that an argument was not changed in place, and which float products were
-computed on the way. And right answers may be copied from anywhere: read the source of a submission for that.
+Two things no outside process can see, and are believed: that an argument was not changed in place, and which float
+products were computed on the way. And right answers may be copied from anywhere: read the source of a submission for
+that.
 """
 
 import base64
@@ -38,7 +40,7 @@ class Call:
 
 
 class KernelSubmission:
-    """A `Submission` whose function is found by name in the kernel. After a call that was lost, every later call fails the same way."""
+    """A `Submission` whose function is found by name in the kernel. After a lost call, every later one fails the same way."""
 
     def __init__(self, kernel: Kernel, function_name: str, attribute: str = ""):
         if not function_name.isidentifier() or not (attribute or "a").isidentifier():

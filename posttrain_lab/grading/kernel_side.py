@@ -1,4 +1,4 @@
-"""The half of the grader's calls that runs in the student's kernel. Nothing it says is believed: `kernel.py` vets every answer."""
+"""The half of the grader's calls that runs in the student's kernel. Nothing it says is believed: `kernel.py` vets it."""
 
 import base64
 import sys

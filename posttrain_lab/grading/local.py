@@ -1,11 +1,12 @@
 """Check a learner's own notebook, without opening it: `posttrain-lab check UNIT`.
 
-The setup cell, the solution cells and the cells in which the learner defines something run in a kernel; figures, widgets and text do not. Each
-exercise is checked where its check cell stands, with all the trials that nbgrader would use.
+The setup cell, the solution cells and the cells in which the learner defines something run in a kernel; figures,
+widgets and text do not. Each exercise is checked where its check cell stands, with all the trials that nbgrader would
+use.
 """
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,29 +32,31 @@ def check_notebook(
     """
     exercises = checks.exercises(unit)
     notebook = read_notebook(path)
-    known = {CHECK_PREFIX + name: exercise for name, exercise in exercises.items()}
-    if not any(_grade_id(cell) in known or _grade_id(cell) in exercises for cell in notebook.cells):
+    if not any(_grade_id(cell).removeprefix(CHECK_PREFIX) in exercises for cell in notebook.cells):
         raise CourseError(f"{path.name} has no exercise of {unit}; check the name of the unit or run `posttrain-lab start`.")
     found: dict[str, Verdict] = {}
-
-    def judge(exercise: Exercise, kernel: Kernel, error: str = "") -> None:
-        if exercise.name not in found:
-            found[exercise.name] = check_in_kernel(exercise, kernel, error)
-            if progress is not None:
-                progress(found[exercise.name])
-
     with Kernel(path.parent.resolve(), limits) as kernel:
-        errors: dict[str, str] = {}
-        for cell in notebook.cells:
-            if cell.cell_type != "code":
-                continue
-            if (exercise := known.get(_grade_id(cell))) is not None:
-                judge(exercise, kernel, errors.get(exercise.name, ""))
-            elif is_needed(cell):
-                errors[_grade_id(cell)] = _run(kernel, cell.source)
-        for exercise in exercises.values():
-            judge(exercise, kernel, errors.get(exercise.name, ""))
+        for exercise, error in _in_order(notebook, exercises, kernel):
+            if exercise.name not in found:
+                found[exercise.name] = check_in_kernel(exercise, kernel, error)
+                if progress is not None:
+                    progress(found[exercise.name])
     return [found[name] for name in exercises]
+
+
+def _in_order(notebook: NotebookNode, exercises: dict[str, Exercise], kernel: Kernel) -> Iterator[tuple[Exercise, str]]:
+    """Run what counts; give each exercise, with the error of its cell, where its check stands; all again at the end."""
+    checked = {CHECK_PREFIX + name: exercise for name, exercise in exercises.items()}
+    errors: dict[str, str] = {}
+    for cell in notebook.cells:
+        grade_id = _grade_id(cell)
+        if cell.cell_type == "code" and grade_id in checked:
+            exercise = checked[grade_id]
+            yield exercise, errors.get(exercise.name, "")
+        elif cell.cell_type == "code" and is_needed(cell):
+            errors[grade_id] = _run(kernel, cell.source)
+    for exercise in exercises.values():
+        yield exercise, errors.get(exercise.name, "")
 
 
 def _grade_id(cell: NotebookNode) -> str:

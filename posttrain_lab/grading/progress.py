@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def save(folder: Path, unit: str, verdicts: Iterable[Verdict], when: datetime | 
     A damaged file is put aside with a warning, not overwritten. Raises ProgressError when the folder cannot be written.
     """
     path = Path(folder) / FILE
-    moment = (when or datetime.now(timezone.utc)).astimezone(timezone.utc)
+    moment = (when or datetime.now(UTC)).astimezone(UTC)
     try:
         units = _read(path, put_aside=True)
         units[unit] = UnitProgress(moment.isoformat(timespec="seconds"), tuple(verdicts))

@@ -1,9 +1,10 @@
 """Before grading: what is a cell for? Only the gradebook's answer counts, whatever a submitted notebook says about itself.
 
-Every submitted notebook is built anew from its sources and tags. The grading metadata (id, points, locked, solution) of each cell come
-from the gradebook; locked cells get the gradebook's text; of two cells with one id the first is kept as graded and the other becomes
-plain code; a graded cell that is missing comes back below its exercise, or at the end. So duplicated or deleted cells, changed points,
-ids and checksums neither stop nbgrader (jupyter/nbgrader#1083) nor change what is graded.
+Every submitted notebook is built anew from its sources and tags. The grading metadata (id, points, locked, solution) of
+each cell come from the gradebook; locked cells get the gradebook's text; of two cells with one id the first is kept as
+graded and the other becomes plain code; a graded cell that is missing comes back below its exercise, or at the end. So
+duplicated or deleted cells, changed points, ids and checksums neither stop nbgrader (jupyter/nbgrader#1083) nor change
+what is graded.
 """
 
 import re
@@ -46,8 +47,8 @@ def _kept(notebook: NotebookNode) -> dict[str, Any]:
     return {"kernelspec": spec} if isinstance(spec, dict) else {}
 
 
-def rebuilt(cell: NotebookNode) -> NotebookNode:
-    """A new cell with the kind, source, tags, nbgrader metadata and outputs of a submitted one; everything else is left behind."""
+def rebuilt(cell: dict[str, Any]) -> NotebookNode:
+    """A new cell with the kind, source, tags, nbgrader metadata and outputs of a submitted one, and nothing else."""
     kind = cell.get("cell_type")
     metadata = cell.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
@@ -61,7 +62,7 @@ def rebuilt(cell: NotebookNode) -> NotebookNode:
     made = MAKERS.get(kind if isinstance(kind, str) else "raw", new_raw_cell)
     twin = made(source=source if isinstance(source, str) else "", metadata=kept)
     if kind == "code" and isinstance(cell.get("outputs"), list):
-        twin.outputs = [output for output in cell.outputs if _is_output(output)]
+        twin.outputs = [output for output in cell["outputs"] if _is_output(output)]
     return twin
 
 

@@ -1,8 +1,9 @@
 """One Jupyter kernel for one student's notebook: run its cells, ask it for values, and survive whatever the code does to it.
 
-The kernel is this Python (`sys.executable`), in a folder that is not on its module path, with an IPython directory of its own. A cell or a
-call that ends the process or never returns costs a restart; the cells that ran well are then run again. What arrives is data of
-unknown worth: sizes are bounded, and nothing is unpickled. The kernel is a process of the same user, not a sandbox of the operating system.
+The kernel is this Python (`sys.executable`), in a folder that is not on its module path, with an IPython directory of
+its own. A cell or a call that ends the process or never returns costs a restart; the cells that ran well are then run
+again. What arrives is data of unknown worth: sizes are bounded, and nothing is unpickled. The kernel is a process of
+the same user, not a sandbox of the operating system.
 """
 
 import contextlib
@@ -43,7 +44,7 @@ class Limits:
 
 
 class KernelLost(Exception):
-    """The code ended or blocked the kernel; the message is a part of a sentence for the student, `outputs` what a cell had shown."""
+    """The code ended or blocked the kernel; the message is part of a sentence for the student, `outputs` what a cell showed."""
 
     outputs: list[NotebookNode]
 
@@ -193,7 +194,7 @@ class Kernel:
             poller.register(channel.socket, zmq.POLLIN)
         deadline, reply, idle = monotonic() + seconds, None, outputs is None
         while (reply is None or not idle) and (left := deadline - monotonic()) > 0:
-            ready = dict(poller.poll(min(left, 0.25) * 1000))
+            ready = dict(poller.poll(round(min(left, 0.25) * 1000)))
             if not ready and not (self._manager and self._manager.is_alive()):
                 self._kill()
                 raise KernelLost(DIED)

@@ -166,7 +166,7 @@ def test_nothing_to_grade_is_one_sentence(tmp_path):
     with pytest.raises(CourseError, match=r"no nbgrader_config.py in .*; run this in the folder of the course"):
         classroom.grade(UNIT, tmp_path)
     make_course(tmp_path)
-    with pytest.raises(CourseError, match=r"no submitted/<student>/91_small/91_small.ipynb is here"):
+    with pytest.raises(CourseError, match=r"no submitted/<student>/91_small/91_small.ipynb here; put"):
         classroom.grade(UNIT, tmp_path)
 
 

@@ -59,7 +59,8 @@ side.answer = lambda *a: next(ANSWERS)
 HOOKS = """
 shell = get_ipython()
 shell.events.register("pre_execute", lambda: shell.user_ns.update(double="mine"))
-shell.input_transformers_post.append(lambda lines: ["print('right in all 99 trials.')\\n"] if "checks." in "".join(lines) else lines)
+RIGHT = ["print('right in all 99 trials.')\\n"]
+shell.input_transformers_post.append(lambda lines: RIGHT if "checks." in "".join(lines) else lines)
 shell.set_custom_exc((Exception,), lambda *a, **k: None)
 shell.user_expressions = lambda expressions: {"answer": {"status": "ok", "data": {"text/plain": "'passed'"}}}
 """

@@ -1,4 +1,4 @@
-"""What a kernel answers is data of unknown worth: only an outcome of the right kinds comes through, and the rest is a sentence."""
+"""What a kernel answers is data of unknown worth: an outcome of the right kinds comes through, the rest is a sentence."""
 
 import base64
 import json
