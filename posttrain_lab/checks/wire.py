@@ -156,8 +156,7 @@ def _unpack_layer(tree: dict[str, Any], tensors: dict[str, Tensor], seen: dict[s
     own = {key: _unpack(item, tensors, seen) for key, item in tree["tensors"].items()}
     if kind in (nn.Linear, nn.Conv2d):
         options["bias"] = "bias" in own
-    with torch.device("meta"):
-        layer = kind(**options)
+    layer = kind(**options, device="meta") if kind in (nn.Linear, nn.Conv2d, nn.BatchNorm2d) else kind(**options)
     slots = [*layer.named_parameters(), *layer.named_buffers()]
     if {key for key, _ in slots} != set(own) or any(own[key].shape != slot.shape for key, slot in slots):
         raise WireError(f"the tensors of a layer {tree['name']} do not fit its options")

@@ -2,7 +2,7 @@
 
 from posttrain_lab.checks.compare import close
 from posttrain_lab.checks.exercise import Exercise
-from posttrain_lab.checks.quantization import codes, gradient, grid
+from posttrain_lab.checks.quantization import codes, folding, gradient, grid, ranges
 
 UNIT = "02_quantization"
 
@@ -17,6 +17,21 @@ dequantize = Exercise(
 )
 channel_qparams = Exercise(
     "channel_qparams", UNIT, 2, 2, 10, grid.right_channel, grid.channel_cases, grid.CHANNEL_MISTAKES, close(1e-6, 0.0)
+)
+observe = Exercise(
+    "observe",
+    UNIT,
+    3,
+    3,
+    15,
+    ranges.right_observe,
+    ranges.observe_cases,
+    ranges.OBSERVE_MISTAKES,
+    ranges.range_judge(),
+    (ranges.MSE_LAW,),
+)
+fold_batchnorm = Exercise(
+    "fold_batchnorm", UNIT, 3, 3, 12, folding.right_fold, folding.fold_cases, folding.FOLD_MISTAKES, folding.fold_judge()
 )
 fake_quantize = Exercise(
     "fake_quantize",
