@@ -32,9 +32,7 @@ def grid_line(values: Sequence[float], codes: Sequence[int], zero_point: int, wa
     plot = _figure("real number", "", f"{len(codes)} codes; code {zero_point} means 0", height=240)
     names = [str(code) for code in codes]
     ticks = {"symbol": "line-ns-open", "size": 18, "color": BLUE}
-    plot.add_scatter(
-        x=_numbers(values), y=[1] * len(values), mode="markers+text", name="codes", text=names, marker=ticks
-    )
+    plot.add_scatter(x=_numbers(values), y=[1] * len(values), mode="markers+text", name="codes", text=names, marker=ticks)
     plot.data[0].textposition = "top center"
     zero = [value for value, code in zip(values, codes, strict=True) if code == zero_point]
     diamond = {"symbol": "diamond-open", "size": 14, "color": VERMILLION, "line": {"width": 2}}
@@ -67,9 +65,7 @@ def number_line(x: Float[Tensor, " n"], back: Float[Tensor, " n"], scale: float)
     return plot.update_yaxes(visible=False, range=[-0.4, 1.4]).update_xaxes(range=[-1.4, 4.2])
 
 
-def accuracy_against_bits(
-    bits: Sequence[int], curves: Mapping[str, Sequence[float]], reference: float, n: int
-) -> go.Figure:
+def accuracy_against_bits(bits: Sequence[int], curves: Mapping[str, Sequence[float]], reference: float, n: int) -> go.Figure:
     """How much accuracy is left at each width? One curve a granularity; the band is the reference's 95 % interval."""
     plot = _figure("bits of a weight", "validation accuracy, %", f"measured on {n} images")
     for index, (name, values) in enumerate(curves.items()):
@@ -106,16 +102,12 @@ def range_errors(
     floor = min(value for value in total if value > 0) / 3
     spots = {"symbol": "triangle-up", "size": 13, "color": PURPLE}
     names = [f"{name}: {end:.3g}" for name, end in marks.items()]
-    plot.add_scatter(
-        x=_numbers(marks.values()), y=[floor] * len(marks), mode="markers", name="your observe", marker=spots
-    )
+    plot.add_scatter(x=_numbers(marks.values()), y=[floor] * len(marks), mode="markers", name="your observe", marker=spots)
     plot.data[-1].update(hovertext=names)
     for index, (name, end) in enumerate(marks.items()):
-        plot.add_annotation(
-            x=end, y=0.02 + 0.06 * index, yref="paper", text=name, showarrow=False, xanchor="right", xshift=-8
-        )
+        plot.add_annotation(x=end, y=0.02 + 0.06 * index, yref="paper", text=name, showarrow=False, xanchor="right", xshift=-8)
         plot.add_vline(x=end, line={**line_style(index), "color": PURPLE, "width": 1})
-    return plot.update_yaxes(type="log", exponentformat="power")
+    return plot.update_yaxes(type="log", dtick=1, exponentformat="power")
 
 
 def channel_ranges(before: Float[Tensor, " out"], after: Float[Tensor, " out"]) -> go.Figure:
@@ -128,7 +120,7 @@ def channel_ranges(before: Float[Tensor, " out"], after: Float[Tensor, " out"]) 
     for index, (name, values) in enumerate({"before folding": before, "after folding": after}.items()):
         heights = _numbers(values[order])
         plot.add_bar(x=list(range(len(order))), y=heights, name=name, marker=bar_style(index))
-    return plot.update_yaxes(type="log")
+    return plot
 
 
 def rounding_errors(sums: Int[Tensor, " n"], errors: Mapping[str, Tensor]) -> go.Figure:
@@ -141,15 +133,14 @@ def rounding_errors(sums: Int[Tensor, " n"], errors: Mapping[str, Tensor]) -> go
 
 
 def agreement(wanted: Float[Tensor, "n c"], got: Float[Tensor, "n c"]) -> go.Figure:
-    """Do two networks say the same? Every logit of the first across, of the second up."""
-    x, y = wanted.flatten(), got.flatten()
-    title = f"{len(wanted)} images; largest difference {(x - y).abs().max():.2g}"
-    plot = _figure("logit of the float network", "logit with integer layers", title, height=380)
-    ends = [float(min(x.min(), y.min())), float(max(x.max(), y.max()))]
-    plot.add_scatter(x=ends, y=ends, mode="lines", name="equal", line={"color": "#888888", "dash": "dash"})
+    """Do two networks say the same? Every logit of the first across, how much the second differs up."""
+    x, change = wanted.flatten(), (got - wanted).flatten()
+    title = f"{len(wanted)} images; largest difference {change.abs().max():.2g}"
+    plot = _figure("logit of the float network", "change with integer layers", title)
     dots = {"color": BLUE, "size": 4}
-    plot.add_scatter(x=_numbers(x, 4), y=_numbers(y, 4), mode="markers", name="one logit", marker=dots)
-    return plot
+    plot.add_scatter(x=_numbers(x, 4), y=_numbers(change, 3), mode="markers", name="one logit", marker=dots)
+    plot.add_hline(y=0, line={"color": "#444444", "dash": "dash", "width": 1})
+    return plot.update_layout(showlegend=False)
 
 
 def race(sizes: Sequence[int], batches: Sequence[int], speed: Mapping[str, Sequence[Sequence[float]]]) -> go.Figure:
@@ -162,12 +153,14 @@ def race(sizes: Sequence[int], batches: Sequence[int], speed: Mapping[str, Seque
         cells = [[f"{v:g}" if v >= 1 else f"<b>{v:g}</b><br>slower" for v in row] for row in rows]
         shades = [[min(max(v, 0.2), 5.0) for v in row] for row in rows]
         heat = go.Heatmap(x=[str(s) for s in sizes], y=[str(b) for b in batches], z=_log(shades), text=cells)
-        heat.update(texttemplate="%{text}", zmin=-1.6, zmax=1.6, showscale=False, xgap=2, ygap=2, name=name)
+        heat.update(texttemplate="%{text}", textfont={"size": 13}, zmin=-1.6, zmax=1.6, xgap=2, ygap=2)
+        heat.update(name=name, showscale=False)
         heat.update(colorscale=[[0, LOST], [0.5, "#f7f7f7"], [1, WON]], xaxis=f"x{axis}", yaxis=f"y{axis}")
         plot.add_trace(heat)
         domain = [index * width + 0.02, (index + 1) * width - 0.02]
         plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": f"{name}<br>layer n x n", "anchor": f"y{axis}"}
-        plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", "title": "" if index else "batch (rows of x)"}
+        first = {"title": {"text": "batch (rows of x)"}} if index == 0 else {"showticklabels": False}
+        plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", **first}
     return plot.update_xaxes(type="category").update_yaxes(type="category")
 
 
@@ -188,9 +181,7 @@ def training_curve(curve: Sequence[float], reference: float, n: int) -> go.Figur
     """How fast does a network recover? Accuracy before training and after each epoch."""
     plot = _figure("epochs of training with 3-bit weights", "validation accuracy, %", f"measured on {n} images")
     epochs = list(range(len(curve)))
-    plot.add_scatter(
-        x=epochs, y=_numbers([100 * v for v in curve]), name="3 bits", line=line_style(0), marker=marker_style(0)
-    )
+    plot.add_scatter(x=epochs, y=_numbers([100 * v for v in curve]), name="3 bits", line=line_style(0), marker=marker_style(0))
     _reference(plot, reference, n)
     return plot.update_xaxes(tickvals=epochs)
 
@@ -206,4 +197,4 @@ def layer_errors(errors: Mapping[str, Mapping[str, float]]) -> go.Figure:
             line=line_style(index),
             marker=marker_style(index),
         )
-    return plot.update_yaxes(type="log", exponentformat="power")
+    return plot.update_yaxes(type="log", dtick=1, exponentformat="power")
