@@ -18,7 +18,7 @@ from .config import QuantizationConfig
 from .fold import fold_batchnorm
 from .layer_math import apply_weight, pair
 from .observers import observe
-from .rounding import quantize_layer
+from .rounding import layer_granularity, quantize_layer
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 SKIPPED = (nn.Identity, nn.Dropout, nn.Dropout2d)
@@ -164,6 +164,7 @@ def in_batches(step: QuantizedStep, x: Tensor, config: QuantizationConfig) -> Te
     """The step in float, with the weights its codes stand for, some images at a time to spare memory."""
     if step.codes is None or step.scale is None:
         return torch.cat([step.layer(part) for part in x.split(CALIBRATION_BATCH)])
-    weight = dequantize_weight(step.codes, step.scale, config.granularity)
+    granularity = layer_granularity(step.layer.weight, config.granularity)
+    weight = dequantize_weight(step.codes, step.scale, granularity)
     y = torch.cat([apply_weight(step.layer, part, weight) for part in x.split(CALIBRATION_BATCH)])
     return F.relu_(y) if step.relu else y

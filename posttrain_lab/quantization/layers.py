@@ -22,6 +22,7 @@ from .integer import int8_linear
 from .integer_ops import conv_sums, linear_sums
 from .layer_math import conv_shape, convolve
 from .packing import pack_codes, unpack_codes
+from .rounding import layer_granularity
 
 
 class CodedLayer(nn.Module):
@@ -33,7 +34,7 @@ class CodedLayer(nn.Module):
 
     def __init__(self, layer: nn.Linear | nn.Conv2d, codes: Tensor, scale: Tensor, config: QuantizationConfig) -> None:
         super().__init__()
-        self.bits, self.granularity = config.bits, config.granularity
+        self.bits, self.granularity = config.bits, layer_granularity(layer.weight, config.granularity)
         self.activation_bits = config.activation_bits
         self.shape, self.macs_per_output = tuple(codes.shape), codes[0].numel()
         self.register_buffer("codes", pack_codes(codes, config.bits))

@@ -22,7 +22,7 @@ from .chain import ActivationCodes, QuantizedChain, QuantizedStep, Step, chain, 
 from .config import QuantizationConfig
 from .layer_math import apply_weight
 from .network import assemble, calibration_images
-from .rounding import scale_of_each_weight
+from .rounding import layer_granularity, scale_of_each_weight
 
 AVERAGING = 0.05  # how fast a range follows the training batches
 
@@ -101,7 +101,7 @@ class QATStep(nn.Module):
     def __init__(self, step: Step, config: QuantizationConfig, last: bool) -> None:
         super().__init__()
         self.layer, self.relu, self.name = step.layer, step.relu, step.name
-        self.bits, self.granularity = config.bits, config.granularity
+        self.bits, self.granularity = config.bits, layer_granularity(step.layer.weight, config.granularity)
         self.output = None if last else RangeFollower(config, step.name)
         self.macs_per_output = step.layer.weight[0].numel()
 

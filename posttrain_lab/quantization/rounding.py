@@ -6,9 +6,21 @@ from torch import Tensor, nn
 
 from .affine import quantize_weight
 from .config import QuantizationConfig
-from .granularity import Granularity, PerChannel
+from .granularity import Granularity, PerChannel, PerGroup
 from .layer_math import layer_gram
 from .low_bit import optimal_codes
+
+
+def layer_granularity(weight: Tensor, granularity: Granularity) -> Granularity:
+    """The granularity that one layer can have: groups as large as asked, or the next smaller divisor of its inputs.
+
+    >>> layer_granularity(torch.zeros(24, 1, 3, 3), PerGroup(32)), layer_granularity(torch.zeros(10, 64), PerGroup(48))
+    (PerGroup(size=9), PerGroup(size=32))
+    """
+    if not isinstance(granularity, PerGroup):
+        return granularity
+    inputs = weight[0].numel()
+    return PerGroup(max(size for size in range(1, min(granularity.size, inputs) + 1) if inputs % size == 0))
 
 
 def scale_of_each_weight(scale: Tensor, shape: torch.Size, granularity: Granularity) -> Float[Tensor, "out k"]:
@@ -28,13 +40,14 @@ def quantize_layer(
     layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."] | None, config: QuantizationConfig
 ) -> tuple[Int8[Tensor, "out ..."], Float[Tensor, "..."]]:
     """The weight's codes and scales (shapes as from `quantize_weight`); x: what flows into the layer, for "gptq"."""
-    codes, scale = quantize_weight(layer.weight, config.bits, config.granularity)
+    granularity = layer_granularity(layer.weight, config.granularity)
+    codes, scale = quantize_weight(layer.weight, config.bits, granularity)
     if config.rounding == "nearest":
         return codes, scale
     if x is None or not len(x):
         raise ValueError("quantize_model wants calibration images for rounding 'gptq', got none; give some.")
     grams, weight = layer_gram(layer, x), layer.weight.detach().flatten(1)
-    each = scale_of_each_weight(scale, layer.weight.shape, config.granularity)
+    each = scale_of_each_weight(scale, layer.weight.shape, granularity)
     parts = [
         optimal_codes(rows, gram, columns, config.bits)
         for rows, gram, columns in zip(weight.chunk(len(grams)), grams, each.chunk(len(grams)), strict=True)

@@ -54,7 +54,7 @@ CONFIGS = [
     QuantizationConfig(bits=3),
     QuantizationConfig(bits=3, mode="integer"),
     QuantizationConfig(bits=4, activation_bits=5, granularity=PerTensor(), mode="integer"),
-    QuantizationConfig(bits=2, granularity=PerGroup(2)),
+    QuantizationConfig(bits=2, granularity=PerGroup(12)),
     QuantizationConfig(observer="percentile"),
 ]
 
@@ -137,9 +137,9 @@ def test_a_channel_granularity_object_is_enough() -> None:
 @pytest.mark.slow
 def test_training_at_3_bits_recovers_what_rounding_lost() -> None:
     split, model, config = load_fashion(), load_pretrained("fashion_cnn"), QuantizationConfig(bits=3)
-    qat = prepare_qat(model, config, split.calibration)
+    qat, practice = prepare_qat(model, config, split.calibration), split.train.first(4000)
     recipe = TrainingConfig(epochs=1, learning_rate=5e-4, weight_decay=0.0)
-    trained, _ = train(qat, split.train.images, split.train.labels, recipe, progress=False)
+    trained, _ = train(qat, practice.images, practice.labels, recipe, progress=False)
     images_, labels = split.validation.images, split.validation.labels
     with torch.no_grad():
         rounded = accuracy(quantize_model(model, split.calibration, config)(images_), labels)
