@@ -20,6 +20,7 @@ Method = Literal["minmax", "percentile", "mse", "kl"]
 PERCENTILE = 0.001  # the share of values that may be clipped at each end
 MSE_GRID = torch.linspace(0.01, 1.0, 100)  # factors by which the observed range is shrunk
 KL_BINS = 2048  # bins of the histogram of magnitudes
+SMOOTHING = 1e-4  # mixed into the coarse histogram, so that a tail cut onto an empty bin costs much, not infinity
 
 
 def observe(x: Float[Tensor, "..."], method: Method = "minmax", bits: int = 8) -> tuple[float, float]:
@@ -112,8 +113,7 @@ def _coarsening_divergence(counts: np.ndarray, keep: int, levels: int) -> float:
     mass, bins = np.add.reduceat(p, starts), np.add.reduceat(filled.astype(np.float64), starts)
     widths = np.diff(np.append(starts, keep))
     q = np.repeat(mass / np.maximum(bins, 1), widths) * filled  # each level's mass on the bins that were not empty
+    q = (1 - SMOOTHING) * q / max(q.sum(), 1.0) + SMOOTHING / keep
     p[-1] += counts[keep:].sum()
-    if q.sum() == 0 or (p[-1] > 0 and q[-1] == 0):
-        return float("inf")  # p is possible where q says impossible
-    p, q = p[p > 0] / p.sum(), q[p > 0] / q.sum()
+    p, q = p[p > 0] / p.sum(), q[p > 0]
     return float((p * np.log(p / q)).sum())
