@@ -44,6 +44,6 @@ c.Autograde.autograde_preprocessors = [
 # Feedback shows the checks without their hidden part.
 c.GenerateFeedback.preprocessors = [
     "nbgrader.preprocessors.GetGrades",
-    "nbgrader.preprocessors.ClearHiddenTests",
+    "posttrain_lab.grading.sanitize.HideTests",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]

@@ -17,7 +17,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.utils import is_grade
 
+HIDDEN = re.compile(r"^.*BEGIN HIDDEN TESTS[\s\S]*?(END HIDDEN TESTS.*\n?|\Z)", re.MULTILINE)
 CHECK_PREFIX = "test_"
 UNREADABLE = "This file could not be read as a notebook ({}), so nothing in it could be graded."
 MAKERS = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
@@ -114,6 +116,15 @@ class Sanitize(NbGraderPreprocessor):
             cell = MAKERS[known.cell_type](source=cell.source, metadata=cell.metadata, id=cell.id)
         cell.metadata.nbgrader = known.metadata.nbgrader
         return cell
+
+
+class HideTests(NbGraderPreprocessor):
+    """nbgrader preprocessor for feedback: check cells without their hidden part; what a student wrote stays as it is."""
+
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
+        if is_grade(cell):
+            cell.source = HIDDEN.sub("", cell.source).rstrip()
+        return cell, resources
 
 
 def _place(cells: list[NotebookNode], grade_id: str) -> int:

@@ -15,7 +15,7 @@ from posttrain_lab.checks.exercise import Verdict
 from posttrain_lab.grading import autograde, classroom, sanitize
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.outputs import MAX_OUTPUTS, Outputs, error_output
-from posttrain_lab.grading.sanitize import Sanitize, TolerantExporter, gradebook_cells, rebuilt
+from posttrain_lab.grading.sanitize import HideTests, Sanitize, TolerantExporter, gradebook_cells, rebuilt
 
 
 @pytest.fixture
@@ -168,6 +168,12 @@ def test_nothing_to_grade_is_one_sentence(tmp_path):
     make_course(tmp_path)
     with pytest.raises(CourseError, match=r"no submitted/<student>/91_small/91_small.ipynb here; put"):
         classroom.grade(UNIT, tmp_path)
+
+
+def test_feedback_hides_the_hidden_part_of_checks_only():
+    cells = [check_cell("double"), new_code_cell("### BEGIN HIDDEN TESTS\nmine")]
+    shown = [HideTests().preprocess_cell(one, {}, 0)[0].source for one in cells]
+    assert shown == ["checks.small.double(double)", "### BEGIN HIDDEN TESTS\nmine"]
 
 
 def message(kind: str, **content: object) -> dict:

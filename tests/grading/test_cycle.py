@@ -276,7 +276,7 @@ def test_figures_and_noise_are_kept_for_the_reader(cycle):
 
 def test_feedback_shows_sentences_and_no_hidden_test(cycle):
     assert feedback(UNIT, cycle.root) == dict.fromkeys(SUBMISSIONS, "")
-    for student in SUBMISSIONS:
+    for student in ("half", "damaged", "warns"):
         page = (cycle.root / "feedback" / student / UNIT / f"{UNIT}.html").read_text(encoding="utf-8")
         assert "HIDDEN" not in page
         assert "hidden=True" not in page
