@@ -158,14 +158,20 @@ class Exercise:
         suspects = [m for m in self.mistakes if same(failed.run(_local(m)), outcome, self.judge)]
         if len(suspects) < 2:
             return suspects[0] if suspects else None
-        seen = [(case, case.run(submission)) for case, _ in self._wanted(seed)]
-        return max(suspects, key=lambda m: sum(same(case.run(_local(m)), got, self.judge) for case, got in seen))
+        seen = self._seen(seed, submission)
+        return max(suspects, key=lambda m: sum(map(self._agrees, self._seen(seed, _local(m)), seen)))
+
+    def _seen(self, seed: int, submission: Submission) -> list[list[Outcome]]:
+        """All that a function gives for one seed: the outcome of each case, the outcomes of each law."""
+        return [[case.run(submission)] for case, _ in self._wanted(seed)] + [_follow(law, submission, seed)[1] for law in self.laws]
+
+    def _agrees(self, first: list[Outcome], second: list[Outcome]) -> bool:
+        return len(first) == len(second) and all(same(a, b, self.judge) for a, b in zip(first, second, strict=True))
 
     def _diagnose_law(self, law: Law, seed: int, trace: list[Outcome]) -> Mistake | None:
         for mistake in self.mistakes:
             complaint, other = _follow(law, _local(mistake), seed)
-            pairs = zip(other, trace, strict=False)
-            if complaint and len(other) == len(trace) and all(same(a, b, self.judge) for a, b in pairs):
+            if complaint and self._agrees(other, trace):
                 return mistake
         return None
 

@@ -2,7 +2,7 @@
 
 from posttrain_lab.checks.compare import close
 from posttrain_lab.checks.exercise import Exercise
-from posttrain_lab.checks.quantization import codes, folding, gradient, grid, ranges
+from posttrain_lab.checks.quantization import codes, folding, gradient, grid, linear, ranges, requantizing
 
 UNIT = "02_quantization"
 
@@ -32,6 +32,19 @@ observe = Exercise(
 )
 fold_batchnorm = Exercise(
     "fold_batchnorm", UNIT, 3, 3, 12, folding.right_fold, folding.fold_cases, folding.FOLD_MISTAKES, folding.fold_judge()
+)
+requantize = Exercise(
+    "requantize",
+    UNIT,
+    3,
+    4,
+    15,
+    requantizing.right_requantize,
+    requantizing.requantize_cases,
+    requantizing.REQUANTIZE_MISTAKES,
+)
+int8_linear = Exercise(
+    "int8_linear", UNIT, 3, 4, 15, linear.right_linear, linear.linear_cases, linear.LINEAR_MISTAKES, linear.linear_judge()
 )
 fake_quantize = Exercise(
     "fake_quantize",
