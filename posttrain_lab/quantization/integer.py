@@ -39,7 +39,7 @@ def fixed_point(multiplier: float) -> tuple[int, int]:
 
 
 def requantize(
-    acc: Int32[Tensor, "*shape"], multiplier: float | Float[Tensor, " out"], zero_point: int, bits: int = 8
+    acc: Int32[Tensor, "*shape"], multiplier: float | Float[Tensor, "*out"], zero_point: int, bits: int = 8
 ) -> Int8[Tensor, "*shape"]:
     """Which code stands for each int32 sum on the scale of the next layer? By integers alone.
 
@@ -112,9 +112,7 @@ def int8_linear(
     """
     _check_operands("int8_linear", (xq, wq), 2, w_scale, bias)
     if xq.shape[1] != wq.shape[1]:
-        raise ValueError(
-            f"int8_linear wants equally many inputs, got {tuple(xq.shape)} and {tuple(wq.shape)}; see [n, in]."
-        )
+        raise ValueError(f"int8_linear wants equally many inputs, got {tuple(xq.shape)} and {tuple(wq.shape)}; see [n, in].")
     scale = _output_scale("int8_linear", xq, (x_scale, x_zero), w_scale)
     acc = linear_sums(xq, wq) - x_zero * wq.sum(1, dtype=torch.int32)
     y = acc.to(torch.float32) * scale
@@ -166,14 +164,10 @@ def _check_operands(caller: str, codes: tuple[Tensor, Tensor], ndim: int, w_scal
             raise ValueError(f"{caller} wants {name} with {ndim} axes, got shape {tuple(value.shape)}; reshape it.")
     wq = codes[1]
     if wq[:1].numel() > LARGEST_K:
-        raise ValueError(
-            f"{caller} wants at most {LARGEST_K} weights a channel, got {wq[:1].numel()}; int32 could overflow."
-        )
+        raise ValueError(f"{caller} wants at most {LARGEST_K} weights a channel, got {wq[:1].numel()}; int32 could overflow.")
     for name, value in (("w_scale", w_scale), ("bias", bias)):
         if value is not None and value.shape != wq.shape[:1]:
-            raise ValueError(
-                f"{caller} wants {name} [{len(wq)}], got {tuple(value.shape)}; one number for each output."
-            )
+            raise ValueError(f"{caller} wants {name} [{len(wq)}], got {tuple(value.shape)}; one number for each output.")
 
 
 def _output_scale(caller: str, xq: Tensor, x: tuple[float, int], w_scale: Tensor) -> Tensor:
@@ -181,9 +175,7 @@ def _output_scale(caller: str, xq: Tensor, x: tuple[float, int], w_scale: Tensor
     check_zero_point(x[1], xq, (-128, 127), caller)
     scale = check_scale(x[0], xq, torch.float32, caller) * check_scale(w_scale, w_scale, torch.float32, caller)
     if scale.numel() and not scale.amin().item() > 0:
-        raise ValueError(
-            f"{caller} wants x_scale * w_scale above 0 in float32, got {x[0]} and {w_scale.amin()}; rescale."
-        )
+        raise ValueError(f"{caller} wants x_scale * w_scale above 0 in float32, got {x[0]} and {w_scale.amin()}; rescale.")
     return scale
 
 
@@ -265,9 +257,7 @@ class Int8Conv2d(_Int8Layer):
         if not isinstance(layer, nn.Conv2d):
             raise TypeError(f"Int8Conv2d.from_conv2d wants an nn.Conv2d, got {type(layer).__name__}; see Int8Linear.")
         if layer.padding_mode != "zeros":
-            raise ValueError(
-                f"Int8Conv2d.from_conv2d wants padding_mode 'zeros', got {layer.padding_mode!r}; pad before it."
-            )
+            raise ValueError(f"Int8Conv2d.from_conv2d wants padding_mode 'zeros', got {layer.padding_mode!r}; pad before it.")
         return cls(layer, x_scale, x_zero, matmul)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
