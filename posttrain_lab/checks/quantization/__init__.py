@@ -2,7 +2,7 @@
 
 from posttrain_lab.checks.compare import close
 from posttrain_lab.checks.exercise import Exercise
-from posttrain_lab.checks.quantization import codes, folding, gradient, grid, linear, ranges, requantizing
+from posttrain_lab.checks.quantization import codes, folding, gradient, grid, linear, ranges, requantizing, rounding
 
 UNIT = "02_quantization"
 
@@ -58,4 +58,16 @@ fake_quantize = Exercise(
     close(1e-4, 1e-12),
     function="FakeQuantize",
     attribute="apply",
+)
+optimal_rounding = Exercise(
+    "optimal_rounding",
+    UNIT,
+    4,
+    5,
+    18,
+    rounding.right_rounding,
+    rounding.rounding_cases,
+    rounding.ROUNDING_MISTAKES,
+    rounding.rounding_judge(),
+    rounding.ROUNDING_LAWS,
 )

@@ -22,7 +22,7 @@ from posttrain_lab.checks.submission import Outcome
 
 Rounding = Callable[[Tensor, Tensor, int], Tensor]
 WORSE = 1.2  # a right answer's error is at most this multiple of the reference's
-OUT, FEATURES = 24, 20
+OUT, FEATURES = 48, 20
 
 
 def _scale(weight: Tensor, bits: int) -> Tensor:
@@ -56,14 +56,14 @@ def right_rounding(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
 
 
 def rounding_judge() -> Judge:
-    """97 of 100 weights agree (of a few weights: all). Near-ties may fall either way in float32."""
+    """199 of 200 weights agree (of a few weights: all). Near-ties may fall either way in float32."""
 
     def judge(want: Outcome, got: Outcome) -> str | None:
         found = difference(want.value, got.value, 0.0, float("inf"))  # shape and dtype
         if found or not isinstance(want.value, Tensor) or not isinstance(got.value, Tensor):
             return found
         agree = torch.isclose(want.value.double(), got.value.double(), rtol=1e-4, atol=1e-6)
-        return None if agree.sum() * 100 >= 97 * agree.numel() else difference(want.value, got.value, 1e-4, 1e-6)
+        return None if agree.sum() * 200 >= 199 * agree.numel() else difference(want.value, got.value, 1e-4, 1e-6)
 
     return judge
 
@@ -87,7 +87,7 @@ def _layer(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """A weight and two sets of inputs from one source: strongly related features of different sizes."""
     draw = Draw(seed, "layer")
     mixing, size = draw.normal(6, FEATURES), draw.uniform(0.5, 1.5, FEATURES)
-    seen, fresh = ((draw.normal(400, 6) @ mixing + 0.3 * draw.normal(400, FEATURES)) * size for _ in range(2))
+    seen, fresh = ((draw.normal(400, 6) @ mixing + 0.15 * draw.normal(400, FEATURES)) * size for _ in range(2))
     return draw.normal(OUT, FEATURES) * draw.uniform(0.2, 3.0, OUT, 1), seen / 20, fresh
 
 
@@ -155,9 +155,9 @@ def related_complaint(call: Call, seed: int) -> str | None:
 
 
 ROUNDING_LAWS = (
-    Law("small layers", related_complaint),
     Law("a layer with related inputs", output_complaint),
     Law("fewer inputs than features", singular_complaint),
+    Law("small layers", related_complaint),
 )
 
 
@@ -217,11 +217,6 @@ ROUNDING_MISTAKES = (
         "factor of H",
         "U is the factor of H itself; the factor of the inverse of H is wanted (torch.cholesky_inverse).",
         _own_hessian,
-    ),
-    Mistake(
-        "column of U",
-        "You took the column U[k, j], which is zero below the diagonal; the row U[j, k] says how the later columns move.",
-        _with(lambda u, j: u[j + 1 :, j] / u[j, j]),
     ),
     Mistake(
         "next column only",
