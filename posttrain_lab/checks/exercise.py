@@ -123,7 +123,7 @@ class Exercise:
                 calls += 1
                 complaint, trace = _follow(law, submission, seed)
                 if complaint:
-                    return self._failed(complaint, self._diagnose_law(law, seed, trace), calls)
+                    return self._failed(complaint, self._diagnose_law(law, seed, trace, submission), calls)
         message = f"{self.name}: right in all {calls} trials."
         return Verdict(self.name, True, message, self.points, self.points, calls=calls)
 
@@ -156,6 +156,10 @@ class Exercise:
         if outcome.unsolved:
             return None
         suspects = [m for m in self.mistakes if same(failed.run(_local(m)), outcome, self.judge)]
+        return self._likeliest(suspects, seed, submission)
+
+    def _likeliest(self, suspects: list[Mistake], seed: int, submission: Submission) -> Mistake | None:
+        """Of several mistakes that would explain a failure, the one that agrees with the submission most often."""
         if len(suspects) < 2:
             return suspects[0] if suspects else None
         seen = self._seen(seed, submission)
@@ -168,12 +172,10 @@ class Exercise:
     def _agrees(self, first: list[Outcome], second: list[Outcome]) -> bool:
         return len(first) == len(second) and all(same(a, b, self.judge) for a, b in zip(first, second, strict=True))
 
-    def _diagnose_law(self, law: Law, seed: int, trace: list[Outcome]) -> Mistake | None:
-        for mistake in self.mistakes:
-            complaint, other = _follow(law, _local(mistake), seed)
-            if complaint and self._agrees(other, trace):
-                return mistake
-        return None
+    def _diagnose_law(self, law: Law, seed: int, trace: list[Outcome], submission: Submission) -> Mistake | None:
+        found = ((mistake, *_follow(law, _local(mistake), seed)) for mistake in self.mistakes)
+        suspects = [mistake for mistake, complaint, other in found if complaint and self._agrees(other, trace)]
+        return self._likeliest(suspects, seed, submission)
 
 
 def _local(mistake: Mistake) -> LocalSubmission:

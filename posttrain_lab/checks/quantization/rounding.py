@@ -1,12 +1,17 @@
-"""Laws, cases and known mistakes of `optimal_rounding`: which points of the grid keep the layer's output nearest to what it was?
+"""Cases, laws and known mistakes of `optimal_rounding`: round a layer's weights so that its output, not the weights, changes least.
 
-Conventions that the notebook states in the same words:
-- the grid is the symmetric one of channel_qparams(weight, bits), fixed by the original weight; the result is dequantized, [out, in];
-- H = inputs.T @ inputs, damped by 0.01 times the mean of its diagonal; columns are rounded from the first to the last.
+Conventions that the notebook states in the same words: the result are dequantized weights, float32, on the symmetric grid of
+channel_qparams(weight, bits); H = inputs.T @ inputs gets damping on its diagonal (0.01 of its mean works), so that fewer tokens than
+features, or a feature that is always 0, do no harm.
 
-A result is judged by laws, not by equality: another order of columns, another scaling of H or a search that does better are all right. The
-bounds come from 400 seeds: the reference leaves 0.10 to 0.49 of the error of rounding to nearest on inputs it has not seen, the mildest
-mistake at least 1.35 times the reference's own error. Float32 moves single codes at near-ties, which changes an error by less than 5 %.
+The grid point of a weight is not unique (order of columns, amount of damping and even the method are free), so the laws ask for the result:
+a point of the grid, and on held-out inputs an output error that is a small part of the error of rounding to nearest. The limits come from
+100 drawn layers (24 inputs of 3 hidden causes, 48 outputs; drawn again until the answer below leaves at most 15 %), worst of 3 and 4 bits:
+
+    right: this one 5-15 %, damping 0.001 to 0.1 5-18 %, columns by size 3-7 %, coordinate descent 5-13 %
+    wrong: one inverse for all columns 31-59 %, error not divided 58-83 %, next column only 62-147 %, to nearest 100 %
+
+Limit 25 %. With 16 tokens for 24 features right answers reach 29 %: limit 40 %.
 """
 
 from collections.abc import Callable
@@ -15,233 +20,243 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from posttrain_lab.checks.compare import Judge, difference
+from posttrain_lab.checks.compare import difference
 from posttrain_lab.checks.draw import Draw, strided
 from posttrain_lab.checks.exercise import Call, Case, Law, Mistake
-from posttrain_lab.checks.submission import Outcome
 
-Rounding = Callable[[Tensor, Tensor, int], Tensor]
-WORSE = 1.2  # a right answer's error is at most this multiple of the reference's
-OUT, FEATURES = 48, 20
+Layer = tuple[Tensor, Tensor, Tensor]  # weight, calibration inputs, held-out inputs
+FEATURES, OUTPUTS, CAUSES, TOKENS, FEW = 24, 48, 3, 192, 16
+LIMIT, LIMIT_FEW = 0.25, 0.40
+
+
+def _top(bits: int) -> int:
+    return 2 ** (bits - 1) - 1
 
 
 def _scale(weight: Tensor, bits: int) -> Tensor:
-    largest = weight.abs().amax(1, keepdim=True)
-    return torch.where(largest > 0, largest / (2 ** (bits - 1) - 1), 1.0)
+    """[out, 1], float64."""
+    largest = weight.double().abs().amax(1, keepdim=True)
+    return torch.where(largest == 0, 1.0, largest / _top(bits))
 
 
-def _nearest(values: Tensor, scale: Tensor, bits: int) -> Tensor:
-    top = 2 ** (bits - 1) - 1
-    return (values / scale).round().clamp(-top, top) * scale
+def _nearest(weight: Tensor, scale: Tensor, bits: int) -> Tensor:
+    return (weight / scale).round().clamp(-_top(bits), _top(bits)) * scale
 
 
-def _factor(inputs: Tensor, damping: float = 0.01) -> Tensor:
+def _inverse(inputs: Tensor, damping: float) -> Tensor:
+    """The inverse of the damped H; without damping as an undamped student would get it."""
     hessian = inputs.double().T @ inputs.double()
-    damped = hessian + damping * hessian.diagonal().mean() * torch.eye(len(hessian), dtype=torch.float64)
-    return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
+    hessian += damping * hessian.diagonal().mean().clamp(min=1e-12) * torch.eye(len(hessian))
+    return torch.cholesky_inverse(torch.linalg.cholesky(hessian))
 
 
-def _walk(weight: Tensor, scale: Tensor, bits: int, factor: Tensor, share: Callable[[Tensor, int], Tensor] | None = None) -> Tensor:
-    """Round column after column; `share(factor, j)` says how the error of column j moves the later ones."""
-    rest, scale, result = weight.double().clone(), scale.double(), torch.zeros(weight.shape, dtype=torch.float64)
-    share = share or (lambda u, j: u[j, j + 1 :] / u[j, j])
+def _steps(inputs: Tensor, damping: float = 0.01) -> Tensor:
+    """For each column, how much of its error each column behind it takes over: rows of the Cholesky factor over their diagonal."""
+    factor = torch.linalg.cholesky(_inverse(inputs, damping), upper=True)
+    return factor / factor.diagonal()[:, None]
+
+
+def _rounded(weight: Tensor, bits: int, steps: Tensor, scale: Tensor | None = None) -> Tensor:
+    """Column by column: nearest point, and the error handed on by `steps`."""
+    scale = _scale(weight, bits) if scale is None else scale
+    left, result = weight.double().clone(), torch.empty(weight.shape, dtype=torch.float64)
     for j in range(weight.shape[1]):
-        result[:, j] = _nearest(rest[:, j : j + 1], scale, bits)[:, 0]
-        rest[:, j + 1 :] -= (rest[:, j] - result[:, j])[:, None] * share(factor, j)
+        result[:, j : j + 1] = _nearest(left[:, j : j + 1], scale, bits)
+        left[:, j + 1 :] -= (left[:, j : j + 1] - result[:, j : j + 1]) * steps[j, j + 1 :]
     return result.float()
 
 
 def right_rounding(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
-    return _walk(weight, _scale(weight, bits), bits, _factor(inputs))
+    return _rounded(weight, bits, _steps(inputs))
 
 
-def rounding_judge() -> Judge:
-    """199 of 200 weights agree (of a few weights: all). Near-ties may fall either way in float32."""
+def _plain(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
+    return _nearest(weight.double(), _scale(weight, bits), bits).float()
 
-    def judge(want: Outcome, got: Outcome) -> str | None:
-        found = difference(want.value, got.value, 0.0, float("inf"))  # shape and dtype
-        if found or not isinstance(want.value, Tensor) or not isinstance(got.value, Tensor):
-            return found
-        agree = torch.isclose(want.value.double(), got.value.double(), rtol=1e-4, atol=1e-6)
-        return None if agree.sum() * 200 >= 199 * agree.numel() else difference(want.value, got.value, 1e-4, 1e-6)
 
-    return judge
+def _clear_weight(draw: Draw, out: int, features: int, bits: int) -> Tensor:
+    """Weights 0.1 steps or more away from ties, the largest of each row on the outermost code."""
+    top = _top(bits)
+    code = draw.codes(-top, top - 1, out, features) + draw.uniform(0.02, 0.4, out, features)
+    code[:, draw.whole(0, features - 1)] = -float(top)
+    return (code * draw.uniform(0.01, 2.0, out, 1)).float()
+
+
+def _mixed(draw: Draw, tokens: int, features: int) -> Tensor:
+    """Inputs with few hidden causes."""
+    return draw.normal(tokens, CAUSES) @ draw.normal(CAUSES, features) + 0.2 * draw.normal(tokens, features)
 
 
 def rounding_cases(seed: int) -> list[Case]:
-    draw = Draw(seed, "rounding")
-    bits, weight = draw.pick((3, 4, 5)), draw.normal(2, 4)
-    scale = _scale(weight, bits)
-    on_grid = scale * draw.codes(-(2 ** (bits - 1)) + 1, 2 ** (bits - 1) - 1, 2, 4)
-    on_grid[:, 0] = scale[:, 0] * (2 ** (bits - 1) - 1)
+    draw = Draw(seed, "optimal_rounding")
+    bits, side = draw.whole(2, 8), draw.whole(4, 7)
+    weight = _clear_weight(draw, 5, side, 4)
+    weight[draw.whole(0, 4)] = 0
+    alone = torch.diag(draw.uniform(0.5, 4.0, side))
+    on_grid = _plain(draw.normal(6, 9), torch.zeros(0), 3)
     return [
-        Case("inputs that are independent: rounding to nearest", (weight, torch.eye(4) * draw.real(0.5, 3.0), bits)),
-        Case("a weight that is on the grid already", (on_grid, draw.normal(9, 4), bits)),
-        Case("a channel of zeros", (torch.stack([torch.zeros(3), torch.tensor([0.7, -0.1, 0.2])]), torch.eye(3), 4)),
-        Case("a single column", (draw.normal(5, 1), draw.normal(7, 1), bits)),
+        Case("inputs that never occur together: nearest is best", (weight, alone, 4)),
+        Case(f"{bits} bits, inputs that never occur together", (_clear_weight(draw, 3, side, bits), alone, bits)),
+        Case("weights that lie on the grid already", (on_grid, _mixed(draw, 40, 9), 3)),
+        Case("a single feature, views that are not contiguous", (strided(_clear_weight(draw, 7, 1, 3)), draw.normal(1, 5).T, 3)),
     ]
 
 
 @lru_cache(maxsize=64)
-def _layer(seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A weight and two sets of inputs from one source: strongly related features of different sizes."""
-    draw = Draw(seed, "layer")
-    mixing, size = draw.normal(6, FEATURES), draw.uniform(0.5, 1.5, FEATURES)
-    seen, fresh = ((draw.normal(400, 6) @ mixing + 0.15 * draw.normal(400, FEATURES)) * size for _ in range(2))
-    return draw.normal(OUT, FEATURES) * draw.uniform(0.2, 3.0, OUT, 1), seen / 20, fresh
+def _layer(seed: int, tokens: int, dead: bool) -> Layer:
+    """A layer where there is much to win; with `dead`, one feature is always 0."""
+    draw = Draw(seed, f"layer {tokens}")
+    while True:
+        weight, mix = draw.normal(OUTPUTS, FEATURES), draw.normal(CAUSES, FEATURES)
+        inputs = draw.normal(tokens + 400, CAUSES) @ mix + 0.2 * draw.normal(tokens + 400, FEATURES)
+        inputs[:, draw.whole(0, FEATURES - 1)] *= float(not dead)
+        layer = weight, inputs[:tokens], inputs[tokens:]
+        if max(_left(layer, right_rounding(weight, inputs[:tokens], bits), bits) for bits in (3, 4)) < 0.15:
+            return layer
 
 
-def _error(rounded: Tensor, weight: Tensor, inputs: Tensor) -> float:
-    """Squared error of the output, each channel relative to its own size."""
-    channel = weight.double().square().mean(1)
-    return float(((inputs.double() @ (rounded.double() - weight.double()).T).square().mean(0) / channel).mean())
+def _left(layer: Layer, rounded: Tensor, bits: int) -> float:
+    """The held-out output error as a part of what rounding to nearest leaves."""
+    weight, _, held_out = layer
+    errors = [((weight - w) @ held_out.T).square().sum().item() for w in (rounded, _plain(weight, weight, bits))]
+    return errors[0] / errors[1]
 
 
-def _off_grid(found: Tensor, weight: Tensor, bits: int) -> str | None:
-    """Why a result is not [out, in] floats on the symmetric per-channel grid, or None."""
-    if wrong := difference(weight, found, 0.0, float("inf")):
-        return wrong
-    codes = found.double() / _scale(weight, bits).double()
-    if not codes.isfinite().all():
-        return "the result holds NaN or infinity; damp H so that it can be inverted."
-    if (codes - codes.round()).abs().max() > 1e-3:
-        return "a weight is not on the grid of channel_qparams(weight, bits)."
-    top = 2 ** (bits - 1) - 1
-    return f"a code lies outside -{top} to {top}; clamp when you round." if codes.abs().max() > top + 1e-3 else None
-
-
-def output_complaint(call: Call, seed: int) -> str | None:
-    """On the grid, and nearly as good as the reference on inputs that were not used, at 4 and at 3 bits."""
-    weight, seen, fresh = _layer(seed)
-    for bits in (4, 3):
-        found = call(weight, seen, bits)
-        if wrong := _off_grid(found, weight, bits):
-            return f"{bits} bits: {wrong}"
-        got = _error(found, weight, fresh)
-        best, plain = (_error(r, weight, fresh) for r in (right_rounding(weight, seen, bits), _nearest(weight, _scale(weight, bits), bits)))
-        if got > WORSE * best:
-            return f"{bits} bits: the error of the output on new inputs is {got:.3g}; GPTQ reaches {best:.3g}, rounding to nearest {plain:.3g}."
-    return None
-
-
-def singular_complaint(call: Call, seed: int) -> str | None:
-    """Fewer inputs than features, one feature always 0, a view that is not contiguous: finite, on the grid, better than nearest."""
-    weight, seen, _ = _layer(seed)
-    few = strided(seen[:8].clone())
-    few[:, 3] = 0.0
-    found = call(weight, few, 4)
-    if wrong := _off_grid(found, weight, 4):
-        return wrong
-    got, plain = _error(found, weight, few), _error(_nearest(weight, _scale(weight, 4), 4), weight, few)
-    return None if got < 0.5 * plain else f"the error of the output is {got:.3g}, rounding to nearest leaves {plain:.3g}."
-
-
-def related_complaint(call: Call, seed: int) -> str | None:
-    """Small layers whose answer is plain: a sum that must be kept, and a weight that would be pushed over the end of the grid."""
-    draw = Draw(seed, "related")
-    small = (
-        ("two inputs that are always equal", [[0.4, 0.4, 1.0], [-0.4, -0.4, -1.0]], [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]], 2),
-        ("an error that pushes a weight over the end of the grid", [[2.45, 3.0, 1.0]], [[4.0, 1.0, 0.0], [0.0, 0.0, 1.0]], 3),
+def _complaint(layer: Layer, rounded: Tensor, bits: int, limit: float) -> str | None:
+    weight = layer[0]
+    if problem := difference(torch.full(weight.shape, 0.0), rounded, 0.0, float("inf")):
+        return problem
+    steps = rounded.double() / _scale(weight, bits)
+    if not ((steps - steps.round()).abs() < 1e-3).all() or (steps.abs() > _top(bits) + 1e-3).any():
+        return f"the result must lie on the grid of channel_qparams(weight, {bits}), whole multiples of each row's scale."
+    left = _left(layer, rounded.float(), bits)
+    if left < limit:
+        return None
+    return (
+        f"at {bits} bits the output error on held-out inputs is {left:.0%} of what rounding to nearest leaves; "
+        f"a right answer stays below {limit:.0%}."
     )
-    for words, rows, features, bits in small:
-        weight, inputs = torch.tensor(rows) * draw.real(0.2, 5.0), torch.tensor(features) * draw.real(0.5, 4.0)
-        found = call(weight, inputs, bits)
-        if wrong := _off_grid(found, weight, bits):
-            return f"{words}: {wrong}"
-        got, best = (_error(r, weight, inputs) for r in (found, right_rounding(weight, inputs, bits)))
-        if got > 1.01 * best + 1e-9:
-            return f"{words}: the squared error of the output is {got:.3g}, {best:.3g} can be reached."
+
+
+def _held_out(call: Call, seed: int) -> str | None:
+    layer = _layer(seed, TOKENS, False)
+    for bits in (3, 4):
+        if found := _complaint(layer, call(layer[0], layer[1], bits), bits, LIMIT):
+            return found
     return None
+
+
+def _few_tokens(call: Call, seed: int) -> str | None:
+    layer = _layer(seed, FEW, True)
+    return _complaint(layer, call(layer[0], layer[1], 4), 4, LIMIT_FEW)
 
 
 ROUNDING_LAWS = (
-    Law("a layer with related inputs", output_complaint),
-    Law("fewer inputs than features", singular_complaint),
-    Law("small layers", related_complaint),
+    Law("held-out inputs", _held_out),
+    Law("fewer tokens than features, and a feature that is always 0", _few_tokens),
 )
 
 
-def _with(share: Callable[[Tensor, int], Tensor]) -> Rounding:
-    return lambda weight, inputs, bits: _walk(weight, _scale(weight, bits), bits, _factor(inputs), share)
+def _changed(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor, int], Tensor]:
+    """The right answer with other steps."""
+    return lambda weight, inputs, bits: _rounded(weight, bits, change(_steps(inputs)))
 
 
-def _per_tensor(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
-    return _walk(weight, _scale(weight.reshape(1, -1), bits).expand(len(weight), 1), bits, _factor(inputs))
+def _through_hessian(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
+    hessian = torch.linalg.inv(_inverse(inputs, 0.01))
+    return _rounded(weight, bits, hessian / hessian.diagonal()[:, None])
+
+
+def _one_inverse(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
+    inverse = _inverse(inputs, 0.01)
+    return _rounded(weight, bits, inverse / inverse.diagonal()[:, None])
+
+
+def _not_divided(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
+    return _rounded(weight, bits, torch.linalg.cholesky(_inverse(inputs, 0.01), upper=True))
+
+
+def _one_grid(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
+    scale = (weight.double().abs().max() / _top(bits)).expand(len(weight), 1)
+    return _rounded(weight, bits, _steps(inputs), scale)
 
 
 def _moving_grid(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
-    """The scale is taken anew from what is left."""
-    factor, rest, result = _factor(inputs), weight.double().clone(), torch.zeros(weight.shape, dtype=torch.float64)
+    steps, left = _steps(inputs), weight.double().clone()
     for j in range(weight.shape[1]):
-        result[:, j] = _nearest(rest[:, j : j + 1], _scale(rest, bits), bits)[:, 0]
-        rest[:, j + 1 :] -= (rest[:, j] - result[:, j])[:, None] * factor[j, j + 1 :] / factor[j, j]
-    return result.float()
+        before = left[:, j : j + 1].clone()
+        left[:, j : j + 1] = _nearest(before, _scale(left, bits), bits)
+        left[:, j + 1 :] -= (before - left[:, j : j + 1]) * steps[j, j + 1 :]
+    return left.float()
 
 
-def _own_hessian(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
-    hessian = inputs.double().T @ inputs.double()
-    damped = hessian + 0.01 * hessian.diagonal().mean() * torch.eye(len(hessian), dtype=torch.float64)
-    return _walk(weight, _scale(weight, bits), bits, torch.linalg.cholesky(damped, upper=True))
-
-
-def _no_clamp(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
-    rest, scale, result, factor = weight.double().clone(), _scale(weight, bits).double(), torch.zeros_like(weight).double(), _factor(inputs)
+def _not_rounded(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
+    steps, left = _steps(inputs), weight.double().clone()
     for j in range(weight.shape[1]):
-        result[:, j] = (rest[:, j] / scale[:, 0]).round() * scale[:, 0]
-        rest[:, j + 1 :] -= (rest[:, j] - result[:, j])[:, None] * factor[j, j + 1 :] / factor[j, j]
-    return result.float()
+        error = left[:, j : j + 1] - _nearest(left[:, j : j + 1], _scale(weight, bits), bits)
+        left[:, j + 1 :] -= error * steps[j, j + 1 :]
+    return left.float()
 
 
 ROUNDING_MISTAKES = (
     Mistake(
-        "rounded to nearest",
-        "Each weight is rounded for itself; let the later columns make up for the error: rest[:, k] -= error * U[j, k].",
-        lambda weight, inputs, bits: _nearest(weight, _scale(weight, bits), bits),
-    ),
-    Mistake(
-        "no damping",
-        "H cannot be inverted here: fewer inputs than features; add 0.01 times the mean of its diagonal to the diagonal first.",
-        lambda weight, inputs, bits: _walk(weight, _scale(weight, bits), bits, _factor(inputs, 0.0)),
+        "error not handed on",
+        "That is rounding to nearest: the error of a column is never handed on to the columns that are still to be rounded.",
+        _plain,
     ),
     Mistake(
         "wrong sign",
-        "The error is added to the later columns; it must be subtracted, so that they make up for it.",
-        _with(lambda u, j: -u[j, j + 1 :] / u[j, j]),
+        "You hand the error on with the wrong sign, so the columns behind make it worse; subtract it times the factor.",
+        _changed(lambda steps: -steps),
     ),
     Mistake(
-        "error not divided",
-        "Divide the error by U[j, j] before it is spread over the later columns.",
-        _with(lambda u, j: u[j, j + 1 :]),
+        "through H",
+        "You hand the error on through H; what the other columns should do about it stands in the inverse of H.",
+        _through_hessian,
     ),
     Mistake(
-        "factor of H",
-        "U is the factor of H itself; the factor of the inverse of H is wanted (torch.cholesky_inverse).",
-        _own_hessian,
+        "one inverse for all columns",
+        "You use rows of one inverse of H; after each column the inverse of what is left is another: use its Cholesky factor.",
+        _one_inverse,
+    ),
+    Mistake(
+        "not divided by the diagonal",
+        "You forgot to divide the error by the diagonal entry of its column, so too little or too much is handed on.",
+        _not_divided,
     ),
     Mistake(
         "next column only",
-        "Only the next column makes up for the error; spread it over all later columns, k > j.",
-        _with(lambda u, j: torch.where(torch.arange(len(u) - j - 1) == 0, u[j, j + 1 :] / u[j, j], 0.0)),
+        "You hand the error to the next column only; all columns behind that share inputs can make up for it.",
+        _changed(lambda steps: torch.diag(steps.diagonal(1), 1)),
     ),
     Mistake(
-        "one grid for all channels",
-        "The grid has one scale for the whole tensor; take channel_qparams(weight, bits), one scale for each output.",
-        _per_tensor,
+        "no damping",
+        "Your H is singular here, as fewer tokens than features or a dead feature make it; add damping to its diagonal first.",
+        lambda weight, inputs, bits: _rounded(weight, bits, _steps(inputs, damping=0.0)),
     ),
     Mistake(
-        "a grid that moves",
-        "The scales are taken anew from the changed weights; they belong to the original weight and stay fixed.",
+        "one grid for all rows",
+        "You round all rows to one grid; every output channel has a scale of its own (channel_qparams).",
+        _one_grid,
+    ),
+    Mistake(
+        "grid from changed weights",
+        "You compute the scales again after weights have moved; the grid is fixed at the start, from the given weights.",
         _moving_grid,
     ),
-    Mistake("no clamp", "A moved weight may lie beyond the last code; clamp to the grid when you round it.", _no_clamp),
     Mistake(
-        "bits ignored",
-        "You round to 8 bits whatever `bits` says.",
-        lambda weight, inputs, bits: right_rounding(weight, inputs, 8),
+        "not rounded",
+        "You return the corrected weights before they were rounded; return their grid points.",
+        _not_rounded,
     ),
     Mistake(
-        "damped by the whole diagonal",
-        "The damping is 0.01 times the mean of the diagonal; with the whole mean H looks independent and little is made up for.",
-        lambda weight, inputs, bits: _walk(weight, _scale(weight, bits), bits, _factor(inputs, 1.0)),
+        "codes returned",
+        "You return codes; the dequantized weights are wanted, codes times the scale of their row.",
+        lambda weight, inputs, bits: (right_rounding(weight, inputs, bits).double() / _scale(weight, bits)).round().float(),
+    ),
+    Mistake(
+        "bits ignored",
+        "You always round to 8 bits; `bits` says how many codes there are.",
+        lambda weight, inputs, bits: right_rounding(weight, inputs, 8),
     ),
 )
