@@ -17,10 +17,11 @@ from posttrain_lab.kernels import reference
 from posttrain_lab.kernels.cpu import int8
 
 OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
+C = int8.COLUMNS
 SIZES = {
     "m": [1, 2, 3, 4, 11, 12, 13, 63, 64, 65, 67],  # around PACK_FROM, the tile of 4 rows, the block of 64
-    "k": [1, 2, 15, 16, 17, 33],  # odd, and around the 16 values of a vector
-    "n": [1, 3, 4, 5, 15, 16, 17, 31, 40],  # around the 4 and 16 columns of a tile
+    "k": [1, 2, C - 1, C, C + 1, 2 * C + 1],  # odd, and around the values of a vector
+    "n": [1, 3, 4, 5, C - 1, C, C + 1, 2 * C - 1, 2 * C + 9],  # around the 4 and C columns of a tile
 }
 
 
@@ -158,9 +159,39 @@ def test_bad_input(a, b, error, message):
         kernels.int8_matmul(a, b)
 
 
-def python(code: str, **environment: str) -> str:
+WIDTH = """
+import sys
+import numpy as np
+import torch
+from llvmlite import binding
+features = binding.get_host_cpu_features()
+class Pretending(type(features)):
+    def get(self, name, default=None):
+        return sys.argv[1] == "16" if name == "avx512bw" else super().get(name, default)
+binding.get_host_cpu_features = lambda: Pretending(features)
+from posttrain_lab.kernels.cpu import simd
+from posttrain_lab import kernels
+generator = torch.Generator().manual_seed(0)
+for m, k, n in [(1, 67, 5), (3, 32, 33), (12, 1, 1), (13, 31, 40), (70, 66, 65)]:
+    a, b = (torch.randint(-128, 128, shape, generator=generator, dtype=torch.int8) for shape in [(m, k), (k, n)])
+    assert (kernels.int8_matmul(a, b).numpy() == a.numpy().astype(np.int64) @ b.numpy().astype(np.int64)).all(), (m, k, n)
+print(simd.LANES)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", ["8", "16"])
+def test_both_vector_widths_are_exact_on_any_machine(lanes, tmp_path):
+    assert python(WIDTH, lanes, NUMBA_CACHE_DIR=str(tmp_path)) == lanes
+
+
+def python(code: str, *arguments: str, **environment: str) -> str:
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", env={**os.environ, **environment}, timeout=120
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, **environment},
+        timeout=120,
     )
     assert run.returncode == 0, run.stderr
     return run.stdout.strip()

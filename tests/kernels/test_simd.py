@@ -9,24 +9,25 @@ from numba import njit
 
 from posttrain_lab.kernels.cpu import simd
 
-BYTES = np.array([-128, 127, *range(-20, 20)], np.int8)
-WORDS = np.array([-128, 127, 127, -128, *range(-20, 20)], np.int16)
+LANES = simd.LANES
+BYTES = np.array([-128, 127, *range(-40, 40)], np.int8)
+WORDS = np.array([-128, 127, 127, -128, *range(-40, 40)], np.int16)
 
 
 @njit
 def words(a, b, out, i):
     simd.store(out, 0, simd.multiply_add_pairs(simd.zero(), simd.load(a, i), simd.load_widen(b, i)))
-    simd.store(out, 8, simd.multiply_add_pairs(simd.zero(), simd.broadcast_pair(a, i), simd.load_widen(b, i)))
+    simd.store(out, LANES, simd.multiply_add_pairs(simd.zero(), simd.broadcast_pair(a, i), simd.load_widen(b, i)))
     return simd.total(simd.multiply_add_pairs(simd.zero(), simd.load(a, i), simd.load_widen(b, i)))
 
 
 @pytest.mark.parametrize("start", [0, 1, 3, 20])
 def test_words_mean_what_the_table_says(start):
-    out = np.empty(16, np.int32)
+    out = np.empty(2 * LANES, np.int32)
     total = words(WORDS, BYTES, out, start)
-    a, b = WORDS[start : start + 16].astype(np.int32), BYTES[start : start + 16].astype(np.int32)
-    assert np.array_equal(out[:8], (a * b).reshape(8, 2).sum(1))
-    assert np.array_equal(out[8:], (np.tile(a[:2], 8) * b).reshape(8, 2).sum(1))
+    a, b = WORDS[start : start + 2 * LANES].astype(np.int32), BYTES[start : start + 2 * LANES].astype(np.int32)
+    assert np.array_equal(out[:LANES], (a * b).reshape(LANES, 2).sum(1))
+    assert np.array_equal(out[LANES:], (np.tile(a[:2], LANES) * b).reshape(LANES, 2).sum(1))
     assert total == (a * b).sum()
 
 
@@ -40,8 +41,8 @@ def accumulate(a, b, out):
 
 def test_sums_are_kept_and_no_pair_saturates():
     """16-bit pairs of (-128) * (-128) would saturate; u8 x s8 instructions do."""
-    out = np.empty(8, np.int32)
-    accumulate(np.full(16, -128, np.int16), np.full(16, -128, np.int8), out)
+    out = np.empty(LANES, np.int32)
+    accumulate(np.full(2 * LANES, -128, np.int16), np.full(2 * LANES, -128, np.int8), out)
     assert (out == 3 * 2 * 16384).all()
 
 
@@ -50,7 +51,8 @@ def test_sums_are_kept_and_no_pair_saturates():
     reason="vpmaddwd is an instruction of x86 with AVX2",
 )
 def test_pairs_become_one_instruction():
-    accumulate(np.zeros(16, np.int16), np.zeros(16, np.int8), np.empty(8, np.int32))
+    accumulate(np.zeros(2 * LANES, np.int16), np.zeros(2 * LANES, np.int8), np.empty(LANES, np.int32))
     assembly = next(iter(accumulate.inspect_asm().values()))
     assert "vpmaddwd" in assembly or "vpdpwssd" in assembly
     assert "vpmulld" not in assembly
+    assert ("zmm" in assembly) == (LANES == 16)

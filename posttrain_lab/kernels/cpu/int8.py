@@ -3,8 +3,8 @@
 The trick: int8 values widened to int16 can be multiplied and added in pairs without any rounding or saturation, and
 machines have one instruction for "multiply 16-bit pairs, add neighbours into 32 bits" (vpmaddwd on x86).
 
-- Many rows: the right matrix is packed so that the kernel reads it strictly forward, and a tile of 4 x 16 results stays
-  in registers while k runs over the whole inner size.
+- Many rows: the right matrix is packed so that the kernel reads it strictly forward, and a tile of 4 x COLUMNS
+  results stays in registers while k runs over the whole inner size.
 - Few rows: packing would cost more than it saves, so dot products run along the rows of the transposed right matrix.
 
 A last tile that would stick out is moved back until it fits: some results are computed twice, and no tile needs a
@@ -21,9 +21,9 @@ from numba import njit
 from torch import Tensor
 from torch.nn import functional as F
 
-from .simd import broadcast_pair, load, load_widen, multiply_add_pairs, store, total, zero
+from .simd import LANES, broadcast_pair, load, load_widen, multiply_add_pairs, store, total, zero
 
-ROWS, COLUMNS = 4, 16  # the tile of results that lives in registers: 8 vectors of 8 int32
+ROWS, COLUMNS = 4, 2 * LANES  # the tile of results that lives in registers: 4 x 2 vectors
 PACK_FROM = 12  # rows of the left matrix; with fewer, packing the right one takes longer than it saves
 MACS_A_THREAD = 25_000_000  # below about half a millisecond of work a second thread does not pay
 
@@ -37,9 +37,9 @@ def compiled(function: Callable) -> Callable:
 
 
 def pack_pairs(w: Tensor) -> Tensor:
-    """w (N, K) int8, N >= 16 -> [ceil(N/16)][ceil(K/2)][16][2] int8, flat: pairs of k for 16 columns side by side.
+    """w (N, K) int8, N >= C -> [ceil(N/C)][ceil(K/2)][C][2] int8, flat: pairs of k for C = COLUMNS columns side by side.
 
-    The last panel holds the last 16 columns, so it repeats some where 16 does not divide N; a k too many is 0.
+    The last panel holds the last C columns, so it repeats some where C does not divide N; a k too many is 0.
     """
     n, k = w.shape
     if n % COLUMNS:
@@ -50,20 +50,20 @@ def pack_pairs(w: Tensor) -> Tensor:
 
 @njit
 def add_row(t0, t1, pair, w0, w1):
-    """One row of the tile: 16 sums, two more k."""
+    """One row of the tile: COLUMNS sums, two more k."""
     return multiply_add_pairs(t0, pair, w0), multiply_add_pairs(t1, pair, w1)
 
 
 @njit
 def store_row(out, q, t0, t1):
-    """out[q : q + 16] = the 16 sums of a row."""
+    """out[q : q + COLUMNS] = the sums of a row."""
     store(out, q, t0)
-    store(out, q + 8, t1)
+    store(out, q + LANES, t1)
 
 
 @compiled
 def multiply_tiles(x, w, out, shape, part):
-    """x (M, K) int16, flat, K even; w from `pack_pairs`; out (M, N) int32, flat; N >= 16.
+    """x (M, K) int16, flat, K even; w from `pack_pairs`; out (M, N) int32, flat; N >= COLUMNS.
 
     shape: (K, N); part: (first row, end row, first panel, end panel), at least four rows. Rows go in blocks of 64: they
     stay in the cache while all panels pass by.
@@ -73,16 +73,16 @@ def multiply_tiles(x, w, out, shape, part):
     for block in range(row_start, row_end, 64):
         for panel in range(panel_start, panel_end):
             for row in range(block, min(block + 64, row_end), 4):
-                m, n, p = min(row, row_end - 4), min(panel * 16, n_size - 16), panel * k_size * 16
+                m, n, p = min(row, row_end - 4), min(panel * COLUMNS, n_size - COLUMNS), panel * k_size * COLUMNS
                 r0, r1, r2, r3 = m * k_size, (m + 1) * k_size, (m + 2) * k_size, (m + 3) * k_size
                 a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
                 for k in range(0, k_size, 2):
-                    w0, w1 = load_widen(w, p), load_widen(w, p + 16)
+                    w0, w1 = load_widen(w, p), load_widen(w, p + COLUMNS)
                     a0, a1 = add_row(a0, a1, broadcast_pair(x, r0 + k), w0, w1)
                     b0, b1 = add_row(b0, b1, broadcast_pair(x, r1 + k), w0, w1)
                     c0, c1 = add_row(c0, c1, broadcast_pair(x, r2 + k), w0, w1)
                     d0, d1 = add_row(d0, d1, broadcast_pair(x, r3 + k), w0, w1)
-                    p += 32
+                    p += 2 * COLUMNS
                 q = m * n_size + n
                 store_row(out, q, a0, a1)
                 store_row(out, q + n_size, b0, b1)
@@ -98,14 +98,15 @@ def multiply_rows(x, w, out, shape, part):
     """
     k_size, n_size = shape
     row_start, row_end, column_start, column_end = part
-    whole = k_size // 16 * 16
+    step = 2 * LANES
+    whole = k_size // step * step
     for column in range(column_start, column_end, 4):
         n = min(column, column_end - 4)
         w0, w1, w2, w3 = n * k_size, (n + 1) * k_size, (n + 2) * k_size, (n + 3) * k_size
         for m in range(row_start, row_end):
             a, b, c, d = zero(), zero(), zero(), zero()
             r = m * k_size
-            for k in range(0, whole, 16):
+            for k in range(0, whole, step):
                 line = load(x, r + k)
                 a = multiply_add_pairs(a, line, load_widen(w, w0 + k))
                 b = multiply_add_pairs(b, line, load_widen(w, w1 + k))

@@ -1,28 +1,31 @@
 """A tiny SIMD vocabulary for Numba: a vector is a Numba type, a word is one intrinsic over portable LLVM code.
 
-| word                          | meaning                                                         | on AVX2          |
-|-------------------------------|-----------------------------------------------------------------|------------------|
-| `zero()`                      | eight int32 zeros                                               | vpxor            |
-| `load(array, i)`              | 16 int16 from array[i:]                                         | vmovdqu          |
-| `load_widen(array, i)`        | 16 int8 from array[i:], widened to int16                        | vpmovsxbw        |
-| `broadcast_pair(array, i)`    | array[i], array[i + 1] (int16), repeated eight times            | vpbroadcastd     |
-| `multiply_add_pairs(t, a, b)` | t[i] + a[2i] * b[2i] + a[2i+1] * b[2i+1] for eight i, exact     | vpmaddwd, vpaddd |
-| `total(v)`                    | the sum of the eight int32                                      | shuffles         |
-| `store(array, i, v)`          | array[i : i + 8] = v (int32)                                    | vmovdqu          |
+| word                          | meaning, for L = LANES                                        | on x86           |
+|-------------------------------|---------------------------------------------------------------|------------------|
+| `zero()`                      | L int32 zeros                                                 | vpxor            |
+| `load(array, i)`              | 2L int16 from array[i:]                                       | vmovdqu          |
+| `load_widen(array, i)`        | 2L int8 from array[i:], widened to int16                      | vpmovsxbw        |
+| `broadcast_pair(array, i)`    | array[i], array[i + 1] (int16), repeated L times              | vpbroadcastd     |
+| `multiply_add_pairs(t, a, b)` | t[i] + a[2i] * b[2i] + a[2i+1] * b[2i+1] for L values of i    | vpmaddwd, vpaddd |
+| `total(v)`                    | the sum of L int32                                            | shuffles, adds   |
+| `store(array, i, v)`          | array[i : i + L] = v (int32)                                  | vmovdqu          |
 
-Nothing here names a processor: LLVM turns each word into what the machine has, wider or narrower. Arrays are flat and
-contiguous, indices count elements, and no word checks bounds: the caller does.
+No word names a processor: LLVM turns each into what the machine has (NEON: two registers for one vector). Only LANES
+looks at it, to fill the wide registers of AVX-512. Arrays are flat and contiguous, indices count elements, and no word
+checks bounds: the caller does.
 
 Numba's cache on disk looks at the file of a kernel, not at this one: after a change here, save the kernel's file too.
 """
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
 word: Any = intrinsic  # Any: a kernel calls a word without its first argument, which no type checker knows
+
+LANES = 16 if binding.get_host_cpu_features().get("avx512bw") else 8  # int32 in a vector
 
 I8, I16, I32 = ir.IntType(8), ir.IntType(16), ir.IntType(32)
 
@@ -47,7 +50,7 @@ class VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, vector.llvm)
 
 
-I16x16, I32x8 = Vector(16, 16), Vector(32, 8)
+WORDS, SUMS = Vector(16, 2 * LANES), Vector(32, LANES)  # int16 to multiply, int32 to add up
 
 
 def _address(context, builder, array_type, pointee, array, index):
@@ -63,46 +66,46 @@ def _choose(builder, vector, lanes):
 
 @word
 def zero(typing):
-    """Eight int32 zeros."""
+    """LANES int32 zeros."""
 
     def code(context, builder, signature, args):
-        return ir.Constant(I32x8.llvm, None)
+        return ir.Constant(SUMS.llvm, None)
 
-    return I32x8(), code
+    return SUMS(), code
 
 
 @word
 def load(typing, array, index):
-    """16 int16 from array[index:]."""
+    """2 * LANES int16 from array[index:]."""
 
     def code(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], I16x16.llvm, *args)
+        pointer = _address(context, builder, signature.args[0], WORDS.llvm, *args)
         return builder.load(pointer, align=2)
 
-    return I16x16(array, types.intp), code
+    return WORDS(array, types.intp), code
 
 
 @word
 def load_widen(typing, array, index):
-    """16 int8 from array[index:], as int16."""
+    """2 * LANES int8 from array[index:], as int16."""
 
     def code(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], ir.VectorType(I8, 16), *args)
-        return builder.sext(builder.load(pointer, align=1), I16x16.llvm)
+        pointer = _address(context, builder, signature.args[0], ir.VectorType(I8, 2 * LANES), *args)
+        return builder.sext(builder.load(pointer, align=1), WORDS.llvm)
 
-    return I16x16(array, types.intp), code
+    return WORDS(array, types.intp), code
 
 
 @word
 def broadcast_pair(typing, array, index):
-    """The two int16 at array[index:], repeated in all eight pairs."""
+    """The two int16 at array[index:], repeated in all pairs."""
 
     def code(context, builder, signature, args):
         pair = builder.load(_address(context, builder, signature.args[0], I32, *args), align=2)
-        one = builder.insert_element(ir.Constant(I32x8.llvm, ir.Undefined), pair, ir.Constant(I32, 0))
-        return builder.bitcast(_choose(builder, one, [0] * 8), I16x16.llvm)
+        one = builder.insert_element(ir.Constant(SUMS.llvm, ir.Undefined), pair, ir.Constant(I32, 0))
+        return builder.bitcast(_choose(builder, one, [0] * LANES), WORDS.llvm)
 
-    return I16x16(array, types.intp), code
+    return WORDS(array, types.intp), code
 
 
 @word
@@ -110,33 +113,34 @@ def multiply_add_pairs(typing, total, a, b):
     """total[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], exact for int8 values: each product has at most 15 bits."""
 
     def code(context, builder, signature, args):
-        wide = ir.VectorType(I32, 16)
+        wide = ir.VectorType(I32, 2 * LANES)
         product = builder.mul(builder.sext(args[1], wide), builder.sext(args[2], wide))
-        even, odd = _choose(builder, product, range(0, 16, 2)), _choose(builder, product, range(1, 16, 2))
+        even, odd = (_choose(builder, product, range(first, 2 * LANES, 2)) for first in (0, 1))
         return builder.add(args[0], builder.add(even, odd))
 
-    return I32x8(I32x8, I16x16, I16x16), code
+    return SUMS(SUMS, WORDS, WORDS), code
 
 
 @word
 def total(typing, vector):
-    """The sum of the eight int32 of a vector."""
+    """The sum of the int32 of a vector."""
 
     def code(context, builder, signature, args):
-        part = args[0]
-        for half in (4, 2, 1):
+        part, half = args[0], LANES
+        while half > 1:
+            half //= 2
             part = builder.add(_choose(builder, part, range(half)), _choose(builder, part, range(half, 2 * half)))
         return builder.extract_element(part, ir.Constant(I32, 0))
 
-    return types.int32(I32x8), code
+    return types.int32(SUMS), code
 
 
 @word
 def store(typing, array, index, vector):
-    """array[index : index + 8] = vector, int32."""
+    """array[index : index + LANES] = vector, int32."""
 
     def code(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], I32x8.llvm, args[0], args[1])
+        pointer = _address(context, builder, signature.args[0], SUMS.llvm, args[0], args[1])
         builder.store(args[2], pointer, align=4)
         return context.get_dummy_value()
 
