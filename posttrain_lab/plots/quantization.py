@@ -55,7 +55,7 @@ def number_line(x: Float[Tensor, " n"], back: Float[Tensor, " n"], scale: float)
     """What comes back of each number? The numbers above, what came back below, a connection each."""
     error = (back - x).square().mean().item()
     inside = (back - x).abs() <= scale / 2 * 1.001
-    title = f"step {scale:.3g}; mean squared error {error:.2g}; {int((~inside).sum())} of {len(x)} numbers cut off"
+    title = f"step {scale:.3g}; mean squared error {error:.3g}; {int((~inside).sum())} of {len(x)} numbers cut off"
     plot = _figure("real number", "", title, height=280)
     between = [value for a, b in zip(_numbers(x), _numbers(back), strict=True) for value in (a, b, None)]
     levels = [1, 0, None] * len(x)

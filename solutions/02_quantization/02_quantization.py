@@ -27,11 +27,11 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`). No other unit comes first.
 #
-# **How it works.** There are ten exercises, together with the reading about 120 minutes. Replace `raise
-# NotImplementedError` with your lines; six are always enough. The cell right below checks them and says in a sentence
-# what is wrong. Run it as often as you like. A mistake costs only its own exercise: later ones use the library's
-# version, `lib`, of what came before. The figures use *your* functions, so they show your work. Every word that is
-# new stands in the [glossary](../glossary.md).
+# **How it works.** There are ten exercises; they take about two hours. Replace `raise NotImplementedError` with your
+# lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often
+# as you like. A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came
+# before. The figures use *your* functions, so they show your work. Every word that is new stands in the
+# [glossary](../glossary.md).
 #
 # **Which images for what.** Ranges are fitted on *calibration* images, choices are made on *validation* images, and
 # the *test* images are used once, for the last numbers of the unit. Choosing by the test set would make its number a
@@ -92,12 +92,12 @@ widgets.predict(
 #
 # With `bits` bits we have the signed codes $q_{min} = -2^{bits-1}$ to $q_{max} = 2^{bits-1} - 1$; for 8 bits, −128 to
 # 127. A code stands for a real number through two parameters, the [scale](../glossary.md#scale) (a real number, the
-# distance of neighbours) and the [zero point](../glossary.md#zero-point) (the code that means 0):
+#      distance of neighbours) and the [zero point](../glossary.md#zero-point) (the code that means 0):
 #
 # $$x \approx (q - zero\_point) \cdot scale$$
 #
 # ### Exercise 1: from a range to scale and zero point
-# *Difficulty 2 of 5, 10 minutes, 3 points*
+# *Difficulty 2 of 5, 12 minutes, 3 points*
 #
 # **Aim:** choose scale and zero point so that the codes cover the range [low, high].
 #
@@ -189,7 +189,7 @@ widgets.slider_figure(
 
 # %% [markdown]
 # ### Exercise 2: to codes
-# *Difficulty 2 of 5, 6 minutes, 2 points*
+# *Difficulty 1 of 5, 8 minutes, 2 points*
 #
 # **Aim:** turn real numbers of any shape into codes.
 #
@@ -290,11 +290,11 @@ checks.quantization.dequantize(dequantize, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your three functions together: twelve numbers are quantized and brought back. Move the upper end of the range. A
-# wide range has coarse steps, a narrow one cuts large numbers off.
+# Your three functions together: 40 numbers are quantized and brought back. Move the upper end of the range. A wide
+# range has coarse steps, a narrow one cuts large numbers off.
 
 # %% tags=["widget", "nbval-ignore-output"]
-numbers = torch.tensor([-0.9, -0.55, -0.3, -0.1, 0.05, 0.2, 0.35, 0.6, 0.8, 1.1, 1.5, 3.6])
+numbers = torch.cat([torch.linspace(-0.95, 1.0, 39) + 0.02 * torch.sin(7 * torch.arange(39)), torch.tensor([2.4])])
 
 
 def draw_round_trip(high: float, bits: int):
@@ -305,7 +305,7 @@ def draw_round_trip(high: float, bits: int):
 
 widgets.slider_figure(
     draw_round_trip,
-    high=widgets.Slider(0.2, 4.0, start=1.6, label="upper end"),
+    high=widgets.Slider(0.2, 4.0, start=2.4, label="upper end"),
     bits=widgets.Choice((2, 3, 4, 8), start=3, label="bits"),
 )
 
@@ -314,14 +314,13 @@ widgets.slider_figure(
 # range the connections lean by at most half a step; numbers beyond the upper end all land on the last tick. The title
 # gives both errors.*
 #
-# **Question.** With 3 bits, find the upper end with the smallest mean squared error. Is it the largest number? And
+# **Question.** With 2 bits, find the upper end with the smallest mean squared error. Is it at the largest number? And
 # with 8 bits?
 #
 # <details><summary>Answer</summary>
 #
-# With few bits it pays to cut the largest number off a little: one large clipping error buys finer steps for the
-# others. With 8 bits the steps are fine anyway, and cutting off costs more than it saves. Exercise 5 lets data
-# decide.
+# With 2 bits it pays to cut the largest number off: one large clipping error buys finer steps for 39 others. With 8
+# bits the steps are fine anyway, and cutting off costs more than it saves. Exercise 5 lets data decide.
 #
 # </details>
 
@@ -329,7 +328,7 @@ widgets.slider_figure(
 # ## Part 2: how many weights share one scale?
 #
 # ### Exercise 4: scales for weights
-# *Difficulty 2 of 5, 8 minutes, 2 points*
+# *Difficulty 2 of 5, 10 minutes, 2 points*
 #
 # **Aim:** give each output channel, or each group of neighbouring weights, a scale of its own.
 #
@@ -435,7 +434,7 @@ plots.accuracy_against_bits(widths, curves, accuracy_of(model), len(half))
 # images. One odd pixel can stretch it.
 #
 # ### Exercise 5: observe a range
-# *Difficulty 3 of 5, 12 minutes, 3 points*
+# *Difficulty 3 of 5, 15 minutes, 3 points*
 #
 # **Aim:** choose the range of a tensor in three ways.
 #
@@ -446,16 +445,17 @@ plots.accuracy_against_bits(widths, curves, accuracy_of(model), len(half))
 # | `"mse"` | `f * min, f * max` for the f in `torch.linspace(0.01, 1, 100)` with the smallest error; on a tie the larger f |
 #
 # The error of a range is `lib.squared_error(x, low, high, bits)`. It quantizes x with that range (asymmetric codes),
-# brings it back and sums the squared differences, *clipping included*. The result need not hold 0: exercise 1 widens it
-# later. Return two Python floats (`.item()`, `.tolist()`).
+# brings it back and sums the squared differences, *clipping included*. The result need not hold 0: exercise 1 widens
+# it later. Return two Python floats (`.item()`, `.tolist()`).
 #
-# **Predict:** 10,000 numbers lie between −1 and 1, and a single one is 100. Which methods end near 1?
+# **Predict:** after a ReLU 10,000 numbers lie between 0 and 1, and a single one is 10. Where do the three ranges end?
+# Does it matter for "mse" whether there are 8 bits or 4?
 #
 # <details><summary>Answer</summary>
 #
-# The percentile does, because one number in 10,000 is less than one in a thousand. The error decides case by case:
-# clipping 100 to 1 costs 99 squared on one number, so with 8 bits it may cut off little; with fewer bits it cuts off
-# more.
+# "minmax" ends at 10, "percentile" near 1, because one number in 10,000 is rarer than one in a thousand. "mse"
+# weighs: with 8 bits the steps are fine anyway, so it keeps (nearly) the whole range; with 4 bits it gives up the
+# outlier to make the steps finer for all others, and ends below 3.
 #
 # </details>
 
@@ -529,12 +529,12 @@ widgets.slider_figure(draw_errors, bits=widgets.Choice((3, 4, 6, 8), start=4, la
 # ## Part 4: a network of integers
 #
 # ### Exercise 6: fold the batch norm away
-# *Difficulty 3 of 5, 10 minutes, 3 points*
+# *Difficulty 3 of 5, 12 minutes, 3 points*
 #
 # **Aim:** make one convolution that does the work of a convolution and the batch norm behind it.
 #
-# After training, batch norm is a fixed line per channel, with the stored `running_mean` and `running_var`, the learned
-# `weight` and `bias`, and `eps` inside the root:
+# After training, batch norm is a fixed line per channel, with the stored `running_mean` and `running_var`, the
+# learned `weight` and `bias`, and `eps` inside the root:
 #
 # $$y_c = \frac{weight_c}{\sqrt{running\_var_c + eps}} \, (conv_c - running\_mean_c) + bias_c$$
 #
@@ -609,7 +609,7 @@ plots.channel_ranges(model[4].weight.flatten(1).abs().amax(1), merged.weight.fla
 
 # %% [markdown]
 # ### Exercise 7: from int32 sums back to 8 bits, without a float
-# *Difficulty 4 of 5, 14 minutes, 3 points*
+# *Difficulty 4 of 5, 15 minutes, 3 points*
 #
 # **Aim:** bring the int32 sums of a layer to the int8 codes of the next one, with integer operations only.
 #
@@ -687,7 +687,7 @@ plots.rounding_errors(sums, {"your requantize": requantize(sums, 0.0625, 0) - re
 
 # %% [markdown]
 # ### Exercise 8: a linear layer on integers
-# *Difficulty 3 of 5, 12 minutes, 3 points*
+# *Difficulty 4 of 5, 15 minutes, 3 points*
 #
 # **Aim:** compute a linear layer from codes, with every product and every sum in integers.
 #
@@ -858,7 +858,7 @@ plots.race(sizes, batches, speed)
 # ## Part 5: below 8 bits
 #
 # ### Exercise 9: a gradient through rounding
-# *Difficulty 2 of 5, 10 minutes, 2 points*
+# *Difficulty 3 of 5, 12 minutes, 2 points*
 #
 # **Aim:** let a network be trained while its weights are rounded.
 #
@@ -994,7 +994,7 @@ plots.training_curve(qat_curve, accuracy_of(model), len(half))
 
 # %% [markdown]
 # ### Exercise 10: round the error away
-# *Difficulty 5 of 5, 18 minutes, 4 points*
+# *Difficulty 5 of 5, 25 minutes, 4 points*
 #
 # **Aim:** choose the rounding of a layer's weights so that the layer's *output* changes least.
 #
@@ -1123,15 +1123,15 @@ plots.layer_errors(layer_errors)
 # %% [markdown]
 # ## The whole network in integers
 #
-# `lib.quantize_model` puts all pieces together: fold, observe, quantize, and for `mode="integer"` a network whose inside
-# knows no floats. Between quantizing the image and reading the logits there are int8 codes, int32 sums and the shifts of
-# exercise 7. We choose the observer on validation images.
+# `lib.quantize_model` puts all pieces together: fold, observe, quantize, and for `mode="integer"` a network whose
+# inside knows no floats. Between quantizing the image and reading the logits there are int8 codes, int32 sums and the
+# shifts of exercise 7. We choose the observer on validation images.
 
 # %% tags=["nbval-ignore-output"]
 candidates = {}
 for observer in ("minmax", "percentile", "mse"):
     config = lib.QuantizationConfig(bits=8, observer=observer, mode="integer")
-    candidates[observer] = lib.quantize_model(model, split.calibration.first(500), config)
+    candidates[observer] = lib.quantize_model(model, split.calibration.first(300), config)
 scores = {name: accuracy_of(network) for name, network in candidates.items()}
 best = max(scores, key=scores.get)
 print("validation accuracy:", ", ".join(f"{name} {score:.1%}" for name, score in scores.items()))
@@ -1139,11 +1139,11 @@ low, high = metrics.wilson_interval(round(scores[best] * len(half)), len(half))
 print(f"chosen: {best}, with the 95 % interval {low:.1%} to {high:.1%}")
 
 # %% [markdown]
-# Look at the interval before you believe in the winner. If the candidates lie closer together than the interval is wide,
-# the choice is as good as a coin toss.
+# Look at the interval before you believe in the winner. If the candidates lie closer together than the interval is
+# wide, the choice is as good as a coin toss.
 #
-# Is the integer network right? Another program should give the same numbers. *onnxruntime* runs the same integer network
-# from a file in the ONNX format.
+# Is the integer network right? Another program should give the same numbers. *onnxruntime* runs the same integer
+# network from a file in the ONNX format.
 
 # %% tags=["nbval-ignore-output"]
 integer_network = candidates[best]
@@ -1172,7 +1172,7 @@ else:
 # %% tags=["nbval-ignore-output"]
 def low_bit(rounding: str) -> nn.Module:
     config = lib.QuantizationConfig(bits=4, observer=best, mode="integer", rounding=rounding)
-    return lib.quantize_model(model, split.calibration.first(500), config)
+    return lib.quantize_model(model, split.calibration.first(300), config)
 
 
 chosen = {"fp32": model, "int8": integer_network, "int4": low_bit("gptq")}
@@ -1192,8 +1192,8 @@ passport_plots.latency_bars(passports)
 # %% [markdown]
 # *What is seen: for one image at a time and for batches of 64, one bar for each network, milliseconds for one image.*
 #
-# Two more counts. Did rounding with GPTQ matter at 4 bits? And back to your first guess: of 1,000 test images, how many
-# answers changed?
+# Two more counts. Did rounding with GPTQ matter at 4 bits? And back to your first guess: of 1,000 test images, how
+# many answers changed?
 
 # %% tags=["nbval-ignore-output"]
 fp32, int8, int4 = (one.accuracy for one in passports)

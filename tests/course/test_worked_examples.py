@@ -1,0 +1,40 @@
+"""The `>>>` examples in the docstrings of the exercises are true of the reference solutions; the headings tell the checks' numbers."""
+
+import doctest
+import re
+from types import ModuleType
+
+import pytest
+
+from posttrain_lab import checks
+from posttrain_lab.checks import UNITS
+from posttrain_lab.grading.course import find_course, graded_cells, read_notebook, setup_sources
+
+
+@pytest.fixture(scope="module", params=UNITS)
+def unit(request):
+    """The unit's name, its notebook, and a module in which its setup and solution cells have run."""
+    notebook = read_notebook(find_course().source(request.param))
+    module = ModuleType("worked_examples")
+    cells = [cell.source for cell in graded_cells(notebook) if cell.solution]
+    for source in [*setup_sources(notebook), *cells]:
+        exec(compile(source, request.param, "exec"), module.__dict__)
+    return request.param, notebook, module
+
+
+def test_every_exercise_has_a_true_example(unit):
+    name, _, module = unit
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for exercise in checks.exercises(name).values():
+        function = getattr(module, exercise.function_name)
+        example = parser.get_doctest(function.__doc__, dict(module.__dict__), exercise.name, None, None)
+        assert example.examples, f"{exercise.name} has no example"
+        assert runner.run(example).failed == 0, exercise.name
+
+
+def test_difficulty_minutes_and_points_are_those_of_the_checks(unit):
+    name, notebook, _ = unit
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    stated = re.findall(r"[Dd]ifficulty (\d) of 5\D+(\d+) minutes\D+(\d+) point", text)
+    known = [(e.difficulty, e.minutes, e.points) for e in checks.exercises(name).values()]
+    assert [tuple(map(int, numbers)) for numbers in stated] == known
