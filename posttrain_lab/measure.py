@@ -56,9 +56,7 @@ def latency(
     (1.0, 3.0, 4.0)
     """
     if not callable(fn):
-        raise TypeError(
-            f"latency wants fn to be a function without arguments, got {type(fn).__name__}; do lambda: model(x)."
-        )
+        raise TypeError(f"latency wants fn to be a function without arguments, got {type(fn).__name__}; do lambda: model(x).")
     _check_count("latency", "repeats", repeats, 1)
     _check_count("latency", "warmup", warmup, 0)
     for _ in range(warmup):
@@ -118,24 +116,18 @@ def predict(model: nn.Module, images: Shaped[Tensor, "n ..."], batch_size: int =
             out = model(batch.to(device))
             if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != len(batch):
                 got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
-                raise ValueError(
-                    f"predict wants a model that gives logits [{len(batch)}, c], got {got}; add nn.Flatten()."
-                )
+                raise ValueError(f"predict wants a model that gives logits [{len(batch)}, c], got {got}; add nn.Flatten().")
             logits.append(out.to(images.device))
     return torch.cat(logits)
 
 
 def _check_images(images: Tensor) -> None:
     if not isinstance(images, Tensor):
-        raise TypeError(
-            f"predict wants images to be a Tensor, got {type(images).__name__}; do torch.as_tensor(images)."
-        )
+        raise TypeError(f"predict wants images to be a Tensor, got {type(images).__name__}; do torch.as_tensor(images).")
     if images.dtype == torch.uint8:
         raise TypeError("predict wants float images in [0, 1], got torch.uint8; do images.float() / 255.")
     if images.ndim == 0 or images.numel() == 0:
-        raise ValueError(
-            f"predict wants images [n, ...] with n >= 1, got shape {list(images.shape)}; give some images."
-        )
+        raise ValueError(f"predict wants images [n, ...] with n >= 1, got shape {list(images.shape)}; give some images.")
     if not images.isfinite().all():
         raise ValueError("predict wants finite images, got NaN or infinity; clean the data first.")
 
@@ -170,9 +162,7 @@ def _measure_batch(model: nn.Module, images: Tensor, batch: int, repeats: int) -
 def _quality(logits: Tensor, data: Dataset) -> dict:
     """The fields of a Passport that logits and labels decide."""
     if not logits.isfinite().all():
-        raise ValueError(
-            "passport wants a model with finite logits, got NaN or infinity; look for the layer that made it."
-        )
+        raise ValueError("passport wants a model with finite logits, got NaN or infinity; look for the layer that made it.")
     share, n = accuracy(logits, data.labels), len(data)
     low, high = wilson_interval(round(share * n), n)
     by_class = per_class_accuracy(logits, data.labels, len(data.classes)).nan_to_num(nan=2.0)

@@ -87,9 +87,7 @@ def accuracy(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> flo
     return int((logits.argmax(dim=1) == labels).sum()) / len(labels)
 
 
-def per_class_accuracy(
-    logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"], classes: int
-) -> Float[Tensor, " {classes}"]:
+def per_class_accuracy(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"], classes: int) -> Float[Tensor, " {classes}"]:
     """Which classes does the model get right? For each class, the fraction of its own examples that are hits (recall).
 
     logits [n, c], labels [n] in 0..classes-1 -> [classes] float64; NaN for a class without examples. Raises as
@@ -125,8 +123,7 @@ def wilson_interval(hits: SupportsIndex, n: SupportsIndex, z: float = 1.96) -> t
         hits, n = operator.index(hits), operator.index(n)
     except TypeError:
         raise TypeError(
-            f"wilson_interval wants whole numbers of hits and examples, got hits={hits!r}, n={n!r}; "
-            "give counts, not a fraction."
+            f"wilson_interval wants whole numbers of hits and examples, got hits={hits!r}, n={n!r}; give counts, not a fraction."
         ) from None
     if n < 1 or not 0 <= hits <= n:
         raise ValueError(f"wilson_interval wants n >= 1 and 0 <= hits <= n, got hits={hits}, n={n}; give counts.")

@@ -258,9 +258,7 @@ class Comparison:
         """The grid as aligned lines."""
         grid = self.grid()
         widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in grid
-        )
+        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in grid)
 
     def html(self) -> str:
         """The grid as an HTML table; names are escaped."""

@@ -27,3 +27,21 @@ def after_the_call(function: Callable) -> Callable:
 sys.modules["posttrain_lab_typechecker"] = types.ModuleType("posttrain_lab_typechecker")
 sys.modules["posttrain_lab_typechecker"].check = after_the_call  # type: ignore[attr-defined]
 install_import_hook(CHECKED, "posttrain_lab_typechecker.check")
+
+COST = "unit cost"  # recorded by tests/course
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What each unit costs, at the end of the run (also when workers ran the tests)."""
+    lines = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == COST
+    ]
+    if lines:
+        terminalreporter.section("what the units cost")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)

@@ -40,9 +40,7 @@ ONE = Passport(
     threads=1,
     versions={"python": "3.11", "torch": "2.14"},
 )
-TWO = dataclasses.replace(
-    ONE, name="int8", accuracy=0.918, bytes=108_744, ece=0.026, latency=(FASTER, ONE.latency[1]), macs=0
-)
+TWO = dataclasses.replace(ONE, name="int8", accuracy=0.918, bytes=108_744, ece=0.026, latency=(FASTER, ONE.latency[1]), macs=0)
 
 
 class Clock:
@@ -304,9 +302,7 @@ def test_a_damaged_file_is_named_with_the_fault_and_the_remedy(case, tmp_path):
     text, message = damaged()[case]
     path = tmp_path / "old.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(
-        ValueError, match=rf"Passport.load wants .*old\.json.*damaged \(.*({message}).*measure the model"
-    ):
+    with pytest.raises(ValueError, match=rf"Passport.load wants .*old\.json.*damaged \(.*({message}).*measure the model"):
         Passport.load(path)
 
 

@@ -13,7 +13,9 @@ from posttrain_lab.models import PRETRAINED, fashion_cnn, load_pretrained
 def hits_on_test(name: str) -> int:
     model, test = load_pretrained(name), load_fashion().test
     with torch.inference_mode():
-        return sum(int((model(x).argmax(1) == y).sum()) for x, y in zip(test.images.split(500), test.labels.split(500), strict=True))
+        return sum(
+            int((model(x).argmax(1) == y).sum()) for x, y in zip(test.images.split(500), test.labels.split(500), strict=True)
+        )
 
 
 @pytest.mark.parametrize("name", PRETRAINED)

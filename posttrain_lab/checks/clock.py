@@ -30,7 +30,7 @@ class TimedCall:
         """Replace the clocks in `time` and `timeit`, and those that `function` took by name or as a default."""
         fake = {id(real): self._clock(name) for name, real in REAL.items()}
         with contextlib.ExitStack() as stack:
-            for namespace in (vars(time), vars(timeit), getattr(function, "__globals__", {})):
+            for namespace in (time.__dict__, timeit.__dict__, getattr(function, "__globals__", {})):
                 _swap(stack, namespace, fake)
             for holder in (*HOLDERS, function):
                 _swap_defaults(stack, holder, fake)

@@ -20,9 +20,7 @@ def close(rtol: float = 1e-5, atol: float = 1e-6, strict_dtype: bool = False) ->
 
     def judge(want: Outcome, got: Outcome) -> str | None:
         return difference(want.value, got.value, rtol, atol, strict_dtype) or (
-            f"the gradient is wrong: {found}"
-            if (found := difference(want.gradients, got.gradients, rtol, atol, False))
-            else None
+            f"the gradient is wrong: {found}" if (found := difference(want.gradients, got.gradients, rtol, atol, False)) else None
         )
 
     return judge

@@ -45,7 +45,7 @@ class Draw:
 
     def shuffled(self, items: Sequence[Any]) -> list[Any]:
         """The items in another order."""
-        return [items[i] for i in torch.randperm(len(items), generator=self.generator)]
+        return [items[i] for i in torch.randperm(len(items), generator=self.generator).tolist()]
 
 
 def strided(x: Tensor) -> Tensor:

@@ -167,7 +167,9 @@ class Exercise:
 
     def _seen(self, seed: int, submission: Submission) -> list[list[Outcome]]:
         """All that a function gives for one seed: the outcome of each case, the outcomes of each law."""
-        return [[case.run(submission)] for case, _ in self._wanted(seed)] + [_follow(law, submission, seed)[1] for law in self.laws]
+        return [[case.run(submission)] for case, _ in self._wanted(seed)] + [
+            _follow(law, submission, seed)[1] for law in self.laws
+        ]
 
     def _agrees(self, first: list[Outcome], second: list[Outcome]) -> bool:
         return len(first) == len(second) and all(same(a, b, self.judge) for a, b in zip(first, second, strict=True))

@@ -78,7 +78,9 @@ ACCURACY_MISTAKES = (
         lambda logits, labels: (logits.argmax(0) == labels).float().mean().item(),
     ),
     Mistake(
-        "percent", "You return percent; the fraction is wanted, between 0 and 1.", lambda x, y: 100 * _hits(x, y).float().mean().item()
+        "percent",
+        "You return percent; the fraction is wanted, between 0 and 1.",
+        lambda x, y: 100 * _hits(x, y).float().mean().item(),
     ),
     Mistake("count", "You return how many are right; divide by the number of examples.", lambda x, y: _hits(x, y).sum().item()),
     Mistake(
@@ -87,7 +89,9 @@ ACCURACY_MISTAKES = (
         lambda logits, labels: _hits(logits, labels).sum().item() / logits.shape[1],
     ),
     Mistake(
-        "error rate", "That is the fraction of wrong answers; count where they agree.", lambda x, y: 1 - _hits(x, y).float().mean().item()
+        "error rate",
+        "That is the fraction of wrong answers; count where they agree.",
+        lambda x, y: 1 - _hits(x, y).float().mean().item(),
     ),
     Mistake(
         "tensor", "You return a tensor of one number; .item() makes a plain float of it.", lambda x, y: _hits(x, y).float().mean()
@@ -157,9 +161,7 @@ WILSON_MISTAKES = (
         "Wilson's center is p + z^2/(2n), not p: with few examples it moves towards one half.",
         lambda hits, n, z=1.96: _wilson(hits, n, z, shift=0.0),
     ),
-    Mistake(
-        "not divided", "You forgot to divide by 1 + z^2/n.", lambda hits, n, z=1.96: _wilson(hits, n, z, shrink=0.0)
-    ),
+    Mistake("not divided", "You forgot to divide by 1 + z^2/n.", lambda hits, n, z=1.96: _wilson(hits, n, z, shrink=0.0)),
     Mistake(
         "inner term missing",
         "Under the root belongs z^2/(4n^2) as well; without it the interval has no width at 0 hits.",
@@ -253,7 +255,9 @@ BYTES_MISTAKES = (
     Mistake(
         "one dtype for all",
         "You take the width of the first tensor for all of them; layers may differ in dtype.",
-        lambda model: sum(t.numel() for t in _tensors(model).values()) * next((t.element_size() for t in _tensors(model).values()), 0),
+        lambda model: (
+            sum(t.numel() for t in _tensors(model).values()) * next((t.element_size() for t in _tensors(model).values()), 0)
+        ),
     ),
     Mistake(
         "top level only",

@@ -176,10 +176,12 @@ def clean(value: Any) -> Any:
     kind = type(value)
     if kind is Tensor or kind is nn.Parameter or kind is nn.Buffer:
         return _plain_tensor(value)
-    if value is None or kind in (bool, int, float, str, torch.dtype, torch.Size):
-        return tuple(value) if kind is torch.Size else value
-    if kind in (list, tuple):
-        return kind(clean(item) for item in value)
+    if value is None or kind in (bool, int, float, str, torch.dtype):
+        return value
+    if kind is list:
+        return [clean(item) for item in value]
+    if kind in (tuple, torch.Size):
+        return tuple(clean(item) for item in value)
     if kind is dict:
         return {str(key): clean(item) for key, item in value.items()}
     if kind.__module__ == "numpy" and hasattr(kind, "item") and getattr(value, "ndim", 1) == 0:
@@ -191,7 +193,9 @@ def clean(value: Any) -> Any:
 
         return decode(encode(value))
     advice = "; torch.from_numpy makes a tensor of it" if kind.__name__ == "ndarray" else ""
-    raise TypeError(f"a plain tensor, number or torch.nn layer is wanted, a {kind.__module__}.{kind.__name__} was returned{advice}")
+    raise TypeError(
+        f"a plain tensor, number or torch.nn layer is wanted, a {kind.__module__}.{kind.__name__} was returned{advice}"
+    )
 
 
 def _plain_tensor(value: Tensor) -> Tensor:
@@ -206,7 +210,11 @@ def _identical(now: Any, before: Any) -> bool:
         return isinstance(now, Tensor) and now.shape == before.shape and _equal_bits(now.detach(), before.detach())
     if isinstance(before, nn.Module):
         first, second = now.state_dict(), before.state_dict()
-        return first.keys() == second.keys() and all(_identical(first[k], second[k]) for k in first) and now.training == before.training
+        return (
+            first.keys() == second.keys()
+            and all(_identical(first[k], second[k]) for k in first)
+            and now.training == before.training
+        )
     if isinstance(before, list | tuple):
         return len(now) == len(before) and all(_identical(a, b) for a, b in zip(now, before, strict=True))
     if isinstance(before, dict):

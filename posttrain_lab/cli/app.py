@@ -22,7 +22,9 @@ LEARN, TEACH = "For learners", "For instructors"
 Unit = Annotated[str, typer.Argument(help="The unit, for example 02_quantization (02 is enough).", metavar="UNIT")]
 WORK = Path("my-course")
 Folder = Annotated[Path, typer.Option(help="Your copy of the course; made by `start`.")]
-Where = Annotated[Path | None, typer.Option(help="Your copy of the course: my-course, or the folder you are in.", show_default=False)]
+Where = Annotated[
+    Path | None, typer.Option(help="Your copy of the course: my-course, or the folder you are in.", show_default=False)
+]
 
 
 def main() -> None:
@@ -115,7 +117,9 @@ def release(
 
 
 @app.command(rich_help_panel=TEACH)
-def prove(unit: Annotated[str | None, typer.Argument(help="One unit; all of them when left out.", metavar="UNIT")] = None) -> None:
+def prove(
+    unit: Annotated[str | None, typer.Argument(help="One unit; all of them when left out.", metavar="UNIT")] = None,
+) -> None:
     """Prove the grader: right answers get all points, every known mistake loses its own and is named."""
     from posttrain_lab.cli.course import prove_units
 

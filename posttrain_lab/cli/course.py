@@ -10,6 +10,7 @@ from tqdm import tqdm
 from posttrain_lab.checks import UNITS, exercises
 
 if TYPE_CHECKING:
+    from posttrain_lab.checks.exercise import Verdict
     from posttrain_lab.grading.prove import Proof
 
 console = Console(markup=False, highlight=False)
@@ -45,7 +46,11 @@ def check_unit(unit: str, folder: Path) -> bool:
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}: run posttrain-lab start first, or name your folder with --folder.")
     with tqdm(total=len(exercises(unit)), desc=f"checking {unit}", unit="exercise", leave=False) as bar:
-        verdicts = check_notebook(path, unit, lambda verdict: bar.update())
+
+        def step(_: "Verdict") -> None:
+            bar.update()
+
+        verdicts = check_notebook(path, unit, step)
     table = _table(f"{unit}, {path}", "exercise", "points", "message")
     for verdict in verdicts:
         table.add_row(verdict.exercise, f"{verdict.points} of {verdict.max_points}", verdict.message)

@@ -66,7 +66,9 @@ def as_page(passports: list[Passport]) -> str:
 def run_demo(page: Path) -> None:
     """Measure, print the table, write the page. Raises OSError when the page cannot be written."""
     if not page.parent.is_dir():
-        raise FileNotFoundError(f"demo wants a folder that exists for its page, there is no {page.parent}; choose another with --page.")
+        raise FileNotFoundError(
+            f"demo wants a folder that exists for its page, there is no {page.parent}; choose another with --page."
+        )
     passports = demo_passports(load_fashion())
     console = Console(markup=False, highlight=False)
     console.print(as_table(compare(passports)))

@@ -68,7 +68,10 @@ def machine_findings() -> list[Finding]:
     if torch.backends.mps.is_available():
         gpu = "Apple GPU (the course measures on the CPU)"
     return [
-        Finding("CPU", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"),
+        Finding(
+            "CPU",
+            f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
+        ),
         Finding("SIMD", torch.backends.cpu.get_cpu_capability()),
         Finding(
             "memory",
@@ -90,7 +93,12 @@ def lab_findings() -> list[Finding]:
     browser = _browser()
     again = "pip install --force-reinstall --no-deps"
     return [
-        Finding("nbgrader in Lab", "yes" if extension else "no", GOOD if extension else MISSING, "" if extension else f"{again} nbgrader"),
+        Finding(
+            "nbgrader in Lab",
+            "yes" if extension else "no",
+            GOOD if extension else MISSING,
+            "" if extension else f"{again} nbgrader",
+        ),
         Finding("Python kernel", "yes" if kernel else "no", GOOD if kernel else MISSING, "" if kernel else f"{again} ipykernel"),
         Finding(
             "browser",
@@ -121,7 +129,14 @@ def file_findings() -> list[Finding]:
         except (OSError, ValueError) as error:
             found.append(Finding(name, "missing or damaged", MISSING, str(error)))
     ok = writable(Path.home())
-    found.append(Finding("home folder", "can be written" if ok else "read-only", GOOD if ok else NOTE, "" if ok else "start uses a temporary folder."))
+    found.append(
+        Finding(
+            "home folder",
+            "can be written" if ok else "read-only",
+            GOOD if ok else NOTE,
+            "" if ok else "start uses a temporary folder.",
+        )
+    )
     return found
 
 

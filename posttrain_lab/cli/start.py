@@ -74,7 +74,11 @@ def environment() -> dict[str, str]:
 
 def lab_arguments(folder: Path, port: int | None, browser: bool) -> list[str]:
     """The arguments of JupyterLab. Raises ValueError when the port that was asked for is in use."""
-    arguments = [f"--ServerApp.root_dir={folder.resolve()}", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}", "--ServerApp.answer_yes=True"]
+    arguments = [
+        f"--ServerApp.root_dir={folder.resolve()}",
+        f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}",
+        "--ServerApp.answer_yes=True",
+    ]
     if port is not None:
         if not 1 <= port <= 65535:
             raise ValueError(f"start wants a port between 1 and 65535, got {port}.")

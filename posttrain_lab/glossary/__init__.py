@@ -29,11 +29,7 @@ def _practised(unit: str) -> str:
     if not unit:
         return "*No unit of this course practises it.*"
     title = unit.replace("_", " ")
-    return (
-        f"*Practised in unit {title} (planned).*"
-        if UNITS[unit] == "planned"
-        else f"*Unit [{title}]({unit}/{unit}.ipynb)*"
-    )
+    return f"*Practised in unit {title} (planned).*" if UNITS[unit] == "planned" else f"*Unit [{title}]({unit}/{unit}.ipynb)*"
 
 
 def _entry(term: Term, names: dict[str, str]) -> str:

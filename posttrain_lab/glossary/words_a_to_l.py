@@ -107,8 +107,7 @@ A_TO_L = (
     ),
     Term(
         "Dtype",
-        "The kind of number a tensor holds and its width: float32 takes 4 bytes, float16 takes 2, int8 takes 1, "
-        "int64 takes 8.",
+        "The kind of number a tensor holds and its width: float32 takes 4 bytes, float16 takes 2, int8 takes 1, int64 takes 8.",
         "00_start_here",
         ("bytes-of-a-model", "int8"),
     ),
@@ -121,8 +120,7 @@ A_TO_L = (
     ),
     Term(
         "ECE",
-        "Short for [expected calibration error](#expected-calibration-error). A passport gives it with 15 bins of "
-        "equal width.",
+        "Short for [expected calibration error](#expected-calibration-error). A passport gives it with 15 bins of equal width.",
         "00_start_here",
         ("expected-calibration-error",),
     ),

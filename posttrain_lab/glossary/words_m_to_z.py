@@ -40,8 +40,7 @@ M_TO_Z = (
     ),
     Term(
         "Outlier",
-        "A value far from all others. One outlier can stretch the range so far that all other values share a few "
-        "codes.",
+        "A value far from all others. One outlier can stretch the range so far that all other values share a few codes.",
         "02_quantization",
         ("observer", "clipping", "smoothquant"),
     ),
@@ -75,8 +74,7 @@ M_TO_Z = (
     ),
     Term(
         "Per-tensor",
-        "One scale for the whole tensor: the simplest choice, and the one that suffers most from differences between "
-        "channels.",
+        "One scale for the whole tensor: the simplest choice, and the one that suffers most from differences between channels.",
         "02_quantization",
         ("per-channel", "scale"),
     ),
@@ -90,8 +88,7 @@ M_TO_Z = (
     ),
     Term(
         "Post-training quantization (PTQ)",
-        "Quantizing a finished model without training it further; at most a few examples are used to choose ranges "
-        "or roundings.",
+        "Quantizing a finished model without training it further; at most a few examples are used to choose ranges or roundings.",
         "02_quantization",
         ("quantization", "quantization-aware-training", "calibration-set"),
     ),
@@ -193,8 +190,7 @@ M_TO_Z = (
     ),
     Term(
         "Test set",
-        "Examples used once, at the end, to report. Whoever chooses between versions on them reports a number that "
-        "is too good.",
+        "Examples used once, at the end, to report. Whoever chooses between versions on them reports a number that is too good.",
         "00_start_here",
         ("validation-set", "calibration-set", "accuracy"),
     ),
@@ -213,8 +209,7 @@ M_TO_Z = (
     ),
     Term(
         "Validation set",
-        "Examples used to choose between versions of a model: they are not trained on, and not used for the final "
-        "report.",
+        "Examples used to choose between versions of a model: they are not trained on, and not used for the final report.",
         "00_start_here",
         ("test-set", "calibration-set"),
     ),

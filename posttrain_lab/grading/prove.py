@@ -139,9 +139,7 @@ def _complaints(exercise: str, kind: str, found: list[str]) -> Iterator[Row]:
     yield from (Row(exercise, kind, complaint=text) for text in found or [""])
 
 
-def _start(
-    bench: Bench, setup: list[str], cells: list[GradedCell], exercises: Mapping[str, Exercise]
-) -> dict[str, list[str]]:
+def _start(bench: Bench, setup: list[str], cells: list[GradedCell], exercises: Mapping[str, Exercise]) -> dict[str, list[str]]:
     """Run setup and solution cells; complaints by exercise, those that end everything under ''."""
     if not setup:
         return {"": ["no cell is tagged `setup`; tag the one with the imports"]}

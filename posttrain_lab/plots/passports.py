@@ -18,9 +18,7 @@ def _checked(name: str, passports: Sequence[Passport]) -> list[Passport]:
         raise TypeError(f"{name} wants a list of Passports, got one Passport; do {name}([passport]).")
     found = list(passports)
     if not all(isinstance(one, Passport) for one in found):
-        raise TypeError(
-            f"{name} wants Passports, got {[type(one).__name__ for one in found]}; do measure.passport(...)."
-        )
+        raise TypeError(f"{name} wants Passports, got {[type(one).__name__ for one in found]}; do measure.passport(...).")
     if not found:
         raise ValueError(f"{name} wants at least one Passport, got none; do {name}([before, after]).")
     return found

@@ -158,9 +158,7 @@ def dequantize(
     return (q.to(torch.int32) - shift).to(torch.float32) * steps
 
 
-def channel_qparams(
-    weight: Float[Tensor, "out ..."], bits: int = 8, group: int | None = None
-) -> Float[Tensor, "out ..."]:
+def channel_qparams(weight: Float[Tensor, "out ..."], bits: int = 8, group: int | None = None) -> Float[Tensor, "out ..."]:
     """Which symmetric scale fits each output channel, or each group of `group` neighbouring weights in it?
 
     scale[o]    = max |weight[o]| / (2^(bits-1) - 1)                   without group
@@ -265,9 +263,7 @@ def dequantize_weight(
     return _from_rows(dequantize(rows, scale.reshape(-1, 1), 0), codes.shape, granularity)
 
 
-def fake_quantize_weight(
-    weight: Float[Tensor, "*shape"], bits: int, granularity: Granularity
-) -> Float32[Tensor, "*shape"]:
+def fake_quantize_weight(weight: Float[Tensor, "*shape"], bits: int, granularity: Granularity) -> Float32[Tensor, "*shape"]:
     """What is left of a weight after `bits` bits? Quantized and dequantized at once: float32, same shape, few values.
 
     Raises like `quantize_weight`.

@@ -30,9 +30,7 @@ def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     True
     """
     if not isinstance(conv, nn.Conv2d) or not isinstance(bn, nn.BatchNorm2d):
-        raise TypeError(
-            f"fold_batchnorm wants a Conv2d and a BatchNorm2d, got {_name(conv)} and {_name(bn)}; pick the pair."
-        )
+        raise TypeError(f"fold_batchnorm wants a Conv2d and a BatchNorm2d, got {_name(conv)} and {_name(bn)}; pick the pair.")
     if conv.out_channels != bn.num_features:
         raise ValueError(
             f"fold_batchnorm wants equally many channels, got {conv.out_channels} and {bn.num_features}; pick the "

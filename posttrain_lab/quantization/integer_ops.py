@@ -25,9 +25,7 @@ def linear_sums(codes: Int8[Tensor, "n features"], weight: Int8[Tensor, "out fea
     return kernels.int8_matmul(codes, weight.T)
 
 
-def patches(
-    codes: Int8[Tensor, "n c h w"], kernel: tuple[int, int], shape: ConvShape, fill: int
-) -> Int8[Tensor, "n oh ow k"]:
+def patches(codes: Int8[Tensor, "n c h w"], kernel: tuple[int, int], shape: ConvShape, fill: int) -> Int8[Tensor, "n oh ow k"]:
     """Every window of the image as a row (im2col): n x output height x output width x (kernel height, kernel width,
     channels).
 

@@ -154,12 +154,9 @@ STAND_INS: dict[str, tuple[type[CodedLinear], type[CodedConv2d]]] = {
 }
 
 
-def coded_layer(
-    layer: nn.Linear | nn.Conv2d, codes: Tensor, scale: Tensor, config: QuantizationConfig, mode: str
-) -> CodedLayer:
+def coded_layer(layer: nn.Linear | nn.Conv2d, codes: Tensor, scale: Tensor, config: QuantizationConfig, mode: str) -> CodedLayer:
     """The stand-in of `mode` for this layer."""
     linear, conv = STAND_INS[mode]
     if isinstance(layer, nn.Linear):
         return linear(layer, codes, scale, config)
     return conv(layer, codes, scale, config)
-

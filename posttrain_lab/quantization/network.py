@@ -142,8 +142,7 @@ def _in_order_of_execution(model: nn.Module, names: dict[str, Any], images: Tens
     unused = [name for name, layer in names.items() if layer not in seen]
     if unused:
         raise ValueError(
-            f"quantize_model wants every layer to run for rounding 'gptq', but '{unused[0]}' does not; "
-            "use rounding 'nearest'."
+            f"quantize_model wants every layer to run for rounding 'gptq', but '{unused[0]}' does not; use rounding 'nearest'."
         )
     return list(dict.fromkeys(seen))
 

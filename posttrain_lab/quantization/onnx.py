@@ -83,9 +83,7 @@ def to_onnx(network: IntegerNetwork, every_layer: bool = False) -> Any:
     """
     onnx = _onnx()
     if not isinstance(network, IntegerNetwork):
-        raise TypeError(
-            f"to_onnx wants an IntegerNetwork, got {type(network).__name__}; use quantize_model, mode 'integer'."
-        )
+        raise TypeError(f"to_onnx wants an IntegerNetwork, got {type(network).__name__}; use quantize_model, mode 'integer'.")
     graph, outputs = Graph(), []
     graph.add("QuantizeLinear", np.float32(network.input.scale), np.int8(network.input.zero_point))
     _clip_to(graph, network.input.bits)

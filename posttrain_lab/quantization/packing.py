@@ -56,9 +56,7 @@ def pack_codes(codes: Int8[Tensor, "*shape"], bits: int) -> Shaped[Tensor, "..."
     return packed
 
 
-def unpack_codes(
-    packed: Int8[Tensor, "..."] | UInt8[Tensor, " n"], bits: int, shape: tuple[int, ...]
-) -> Int8[Tensor, "..."]:
+def unpack_codes(packed: Int8[Tensor, "..."] | UInt8[Tensor, " n"], bits: int, shape: tuple[int, ...]) -> Int8[Tensor, "..."]:
     """Which codes were packed? int8 of the given shape; only shifts, no float.
 
     Each code is shifted to the top of its byte and back as a signed number, which brings its sign along.

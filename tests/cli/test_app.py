@@ -97,7 +97,9 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not heavy & set(loaded)
 
 
-@pytest.mark.parametrize(("made", "found"), [(["my-course"], "my-course"), (["00_start_here", "index.md"], "."), ([], "my-course")])
+@pytest.mark.parametrize(
+    ("made", "found"), [(["my-course"], "my-course"), (["00_start_here", "index.md"], "."), ([], "my-course")]
+)
 def test_the_learner_s_folder_is_found(made, found, tmp_path, monkeypatch):
     for name in made:
         (tmp_path / name).write_text("", encoding="utf-8") if name.endswith(".md") else (tmp_path / name).mkdir()

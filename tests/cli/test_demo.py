@@ -45,7 +45,9 @@ def test_page_in_a_missing_folder_is_refused_before_any_work(tmp_path, monkeypat
 def test_int8_keeps_the_accuracy_in_a_quarter_of_the_bytes():
     """On the first 2,000 test images: at most 6 of them (0.3 points) fewer are right, in at most 30 % of the bytes."""
     split = load_fashion()
-    before, after = demo.demo_passports(Split("fashion", split.train, split.calibration, split.validation, split.test.first(2000)))
+    before, after = demo.demo_passports(
+        Split("fashion", split.train, split.calibration, split.validation, split.test.first(2000))
+    )
     assert after.accuracy >= before.accuracy - 0.003
     assert after.bytes <= 0.3 * before.bytes
     assert (before.name, after.name) == ("fp32", "int8")

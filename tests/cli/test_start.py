@@ -48,7 +48,7 @@ def test_the_course_itself_is_not_worked_in(course):
 
 def test_a_file_in_the_way_is_named(course, tmp_path):
     (tmp_path / "mine").write_text("not a folder", encoding="utf-8")
-    with pytest.raises(OSError, match="cannot be written .* --folder"):
+    with pytest.raises(OSError, match=r"cannot be written .* --folder"):
         start.copy_course(tmp_path / "mine")
 
 

@@ -39,7 +39,17 @@ def lab_server(folder: Path, scratch: Path, own_settings: bool = False) -> Itera
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     env = {**os.environ, **{name: str(scratch / name.lower()) for name in names}, "OMP_NUM_THREADS": "1"}
     env["JUPYTER_CONFIG_PATH"] = "" if own_settings else str(scratch / "config")
-    command = [sys.executable, "-m", "posttrain_lab", "start", "--no-browser", "--folder", str(folder), "--port", str(free_port())]
+    command = [
+        sys.executable,
+        "-m",
+        "posttrain_lab",
+        "start",
+        "--no-browser",
+        "--folder",
+        str(folder),
+        "--port",
+        str(free_port()),
+    ]
     log = scratch / "lab.log"
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT)

@@ -63,16 +63,12 @@ def test_no_path_of_a_machine(unit, where):
     assert found is None, text[max(0, found.start() - 100) : found.end() + 100]
 
 
-@pytest.mark.parametrize(
-    "path", ["/home/ann/x", "/root/x", "in /tmp/abc", '"C:\\\\Users\\\\ann"', "/Users/ann", "(/tmp/a)"]
-)
+@pytest.mark.parametrize("path", ["/home/ann/x", "/root/x", "in /tmp/abc", '"C:\\\\Users\\\\ann"', "/Users/ann", "(/tmp/a)"])
 def test_the_pattern_finds_paths_of_machines(path):
     assert MACHINE_PATH.search(path)
 
 
-@pytest.mark.parametrize(
-    "text", ["https://example.org/home/page", "../glossary.md", "a/tmp/b", "and/or", "docs/root/x"]
-)
+@pytest.mark.parametrize("text", ["https://example.org/home/page", "../glossary.md", "a/tmp/b", "and/or", "docs/root/x"])
 def test_the_pattern_leaves_other_text_alone(text):
     assert not MACHINE_PATH.search(text)
 

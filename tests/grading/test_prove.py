@@ -69,9 +69,7 @@ def test_rows_say_what_a_student_reads_and_gets(course):
 
 
 def test_a_check_that_lets_a_mistake_through(course, monkeypatch):
-    register(
-        monkeypatch, with_mistakes(double_exercise(), Mistake("late", "You added.", lambda x: x + x)), shift_exercise()
-    )
+    register(monkeypatch, with_mistakes(double_exercise(), Mistake("late", "You added.", lambda x: x + x)), shift_exercise())
     assert failures(prove(UNIT, course)) == [("double", "mistake", "late", "the check lets it through")]
 
 
@@ -88,9 +86,7 @@ def test_a_mistake_that_is_found_but_not_named(course, monkeypatch):
         calls.append(1)
         return x + len(calls)
 
-    register(
-        monkeypatch, with_mistakes(double_exercise(), Mistake("restless", "You count.", restless)), shift_exercise()
-    )
+    register(monkeypatch, with_mistakes(double_exercise(), Mistake("restless", "You count.", restless)), shift_exercise())
     assert failures(prove(UNIT, course)) == [("double", "mistake", "restless", "the message does not name the mistake")]
 
 
@@ -222,9 +218,7 @@ def test_a_blank_that_is_not_blank(course, source, complaint):
 
 
 def test_a_wrong_answer_that_is_right_and_a_right_one_that_is_wrong(course):
-    text = MISTAKES_FILE.replace("lambda x: 5 * x", "lambda x: 2.0 * x").replace(
-        "lambda x, by: by + x", "lambda x, by: by"
-    )
+    text = MISTAKES_FILE.replace("lambda x: 5 * x", "lambda x: 2.0 * x").replace("lambda x, by: by + x", "lambda x, by: by")
     write_unit(course, tiny_cells(), text)
     assert failures(prove(UNIT, course)) == [
         ("double", "wrong", "lambda", "the check lets it through"),
@@ -308,9 +302,7 @@ def test_a_setup_that_fails_is_one_row(course):
     cells = tiny_cells()
     cells[1].source += "\n1 / 0"
     write_unit(course, cells)
-    assert [row[3] for row in failures(prove(UNIT, course))] == [
-        "the setup cell ends with ZeroDivisionError: division by zero"
-    ]
+    assert [row[3] for row in failures(prove(UNIT, course))] == ["the setup cell ends with ZeroDivisionError: division by zero"]
 
 
 def raising_mistake() -> Mistake:
@@ -350,9 +342,7 @@ def test_a_mistakes_file_that_is_wrong(course, text, message):
         with pytest.raises(CourseError, match=message):
             prove(UNIT, course)
     else:
-        assert "mistakes.py speaks of 'dubble', which is no exercise" in [
-            row[3] for row in failures(prove(UNIT, course))
-        ]
+        assert "mistakes.py speaks of 'dubble', which is no exercise" in [row[3] for row in failures(prove(UNIT, course))]
 
 
 def test_missing_files_are_errors(course):

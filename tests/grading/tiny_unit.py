@@ -20,10 +20,7 @@ UNIT = "90_tiny"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 SETUP = "import torch\nfrom torch import Tensor\n\nfrom posttrain_lab import checks\n\ntorch.set_num_threads(1)"
-DOUBLE = (
-    'def double(x: Tensor) -> Tensor:\n    """Twice x."""\n'
-    "    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION"
-)
+DOUBLE = 'def double(x: Tensor) -> Tensor:\n    """Twice x."""\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION'
 SHIFT = (
     'def shift(x: Tensor, by: float) -> Tensor:\n    """x moved by `by`."""\n'
     "    ### BEGIN SOLUTION\n    return x + by\n    ### END SOLUTION"

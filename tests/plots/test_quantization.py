@@ -40,9 +40,7 @@ def test_every_figure_names_its_axes_and_is_small(name):
     assert pio.to_json(figure) == pio.to_json(FIGURES[name]())
 
 
-@pytest.mark.parametrize(
-    "name", ["staircase", "accuracy_against_bits", "rounding_errors", "straight_through", "layer_errors"]
-)
+@pytest.mark.parametrize("name", ["staircase", "accuracy_against_bits", "rounding_errors", "straight_through", "layer_errors"])
 def test_curves_differ_in_more_than_colour(name):
     dashes = [trace.line.dash for trace in FIGURES[name]().data]
     assert len(set(dashes)) == len(dashes)

@@ -43,9 +43,7 @@ def test_intervals_may_leave_the_possible_range_and_show_it():
 
 
 def test_part_shares_has_a_bar_per_part_and_name():
-    made = plots.part_shares(
-        ["conv", "linear"], {"your guess": [50, 50], "measured": [20, 80]}, "share of the bytes (%)"
-    )
+    made = plots.part_shares(["conv", "linear"], {"your guess": [50, 50], "measured": [20, 80]}, "share of the bytes (%)")
     assert [list(bar.y) for bar in made.data] == [[50, 50], [20, 80]]
     assert made.layout.yaxis.title.text == "share of the bytes (%)"
     assert made.data[0].marker.pattern.shape != made.data[1].marker.pattern.shape

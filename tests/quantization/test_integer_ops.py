@@ -43,9 +43,7 @@ def test_convolution_equals_float64(layer: nn.Conv2d, shape: tuple[int, ...], ze
     if extreme:
         x, weight = torch.full_like(x, -128), torch.full_like(weight, 127)
     conv = conv_shape(layer)
-    want = F.conv2d(
-        x.double() - zero, weight.double(), None, layer.stride, layer.padding, layer.dilation, layer.groups
-    )
+    want = F.conv2d(x.double() - zero, weight.double(), None, layer.stride, layer.padding, layer.dilation, layer.groups)
     got = conv_sums(x, weight, conv, zero) - zero * weight.flatten(1).sum(1, dtype=torch.int32)
     assert got.dtype == torch.int32
     assert torch.equal(got.permute(0, 3, 1, 2).double(), want)
@@ -74,9 +72,7 @@ def test_rescaling_equals_unbounded_integers(sums: list[int], multiplier: int, s
     assert got.flatten().tolist() == [(one * multiplier + 2 ** (shift - 1)) // 2**shift for one in sums]
 
 
-@pytest.mark.parametrize(
-    "layer", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d((2, 3), (1, 2), (1, 0), dilation=(2, 1))]
-)
+@pytest.mark.parametrize("layer", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d((2, 3), (1, 2), (1, 0), dilation=(2, 1))])
 def test_max_pooling_equals_torch(layer: nn.MaxPool2d) -> None:
     x = codes(2, 3, 9, 8)
     assert torch.equal(IntegerMaxPool2d(layer)(x).double(), layer(x.double()))

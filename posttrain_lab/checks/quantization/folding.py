@@ -90,7 +90,8 @@ def fold_cases(seed: int) -> list[Case]:
 
 def _parts(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """gamma, beta, mean, var and the convolution's bias (zeros when there is none)."""
-    assert bn.running_mean is not None and bn.running_var is not None
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
     bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.data
     return bn.weight.data, bn.bias.data, bn.running_mean, bn.running_var, bias
 
@@ -141,7 +142,7 @@ def _dropped(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
 
 def _along_inputs(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     folded = right_fold(conv, bn)
-    scale = bn.weight.data / (bn.running_var + bn.eps).sqrt()
+    scale = bn.weight.data / (_parts(conv, bn)[3] + bn.eps).sqrt()
     if conv.in_channels == conv.out_channels and conv.groups == 1:
         folded.weight = nn.Parameter(conv.weight.data * scale.reshape(1, -1, 1, 1))
     return folded
