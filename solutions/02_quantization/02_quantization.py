@@ -40,12 +40,13 @@
 # %% tags=["setup"]
 import copy
 import math
+import sys
 
 import torch
 from jaxtyping import Float, Float32, Int, Int8, Int32
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import trange
+from tqdm import trange
 
 from posttrain_lab import checks, data, kernels, measure, metrics, models, training, widgets
 from posttrain_lab import quantization as lib
@@ -962,7 +963,7 @@ def train_on_grid(network: nn.Module, part: data.Dataset, epochs: int) -> list[f
     """Train in place; the validation accuracy before and after each epoch."""
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-4)
     order, curve = torch.Generator().manual_seed(0), [accuracy_of(network)]
-    for _ in trange(epochs, desc="training at 3 bits", unit="epoch"):
+    for _ in trange(epochs, desc="training at 3 bits", unit="epoch", file=sys.stdout):
         for images, labels in training.shuffled_batches(part.images, part.labels, 64, order):
             optimizer.zero_grad()
             F.cross_entropy(network(images), labels).backward()
@@ -975,7 +976,7 @@ trained = copy.deepcopy(folded)
 for layer in trained:
     if isinstance(layer, nn.Linear | nn.Conv2d):
         nn.utils.parametrize.register_parametrization(layer, "weight", OnGrid(3))
-qat_curve = train_on_grid(trained, split.train.first(2000), epochs=3)
+qat_curve = train_on_grid(trained, split.train.first(1500), epochs=3)
 print("after each epoch:", *(f"{value:.1%}" for value in qat_curve))
 plots.training_curve(qat_curve, accuracy_of(model), len(half))
 
@@ -1010,7 +1011,8 @@ plots.training_curve(qat_curve, accuracy_of(model), len(half))
 # $$q_j = nearest(w_j) \qquad e = \frac{w_j - q_j}{U[j, j]} \qquad
 # w_k \leftarrow w_k - e \cdot U[j, k] \;\; \text{for all } k > j$$
 #
-# $w_j$, $q_j$ and e are columns `[out]`, so the update of all later columns is an outer product `[out, in - j - 1]`.
+# $w_j$, $q_j$ and e are columns `[out]`, so the update of all later columns is an outer product `[out, in - j - 1]`
+# (`torch.outer`).
 #
 # - **Damping.** Inputs that are always 0, or copies of each other, make H singular. First add 0.01 times the mean of
 #   its diagonal to the diagonal: `hessian + 0.01 * hessian.diagonal().mean() * torch.eye(len(hessian))`.
@@ -1019,8 +1021,8 @@ plots.training_curve(qat_curve, accuracy_of(model), len(half))
 # - **Grid.** `nearest(column, scale, bits)` from the setup cell rounds a column to the symmetric grid. The scales are
 #   those of the original weight, and stay fixed.
 #
-# The lines before and after your part are given: `rest` is the copy that you change, `result` takes the rounded
-# columns.
+# The first three lines are given: `rest` is the copy that you change, `result` takes the rounded columns and is what you
+# return.
 #
 # **Predict:** two inputs are always equal, and both weights are 0.4 with a grid of 0, ±1. What does rounding to
 # nearest make of their sum? What should it be?
@@ -1053,10 +1055,9 @@ def optimal_rounding(weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tok
     factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
     for j in range(weight.shape[1]):
         result[:, j] = nearest(rest[:, j], scale, bits)
-        error = (rest[:, j] - result[:, j]) / factor[j, j]
-        rest[:, j + 1 :] -= error[:, None] * factor[j, j + 1 :]
-    ### END SOLUTION
+        rest[:, j + 1 :] -= torch.outer((rest[:, j] - result[:, j]) / factor[j, j], factor[j, j + 1 :])
     return result
+    ### END SOLUTION
 
 
 # %% nbgrader={"grade": true, "grade_id": "test_optimal_rounding", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}

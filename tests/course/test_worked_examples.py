@@ -1,4 +1,4 @@
-"""The `>>>` examples in the docstrings of the exercises are true of the reference solutions; the headings tell the checks' numbers."""
+"""The `>>>` examples of the exercises are true of the reference solutions; the headings state the checks' numbers."""
 
 import doctest
 import re
