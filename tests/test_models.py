@@ -9,6 +9,8 @@ from posttrain_lab.data import load_fashion
 from posttrain_lab.data.files import FILES
 from posttrain_lab.models import PRETRAINED, fashion_cnn, load_pretrained
 
+pytestmark = pytest.mark.slow
+
 
 def hits_on_test(name: str) -> int:
     model, test = load_pretrained(name), load_fashion().test

@@ -17,6 +17,8 @@ from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.outputs import MAX_OUTPUTS, Outputs, error_output
 from posttrain_lab.grading.sanitize import HideTests, Sanitize, TolerantExporter, gradebook_cells, rebuilt
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def known() -> dict[str, NotebookNode]:

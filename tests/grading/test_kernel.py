@@ -19,6 +19,8 @@ from posttrain_lab.grading import kernel_side
 from posttrain_lab.grading.kernel import KernelSubmission, check_in_kernel, decoded, vetted
 from posttrain_lab.grading.session import GraderFault, Kernel, KernelLost, Limits
 
+pytestmark = pytest.mark.slow
+
 
 class Scripted:
     """In the place of a kernel: answers with these texts, or raises these exceptions."""

@@ -25,6 +25,8 @@ from posttrain_lab.grading.bench import Bench
 from posttrain_lab.grading.course import CourseError, standard_check
 from posttrain_lab.grading.prove import Proof, prove
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):

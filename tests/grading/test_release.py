@@ -10,6 +10,8 @@ from posttrain_lab.grading import release as module
 from posttrain_lab.grading.course import Course, CourseError, find_course, read_notebook
 from posttrain_lab.grading.release import Release, release, student_notebook
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOK = f"{UNIT}/{UNIT}.ipynb"
 
 

@@ -12,6 +12,8 @@ from posttrain_lab.quantization.granularity import PerChannel, PerGroup
 from posttrain_lab.quantization.layer_math import apply_weight, layer_gram
 from posttrain_lab.quantization.low_bit import DAMPING, optimal_rounding
 
+pytestmark = pytest.mark.slow
+
 
 def correlated(tokens: int, features: int, seed: int) -> torch.Tensor:
     """Inputs that share a few causes, as real activations do; the causes do not depend on the number of tokens."""

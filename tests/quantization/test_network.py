@@ -18,6 +18,8 @@ from posttrain_lab.quantization.layers import CodedLayer, DynamicConv2d, Dynamic
 from posttrain_lab.quantization.network import IntegerNetwork, QuantizationConfig, quantize_model
 from tests.quantization.nets import images, small_cnn
 
+pytestmark = pytest.mark.slow
+
 MODES = ["static", "dynamic", "weight_only", "integer"]
 
 

@@ -11,6 +11,8 @@ from scipy.stats import entropy
 
 from posttrain_lab.quantization import MSE_GRID, PERCENTILE, affine_qparams, code_range, observe, observers, squared_error
 
+pytestmark = pytest.mark.slow
+
 METHODS = ["minmax", "percentile", "mse", "kl"]
 LAWS = settings(max_examples=10, deadline=None, derandomize=True)
 

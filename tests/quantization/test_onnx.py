@@ -17,6 +17,8 @@ from posttrain_lab.quantization.network import QuantizationConfig, quantize_mode
 from posttrain_lab.quantization.onnx import to_onnx
 from tests.quantization.nets import images, small_cnn
 
+pytestmark = pytest.mark.slow
+
 
 def run(model: onnx.ModelProto, x: np.ndarray) -> dict[str, np.ndarray]:
     options = onnxruntime.SessionOptions()

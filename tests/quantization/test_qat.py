@@ -14,6 +14,8 @@ from posttrain_lab.quantization.qat import AVERAGING, FakeQuantize, QATNetwork, 
 from posttrain_lab.training import TrainingConfig, train
 from tests.quantization.nets import images, small_cnn
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("bits", "zero_point"), [(8, 0), (8, -128), (4, 3), (3, -4), (2, 1)])
 def test_equals_torch_forward_and_backward(bits: int, zero_point: int) -> None:

@@ -11,6 +11,8 @@ from posttrain_lab.quantization.affine import fake_quantize_weight
 from posttrain_lab.quantization.granularity import PerChannel
 from posttrain_lab.quantization.scaling import awq_scale, smooth_pair, smoothquant
 
+pytestmark = pytest.mark.slow
+
 
 def with_outliers(tokens: int, features: int, seed: int) -> torch.Tensor:
     """Inputs of which two features are 50 times as large as the others."""
