@@ -26,6 +26,23 @@ def close(rtol: float = 1e-5, atol: float = 1e-6, strict_dtype: bool = False) ->
     return judge
 
 
+def near(share: float, rtol: float = 0.0) -> Judge:
+    """A judge of floats like `close`, whose absolute tolerance is this share of the largest number that is wanted."""
+
+    def judge(want: Outcome, got: Outcome) -> str | None:
+        return difference(want.value, got.value, rtol, share * _largest(want.value))
+
+    return judge
+
+
+def _largest(value: Any) -> float:
+    if isinstance(value, list | tuple):
+        return max(map(_largest, value), default=0.0)
+    if isinstance(value, Tensor):
+        return value.double().abs().max().item() if value.numel() else 0.0
+    return abs(value) if isinstance(value, int | float) else 0.0
+
+
 def same(first: Outcome, second: Outcome, judge: Judge) -> bool:
     """Do two outcomes agree, errors included? (For the diagnosis: is this the known mistake?)"""
     if first.error or second.error:

@@ -1,6 +1,6 @@
 """The exercises of unit 02, in the notebook's order. Their conventions stand in the modules: grid, codes, ranges, folding, integer, rounding."""
 
-from posttrain_lab.checks.compare import close
+from posttrain_lab.checks.compare import close, near
 from posttrain_lab.checks.exercise import Exercise
 from posttrain_lab.checks.quantization import codes, folding, gradient, grid, linear, ranges, requantizing, rounding
 
@@ -11,9 +11,9 @@ affine_qparams = Exercise(
     "affine_qparams", UNIT, 3, 2, 12, grid.right_affine, grid.affine_cases, grid.AFFINE_MISTAKES, close(1e-6, 0.0)
 )
 quantize = Exercise("quantize", UNIT, 2, 1, 8, codes.right_quantize, codes.quantize_cases, codes.QUANTIZE_MISTAKES)
-# q * scale - zero_point * scale is right too and loses up to 255 * 2^-23 of one step: 3e-5 of the smallest number that is not 0
+# q * scale - zero_point * scale is right too; its error is at most 2^-23 of the largest product
 dequantize = Exercise(
-    "dequantize", UNIT, 1, 1, 4, codes.right_dequantize, codes.dequantize_cases, codes.DEQUANTIZE_MISTAKES, close(1e-4, 0.0)
+    "dequantize", UNIT, 1, 1, 4, codes.right_dequantize, codes.dequantize_cases, codes.DEQUANTIZE_MISTAKES, near(1e-6)
 )
 channel_qparams = Exercise(
     "channel_qparams", UNIT, 2, 2, 10, grid.right_channel, grid.channel_cases, grid.CHANNEL_MISTAKES, close(1e-6, 0.0)
@@ -27,7 +27,7 @@ observe = Exercise(
     ranges.right_observe,
     ranges.observe_cases,
     ranges.OBSERVE_MISTAKES,
-    ranges.range_judge(),
+    near(1e-4),
     (ranges.MSE_LAW,),
 )
 fold_batchnorm = Exercise(

@@ -3,7 +3,7 @@
 Convention that the notebook states in the same words: the gradient of x is the incoming gradient where the code before clamping lies in
 [qmin, qmax] (both ends included), and 0 elsewhere; scale, zero point and bits get None.
 
-Numbers whose unrounded code lies beyond an end and whose rounded code does not would tell two conventions apart: the cases have none.
+Numbers whose unrounded code lies beyond an end and whose rounded code does not would tell two conventions apart: the cases have none (they are mirrored inwards).
 """
 
 from typing import Any
@@ -55,7 +55,11 @@ def right_fake(x: Tensor, scale: float, zero_point: int, bits: int) -> Any:
 
 def _fake_case(draw: Draw, words: str, bits: int, *shape: int) -> Case:
     scale, zero_point = around(draw, bits)
-    return Case(words, (numbers(draw, scale, zero_point, bits, *shape), scale, zero_point, bits), gradients=(0,))
+    x = numbers(draw, scale, zero_point, bits, *shape)
+    exact = x.double() / scale + zero_point
+    between = (exact.round() == exact.round().clamp(*ends(bits))) & (exact != exact.clamp(*ends(bits)))
+    x = torch.where(between, ((2 * exact.round() - exact - zero_point) * scale).float(), x)
+    return Case(words, (x, scale, zero_point, bits), gradients=(0,))
 
 
 def fake_cases(seed: int) -> list[Case]:

@@ -11,7 +11,7 @@ output.
 import torch
 from torch import Tensor
 
-from posttrain_lab.checks.compare import Judge, difference
+from posttrain_lab.checks.compare import Judge, near
 from posttrain_lab.checks.draw import Draw, strided
 from posttrain_lab.checks.exercise import Case, Mistake
 from posttrain_lab.checks.submission import Outcome
@@ -20,9 +20,10 @@ from posttrain_lab.checks.submission import Outcome
 def linear_judge() -> Judge:
     """The values, and no matrix product of floats."""
 
+    values = near(2e-6, rtol=1e-5)
+
     def judge(want: Outcome, got: Outcome) -> str | None:
-        size = want.value.abs().max().item() if isinstance(want.value, Tensor) and want.value.numel() else 0.0
-        found = difference(want.value, got.value, 1e-5, 2e-6 * size)
+        found = values(want, got)
         if not found and got.float_products and not want.float_products:
             return f"the matrix product ran in floating point ({got.float_products[0]}); multiply the codes as whole numbers."
         return found

@@ -18,10 +18,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from posttrain_lab.checks.compare import Judge, difference
+from posttrain_lab.checks.compare import difference
 from posttrain_lab.checks.draw import Draw, strided
 from posttrain_lab.checks.exercise import Call, Case, Law, Mistake
-from posttrain_lab.checks.submission import Outcome
 
 Range = tuple[float, float]
 FACTORS = torch.linspace(0.01, 1, 100)
@@ -65,16 +64,6 @@ def right_observe(x: Tensor, method: str = "minmax", bits: int = 8) -> Range:
     if method == "minmax":
         return _minmax(x)
     return _quantiles(x, 0.001, 0.999) if method == "percentile" else _mse(x, bits)
-
-
-def range_judge() -> Judge:
-    """Both ends within 1e-4 of the larger of the two."""
-
-    def judge(want: Outcome, got: Outcome) -> str | None:
-        size = max((abs(end) for end in want.value if isinstance(end, float)), default=0.0) if want.value else 0.0
-        return difference(want.value, got.value, 0.0, 1e-4 * size)
-
-    return judge
 
 
 def _with_outliers(draw: Draw, n: int) -> Tensor:

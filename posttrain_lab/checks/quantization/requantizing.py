@@ -63,6 +63,15 @@ def _hair_below_a_tie(draw: Draw) -> list[Case]:
     return [Case(words, (_int32(acc, -acc, acc // 3), m * 2.0**-shift, 0)) for acc, m, shift in found]
 
 
+def _close_to_ties(draw: Draw) -> Case:
+    """A multiplier that 31 bits hold and 16 do not, and sums whose products lie 1e-5 to 2e-3 of a code from a tie."""
+    multiplier = (2 * draw.whole(2**29, 2**30 - 1) + 1) * 2.0**-55
+    sums = torch.randint(-(2**31), 2**31 - 1, (30_000,), generator=draw.generator)
+    distance = ((sums.double() * multiplier).remainder(1) - 0.5).abs()
+    chosen = sums[(distance > 1e-5) & (distance < 2e-3)].to(torch.int32)
+    return Case("products close to ties, a multiplier of 31 bits", (chosen, multiplier, draw.whole(-9, 9)))
+
+
 def requantize_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "requantize")
     small, one = draw.real(2e-4, 9e-4), draw.real(1.1, 1.9)
@@ -75,6 +84,7 @@ def requantize_cases(seed: int) -> list[Case]:
         Case("sums in and outside the range", (_sums(draw, small, 300.0, 61), small, zero_point)),
         Case("exact ties, which go up", (ties, 2.0**-half, draw.whole(-9, 9))),
         *_hair_below_a_tie(draw),
+        _close_to_ties(draw),
         Case("the largest and smallest int32", (_int32(2**31 - 1, -(2**31), 2**31 - 7), near_end, -3)),
         Case("sums over all of int32", (_sums(draw, near_end, 200.0, 61), near_end, draw.whole(-9, 9))),
         Case("far outside the range", (_int32(2**31 - 1, -(2**31), 10**6, -(10**6)), 0.011, zero_point)),
