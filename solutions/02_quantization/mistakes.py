@@ -142,7 +142,7 @@ WRONG = {
         affine_of(lambda scale, zero, low, high: (round(scale, 3), zero)),
         affine_of(lambda scale, zero, low, high: (scale, zero + 1)),
         affine_of(lambda scale, zero, low, high: (scale + 1e-5, zero)),
-        lambda low, high, bits=8, symmetric=False: (right.affine_exact(low, high, 8 if bits > 4 else 4, symmetric)),
+        lambda low, high, bits=8, symmetric=False: right.affine_exact(low, high, 8 if bits > 4 else 4, symmetric),
         lambda low, high, bits=8, symmetric=False: right.affine_exact(low, high + 1e-9, bits, symmetric),
         lambda low, high, bits=8, symmetric=False: right.affine_exact(low, high),
     ),
@@ -205,9 +205,17 @@ WRONG = {
         requantize_of(coarse_multiplier),
         requantize_of(lambda acc, multiplier, zero_point, bits: (acc.double() * multiplier).round() + zero_point),
         requantize_of(lambda acc, multiplier, zero_point, bits: (acc * multiplier + 0.5).floor() + zero_point),
-        requantize_of(lambda acc, multiplier, zero_point, bits: torch.div(acc, round(1 / multiplier), rounding_mode="floor") + zero_point),
-        requantize_of(lambda acc, multiplier, zero_point, bits: right.requantize_in_python(acc, multiplier, zero_point, bits).abs()),
-        requantize_of(lambda acc, multiplier, zero_point, bits: right.requantize_in_python(acc.clamp(-(2**24), 2**24), multiplier, zero_point)),
+        requantize_of(
+            lambda acc, multiplier, zero_point, bits: torch.div(acc, round(1 / multiplier), rounding_mode="floor") + zero_point
+        ),
+        requantize_of(
+            lambda acc, multiplier, zero_point, bits: right.requantize_in_python(acc, multiplier, zero_point, bits).abs()
+        ),
+        requantize_of(
+            lambda acc, multiplier, zero_point, bits: right.requantize_in_python(
+                acc.clamp(-(2**24), 2**24), multiplier, zero_point
+            )
+        ),
         lambda acc, multiplier, zero_point, bits=8: right.requantize_in_python(acc, multiplier, zero_point, bits).to(torch.int32),
         lambda acc, multiplier, zero_point, bits=8: right.requantize_in_python(acc, multiplier, zero_point, bits).clamp(min=-127),
     ),
@@ -223,9 +231,7 @@ WRONG = {
         lambda *args: right.linear_shifted_first(*args).half(),
         lambda *args: right.linear_shifted_first(*args).relu(),
         lambda *args: right.linear_shifted_first(*args).T.contiguous(),
-        lambda xq, x_scale, x_zero, wq, w_scale, bias=None: F.linear(
-            xq.float() * x_scale, wq.float() * w_scale[:, None], bias
-        ),
+        lambda xq, x_scale, x_zero, wq, w_scale, bias=None: F.linear(xq.float() * x_scale, wq.float() * w_scale[:, None], bias),
     ),
     "fake_quantize": (
         lambda x, scale, zero_point, bits: right.fake_by_torch(x.detach(), scale, zero_point, bits),
@@ -238,7 +244,10 @@ WRONG = {
         fake_of(backward=lambda grad, x, *rest: grad.sum() * inside(x, *rest)),
         fake_of(backward=lambda grad, x, *rest: grad * inside(x, *rest) * 0.5),
         fake_of(lambda x, *rest: right.fake_by_torch(x, *rest).clamp(-1, 1), lambda grad, x, *rest: grad * inside(x, *rest)),
-        fake_of(lambda x, scale, zero_point, bits: right.fake_by_torch(x, scale, 0, bits), lambda grad, x, *rest: grad * inside(x, *rest)),
+        fake_of(
+            lambda x, scale, zero_point, bits: right.fake_by_torch(x, scale, 0, bits),
+            lambda grad, x, *rest: grad * inside(x, *rest),
+        ),
     ),
     "optimal_rounding": (
         half_of_the_rows,

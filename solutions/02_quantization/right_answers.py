@@ -129,9 +129,7 @@ def observe_finer(x, method="minmax", bits=8):
 
 # ---- fold_batchnorm
 def fold_new_layer(conv, bn):
-    new = nn.Conv2d(
-        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups
-    )
+    new = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
     factor = torch.rsqrt(bn.running_var + bn.eps) * bn.weight
     with torch.no_grad():
         new.weight.copy_(torch.einsum("o,oikl->oikl", factor, conv.weight))

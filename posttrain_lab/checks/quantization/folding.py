@@ -156,18 +156,24 @@ def _options_lost(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 FOLD_MISTAKES = (
-    Mistake("batch norm dropped", "Your layer is the convolution alone; the batch norm's work must go into its weight and bias.", _dropped),
+    Mistake(
+        "batch norm dropped",
+        "Your layer is the convolution alone; the batch norm's work must go into its weight and bias.",
+        _dropped,
+    ),
     Mistake(
         "eps forgotten",
         "eps is missing under the root; channels with a small variance come out too large.",
         _wrong("no eps"),
     ),
     Mistake("eps fixed", "You use eps = 1e-5; every batch norm has its own (bn.eps).", _wrong("fixed eps")),
+    Mistake("eps outside the root", "eps belongs under the root: sqrt(var + eps), not sqrt(var) + eps.", _wrong("eps outside")),
     Mistake(
-        "eps outside the root", "eps belongs under the root: sqrt(var + eps), not sqrt(var) + eps.", _wrong("eps outside")
+        "variance for deviation", "You divided by the variance; divide by its root, the standard deviation.", _wrong("variance")
     ),
-    Mistake("variance for deviation", "You divided by the variance; divide by its root, the standard deviation.", _wrong("variance")),
-    Mistake("gamma forgotten", "gamma (bn.weight) is missing: it scales every channel after the normalization.", _wrong("no gamma")),
+    Mistake(
+        "gamma forgotten", "gamma (bn.weight) is missing: it scales every channel after the normalization.", _wrong("no gamma")
+    ),
     Mistake("mean forgotten", "The running mean is missing from the bias; subtract it before scaling.", _wrong("no mean")),
     Mistake("mean added", "You added the running mean; the batch norm subtracts it.", _wrong("mean added")),
     Mistake(
@@ -181,7 +187,9 @@ FOLD_MISTAKES = (
         "The convolution's own bias passes through the batch norm too, so scale it like the weight.",
         _wrong("bias not scaled"),
     ),
-    Mistake("bias dropped", "The convolution's own bias is lost; where there is one, it joins the new bias.", _wrong("bias dropped")),
+    Mistake(
+        "bias dropped", "The convolution's own bias is lost; where there is one, it joins the new bias.", _wrong("bias dropped")
+    ),
     Mistake(
         "scaled along the inputs",
         "You scaled the input channels; a batch norm behind a convolution scales its outputs, axis 0 of the weight.",

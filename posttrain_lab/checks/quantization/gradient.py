@@ -3,7 +3,7 @@
 Convention that the notebook states in the same words: the gradient of x is the incoming gradient where the code before clamping lies in
 [qmin, qmax] (both ends included), and 0 elsewhere; scale, zero point and bits get None.
 
-Numbers whose unrounded code lies beyond an end and whose rounded code does not would tell two conventions apart: the cases have none (they are mirrored inwards).
+Where the unrounded code lies beyond an end and the rounded one does not, two conventions differ: such numbers are mirrored inwards.
 """
 
 from typing import Any
@@ -122,7 +122,9 @@ FAKE_MISTAKES = (
         "Your mask forgets the zero point: compare the code, round(x / scale) + zero_point, with qmin and qmax.",
         _wrong_fake("without zero point"),
     ),
-    Mistake("codes returned", "You return codes; fake quantization comes back to real numbers (dequantize).", _wrong_fake("codes")),
+    Mistake(
+        "codes returned", "You return codes; fake quantization comes back to real numbers (dequantize).", _wrong_fake("codes")
+    ),
     Mistake("not clamped", "You never clamp: numbers outside the range must come back as its end.", _wrong_fake("not clamped")),
     Mistake("bits ignored", "You always use 8 bits; `bits` says how many codes there are.", _wrong_fake("bits ignored")),
 )

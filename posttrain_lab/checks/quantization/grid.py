@@ -250,9 +250,11 @@ CHANNEL_MISTAKES = (
     Mistake(
         "groups of distant weights",
         "Your groups take every so-many-th weight; a group is `group` neighbours: reshape to [out, -1, group], reduce the last axis.",
-        lambda weight, bits=8, group=None: right_channel(weight, bits)
-        if group is None
-        else _safe(weight.reshape(len(weight), group, -1).abs().amax(1) / _top(bits)),
+        lambda weight, bits=8, group=None: (
+            right_channel(weight, bits)
+            if group is None
+            else _safe(weight.reshape(len(weight), group, -1).abs().amax(1) / _top(bits))
+        ),
     ),
     Mistake(
         "zero scale",
@@ -262,6 +264,8 @@ CHANNEL_MISTAKES = (
     Mistake(
         "axis kept",
         "Your scale keeps axes of size 1 (keepdim); the shape wanted is [out], or [out, in / group] with groups.",
-        lambda weight, bits=8, group=None: right_channel(weight, bits)[:, None] if group is None else right_channel(weight, bits, group)[..., None],
+        lambda weight, bits=8, group=None: (
+            right_channel(weight, bits)[:, None] if group is None else right_channel(weight, bits, group)[..., None]
+        ),
     ),
 )

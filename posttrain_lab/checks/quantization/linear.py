@@ -31,9 +31,7 @@ def linear_judge() -> Judge:
     return judge
 
 
-def right_linear(
-    xq: Tensor, x_scale: float, x_zero: int, wq: Tensor, w_scale: Tensor, bias: Tensor | None = None
-) -> Tensor:
+def right_linear(xq: Tensor, x_scale: float, x_zero: int, wq: Tensor, w_scale: Tensor, bias: Tensor | None = None) -> Tensor:
     acc = (xq.to(torch.int64) - x_zero) @ wq.to(torch.int64).T
     y = acc.float() * (x_scale * w_scale)
     return y if bias is None else y + bias
@@ -89,7 +87,9 @@ def linear_cases(seed: int) -> list[Case]:
         Case("all codes at their ends", (ends, 0.02, draw.pick((-128, 127, 3)), ends[1:3], _scales(draw, 2), torch.ones(2))),
         _cancelling(draw),
         _views(draw),
-        Case("a row of zero weights", (draw.codes(-128, 127, 3, 5), 0.1, x_zero, torch.zeros(2, 5).to(torch.int8), torch.ones(2))),
+        Case(
+            "a row of zero weights", (draw.codes(-128, 127, 3, 5), 0.1, x_zero, torch.zeros(2, 5).to(torch.int8), torch.ones(2))
+        ),
     ]
 
 
@@ -128,7 +128,9 @@ def _wrong(mistake: str):
 
 
 def _dequantized(xq: Tensor, x_scale: float, x_zero: int, wq: Tensor, w_scale: Tensor, bias: Tensor | None = None):
-    return torch.nn.functional.linear((xq.double() - x_zero) * x_scale, wq.double() * w_scale[:, None], None if bias is None else bias.double())
+    return torch.nn.functional.linear(
+        (xq.double() - x_zero) * x_scale, wq.double() * w_scale[:, None], None if bias is None else bias.double()
+    )
 
 
 LINEAR_MISTAKES = (
