@@ -75,7 +75,7 @@ def nearest(column: Tensor, scale: Tensor, bits: int) -> Tensor:
 # thread.
 
 # %% tags=["nbval-ignore-output"]
-before = measure.passport(model, split, "fp32", part="validation")
+before = measure.passport(model, split, "fp32", part="validation", repeats=15)
 measure.compare([before])
 
 # %% [markdown]
@@ -382,14 +382,14 @@ checks.quantization.channel_qparams(channel_qparams, hidden=True)
 
 # %% [markdown]
 # Now round all weights of the network with your scales, from 8 bits down to 2, and count right answers. Activations
-# stay float here. We choose between granularities on *validation* images (half of them, to save time).
+# stay float here. We compare granularities on some *validation* images.
 
 # %% tags=["nbval-ignore-output"]
 half = split.validation.first(1000)
 
 
 def accuracy_of(network: nn.Module, part: data.Dataset = half) -> float:
-    return metrics.accuracy(measure.predict(network, part.images), part.labels)
+    return metrics.accuracy(measure.predict(network, part.images, batch_size=100), part.labels)
 
 
 def round_weights(network: nn.Sequential, bits: int, scales_of) -> nn.Sequential:
@@ -410,8 +410,9 @@ granularities = {
     "groups of 24": lambda w, bits: channel_qparams(w, bits, 24 if w[0].numel() % 24 == 0 else None),
 }
 widths = (2, 3, 4, 6, 8)
-curves = {name: [accuracy_of(round_weights(model, b, f)) for b in widths] for name, f in granularities.items()}
-plots.accuracy_against_bits(widths, curves, accuracy_of(model), len(half))
+few = half.first(500)
+curves = {name: [accuracy_of(round_weights(model, b, f), few) for b in widths] for name, f in granularities.items()}
+plots.accuracy_against_bits(widths, curves, accuracy_of(model, few), len(few))
 
 # %% [markdown]
 # *What is seen: accuracy rises with the bits and is flat on the right. The three curves separate on the left: one
@@ -672,8 +673,8 @@ real = sums.double() * 0.0625
 plots.rounding_errors(sums, {"your requantize": requantize(sums, 0.0625, 0) - real, "rounded down": real.floor() - real})
 
 # %% [markdown]
-# *What is seen: the error of each sum's code, in steps. Yours is a saw-tooth between minus a half and a half, around
-# zero. Rounding down gives the same saw-tooth half a step lower, so its mean is not zero.*
+# *What is seen: the error of each sum's code, in steps. Yours is a saw-tooth between minus a half and a half. Rounding down
+# gives a saw-tooth between minus one and zero. The title gives both means: yours is not exactly 0, because all ties go up.*
 #
 # **Question.** m has 31 bits. How large can its own error make the result, compared with a step of 1, when the output
 # fits 8 bits?
@@ -765,10 +766,10 @@ def with_integer_linear(network: nn.Sequential, images: Tensor) -> nn.Sequential
 
 
 folded = lib.fold_model(model)
-yours = with_integer_linear(folded, split.calibration.images)
+yours = with_integer_linear(folded, split.calibration.images[:200])
 print(f"float {accuracy_of(model):.1%}, with your integer layers {accuracy_of(yours):.1%} ({len(half)} validation images)")
-few = half.images[:60]
-plots.agreement(measure.predict(model, few), measure.predict(yours, few))
+sixty = half.images[:60]
+plots.agreement(measure.predict(model, sixty), measure.predict(yours, sixty))
 
 # %% [markdown]
 # *What is seen: each point is one logit of one image. Across stands its float value, up the change that the integer
@@ -833,7 +834,7 @@ for i, rows in enumerate(batches):
     for j, n in enumerate(sizes):
         ways = contestants(n, rows)
         torch.testing.assert_close(ways["int8"](), ways["fake-quantized"](), rtol=1e-3, atol=1e-3)
-        seconds = {name: measure.latency(way, repeats=15, warmup=3)[1] for name, way in ways.items()}
+        seconds = {name: measure.latency(way, repeats=9, warmup=2)[1] for name, way in ways.items()}
         for name in speed:
             speed[name][i][j] = seconds["float"] / seconds[name]
 plots.race(sizes, batches, speed)
@@ -976,7 +977,7 @@ trained = copy.deepcopy(folded)
 for layer in trained:
     if isinstance(layer, nn.Linear | nn.Conv2d):
         nn.utils.parametrize.register_parametrization(layer, "weight", OnGrid(3))
-qat_curve = train_on_grid(trained, split.train.first(1500), epochs=3)
+qat_curve = train_on_grid(trained, split.train.first(1200), epochs=3)
 print("after each epoch:", *(f"{value:.1%}" for value in qat_curve))
 plots.training_curve(qat_curve, accuracy_of(model), len(half))
 
@@ -1083,7 +1084,7 @@ def linear_inputs(layer: nn.Module, x: Tensor) -> Tensor:
 def round_layers(bits: int, rounding) -> tuple[nn.Sequential, dict[str, float]]:
     """The folded network, each weight rounded by `rounding(weight, inputs, bits)`; each layer's output error."""
     network, errors = copy.deepcopy(folded), {}
-    fit, fresh = split.calibration.images[:400], half.images[:100]
+    fit, fresh = split.calibration.images[:250], half.images[:50]
     for name, layer in network.named_children():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             weight, tokens = layer.weight.flatten(1).clone(), linear_inputs(layer, fresh)
@@ -1111,13 +1112,13 @@ plots.layer_errors(layer_errors)
 # *What is seen: for each layer four markers on a logarithmic axis, the relative squared error of its output on images
 # that were not used for rounding. At both widths your rounding lies below rounding to nearest.*
 #
-# **Question.** Where is the gain smallest, and what would make it vanish entirely?
+# **Question.** What about the inputs makes this gain possible? When would it vanish entirely?
 #
 # <details><summary>Answer</summary>
 #
-# Where the inputs of a layer are nearly independent of each other. If H were diagonal, no column could make up for
-# another's error, and the method would be rounding to nearest. The first layer sees 9 neighbouring pixels, which are
-# strongly related, but it has few columns to spread an error over.
+# Neighbouring pixels and features of one image go together. So a later weight that sees nearly the same input can make up
+# for an earlier error. If all inputs were independent, H would be diagonal, no column could help another, and the method
+# would be rounding to nearest.
 #
 # </details>
 
@@ -1184,8 +1185,8 @@ measure.compare(passports)
 passport_plots.accuracy_against_bytes(passports)
 
 # %% [markdown]
-# *What is seen: three points with intervals, size on a logarithmic axis. int8 stands left of fp32 at nearly the same
-# height, int4 further left and lower. The intervals overlap.*
+# *What is seen: three points with their 95 % intervals, size on a logarithmic axis. int8 stands left of fp32 at nearly the
+# same height, int4 further left and lower.*
 
 # %% tags=["nbval-ignore-output"]
 passport_plots.latency_bars(passports)
