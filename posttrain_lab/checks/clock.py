@@ -30,11 +30,20 @@ class TimedCall:
         """Replace the clocks in `time` and `timeit`, and those that `function` took by name or as a default."""
         fake = {id(real): self._clock(name) for name, real in REAL.items()}
         with contextlib.ExitStack() as stack:
-            for namespace in (time.__dict__, timeit.__dict__, getattr(function, "__globals__", {})):
+            layers = list(_unwrapped(function))
+            for namespace in (time.__dict__, timeit.__dict__, *(getattr(layer, "__globals__", {}) for layer in layers)):
                 _swap(stack, namespace, fake)
-            for holder in (*HOLDERS, function):
+            for holder in (*HOLDERS, *layers):
                 _swap_defaults(stack, holder, fake)
             yield
+
+
+def _unwrapped(function: Any) -> Iterator[Any]:
+    """The function and, below its decorators, those that it wraps (9 at most)."""
+    for _ in range(10):
+        yield function
+        if (function := getattr(function, "__wrapped__", None)) is None:
+            return
 
 
 def _swap(stack: contextlib.ExitStack, namespace: dict[str, Any], fake: dict[int, Any]) -> None:

@@ -130,14 +130,13 @@ def controls(cell: Locator) -> list[Locator]:
 
 
 def move(page: Page, control: Locator) -> None:
-    """Move it as a reader would: an arrow key on a slider, the next choice of a list, a click on the rest."""
+    """Move it as a reader would: keys on a slider (back from its end), the next choice of a list, a click on the rest."""
     control.scroll_into_view_if_needed()
     if control.get_attribute("role") == "slider":
+        at_the_end = control.get_attribute("aria-valuenow") == control.get_attribute("aria-valuemax")
         control.focus()
         for _ in range(3):
-            page.keyboard.press("ArrowRight")
-        for _ in range(1 if control.get_attribute("aria-valuenow") != control.get_attribute("aria-valuemax") else 4):
-            page.keyboard.press("ArrowLeft")
+            page.keyboard.press("PageDown" if at_the_end else "ArrowRight")
     elif control.evaluate("e => e.tagName") == "SELECT":
         count = control.locator("option").count()
         control.select_option(index=(control.evaluate("e => e.selectedIndex") + 1) % count)
