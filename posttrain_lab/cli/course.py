@@ -45,7 +45,7 @@ def check_unit(unit: str, folder: Path) -> bool:
     path = folder / unit / f"{unit}.ipynb"
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}: run posttrain-lab start first, or name your folder with --folder.")
-    with tqdm(total=len(exercises(unit)), desc=f"checking {unit}", unit="exercise", leave=False) as bar:
+    with tqdm(total=len(exercises(unit)), desc=f"checking {unit}", unit="exercise", leave=False, disable=None) as bar:
 
         def step(_: "Verdict") -> None:
             bar.update()
@@ -90,7 +90,7 @@ def prove_units(unit: str | None) -> bool:
 
     passed = True
     for name in [full_name(unit)] if unit else list(UNITS):
-        with tqdm(desc=f"proving {name}", unit="variant", leave=False) as bar:
+        with tqdm(desc=f"proving {name}", unit="variant", leave=False, disable=None) as bar:
 
             def step(done: int, total: int, what: str, bar: tqdm = bar) -> None:
                 bar.total = total

@@ -30,7 +30,7 @@ activations, no float between the input and the last layer. Every number was mea
 
 def demo_passports(split: Split) -> list[Passport]:
     """The float network and its integer version on the test images, with their latency on one thread."""
-    steps = tqdm(total=3, desc="demo", unit="step", leave=False)
+    steps = tqdm(total=3, desc="demo", unit="step", leave=False, disable=None)
     with steps:
         model = load_pretrained("fashion_cnn")
         steps.set_postfix_str("measuring fp32")
