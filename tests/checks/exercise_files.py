@@ -1,0 +1,45 @@
+"""All exercises of all units, with the right and wrong answers of their mistakes.py, as parameters for the tests."""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from posttrain_lab import checks
+
+SOLUTIONS = Path(__file__).parents[2] / "solutions"
+
+
+@cache
+def answers(unit: str) -> ModuleType:
+    """The unit's mistakes.py."""
+    spec = importlib.util.spec_from_file_location(f"answers_of_{unit}", SOLUTIONS / unit / "mistakes.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+EXERCISES = [exercise for unit in checks.UNITS for exercise in checks.exercises(unit).values()]
+each_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+
+
+def _mistakes() -> list[Any]:
+    return [pytest.param(e, m, id=f"{e.name}-{m.name}") for e in EXERCISES for m in e.mistakes]
+
+
+def _answers(which: str) -> list[Any]:
+    return [
+        pytest.param(e, function, id=f"{e.name}-{number}")
+        for e in EXERCISES
+        for number, function in enumerate(getattr(answers(e.unit), which).get(e.name, ()))
+    ]
+
+
+each_mistake = pytest.mark.parametrize(("exercise", "mistake"), _mistakes())
+each_right = pytest.mark.parametrize(("exercise", "function"), _answers("ALTERNATIVES"))
+each_wrong = pytest.mark.parametrize(("exercise", "function"), _answers("WRONG"))

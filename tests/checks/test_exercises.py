@@ -1,0 +1,231 @@
+"""Every exercise: the oracle and all right answers pass, every wrong one fails, every known mistake by its own name, on every seed."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from posttrain_lab import checks, measure, metrics, quantization
+from posttrain_lab.checks.exercise import EMPTY, HIDDEN_SEEDS, VISIBLE_SEEDS, CheckFailed
+from posttrain_lab.checks.submission import LocalSubmission, Outcome, _identical
+from posttrain_lab.checks.wire import decode, encode
+
+sys.path.insert(0, str(Path(__file__).parent))
+from exercise_files import EXERCISES, each_exercise, each_mistake, each_right, each_wrong
+
+SEEDS = range(20)
+POINTS = {
+    "00_start_here": {"accuracy": 1, "wilson_interval": 2, "model_bytes": 2, "latency": 2},
+    "02_quantization": {
+        "affine_qparams": 3,
+        "quantize": 2,
+        "dequantize": 1,
+        "channel_qparams": 2,
+        "observe": 3,
+        "fold_batchnorm": 3,
+        "requantize": 3,
+        "int8_linear": 3,
+        "fake_quantize": 2,
+        "optimal_rounding": 4,
+    },
+}
+LIBRARY = {
+    "fake_quantize": quantization.FakeQuantize.apply,
+    **{name: getattr(quantization, name) for name in POINTS["02_quantization"] if name != "fake_quantize"},
+    **{name: getattr(metrics, name) for name in ("accuracy", "wilson_interval", "model_bytes")},
+    "latency": measure.latency,
+}
+
+
+class OverTheWire:
+    """A submission whose calls and outcomes travel as bytes, as they do while grading."""
+
+    def __init__(self, function, attribute=""):
+        self.inner = LocalSubmission(function, attribute, trusted=True)
+
+    def call(self, *args, gradients=(), **kwargs) -> Outcome:
+        args, kwargs = decode(encode((args, kwargs)))
+        return decode(encode(self.inner.call(*args, gradients=gradients, **kwargs)))
+
+
+@pytest.mark.parametrize("unit", POINTS)
+def test_exercises_stand_in_the_order_of_the_notebook_with_their_points(unit):
+    assert {name: e.points for name, e in checks.exercises(unit).items()} == POINTS[unit]
+    assert list(checks.exercises(unit)) == list(POINTS[unit])
+
+
+def test_an_unknown_unit_is_named():
+    with pytest.raises(ValueError, match="no unit '07_none'; the units are: 00_start_here"):
+        checks.exercises("07_none")
+    with pytest.raises(AttributeError, match="no unit 'pruning'"):
+        checks.pruning  # noqa: B018
+
+
+@each_exercise
+def test_there_are_enough_mistakes_and_each_sentence_helps(exercise):
+    names, messages = [m.name for m in exercise.mistakes], [m.message for m in exercise.mistakes]
+    assert len(set(names)) == len(names) >= 6
+    assert len(set(messages)) == len(messages)
+    assert all(message.endswith(".") and "\n" not in message and 15 < len(message) < 160 for message in messages)
+    assert 1 <= exercise.difficulty <= 5
+    assert exercise.minutes > 0
+
+
+@each_exercise
+def test_cases_repeat_by_seed_and_differ_between_seeds(exercise):
+    first, again, other = (encode([(c.args, c.kwargs) for c in exercise.cases(seed)]) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
+
+
+@each_exercise
+def test_the_oracle_and_the_library_pass(exercise):
+    oracle_and_library_pass(exercise, (0, 104))
+
+
+@pytest.mark.slow
+@each_exercise
+def test_the_oracle_and_the_library_pass_on_every_seed(exercise):
+    oracle_and_library_pass(exercise, (*SEEDS, *HIDDEN_SEEDS))
+
+
+def oracle_and_library_pass(exercise, seeds):
+    for function in (exercise.oracle, LIBRARY[exercise.name]):
+        verdict = exercise.check(LocalSubmission(function, trusted=True), seeds)
+        assert verdict.passed, verdict.message
+        assert (verdict.points, verdict.mistake) == (exercise.points, "")
+
+
+@each_mistake
+def test_a_mistake_is_named(exercise, mistake):
+    named_on(exercise, mistake, (0,))
+
+
+@pytest.mark.slow
+@each_mistake
+def test_a_mistake_is_named_on_every_seed(exercise, mistake):
+    named_on(exercise, mistake, (*SEEDS, *HIDDEN_SEEDS))
+
+
+def named_on(exercise, mistake, seeds):
+    for seed in seeds:
+        verdict = exercise.check(LocalSubmission(mistake.function, trusted=True), (seed,))
+        assert (verdict.passed, verdict.points, verdict.mistake) == (False, 0, mistake.name), (seed, verdict.message)
+        assert verdict.message.startswith(f"{exercise.name}: {mistake.message}\n")
+
+
+@each_right
+def test_a_right_answer_of_another_shape_passes(exercise, function):
+    verdict = exercise.check(LocalSubmission(function, exercise.attribute), (0,))
+    assert verdict.passed, verdict.message
+
+
+@pytest.mark.slow
+@each_right
+def test_a_right_answer_passes_on_every_seed(exercise, function):
+    verdict = exercise.check(LocalSubmission(function, exercise.attribute), (*SEEDS, *HIDDEN_SEEDS))
+    assert verdict.passed, verdict.message
+
+
+@each_wrong
+def test_a_wrong_answer_fails(exercise, function):
+    assert not exercise.check(LocalSubmission(function, exercise.attribute), (0,)).passed
+
+
+@pytest.mark.slow
+@each_wrong
+def test_a_wrong_answer_fails_on_every_seed(exercise, function):
+    for seed in SEEDS:
+        assert not exercise.check(LocalSubmission(function, exercise.attribute), (seed,)).passed, seed
+
+
+@each_exercise
+def test_run_twice_says_the_same(exercise):
+    for function in (exercise.oracle, exercise.mistakes[0].function, exercise.mistakes[-1].function):
+        verdicts = [exercise.check(LocalSubmission(function, trusted=True), (0,)) for _ in range(2)]
+        assert verdicts[0] == verdicts[1]
+
+
+@each_exercise
+def test_the_verdict_over_the_wire_is_the_same(exercise):
+    for function in (exercise.oracle, exercise.mistakes[0].function, exercise.mistakes[-1].function):
+        here, there = (make(function) for make in (lambda f: LocalSubmission(f, trusted=True), OverTheWire))
+        assert exercise.check(here, (1,)) == exercise.check(there, (1,))
+
+
+@each_exercise
+def test_cases_travel_unchanged(exercise):
+    for case in exercise.cases(2):
+        arrived = decode(encode(case.args))
+        assert _identical(arrived, case.args)
+        for before, after in zip(case.args, arrived, strict=True):
+            if isinstance(before, torch.Tensor) and before.numel():
+                assert after.stride() == before.stride(), case.words
+
+
+@each_exercise
+def test_cases_survive_an_answer_that_scribbles_on_them(exercise):
+    def scribbler(*args, **kwargs):
+        for arg in args:
+            tensors = arg.state_dict().values() if isinstance(arg, torch.nn.Module) else [arg]
+            for tensor in tensors:
+                if isinstance(tensor, torch.Tensor) and not tensor.requires_grad:
+                    tensor.zero_()
+        return None
+
+    before = encode([(c.args, c.kwargs) for c, _ in exercise._wanted(0)])
+    assert not exercise.check(LocalSubmission(scribbler), (0,)).passed
+    assert encode([(c.args, c.kwargs) for c, _ in exercise._wanted(0)]) == before
+
+
+@each_exercise
+def test_cases_hold_what_every_exercise_must_meet(exercise):
+    """Sizes that differ between seeds, so that none can be learned by heart, and for tensors a view that is not contiguous."""
+    tensors = [arg for seed in (0, 1) for case in exercise.cases(seed) for arg in case.args if isinstance(arg, torch.Tensor)]
+    if tensors:
+        assert any(not t.is_contiguous() for t in tensors)
+
+
+@each_exercise
+def test_an_empty_cell_says_so(exercise):
+    def blank(*args, **kwargs):
+        raise NotImplementedError
+
+    verdict = exercise.check(LocalSubmission(blank))
+    assert (verdict.message, verdict.mistake, verdict.calls) == (EMPTY, "", 1)
+
+
+@pytest.mark.parametrize(
+    "value", [None, 0, -1.5, "x", (), [1, 2], {"a": 1}, torch.zeros(2), torch.tensor(float("nan")), (1, "a")]
+)
+def test_any_value_gets_a_verdict(value):
+    for exercise in EXERCISES:
+        verdict = exercise.check(LocalSubmission(lambda *args, _value=value, **kwargs: _value), (0,))
+        assert not verdict.passed
+        assert exercise.name in verdict.message
+
+
+def test_the_notebook_prints_a_line_or_one_sentence(capsys):
+    quantize = checks.exercises("02_quantization")["quantize"]
+    quantize(lambda x, scale, zero_point, bits=8: quantize.oracle(x, scale, zero_point, bits))
+    assert (
+        capsys.readouterr().out
+        == f"quantize: right in all {quantize.check(LocalSubmission(quantize.oracle), VISIBLE_SEEDS).calls} trials.\n"
+    )
+    with pytest.raises(CheckFailed, match=r"^quantize: You cut off the fraction") as failed:
+        quantize(
+            lambda x, scale, zero_point, bits=8: (
+                (x / scale).trunc().add(zero_point).clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1).char()
+            )
+        )
+    assert failed.value._render_traceback_() == [str(failed.value)]
+    assert "&lt;" in CheckFailed("a < b")._repr_html_()
+
+
+def test_a_broken_oracle_is_no_fault_of_the_student():
+    import dataclasses
+
+    broken = dataclasses.replace(EXERCISES[0], oracle=lambda logits, labels: 1 / 0)
+    with pytest.raises(RuntimeError, match="check of accuracy is broken on as many examples as classes"):
+        broken.check(LocalSubmission(lambda logits, labels: 1.0))
