@@ -103,7 +103,8 @@ def _number_difference(want: float, got: Any, rtol: float, atol: float) -> str |
         return f"expected the whole number {want}, got {show(got)} (a float)."
     if isinstance(want, int):
         return None if want == got else f"expected {want}, got {got}."
-    agree = want == got or abs(want - got) <= atol + rtol * abs(want) or (want != want and got != got)
+    within = abs(want) != float("inf") and abs(want - got) <= atol + rtol * abs(want)  # beside infinity all is near
+    agree = want == got or within or (want != want and got != got)
     return None if agree else f"expected {show(want)}, got {show(got)}."
 
 
