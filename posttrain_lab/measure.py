@@ -96,7 +96,7 @@ def _device(model: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-def predict(model: nn.Module, images: Shaped[Tensor, "n ..."], batch_size: int = 500) -> Float[Tensor, "n c"]:
+def predict(model: nn.Module, images: Shaped[Tensor, "n ..."], batch_size: int = 128) -> Float[Tensor, "n c"]:
     """What does the model say about each image?
 
     images [n, ...] -> logits [n, c], without gradients, in eval mode (each module's mode comes back afterwards),
