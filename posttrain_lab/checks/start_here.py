@@ -48,7 +48,7 @@ def accuracy_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "accuracy")
     n = 2 * draw.whole(20, 45) + 1
     logits, labels = _scored(draw, n, 7, draw.whole(n // 3, n // 2))
-    large, its_labels = _scored(draw, 11, 4, 7)
+    large, its_labels = _scored(draw, 31, 4, 31)
     return [
         Case("as many examples as classes", _square(draw)),
         Case("an odd number of examples", (logits, labels)),

@@ -62,11 +62,15 @@ class IntegerLayer(nn.Module):
 
     def finish(self, sums: Int32[Tensor, "... out"]) -> Int[Tensor, "... out"]:
         """Add the bias, then rescale and clamp to the output's codes; the last layer returns the sums."""
-        sums = sums + self.bias
         if self.y is None:
+            sums = sums + self.bias
             return sums.clamp_min_(0) if self.relu else sums
-        wide = rescale(sums, self.multiplier.long(), self.shift.long())
-        return wide.add_(self.y.zero_point).clamp_(*self.limits()).to(torch.int8)
+        fixed = self.multiplier.long(), self.shift.long()
+        if sums.device.type == "cpu":
+            from posttrain_lab.kernels.cpu.rescale import rescale_to_codes  # Numba: loaded at the first use
+
+            return rescale_to_codes(sums, self.bias, fixed, self.y.zero_point, self.limits())
+        return rescale(sums + self.bias, *fixed).add_(self.y.zero_point).clamp_(*self.limits()).to(torch.int8)
 
     def limits(self) -> tuple[int, int]:
         """Between which codes the output is clamped; a ReLU lifts the lower end to the zero point."""
