@@ -189,9 +189,9 @@ def clean(value: Any) -> Any:
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
         return tuple(clean(item) for item in tuple.__iter__(value))
     if isinstance(value, nn.Module) and kind.__module__.startswith("torch.nn."):
-        from posttrain_lab.checks.wire import decode, encode
+        from posttrain_lab.checks.wire import rebuilt
 
-        return decode(encode(value))
+        return rebuilt(value)
     advice = "; torch.from_numpy makes a tensor of it" if kind.__name__ == "ndarray" else ""
     raise TypeError(
         f"a plain tensor, number or torch.nn layer is wanted, a {kind.__module__}.{kind.__name__} was returned{advice}"

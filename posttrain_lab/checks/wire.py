@@ -63,6 +63,15 @@ def decode(raw: bytes) -> Any:
         raise WireError(f"the answer could not be read ({type(error).__name__})") from None
 
 
+def rebuilt(layer: nn.Module) -> nn.Module:
+    """The layer as it would arrive: made anew from its name, options and tensors, without the way through bytes."""
+    tensors: dict[str, Tensor] = {}
+    tree = json.loads(json.dumps(_pack(layer, tensors, {})))
+    if any(type(tensor) is not Tensor for tensor in tensors.values()):
+        raise WireError("a layer whose tensors are of a class of their own cannot travel")
+    return _unpack(tree, tensors, {})
+
+
 def _pack(value: Any, tensors: dict[str, Tensor], numbers: dict[int, str]) -> Any:
     if isinstance(value, Tensor):
         return _pack_tensor(value, tensors, numbers)

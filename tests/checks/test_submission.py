@@ -269,6 +269,25 @@ def test_what_hangs_on_a_layer_stays_behind():
     assert "forward" not in vars(found)
 
 
+def test_a_layer_with_tensors_of_a_class_of_their_own_is_refused():
+    layer = nn.Linear(2, 2)
+    layer.register_parameter("bias", nn.Parameter(torch.zeros(2).as_subclass(type("Mine", (torch.Tensor,), {}))))
+    assert outcome_of(lambda: layer).error
+
+
+class Sly(int):
+    def __eq__(self, other):
+        return True
+
+    __hash__ = int.__hash__
+
+
+def test_options_of_a_layer_are_made_plain():
+    layer = nn.Conv2d(1, 1, 3)
+    layer.groups = Sly(1)
+    assert type(clean(layer).groups) is int
+
+
 def test_keys_become_texts():
     assert outcome_of(lambda: {1: 2}).value == {"1": 2}
 
