@@ -21,7 +21,7 @@ from posttrain_lab.grading.course import find_course, read_notebook, setup_sourc
 
 SECONDS, MEGABYTES = 60, 600  # the promise, on a machine of one's own
 # Two test workers share the caches and often one core's two threads: the same unit took 64 to 82 s of processor time here, by load.
-# A promise that is broken by a half is a defect on any machine; the summary prints what was measured.
+# Peak memory moves by some percent with the allocator. More than that is a defect; the summary prints what was measured.
 SLOWED, SPREAD = 1.5, 1.1
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
@@ -115,7 +115,7 @@ def test_unit_runs_again_within_its_limits(unit, tmp_path, record_cost):
     assert run.code == 0, run.text[-5000:]
     assert run.seconds > 0
     assert run.seconds <= SLOWED * SECONDS
-    assert 0 < above <= MEGABYTES
+    assert 0 < above <= SPREAD * MEGABYTES
 
 
 @pytest.mark.slow
