@@ -979,7 +979,7 @@ trained = copy.deepcopy(folded)
 for layer in trained:
     if isinstance(layer, nn.Linear | nn.Conv2d):
         nn.utils.parametrize.register_parametrization(layer, "weight", OnGrid(3))
-qat_curve = train_on_grid(trained, split.train.first(1500), epochs=3, rate=0.01)
+qat_curve = train_on_grid(trained, split.train.first(1500), epochs=2, rate=0.01)
 print("after each epoch:", *(f"{value:.1%}" for value in qat_curve))
 plots.training_curve(qat_curve, accuracy_of(model), len(half))
 
