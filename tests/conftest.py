@@ -3,9 +3,13 @@
 import inspect
 import os
 import sys
+import tempfile
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -27,6 +31,23 @@ def after_the_call(function: Callable) -> Callable:
 sys.modules["posttrain_lab_typechecker"] = types.ModuleType("posttrain_lab_typechecker")
 sys.modules["posttrain_lab_typechecker"].check = after_the_call  # type: ignore[attr-defined]
 install_import_hook(CHECKED, "posttrain_lab_typechecker.check")
+
+
+@pytest.fixture
+def read_only_folder() -> Iterator[Path]:
+    """A folder that this process may not write to: root becomes another user for the test, since permissions do not stop root."""
+    root = getattr(os, "geteuid", lambda: 1)() == 0
+    with tempfile.TemporaryDirectory() as name:  # tmp_path lies in a folder that other users may not enter
+        Path(name).chmod(0o555)
+        if root:
+            os.setresuid(65534, 65534, 0)
+        try:
+            yield Path(name)
+        finally:
+            if root:
+                os.setresuid(0, 0, 0)
+            Path(name).chmod(0o755)
+
 
 COST = "unit cost"  # recorded by tests/course
 

@@ -19,7 +19,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from posttrain_lab.checks.clock import TimedCall
 
-FLOAT_PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "linear", "convolution", "_convolution"}
+MULTIPLIED_OFTEN = (
+    8  # float multiplications for each number returned: scales need a few, a product of matrices one for every input
+)
+FLOAT_PRODUCTS = {"mul", "mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "linear", "convolution", "_convolution"}
 
 
 @dataclass(frozen=True)
@@ -41,18 +44,27 @@ class Submission(Protocol):
 
 
 class _ProductSpy(TorchDispatchMode):
-    """Notes every matrix product or convolution of floating tensors."""
+    """Notes every matrix product or convolution of floating tensors, and counts their elementwise multiplications."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[str] = []
+        self.multiplied = 0
+
+    def products(self, result: Any) -> tuple[str, ...]:
+        """What was noted; "mul" when the products were made one by one."""
+        often = MULTIPLIED_OFTEN * (max(1, result.numel()) if type(result) is Tensor else 1)
+        return (*self.seen, "mul") if self.multiplied > often else tuple(self.seen)
 
 
 def _note_product(self: _ProductSpy, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
     name = func.name().split("::")[-1].split(".")[0]
-    if name in FLOAT_PRODUCTS and any(isinstance(a, Tensor) and a.is_floating_point() for a in args):
+    result = func(*args, **(kwargs or {}))
+    if name.rstrip("_") in ("mul", "addcmul"):
+        self.multiplied += result.numel() if isinstance(result, Tensor) and result.is_floating_point() else 0
+    elif name in FLOAT_PRODUCTS and any(isinstance(a, Tensor) and a.is_floating_point() for a in args):
         self.seen.append(name)
-    return func(*args, **(kwargs or {}))
+    return result
 
 
 # Set from outside: torch wraps a method defined inside the class, and that imports its compiler (900 modules, seconds).
@@ -83,7 +95,7 @@ class LocalSubmission:
         except (Exception, SystemExit) as error:
             return Outcome(error=describe(error))
         changed = tuple(i for i, (now, before) in enumerate(zip(args, kept, strict=True)) if not _identical(now, before))
-        return Outcome(value, found, tuple(spy.seen), changed)
+        return Outcome(value, found, spy.products(result), changed)
 
     def _target(self) -> Callable[..., Any]:
         function = self.function

@@ -130,6 +130,19 @@ def half_of_the_rows(weight, inputs, bits):
     return result
 
 
+def float_products_one_by_one(xq, x_scale, x_zero, wq, w_scale, bias=None):
+    """The right values, by 53-bit floats that no small device has."""
+    acc = ((xq.double() - x_zero)[:, None] * wq.double()).sum(-1)
+    return (acc * (x_scale * w_scale) + (0 if bias is None else bias)).float()
+
+
+def float_products_in_a_loop(xq, x_scale, x_zero, wq, w_scale, bias=None):
+    acc = torch.zeros(len(xq), len(wq), dtype=torch.float64)
+    for x, w in zip(xq.double().T - x_zero, wq.double().T, strict=True):
+        acc += x[:, None] * w
+    return (acc * (x_scale * w_scale) + (0 if bias is None else bias)).float()
+
+
 def quantize_in_place(x, scale, zero_point, bits=8):
     return x.div_(scale).round_().add_(zero_point).clamp_(*ends(bits)).to(torch.int8)
 
@@ -228,6 +241,8 @@ WRONG = {
         linear_of(x_zero=lambda zero: zero + 128),
         linear_of(x_scale=lambda scale: round(scale, 2)),
         linear_of(bias=lambda bias: None if bias is None else bias[0]),
+        float_products_one_by_one,
+        float_products_in_a_loop,
         lambda *args: right.linear_shifted_first(*args).half(),
         lambda *args: right.linear_shifted_first(*args).relu(),
         lambda *args: right.linear_shifted_first(*args).T.contiguous(),

@@ -329,6 +329,7 @@ CODES = torch.ones(2, 3, dtype=torch.int8)
         (lambda q: nn.functional.linear(q.float(), q.float()), "mm"),
         (lambda q: nn.functional.conv2d(q.float()[None, None], torch.ones(1, 1, 1, 1)), "convolution"),
         (lambda q: torch.mv(q.half(), q[0].half()), "mv"),
+        (lambda q: (q.double()[:, None] * q.double()[None]).repeat(1, 1, 9).mul(2.0).sum(-1), "mul"),
     ],
 )
 def test_float_products_of_codes_are_seen(product, name):
@@ -337,6 +338,7 @@ def test_float_products_of_codes_are_seen(product, name):
 
 def test_products_of_whole_numbers_are_no_float_products():
     assert outcome_of(lambda q: (q.int() @ q.int().T) * 0.5, CODES).float_products == ()
+    assert outcome_of(lambda q: torch.stack([(q.int() * row).sum(1) * 0.5 for row in q.int()], 1), CODES).float_products == ()
 
 
 # ---- the clock
