@@ -1076,10 +1076,10 @@ checks.quantization.optimal_rounding(optimal_rounding, hidden=True)
 
 # %% tags=["nbval-ignore-output"]
 def linear_inputs(layer: nn.Module, x: Tensor) -> Tensor:
-    """What a layer multiplies its flattened weight with, [tokens, in]: images, or some patches of every fourth image."""
+    """What a layer multiplies its flattened weight with, [tokens, in]: images, or some patches of every eighth image."""
     if not isinstance(layer, nn.Conv2d):
         return x
-    patches = F.unfold(x[::4], layer.kernel_size, padding=layer.padding).transpose(1, 2).flatten(0, 1)
+    patches = F.unfold(x[::8], layer.kernel_size, padding=layer.padding).transpose(1, 2).flatten(0, 1)
     return patches[:: max(1, len(patches) // 4000)]
 
 
@@ -1096,7 +1096,7 @@ def round_layers(bits: int, rounding) -> tuple[nn.Sequential, dict[str, float]]:
                 (tokens @ (rounded - weight).T).square().sum() / (tokens @ weight.T).square().sum()
             ).item()
             layer.weight.data.copy_(rounded.reshape(layer.weight.shape))
-        fit, fresh = folded.get_submodule(name)(fit), folded.get_submodule(name)(fresh)
+        fit, fresh = (torch.cat([folded.get_submodule(name)(part) for part in x.split(100)]) for x in (fit, fresh))
     return network, errors
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torchao.quantization import quant_primitives as peer
 
 from posttrain_lab.quantization import (
     PerTensor,
@@ -61,16 +60,17 @@ def test_bits_are_2_to_8(call, name):
 # affine_qparams
 
 
+@pytest.mark.slow
 @LAWS
-@given(RANGES, BITS)
-def test_qparams_equal_torchao(ends, bits):
+@given(ends=RANGES, bits=BITS)
+def test_qparams_equal_torchao(torchao, ends, bits):
     low, high = ends
     assume(high - low > 1e-3)
     qmin, qmax = code_range(bits)
-    scale, zero_point = peer.choose_qparams_affine_with_min_max(
+    scale, zero_point = torchao.choose_qparams_affine_with_min_max(
         torch.tensor(low, dtype=torch.float64),
         torch.tensor(high, dtype=torch.float64),
-        peer.MappingType.ASYMMETRIC,
+        torchao.MappingType.ASYMMETRIC,
         (1,),
         torch.int8,
         qmin,
@@ -161,19 +161,20 @@ def test_ranges_are_in_order_and_fit_float32():
 # quantize, dequantize
 
 
+@pytest.mark.slow
 @LAWS
-@given(st.lists(REALS, min_size=1, max_size=40), RANGES, BITS)
-def test_quantize_and_dequantize_equal_torchao(values, ends, bits):
+@given(values=st.lists(REALS, min_size=1, max_size=40), ends=RANGES, bits=BITS)
+def test_quantize_and_dequantize_equal_torchao(torchao, values, ends, bits):
     """torchao multiplies by 1 / scale, so codes may differ by one where x / scale is nearly a tie; elsewhere they are equal."""
     assume(ends[1] - ends[0] > 1e-3)
     x, (scale, zero_point), (qmin, qmax) = torch.tensor(values), affine_qparams(*ends, bits), code_range(bits)
     wants = (tuple(x.shape), torch.tensor([scale]), torch.tensor([zero_point]), torch.int8, qmin, qmax)
-    want, got = peer.quantize_affine(x, *wants), quantize(x, scale, zero_point, bits)
+    want, got = torchao.quantize_affine(x, *wants), quantize(x, scale, zero_point, bits)
     assert got.dtype == torch.int8
     steps = x.double() / np.float32(scale)
     near_a_tie = ((steps - steps.floor()) - 0.5).abs() <= 2**-20 * steps.abs().clamp_min(1)
     assert torch.equal(got[~near_a_tie], want[~near_a_tie])
-    back = peer.dequantize_affine(got, wants[0], wants[1], wants[2], torch.int8, qmin, qmax)
+    back = torchao.dequantize_affine(got, wants[0], wants[1], wants[2], torch.int8, qmin, qmax)
     assert torch.equal(dequantize(got, scale, zero_point), back)
 
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchao.quantization import quant_primitives as peer
 
 from posttrain_lab.quantization import (
     PerChannel,
@@ -28,14 +27,15 @@ def randn(*shape: int, seed: int = 0) -> torch.Tensor:
 GRANULARITIES = [PerTensor(), PerChannel(), PerChannel(1), PerChannel(-1), PerGroup(1), PerGroup(3), PerGroup(12)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [2, 3, 8])
-def test_channel_scales_equal_torchao(bits):
+def test_channel_scales_equal_torchao(torchao, bits):
     weight = randn(5, 12)
     top = code_range(bits, symmetric=True)[1]
     for group, block in [(None, (1, 12)), (4, (1, 4))]:
-        want, _ = peer.choose_qparams_affine(
+        want, _ = torchao.choose_qparams_affine(
             weight,
-            peer.MappingType.SYMMETRIC_NO_CLIPPING_ERR,
+            torchao.MappingType.SYMMETRIC_NO_CLIPPING_ERR,
             block,
             torch.int8,
             -top,
