@@ -34,7 +34,7 @@ def split_indices(labels: Tensor, seed: int = 0) -> dict[str, Tensor]:
 
 def as_images(pixels: np.ndarray) -> Tensor:
     """uint8 [n, 28, 28] -> float [n, 1, 28, 28] in [0, 1]."""
-    return torch.from_numpy(pixels).unsqueeze(1).float() / 255
+    return torch.from_numpy(pixels).unsqueeze(1).float().div_(255)
 
 
 @functools.lru_cache(maxsize=1)

@@ -22,7 +22,7 @@ from .rounding import layer_granularity, quantize_layer
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 SKIPPED = (nn.Identity, nn.Dropout, nn.Dropout2d)
-CALIBRATION_BATCH = 250
+CALIBRATION_BATCH = 64
 OBSERVED = 200_000
 
 
@@ -138,26 +138,24 @@ def observed_range(x: Tensor, config: QuantizationConfig) -> tuple[float, float]
 def sweep(steps: list[Step], images: Tensor, config: QuantizationConfig) -> QuantizedChain:
     """Choose the input's codes, then step by step its codes and output range, as the quantized prefix feeds it."""
     first = now = activation_codes(images, config)
-    x, done = first.fake(images), []
+    x, done = _fake(first, images), []
     for number, step in enumerate(steps):
-        if isinstance(step.layer, nn.Linear | nn.Conv2d):
-            quantized = _quantize_step(step, x, config, last=number == len(steps) - 1)
-        else:
-            averaged = isinstance(step.layer, nn.AvgPool2d)
-            quantized = QuantizedStep(step.name, step.layer, output=now if averaged else None)
+        weighted = isinstance(step.layer, nn.Linear | nn.Conv2d)
+        codes, scale = quantize_layer(step.layer, x, config) if weighted else (None, None)
+        quantized = QuantizedStep(step.name, step.layer, step.relu, codes, scale)
+        x = in_batches(quantized, x, config)
+        if weighted and number < len(steps) - 1:
+            quantized = replace(quantized, output=activation_codes(x, config))
+        elif isinstance(step.layer, nn.AvgPool2d):
+            quantized = replace(quantized, output=now)
         done.append(quantized)
         now = quantized.output or now
-        x = in_batches(quantized, x, config)
-        x = quantized.output.fake(x) if quantized.output else x
+        x = _fake(quantized.output, x) if quantized.output else x
     return QuantizedChain(first, tuple(done), tuple(images.shape[1:]))
 
 
-def _quantize_step(step: Step, x: Tensor, config: QuantizationConfig, last: bool) -> QuantizedStep:
-    codes, scale = quantize_layer(step.layer, x, config)
-    quantized = QuantizedStep(step.name, step.layer, step.relu, codes, scale)
-    if last:
-        return quantized
-    return replace(quantized, output=activation_codes(in_batches(quantized, x, config), config))
+def _fake(codes: ActivationCodes, x: Tensor) -> Tensor:
+    return torch.cat([codes.fake(part) for part in x.split(CALIBRATION_BATCH)])
 
 
 def in_batches(step: QuantizedStep, x: Tensor, config: QuantizationConfig) -> Tensor:

@@ -801,7 +801,7 @@ plots.agreement(measure.predict(model, sixty), measure.predict(yours, sixty))
 # **Predict:** for which sizes will int8 win? Will fake quantization ever? Will int4 beat int8?
 
 # %% tags=["nbval-ignore-output"]
-sizes, batches = (128, 512, 1536), (1, 16, 128)
+sizes, batches = (128, 512, 1024), (1, 16, 128)
 
 
 def contestants(n: int, rows: int) -> dict:
@@ -1087,7 +1087,7 @@ def linear_inputs(layer: nn.Module, x: Tensor) -> Tensor:
 def round_layers(bits: int, rounding) -> tuple[nn.Sequential, dict[str, float]]:
     """The folded network, each weight rounded by `rounding(weight, inputs, bits)`; each layer's output error."""
     network, errors = copy.deepcopy(folded), {}
-    fit, fresh = split.calibration.images[:400], half.images[:200]
+    fit, fresh = split.calibration.images[:300], half.images[:150]
     for name, layer in network.named_children():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             weight, tokens = layer.weight.flatten(1).clone(), linear_inputs(layer, fresh)
@@ -1096,7 +1096,7 @@ def round_layers(bits: int, rounding) -> tuple[nn.Sequential, dict[str, float]]:
                 (tokens @ (rounded - weight).T).square().sum() / (tokens @ weight.T).square().sum()
             ).item()
             layer.weight.data.copy_(rounded.reshape(layer.weight.shape))
-        fit, fresh = (torch.cat([folded.get_submodule(name)(part) for part in x.split(100)]) for x in (fit, fresh))
+        fit, fresh = (torch.cat([folded.get_submodule(name)(part) for part in x.split(50)]) for x in (fit, fresh))
     return network, errors
 
 

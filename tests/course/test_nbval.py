@@ -123,7 +123,8 @@ def test_the_run_finds_a_changed_output_and_measures(tmp_path):
     """The test's own test: a wrong stored output fails, an address in memory does not, and 200 MB are seen."""
     import nbformat.v4 as v4
 
-    code = ["bytes_ = b'x' * 200_000_000\nprint(hex(id(bytes_) + 2**40))", "print(2 + 2)"]
+    lasting = "sum(range(20_000_000))"  # long enough for the observer to look again after the memory was taken
+    code = [f"bytes_ = b'x' * 200_000_000\n{lasting};\nprint(hex(id(bytes_) + 2**40))", "print(2 + 2)"]
     cells = [v4.new_code_cell(source, execution_count=i + 1) for i, source in enumerate(code)]
     for cell, text in zip(cells, ("0x12345678abc\n", "4\n"), strict=True):
         cell.outputs = [v4.new_output("stream", name="stdout", text=text)]
