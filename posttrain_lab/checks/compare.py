@@ -26,11 +26,11 @@ def close(rtol: float = 1e-5, atol: float = 1e-6, strict_dtype: bool = False) ->
     return judge
 
 
-def near(share: float, rtol: float = 0.0) -> Judge:
+def near(share: float, rtol: float = 0.0, strict_dtype: bool = False) -> Judge:
     """A judge of floats like `close`, whose absolute tolerance is this share of the largest number that is wanted."""
 
     def judge(want: Outcome, got: Outcome) -> str | None:
-        return difference(want.value, got.value, rtol, share * _largest(want.value))
+        return difference(want.value, got.value, rtol, share * _largest(want.value), strict_dtype)
 
     return judge
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from posttrain_lab.checks.clock import TimedCall
+from posttrain_lab.checks.numpy_spy import unwatched, watching
 
 MULTIPLIED_OFTEN = (
     8  # float multiplications for each number returned: scales need a few, a product of matrices one for every input
@@ -50,6 +51,16 @@ class _ProductSpy(TorchDispatchMode):
         super().__init__()
         self.seen: list[str] = []
         self.multiplied = 0
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Watch torch, and numpy arrays that tensors turn into."""
+        with self, watching(self._note_array):
+            yield
+
+    def _note_array(self, name: str, numbers: int) -> None:
+        self.multiplied += numbers
+        self.seen.extend([f"numpy {name}"] if name else [])
 
     def products(self, result: Any) -> tuple[str, ...]:
         """What was noted; "mul" when the products were made one by one."""
@@ -86,8 +97,8 @@ class LocalSubmission:
         spy = _ProductSpy()
         try:
             function = self._target()
-            with _quiet(function, args), spy if _has_codes(args) else contextlib.nullcontext():
-                result = function(*args, **kwargs)
+            with _quiet(function, args), spy.at_work() if _has_codes(args) else contextlib.nullcontext():
+                result = unwatched(function(*args, **kwargs))
             found = _gradients(result, [args[index] for index in gradients])
             value = clean(result)
         except NotImplementedError as error:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from posttrain_lab import __version__
+from posttrain_lab.checks import UNITS
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,8 +41,8 @@ def main() -> None:
 
 
 def _here() -> Path:
-    """my-course where it is; in a terminal opened inside JupyterLab, the folder itself."""
-    inside = not WORK.is_dir() and Path("index.md").is_file() and Path("00_start_here").is_dir()
+    """my-course where it is; else the folder itself when it holds a unit, as in a terminal opened inside JupyterLab."""
+    inside = not WORK.is_dir() and any(Path(unit, f"{unit}.ipynb").is_file() for unit in UNITS)
     return Path() if inside else WORK
 
 

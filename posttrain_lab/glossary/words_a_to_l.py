@@ -70,6 +70,13 @@ A_TO_L = (
         ("calibration", "observer", "validation-set", "test-set"),
     ),
     Term(
+        "Cholesky factor",
+        "A symmetric positive matrix A can be written as U^T U with an upper triangular U, as a positive number has a "
+        "root. GPTQ reads off U how an error in one column can be made up for by the columns behind it.",
+        "02_quantization",
+        ("gptq", "hessian", "outer-product"),
+    ),
+    Term(
         "Clipping",
         "Replacing values outside a range by its nearest end. A narrower range makes the steps finer but clips more "
         "values; an observer looks for the best balance.",
@@ -153,6 +160,13 @@ A_TO_L = (
         "output, not that of the weights.",
         "02_quantization",
         ("hessian", "round-to-nearest", "awq"),
+    ),
+    Term(
+        "Granularity",
+        "How many weights share one scale: all of a tensor, those of one output channel, or a group of neighbours. "
+        "Finer means smaller rounding errors and more scales to store.",
+        "02_quantization",
+        ("per-tensor", "per-channel", "per-group"),
     ),
     Term(
         "Hessian",

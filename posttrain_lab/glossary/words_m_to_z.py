@@ -18,6 +18,13 @@ M_TO_Z = (
         ("percentile", "latency"),
     ),
     Term(
+        "Momentum",
+        "An optimizer's step made of the present gradient and a fading sum of earlier ones, so that it keeps going "
+        "where the gradients agree and turns less where they quarrel.",
+        "02_quantization",
+        ("adam",),
+    ),
+    Term(
         "MSE",
         "Mean squared error: the average of (estimate - truth)^2. As an observer it chooses the range for which "
         "quantizing and dequantizing changes the values least in this sense.",
@@ -37,6 +44,19 @@ M_TO_Z = (
         "that ignore outliers, or the range with the smallest error.",
         "02_quantization",
         ("calibration-set", "clipping", "outlier"),
+    ),
+    Term(
+        "ONNX",
+        "Open Neural Network Exchange: a file format that describes a network as a graph of standard operations. "
+        "onnxruntime and other programs run such files; here a second program checks our integer network.",
+        "02_quantization",
+        ("integer-only-network",),
+    ),
+    Term(
+        "Outer product",
+        "Column times row: from a of length m and b of length n the m x n table of all products a[i] b[j].",
+        "02_quantization",
+        ("cholesky-factor", "gptq"),
     ),
     Term(
         "Outlier",
@@ -212,6 +232,13 @@ M_TO_Z = (
         "Examples used to choose between versions of a model: they are not trained on, and not used for the final report.",
         "00_start_here",
         ("test-set", "calibration-set"),
+    ),
+    Term(
+        "VNNI",
+        "Vector Neural Network Instructions: x86 instructions that multiply groups of 8-bit integers and add the "
+        "products to 32-bit sums in one step. Processors without them need several steps for the same work.",
+        "02_quantization",
+        ("int8", "accumulator"),
     ),
     Term(
         "Warm-up",

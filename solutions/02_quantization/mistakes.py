@@ -4,6 +4,7 @@ from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -143,6 +144,16 @@ def float_products_in_a_loop(xq, x_scale, x_zero, wq, w_scale, bias=None):
     return (acc * (x_scale * w_scale) + (0 if bias is None else bias)).float()
 
 
+def float_products_in_numpy(xq, x_scale, x_zero, wq, w_scale, bias=None):
+    acc = (xq.numpy().astype(np.float64) - x_zero) @ wq.numpy().T
+    return torch.from_numpy(acc * x_scale) * w_scale + (0 if bias is None else bias)
+
+
+def einsum_in_numpy(xq, x_scale, x_zero, wq, w_scale, bias=None):
+    acc = np.einsum("nk,ok->no", np.asarray(xq, dtype=float) - x_zero, np.asarray(wq))
+    return torch.tensor(acc * x_scale).float() * w_scale + (0 if bias is None else bias)
+
+
 def quantize_in_place(x, scale, zero_point, bits=8):
     return x.div_(scale).round_().add_(zero_point).clamp_(*ends(bits)).to(torch.int8)
 
@@ -169,6 +180,7 @@ WRONG = {
         lambda x, scale, zero_point, bits=8: right.quantize_in_numpy(x, scale, 0, bits).add(zero_point),
         lambda x, scale, zero_point, bits=8: right.quantize_in_numpy(x, round(scale, 2) or scale, zero_point, bits),
         lambda x, scale, zero_point, bits=8: right.quantize_in_numpy(x, scale, zero_point, min(bits, 4)),
+        lambda x, scale, zero_point, bits=8: (x * (1 / scale) + zero_point).round().clamp(*ends(bits)).to(torch.int8),
     ),
     "dequantize": (
         lambda q, scale, zero_point: right.dequantize_in_float64(q, scale, zero_point).to(torch.bfloat16),
@@ -177,6 +189,7 @@ WRONG = {
         lambda q, scale, zero_point: right.dequantize_in_float64(q, scale, abs(zero_point)).float(),
         lambda q, scale, zero_point: right.dequantize_in_float64(q.contiguous().view(-1), scale, zero_point).float(),
         lambda q, scale, zero_point: right.dequantize_in_float64(q, scale, zero_point).clamp(-128, 127).float(),
+        lambda q, scale, zero_point: right.dequantize_in_float64(q, scale, zero_point).double(),
         lambda q, scale, zero_point: (q - torch.tensor(zero_point, dtype=torch.int8)) * scale,
     ),
     "channel_qparams": (
@@ -243,6 +256,11 @@ WRONG = {
         linear_of(bias=lambda bias: None if bias is None else bias[0]),
         float_products_one_by_one,
         float_products_in_a_loop,
+        float_products_in_numpy,
+        einsum_in_numpy,
+        lambda xq, x_scale, x_zero, wq, w_scale, bias=None: right.linear_shifted_first(
+            xq, x_scale, x_zero, torch.from_numpy(np.rint(wq.numpy().astype(float).dot(np.eye(wq.shape[1])))), w_scale, bias
+        ),
         lambda *args: right.linear_shifted_first(*args).half(),
         lambda *args: right.linear_shifted_first(*args).relu(),
         lambda *args: right.linear_shifted_first(*args).T.contiguous(),
@@ -255,6 +273,11 @@ WRONG = {
         fake_of(backward=lambda grad, x, scale, zero_point, bits: grad * (x.abs() <= scale * ends(bits)[1])),
         fake_of(backward=lambda grad, x, scale, zero_point, bits: grad * inside(x, scale, zero_point, 8)),
         fake_of(backward=lambda grad, x, scale, zero_point, bits: grad * (x >= (ends(bits)[0] - zero_point) * scale)),
+        fake_of(
+            backward=lambda grad, x, scale, zero_point, bits: (
+                grad * ((x / scale + zero_point).clamp(*ends(bits)) == x / scale + zero_point)
+            )
+        ),
         fake_of(backward=lambda grad, x, *rest: -grad * inside(x, *rest)),
         fake_of(backward=lambda grad, x, *rest: grad.sum() * inside(x, *rest)),
         fake_of(backward=lambda grad, x, *rest: grad * inside(x, *rest) * 0.5),

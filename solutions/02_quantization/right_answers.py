@@ -47,8 +47,8 @@ def quantize_in_numpy(x, scale, zero_point, bits=8):
     return torch.from_numpy(np.asarray(np.clip(codes, *ends(bits)))).to(torch.int8)
 
 
-def quantize_zero_point_first(x, scale, zero_point, bits=8):
-    return torch.round(x * (1 / scale) + zero_point).clamp(*ends(bits)).char()
+def quantize_by_reciprocal(x, scale, zero_point, bits=8):
+    return torch.round(x * (1 / scale)).add(zero_point).clamp(*ends(bits)).char()
 
 
 def quantize_clamps_steps(x, scale, zero_point, bits=8):
@@ -66,7 +66,7 @@ def dequantize_distributed(q, scale, zero_point):
 
 
 def dequantize_in_float64(q, scale, zero_point):
-    return torch.sub(q.double(), zero_point).mul(scale)
+    return torch.sub(q.double(), zero_point).mul(scale).float()
 
 
 # ---- channel_qparams
@@ -220,7 +220,7 @@ def fake_by_torch(x, scale, zero_point, bits):
 def fake_by_detour(x, scale, zero_point, bits):
     """Without a Function: the value of one tensor with the gradient of another."""
     low, high = ((end - zero_point) * scale for end in ends(bits))
-    passes = torch.where((x.detach() >= low) & (x.detach() <= high), x, x.detach())
+    passes = torch.where((x.detach() > low - scale / 2) & (x.detach() < high + scale / 2), x, x.detach())
     steps = (x.detach() / scale).round().clamp(ends(bits)[0] - zero_point, ends(bits)[1] - zero_point)
     return steps * scale + (passes - passes.detach())
 
@@ -274,7 +274,7 @@ def rounding_by_descent(weight, inputs, bits):
 
 ALTERNATIVES = {
     "affine_qparams": (affine_in_float32, affine_from_the_top, affine_exact),
-    "quantize": (quantize_in_numpy, quantize_zero_point_first, quantize_clamps_steps),
+    "quantize": (quantize_in_numpy, quantize_by_reciprocal, quantize_clamps_steps),
     "dequantize": (dequantize_by_table, dequantize_distributed, dequantize_in_float64),
     "channel_qparams": (channel_by_loop, channel_by_norm, channel_by_ends),
     "observe": (observe_plainly, observe_in_numpy, observe_finer),

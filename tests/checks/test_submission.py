@@ -330,6 +330,10 @@ CODES = torch.ones(2, 3, dtype=torch.int8)
         (lambda q: nn.functional.conv2d(q.float()[None, None], torch.ones(1, 1, 1, 1)), "convolution"),
         (lambda q: torch.mv(q.half(), q[0].half()), "mv"),
         (lambda q: (q.double()[:, None] * q.double()[None]).repeat(1, 1, 9).mul(2.0).sum(-1), "mul"),
+        (lambda q: torch.from_numpy(q.numpy().astype(float) @ q.numpy().T), "numpy matmul"),
+        (lambda q: torch.from_numpy(np.asarray(q, dtype=np.float32).dot(q.numpy().T)), "numpy dot"),
+        (lambda q: torch.tensor(np.einsum("ik,jk->ij", np.array(q), 1.0 * q.numpy())), "numpy einsum"),
+        (lambda q: torch.from_numpy((np.tile(q.numpy()[:, None] * 1.0, (1, 1, 90)) * 2.0).sum(-1)), "mul"),
     ],
 )
 def test_float_products_of_codes_are_seen(product, name):
@@ -338,7 +342,23 @@ def test_float_products_of_codes_are_seen(product, name):
 
 def test_products_of_whole_numbers_are_no_float_products():
     assert outcome_of(lambda q: (q.int() @ q.int().T) * 0.5, CODES).float_products == ()
+    assert outcome_of(lambda q: torch.from_numpy(q.numpy().astype(int) @ q.numpy().T) * 0.5, CODES).float_products == ()
     assert outcome_of(lambda q: torch.stack([(q.int() * row).sum(1) * 0.5 for row in q.int()], 1), CODES).float_products == ()
+
+
+def test_a_watched_array_is_an_array():
+    def answer(q):
+        array = q.numpy()
+        array = np.concatenate([array, np.asarray(q)])[:, ::-1].copy()
+        np.add(array, 1, out=array)
+        array += 1
+        return torch.from_numpy(np.clip(array, 0, 2)), array.sum().item(), np.sort(array)
+
+    value = outcome_of(lambda q: answer(q)[:2], CODES).value
+    assert torch.equal(value[0], torch.full((4, 3), 2, dtype=torch.int8))
+    assert value[1] == 36
+    assert "torch.from_numpy makes a tensor of it" in outcome_of(lambda q: answer(q)[2], CODES).error
+    assert type(CODES.numpy()) is np.ndarray
 
 
 # ---- the clock

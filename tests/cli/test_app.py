@@ -98,10 +98,19 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    ("made", "found"), [(["my-course"], "my-course"), (["00_start_here", "index.md"], "."), ([], "my-course")]
+    ("made", "found"),
+    [
+        (["my-course"], "my-course"),
+        (["00_start_here/00_start_here.ipynb"], "."),
+        (["my-course", "00_start_here/00_start_here.ipynb"], "my-course"),
+        (["00_start_here/else.ipynb"], "my-course"),
+        ([], "my-course"),
+    ],
 )
 def test_the_learner_s_folder_is_found(made, found, tmp_path, monkeypatch):
     for name in made:
-        (tmp_path / name).write_text("", encoding="utf-8") if name.endswith(".md") else (tmp_path / name).mkdir()
+        (tmp_path / name if "." not in name else (tmp_path / name).parent).mkdir(parents=True)
+        if "." in name:
+            (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     assert str(app._here()) == found

@@ -13,7 +13,15 @@ affine_qparams = Exercise(
 quantize = Exercise("quantize", UNIT, 2, 1, 8, codes.right_quantize, codes.quantize_cases, codes.QUANTIZE_MISTAKES)
 # q * scale - zero_point * scale is right too; its error is at most 2^-23 of the largest product
 dequantize = Exercise(
-    "dequantize", UNIT, 1, 1, 4, codes.right_dequantize, codes.dequantize_cases, codes.DEQUANTIZE_MISTAKES, near(1e-6)
+    "dequantize",
+    UNIT,
+    1,
+    1,
+    4,
+    codes.right_dequantize,
+    codes.dequantize_cases,
+    codes.DEQUANTIZE_MISTAKES,
+    near(1e-6, strict_dtype=True),
 )
 channel_qparams = Exercise(
     "channel_qparams", UNIT, 2, 2, 10, grid.right_channel, grid.channel_cases, grid.CHANNEL_MISTAKES, close(1e-6, 0.0)

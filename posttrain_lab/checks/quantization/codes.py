@@ -3,11 +3,11 @@
 Conventions that the notebook states in the same words:
 - quantize: x / scale is rounded to nearest, ties to even, then the zero point is added, then clamped to the codes of `bits` bits; the
   result is int8 for all bits; whatever is too large, infinity too, saturates;
-- dequantize: float32.
+- dequantize: float32, no other dtype.
 
 Cases keep x / scale away from ties by 0.03 and from the ends of the codes, except where the scale is a power of two: there division,
-multiplication by 1 / scale, float32 and float64 are all exact. Exact ties come with even zero points, where rounding before and after
-the zero point agree.
+multiplication by 1 / scale, float32 and float64 are all exact. Exact ties come with odd zero points, where rounding before and after the
+zero point differ.
 """
 
 import torch
@@ -48,7 +48,7 @@ def _ties(draw: Draw) -> Case:
     """k + 1/2 for even and odd k of both signs, with a scale that is a power of two."""
     scale = draw.pick((0.125, 0.25, 0.5, 2.0))
     k = torch.arange(-9, 9) + draw.whole(-6, 6)
-    return Case("exact ties, which go to the even code", ((k + 0.5) * scale, scale, draw.pick((-4, 0, 6))))
+    return Case("exact ties, which go to the even code", ((k + 0.5) * scale, scale, draw.pick((-5, -1, 3, 7))))
 
 
 def quantize_cases(seed: int) -> list[Case]:
@@ -117,6 +117,11 @@ QUANTIZE_MISTAKES = (
         "wraps around",
         "Numbers outside the range wrap around to the other end; clamp to [qmin, qmax] before you convert to int8.",
         lambda x, scale, zero_point, bits=8: _wrapped((x / scale).round() + zero_point, 8),
+    ),
+    Mistake(
+        "zero point before rounding",
+        "You added the zero point before rounding; an odd one sends ties to the other neighbour: round x / scale first, then add.",
+        lambda x, scale, zero_point, bits=8: _codes((x / scale + zero_point).round(), 0, bits),
     ),
     Mistake(
         "zero point before scaling",
@@ -220,6 +225,11 @@ DEQUANTIZE_MISTAKES = (
         "rounded",
         "You rounded the result; only the codes are whole, the numbers they stand for are not.",
         lambda q, scale, zero_point: right_dequantize(q, scale, zero_point).round(),
+    ),
+    Mistake(
+        "double precision",
+        "You return float64, twice the bytes; convert q to float32 and the result is float32.",
+        lambda q, scale, zero_point: right_dequantize(q, scale, zero_point).double(),
     ),
     Mistake(
         "half precision",

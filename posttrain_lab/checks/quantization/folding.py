@@ -148,6 +148,12 @@ def _along_inputs(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     return folded
 
 
+def _last_axis(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
+    folded, (gamma, _, _, var, _) = right_fold(conv, bn), _parts(conv, bn)
+    folded.weight = nn.Parameter(conv.weight.data * (gamma / (var + bn.eps).sqrt()))
+    return folded
+
+
 def _options_lost(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     right = right_fold(conv, bn)
     lost = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, groups=conv.groups)  # type: ignore[arg-type]
@@ -194,6 +200,11 @@ FOLD_MISTAKES = (
         "scaled along the inputs",
         "You scaled the input channels; a batch norm behind a convolution scales its outputs, axis 0 of the weight.",
         _along_inputs,
+    ),
+    Mistake(
+        "scale without axes",
+        "The scale has one number for each output: reshape it to [out, 1, 1, 1], or it meets the last axis of the weight.",
+        _last_axis,
     ),
     Mistake(
         "options lost",

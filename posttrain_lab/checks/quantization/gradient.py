@@ -3,7 +3,7 @@
 Convention that the notebook states in the same words: the gradient of x is the incoming gradient where the code before clamping lies in
 [qmin, qmax] (both ends included), and 0 elsewhere; scale, zero point and bits get None.
 
-Where the unrounded code lies beyond an end and the rounded one does not, two conventions differ: such numbers are mirrored inwards.
+So a number up to half a step beyond the end of the codes still passes the gradient on: it is rounded to that end, not clamped.
 """
 
 from typing import Any
@@ -22,7 +22,8 @@ class _Fake(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: float, zero_point: int, bits: int, mistake: str = "") -> Tensor:
         code = (x / scale).round() + zero_point
-        ctx.save_for_backward(_mask(code, bits, zero_point, mistake))
+        judged = x / scale + zero_point if mistake == "unrounded" else code
+        ctx.save_for_backward(_mask(judged, bits, zero_point, mistake))
         ctx.mistake, ctx.scale = mistake, scale
         qmin, qmax = ends(8 if mistake == "bits ignored" else bits)
         code = code if mistake == "not clamped" else code.clamp(qmin, qmax)
@@ -56,9 +57,6 @@ def right_fake(x: Tensor, scale: float, zero_point: int, bits: int) -> Any:
 def _fake_case(draw: Draw, words: str, bits: int, *shape: int) -> Case:
     scale, zero_point = around(draw, bits)
     x = numbers(draw, scale, zero_point, bits, *shape)
-    exact = x.double() / scale + zero_point
-    between = (exact.round() == exact.round().clamp(*ends(bits))) & (exact != exact.clamp(*ends(bits)))
-    x = torch.where(between, ((2 * exact.round() - exact - zero_point) * scale).float(), x)
     return Case(words, (x, scale, zero_point, bits), gradients=(0,))
 
 
@@ -67,12 +65,14 @@ def fake_cases(seed: int) -> list[Case]:
     bits = draw.whole(2, 7)
     qmin, qmax = ends(bits)
     at_the_ends = (torch.arange(qmin - 2, qmax + 3) - 1).float() * 0.25
+    beyond = (torch.tensor([qmin - 0.4, qmin - 0.6, qmin + 0.4, qmax - 0.4, qmax + 0.4, qmax + 0.6]) + 2) * 0.5
     inside, outside = draw.uniform(-0.9, 0.9, 9), torch.tensor([50.0, -50.0, 1e5])
     strided_case = _fake_case(draw, "", 3, 3, 5)
     return [
         _fake_case(draw, "8 bits", 8, 50),
         _fake_case(draw, f"{bits} bits", bits, 7, 5),
         Case("numbers exactly on the codes, both ends included", (at_the_ends, 0.25, 1, bits), gradients=(0,)),
+        Case("numbers within and beyond half a step of both ends", (beyond, 0.5, -2, bits), gradients=(0,)),
         Case("all inside", (inside, 1 / 64, 0, 8), gradients=(0,)),
         Case("all outside", (outside, 0.1, 3, 4), gradients=(0,)),
         Case("a view that is not contiguous", (strided(strided_case.args[0]), *strided_case.args[1:]), gradients=(0,)),
@@ -100,6 +100,11 @@ FAKE_MISTAKES = (
         "ends left out",
         "The lowest and the highest code are inside: use >= and <=, only clamped numbers get no gradient.",
         _wrong_fake("strict"),
+    ),
+    Mistake(
+        "mask before rounding",
+        "Your mask looks at the code before rounding; a number less than half a step beyond an end is rounded to it, so it is inside.",
+        _wrong_fake("unrounded"),
     ),
     Mistake("mask inverted", "Your mask is the wrong way round: 1 inside the range, 0 outside.", _wrong_fake("inverted")),
     Mistake(

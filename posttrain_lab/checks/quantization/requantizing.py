@@ -190,7 +190,7 @@ REQUANTIZE_MISTAKES = (
     ),
     Mistake(
         "zero point forgotten",
-        "The zero point is missing: a sum of 0 must become the code zero_point.",
+        "The zero point is missing, or was added before the shift, which shifts it away: a sum of 0 must become the code zero_point.",
         lambda acc, multiplier, zero_point, bits=8: right_requantize(acc, multiplier, 0, bits),
     ),
     Mistake(

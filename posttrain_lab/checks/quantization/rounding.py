@@ -201,7 +201,7 @@ def _not_rounded(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
 ROUNDING_MISTAKES = (
     Mistake(
         "error not handed on",
-        "That is rounding to nearest: the error of a column is never handed on to the columns that are still to be rounded.",
+        "That is rounding to nearest: no error reaches the columns still to be rounded. Use row j of an upper factor, U[j, j + 1:].",
         _plain,
     ),
     Mistake(
