@@ -1,41 +1,53 @@
 """Kernels: one contract for each operation, checked once; the tensor's device picks the implementation.
 
-| file           | what it is                                                    | loaded                  |
-|----------------|---------------------------------------------------------------|-------------------------|
-| `reference.py` | the meaning, in plain torch, exact                            | now                     |
-| `cpu/`         | Numba: SIMD kernels compiled on this machine at the first use | at the first CPU tensor |
+| file                             | what it is                                                     | loaded                  |
+|----------------------------------|----------------------------------------------------------------|-------------------------|
+| `packed.py`, `sparse_weights.py` | weights as the kernels read them                               | now                     |
+| `arguments.py`, `operators.py`   | the checks of all ops; the ops as torch sees them              | now                     |
+| `reference.py`                   | the meaning, in plain torch                                    | now                     |
+| `cpu/`                           | Numba: SIMD kernels, compiled on this machine at the first use | at the first CPU tensor |
+| `gpu/`                           | Triton: the same ops                                           | at the first GPU tensor |
+| `layers.py`, `speed.py`          | layers on these ops; `compile_for_speed`                       | when imported           |
 
-A device without an implementation is an error that names it, never a quiet copy to another device.
+A device without an implementation is an error that names it, never a quiet copy to another device. No op has a gradient.
 """
 
 import torch
-from jaxtyping import Int8, Int32
+from jaxtyping import Float, Int8, Int32
 from torch import Tensor
 
 from . import reference as reference
+from .arguments import (
+    ACTIVATIONS,
+    LARGEST_K as LARGEST_K,
+    check_activations,
+    check_bias,
+    check_choice,
+    check_device,
+    check_matrices,
+    check_packed,
+    check_sums,
+    check_whole,
+)
+from .operators import call, conv_size
+from .packed import Int4Weight, Int8ConvWeight, Int8Weight
+from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 
-LARGEST_K = 131_071  # (-128) * (-128) * K must stay below 2^31
-
-
-# torch.library.custom_op says the same shorter, but its first call imports torch's compiler: 1,000 modules, seconds
-_LIBRARY = torch.library.Library("posttrain_lab", "FRAGMENT")
-_LIBRARY.define("int8_matmul(Tensor a, Tensor b) -> Tensor")
-
-
-@torch.library.impl(_LIBRARY, "int8_matmul", "CPU")
-def _int8_matmul_cpu(a: Tensor, b: Tensor) -> Tensor:
-    try:
-        from . import cpu
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"int8_matmul on the cpu wants {error.name}, which is not installed; pip install numba.", name=error.name
-        ) from error
-    return cpu.int8_matmul(a, b)
-
-
-@torch.library.register_fake("posttrain_lab::int8_matmul", lib=_LIBRARY)
-def _int8_matmul_shape(a: Tensor, b: Tensor) -> Tensor:
-    return a.new_empty((a.shape[0], b.shape[1]), dtype=torch.int32)
+__all__ = [
+    "BlockSparseWeight",
+    "Int4Weight",
+    "Int8ConvWeight",
+    "Int8Weight",
+    "NMWeight",
+    "SparseWeight",
+    "block_sparse_linear",
+    "int4_linear",
+    "int8_conv2d",
+    "int8_linear",
+    "int8_matmul",
+    "nm_linear",
+    "sparse_linear",
+]
 
 
 def int8_matmul(a: Int8[Tensor, "m k"], b: Int8[Tensor, "k n"]) -> Int32[Tensor, "m n"]:
@@ -53,29 +65,169 @@ def int8_matmul(a: Int8[Tensor, "m k"], b: Int8[Tensor, "k n"]) -> Int32[Tensor,
     >>> int8_matmul(torch.tensor([[127, 127]], dtype=torch.int8), torch.tensor([[127], [127]], dtype=torch.int8))
     tensor([[32258]], dtype=torch.int32)
     """
-    _check_operands(a, b)
-    return torch.ops.posttrain_lab.int8_matmul.default(a, b)
+    check_matrices("int8_matmul", a, b)
+    return call("int8_matmul", a, b)
 
 
-def _check_operands(a: Tensor, b: Tensor) -> None:
-    if not isinstance(a, Tensor) or not isinstance(b, Tensor):
-        raise TypeError(f"int8_matmul wants two tensors, got {type(a).__name__} and {type(b).__name__}.")
-    if a.dtype != torch.int8 or b.dtype != torch.int8:
-        raise TypeError(f"int8_matmul wants two int8 matrices, got {a.dtype} and {b.dtype}; quantize first.")
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-        raise ValueError(
-            f"int8_matmul wants shapes (M, K) and (K, N), got {tuple(a.shape)} and {tuple(b.shape)}; "
-            "flatten leading axes, or transpose one of the matrices."
-        )
-    if a.device != b.device:
-        raise ValueError(f"int8_matmul wants one device, got {a.device} and {b.device}; move one with .to().")
-    if a.shape[1] > LARGEST_K:
-        raise ValueError(
-            f"int8_matmul wants K up to {LARGEST_K} so that int32 holds every sum, got {a.shape[1]}; "
-            "multiply in slices of K and add the parts in int64."
-        )
-    if a.device.type not in ("cpu", "meta"):
-        raise NotImplementedError(
-            f"int8_matmul wants tensors on the cpu, got {a.device}; there is no kernel for {a.device.type} yet, "
-            "so move both with .cpu()."
-        )
+def int8_linear(
+    x: Float[Tensor, "*batch k"], weight: Int8Weight, bias: Float[Tensor, " n"] | None = None, activation: str = "none"
+) -> Float[Tensor, "*batch n"]:
+    """What does a linear layer give when its inputs are rounded to int8 on the way in?
+
+    scale_x = max |row of x| / 127, codes = round(x * (127 / max |row|)); y = sum_k codes * weight.codes, exactly in int32,
+    times scale_x * weight.scale, plus bias; then the activation: none, relu or gelu.
+
+    x float32 [..., K], weight from `Int8Weight.from_float`, bias float32 [N]; result float32 [..., N].
+    Raises TypeError for other dtypes, ValueError for other shapes, NaN or infinity in x, K above 131,071, or two devices.
+    Source: dynamic quantization as in Zafrir et al. 2019, "Q8BERT".
+
+    >>> weight = Int8Weight.from_float(torch.tensor([[1.0, -2.0], [0.5, 0.5]]))
+    >>> int8_linear(torch.tensor([[1.0, 0.5]]), weight)
+    tensor([[0.0039, 0.7520]])
+    """
+    check_packed("int8_linear", weight, Int8Weight)
+    check_activations("int8_linear", x, weight.in_features)
+    check_bias("int8_linear", bias, len(weight.scale))
+    check_choice("int8_linear", "activation", activation, ACTIVATIONS)
+    check_device("int8_linear", x, weight.codes, bias)
+    check_sums("int8_linear", weight.in_features)
+    y = call("int8_linear", x.detach().reshape(-1, x.shape[-1]), weight.codes, weight.scale, bias, activation)
+    return y.reshape(*x.shape[:-1], len(weight.scale))
+
+
+def int8_conv2d(
+    x: Int8[Tensor, "n h w c"],
+    weight: Int8ConvWeight,
+    stride: int = 1,
+    padding: int = 0,
+    fill: int = 0,
+    scale: Float[Tensor, " n"] | None = None,
+    bias: Float[Tensor, " out"] | None = None,
+    activation: str = "none",
+) -> Int32[Tensor, "n oh ow out"] | Float[Tensor, "n oh ow out"]:
+    """What are the sums of a convolution over int8 codes, channels last?
+
+    sums[n, i, j, o] = sum over (a, b, c) of x[n, i * stride + a - padding, j * stride + b - padding, c] * weight[o, c, a, b],
+    exactly in int32; beyond the border x is `fill`, the code of 0. Output channels of group g see the input channels of g.
+    With `scale`, one number for each image: sums * scale[n] * weight.scale + bias, then the activation, in float32.
+
+    Raises TypeError for other dtypes, ValueError for other shapes, sums that int32 may not hold, or an image below the filter.
+
+    >>> image, weight = torch.ones(1, 3, 3, 2, dtype=torch.int8), Int8ConvWeight.from_float(torch.ones(1, 2, 3, 3))
+    >>> int8_conv2d(image, weight)
+    tensor([[[[2286]]]], dtype=torch.int32)
+    """
+    check_packed("int8_conv2d", weight, Int8ConvWeight)
+    channels, (kh, kw) = weight.channels * weight.groups, weight.kernel
+    if not isinstance(x, Tensor) or x.dtype != torch.int8:
+        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"int8_conv2d wants x in int8, got {got}; quantize first.")
+    if x.ndim != 4 or x.shape[3] != channels:
+        raise ValueError(f"int8_conv2d wants x [n, h, w, {channels}], channels last, got {tuple(x.shape)}; permute the axes.")
+    check_whole("int8_conv2d", "stride", stride, 1)
+    check_whole("int8_conv2d", "padding", padding, 0)
+    check_whole("int8_conv2d", "fill", fill, -128, 127)
+    check_choice("int8_conv2d", "activation", activation, ACTIVATIONS)
+    check_bias("int8_conv2d", bias, len(weight.scale))
+    check_sums("int8_conv2d", kh * kw * weight.channels)
+    if min(conv_size(x.shape[1], kh, stride, padding), conv_size(x.shape[2], kw, stride, padding)) < 1:
+        raise ValueError(f"int8_conv2d wants an image that holds the {kh} x {kw} filter, got {tuple(x.shape)}; add padding.")
+    if scale is None and (bias is not None or activation != "none"):
+        raise ValueError("int8_conv2d wants a scale with bias or activation: without it the plain sums are returned.")
+    if scale is not None and (scale.shape != (len(x),) or scale.dtype != torch.float32):
+        raise ValueError(f"int8_conv2d wants scale float32 [{len(x)}], got {scale.dtype} {tuple(scale.shape)}.")
+    check_device("int8_conv2d", x, weight.codes, scale, bias)
+    kernel = list(weight.kernel)
+    return call(
+        "int8_conv2d", x, weight.codes, weight.scale, kernel, weight.groups, stride, padding, fill, scale, bias, activation
+    )
+
+
+def int4_linear(
+    x: Float[Tensor, "*batch k"],
+    weight: Int4Weight,
+    bias: Float[Tensor, " n"] | None = None,
+    activation: str = "none",
+    activations: str = "int8",
+) -> Float[Tensor, "*batch n"]:
+    """What does a linear layer give whose weights have 4 bits, with a scale for each group of inputs?
+
+    "int8": x is rounded row by row as in `int8_linear`; y = sum over groups of (exact sum of codes) * weight.scale[group],
+    times scale_x, plus bias. "float32": x stays as it is and meets the weight that the codes stand for.
+
+    x float32 [..., K], weight from `Int4Weight.from_float`, bias float32 [N]; result float32 [..., N].
+    Raises TypeError for other dtypes, ValueError for other shapes, NaN or infinity in x, or two devices.
+
+    >>> weight = Int4Weight.from_float(torch.ones(1, 8), group=8)
+    >>> int4_linear(torch.ones(1, 8), weight)
+    tensor([[8.]])
+    """
+    check_packed("int4_linear", weight, Int4Weight)
+    check_activations("int4_linear", x, weight.in_features)
+    check_bias("int4_linear", bias, weight.scale.shape[1])
+    check_choice("int4_linear", "activation", activation, ACTIVATIONS)
+    check_choice("int4_linear", "activations", activations, ("int8", "float32"))
+    check_device("int4_linear", x, weight.codes, bias)
+    check_sums("int4_linear", weight.in_features)
+    y = call("int4_linear", x.detach().reshape(-1, x.shape[-1]), weight.codes, weight.scale, bias, activation, activations)
+    return y.reshape(*x.shape[:-1], weight.scale.shape[1])
+
+
+def sparse_linear(
+    x: Float[Tensor, "*batch k"], weight: SparseWeight, bias: Float[Tensor, " n"] | None = None
+) -> Float[Tensor, "*batch n"]:
+    """What does a pruned linear layer give, computed from the weights that are left? y = x @ weight.T + bias.
+
+    x float32 [..., K], weight from `SparseWeight.from_float` or `from_csr`; result float32 [..., N].
+    Raises TypeError for other dtypes, ValueError for other shapes or two devices.
+
+    >>> sparse_linear(torch.tensor([[1.0, 2.0]]), SparseWeight.from_float(torch.tensor([[0.0, 3.0], [0.0, 0.0]])))
+    tensor([[6., 0.]])
+    """
+    n = _check_float("sparse_linear", x, weight, SparseWeight, bias, lambda: len(weight.row_pointers) - 1)
+    rows = x.detach().reshape(-1, x.shape[-1])
+    y = call("sparse_linear", rows, weight.values, weight.columns, weight.row_pointers, bias)
+    return y.reshape(*x.shape[:-1], n)
+
+
+def block_sparse_linear(
+    x: Float[Tensor, "*batch k"], weight: BlockSparseWeight, bias: Float[Tensor, " n"] | None = None
+) -> Float[Tensor, "*batch n"]:
+    """What does a linear layer give of which only some square blocks are left? y = x @ weight.T + bias.
+
+    x float32 [..., K], weight from `BlockSparseWeight.from_float`; result float32 [..., N].
+    Raises TypeError for other dtypes, ValueError for other shapes or two devices.
+
+    >>> block_sparse_linear(torch.ones(1, 4), BlockSparseWeight.from_float(torch.eye(4), block=4))
+    tensor([[1., 1., 1., 1.]])
+    """
+    n = _check_float("block_sparse_linear", x, weight, BlockSparseWeight, bias, lambda: weight.out_features)
+    rows = x.detach().reshape(-1, x.shape[-1])
+    y = call("block_sparse_linear", rows, weight.values, weight.columns, weight.row_pointers, n, bias)
+    return y.reshape(*x.shape[:-1], n)
+
+
+def nm_linear(
+    x: Float[Tensor, "*batch k"], weight: NMWeight, bias: Float[Tensor, " n"] | None = None
+) -> Float[Tensor, "*batch n"]:
+    """What does a linear layer with 2:4 sparsity give? y = x @ weight.T + bias, over two of each four inputs.
+
+    x float32 [..., K], weight from `NMWeight.from_float`; result float32 [..., N].
+    Raises TypeError for other dtypes, ValueError for other shapes or two devices.
+    Source: Mishra et al. 2021, "Accelerating Sparse Deep Neural Networks".
+
+    >>> nm_linear(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), NMWeight.from_float(torch.tensor([[0.0, 1.0, 0.0, 1.0]])))
+    tensor([[6.]])
+    """
+    n = _check_float("nm_linear", x, weight, NMWeight, bias, lambda: len(weight.positions))
+    y = call("nm_linear", x.detach().reshape(-1, x.shape[-1]), weight.values, weight.positions, bias)
+    return y.reshape(*x.shape[:-1], n)
+
+
+def _check_float(op, x, weight, wanted, bias, outputs) -> int:
+    """The checks of the three float ops; how many outputs the weight has."""
+    check_packed(op, weight, wanted)
+    check_activations(op, x, weight.in_features)
+    check_bias(op, bias, outputs())
+    check_device(op, x, weight.values, bias)
+    return outputs()

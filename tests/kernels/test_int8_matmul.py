@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from posttrain_lab import kernels
 from posttrain_lab.kernels import reference
-from posttrain_lab.kernels.cpu import int8
+from posttrain_lab.kernels.cpu import int8, threads
 
 OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
 C = int8.COLUMNS
@@ -91,10 +91,10 @@ def test_nothing_times_nothing(shape):
 def test_parts_in_threads_give_the_same(m, n, monkeypatch):
     """Cut into as many parts as possible, on each of the three ways to cut."""
     ran = []
-    run = int8._run
-    monkeypatch.setattr(int8, "MACS_A_THREAD", 1)
+    run = int8.run
+    monkeypatch.setattr(threads, "MACS_A_THREAD", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(int8, "_run", lambda kernel, operands, parts: (ran.extend(parts), run(kernel, operands, parts)))
+    monkeypatch.setattr(int8, "run", lambda kernel, operands, parts: (ran.extend(parts), run(kernel, operands, parts)))
     a, b = codes(m, 37), codes(37, n, seed=1)
     assert np.array_equal(kernels.int8_matmul(a, b).numpy(), exact(a, b))
     assert len(ran) == 3
@@ -104,7 +104,7 @@ def test_parts_in_threads_give_the_same(m, n, monkeypatch):
 @given(st.integers(1, 500), st.sampled_from([1, 4]), st.integers(1, 10**9))
 def test_cuts_cover_everything_once(size, least, macs):
     size = max(size, least)
-    pieces = int8._cut(size, least, macs)
+    pieces = threads.cut(size, least, macs)
     assert pieces[0][0] == 0
     assert pieces[-1][1] == size
     assert all(before[1] == after[0] for before, after in itertools.pairwise(pieces))
@@ -113,8 +113,8 @@ def test_cuts_cover_everything_once(size, least, macs):
 
 def test_which_kernel_ran(monkeypatch):
     kernel = []
-    run = int8._run
-    monkeypatch.setattr(int8, "_run", lambda *args: (kernel.append(args[0]), run(*args)))
+    run = int8.run
+    monkeypatch.setattr(int8, "run", lambda *args: (kernel.append(args[0]), run(*args)))
     for m in (int8.PACK_FROM - 1, int8.PACK_FROM):
         kernels.int8_matmul(codes(m, 8), codes(8, 8))
     assert kernel == [int8.multiply_rows, int8.multiply_tiles]
@@ -135,10 +135,10 @@ def test_fake_and_meta_tensors_have_shapes_only():
 
 def test_a_device_without_kernels_is_named():
     with FakeTensorMode():
-        a = torch.empty(2, 2, dtype=torch.int8, device="cuda")
-        with pytest.raises(NotImplementedError, match=r"got cuda:0; there is no kernel for cuda yet, .*\.cpu\(\)"):
+        a = torch.empty(2, 2, dtype=torch.int8, device="mps")
+        with pytest.raises(NotImplementedError, match=r"got mps:0; there is no kernel for mps yet, .*\.cpu\(\)"):
             kernels.int8_matmul(a, a)
-        with pytest.raises(ValueError, match="wants one device, got cuda:0 and cpu"):
+        with pytest.raises(ValueError, match="wants one device, got mps:0 and cpu"):
             kernels.int8_matmul(a, torch.empty(2, 2, dtype=torch.int8))
 
 
@@ -229,7 +229,7 @@ def test_kernels_are_kept_on_disk(tmp_path):
     code = """
 import torch
 from posttrain_lab import kernels
-from posttrain_lab.kernels.cpu import int8
+from posttrain_lab.kernels.cpu import int8, threads
 a = torch.ones(20, 20, dtype=torch.int8)
 kernels.int8_matmul(a, a)
 print(sum(int8.multiply_tiles.stats.cache_hits.values()), sum(int8.multiply_tiles.stats.cache_misses.values()))
@@ -246,5 +246,5 @@ def test_without_a_folder_to_write_kernels_still_compile(monkeypatch):
         return 2 * x
 
     with pytest.raises(RuntimeError, match="cannot cache"):
-        int8.njit(cache=True)(double)
-    assert int8.compiled(double)(21) == 42
+        threads.njit(cache=True)(double)
+    assert threads.compiled(double)(21) == 42

@@ -1,5 +1,20 @@
-"""Kernels for the CPU, in Numba: same names and meanings as in `reference.py`, compiled when first called."""
+"""Kernels for the CPU, in Numba: same names and meanings as in `reference.py`, compiled when first called.
 
+| file         | what it holds                                                             |
+|--------------|---------------------------------------------------------------------------|
+| `simd.py`    | the vocabulary: words that stand for vector instructions                  |
+| `threads.py` | how kernels are compiled, and how work is cut                             |
+| `int8.py`    | int8_matmul                                                               |
+| `panels.py`  | sums of a tile of packed int8 weights, for `linear.py` and `conv.py`      |
+| `int4.py`    | int4_linear                                                               |
+| `sparse.py`  | sparse_linear, block_sparse_linear, nm_linear                             |
+| `rescale.py` | int32 sums to int8 codes in fixed point, for the integer network          |
+"""
+
+from .conv import int8_conv2d
+from .int4 import int4_linear
 from .int8 import int8_matmul
+from .linear import int8_linear
+from .sparse import block_sparse_linear, nm_linear, sparse_linear
 
-__all__ = ["int8_matmul"]
+__all__ = ["block_sparse_linear", "int4_linear", "int8_conv2d", "int8_linear", "int8_matmul", "nm_linear", "sparse_linear"]

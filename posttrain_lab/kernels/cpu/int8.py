@@ -11,29 +11,16 @@ A last tile that would stick out is moved back until it fits: some results are c
 special case. Source of the tiling: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
 """
 
-import itertools
-import threading
-from collections.abc import Callable
-
-import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
 from torch.nn import functional as F
 
 from .simd import LANES, broadcast_pair, load, load_widen, multiply_add_pairs, store, total, zero
+from .threads import compiled, cut, flat, run
 
 ROWS, COLUMNS = 4, 2 * LANES  # the tile of results that lives in registers: 4 x 2 vectors
 PACK_FROM = 12  # rows of the left matrix; with fewer, packing the right one takes longer than it saves
-MACS_A_THREAD = 25_000_000  # below about half a millisecond of work a second thread does not pay
-
-
-def compiled(function: Callable) -> Callable:
-    """`njit`, kept on disk for the next process where some folder can be written, else compiled in each process."""
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba: "cannot cache function ...: no locator available"
-        return njit(nogil=True)(function)
 
 
 def pack_pairs(w: Tensor) -> Tensor:
@@ -137,8 +124,8 @@ def int8_matmul(a: Tensor, b: Tensor) -> Tensor:
 def _few_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     m, k, n = size
     out = torch.empty(m, n, dtype=torch.int32)
-    parts = [(0, m, first, end) for first, end in _cut(n, 4, m * n * k)]
-    _run(multiply_rows, (_flat(a.to(torch.int16)), _flat(w), _flat(out), (k, n)), parts)
+    parts = [(0, m, first, end) for first, end in cut(n, 4, m * n * k)]
+    run(multiply_rows, (flat(a.to(torch.int16)), flat(w), flat(out), (k, n)), parts)
     return out
 
 
@@ -148,29 +135,8 @@ def _many_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     x = a.to(torch.int16) if k == even else F.pad(a.to(torch.int16), (0, 1))
     out = torch.empty(m, n, dtype=torch.int32)
     if n > m:
-        parts = [(0, m, first, end) for first, end in _cut(panels, 1, m * n * k)]
+        parts = [(0, m, first, end) for first, end in cut(panels, 1, m * n * k)]
     else:
-        parts = [(first, end, 0, panels) for first, end in _cut(m, ROWS, m * n * k)]
-    _run(multiply_tiles, (_flat(x), _flat(pack_pairs(w)), _flat(out), (even, n)), parts)
+        parts = [(first, end, 0, panels) for first, end in cut(m, ROWS, m * n * k)]
+    run(multiply_tiles, (flat(x), flat(pack_pairs(w)), flat(out), (even, n)), parts)
     return out
-
-
-def _flat(matrix: Tensor) -> np.ndarray:
-    return matrix.contiguous().numpy().reshape(-1)
-
-
-def _cut(size: int, least: int, macs: int) -> list[tuple[int, int]]:
-    """0 ... size in one piece for each thread that pays, every piece at least `least` long."""
-    pieces = max(1, min(torch.get_num_threads(), size // least, macs // MACS_A_THREAD))
-    edges = [size * i // pieces // least * least for i in range(pieces)] + [size]
-    return list(itertools.pairwise(edges))
-
-
-def _run(kernel: Callable, operands: tuple, parts: list[tuple[int, int, int, int]]) -> None:
-    """The kernel on every part, each further part in a thread of its own: kernels let go of Python's lock."""
-    threads = [threading.Thread(target=kernel, args=(*operands, part)) for part in parts[1:]]
-    for thread in threads:
-        thread.start()
-    kernel(*operands, parts[0])
-    for thread in threads:
-        thread.join()

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .int8 import compiled
+from .threads import compiled
 
 
 @compiled

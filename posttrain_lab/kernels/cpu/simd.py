@@ -10,8 +10,36 @@
 | `total(v)`                    | the sum of L int32                                            | shuffles, adds   |
 | `store(array, i, v)`          | array[i : i + L] = v (int32)                                  | vmovdqu          |
 
-No word names a processor: LLVM turns each into what the machine has (NEON: two registers for one vector). Only LANES
-looks at it, to fill the wide registers of AVX-512. Arrays are flat and contiguous, indices count elements, and no word
+Four weights of 4 bits at once: a byte holds two codes 0..15, an activation is an int8.
+
+| word                               | meaning                                                                        | on x86               |
+|------------------------------------|--------------------------------------------------------------------------------|----------------------|
+| `load_bytes(array, i)`             | 4L uint8 from array[i:]                                                        | vmovdqu              |
+| `low_nibbles(v)`, `high_nibbles(v)`| bits 0-3, bits 4-7 of each byte                                                | vpand, vpsrlw        |
+| `broadcast_quad(array, i)`         | the four int8 at array[i:], repeated L times                                   | vpbroadcastd         |
+| `zero_words()`                     | 2L int16 zeros                                                                 | vpxor                |
+| `multiply_add_bytes(t, u, s)`      | t[i] + u[2i] * s[2i] + u[2i+1] * s[2i+1], int16; each new pair saturates       | vpmaddubsw, vpaddw   |
+| `add_pairs(t, v)`                  | t[i] + v[2i] + v[2i+1]: int16 pairs into int32 sums                            | vpmaddwd, vpaddd     |
+
+Floats come sixteen at a time on every machine: LLVM cuts them to the registers there are.
+
+| word                         | meaning                                  | on x86      |
+|------------------------------|------------------------------------------|-------------|
+| `zero_floats()`              | 16 float32 zeros                         | vxorps      |
+| `load_floats(array, i)`      | 16 float32 from array[i:]                | vmovups     |
+| `multiply_add(t, a, v)`      | t + a * v, one number a, rounded once    | vfmadd231ps |
+| `store_floats(array, i, v)`  | array[i : i + 16] = v                    | vmovups     |
+
+No word but one names a processor: LLVM turns each into what the machine has (NEON: two registers for one vector). LANES
+looks at it, to fill the wide registers of AVX-512, and STEP, since processors with VNNI multiply four bytes in one step:
+
+| word                          | STEP = 2                | STEP = 4 (VNNI)                                                    |
+|-------------------------------|-------------------------|--------------------------------------------------------------------|
+| `load_weights(array, i)`      | `load_widen`, int8      | `load_bytes`, uint8: codes + 128                                   |
+| `broadcast_step(array, i)`    | `broadcast_pair`, int16 | `broadcast_quad`, int8                                             |
+| `multiply_add_step(t, a, w)`  | `multiply_add_pairs`    | t[i] + the sum of four products a * w, exact in int32 (vpdpbusd)   |
+
+ Arrays are flat and contiguous, indices count elements, and no word
 checks bounds: the caller does.
 
 Numba's cache on disk looks at the file of a kernel, not at this one: after a change here, save the kernel's file too.
@@ -20,26 +48,40 @@ Numba's cache on disk looks at the file of a kernel, not at this one: after a ch
 from typing import Any
 
 from llvmlite import binding, ir
-from numba import types
+from numba import config, types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 word: Any = intrinsic  # Any: a kernel calls a word without its first argument, which no type checker knows
 
-LANES = 16 if binding.get_host_cpu_features().get("avx512bw") else 8  # int32 in a vector
 
-I8, I16, I32 = ir.IntType(8), ir.IntType(16), ir.IntType(32)
+
+def _has(*names: str) -> bool:
+    """Will numba compile for a processor with all of these features?"""
+    if config.CPU_NAME:
+        return all(f"+{name}" in (config.CPU_FEATURES or "").split(",") for name in names)
+    features = binding.get_host_cpu_features()
+    return all(features.get(name) for name in names)
+
+
+LANES = 16 if _has("avx512bw") else 8  # int32 in a vector
+STEP = 4 if _has("avx512vnni", "avx512bw") or _has("avxvnni") else 2  # k that one multiplication takes together
+OFFSET = 128 if STEP == 4 else 0  # what packed weights have been raised by, since VNNI wants one side unsigned
+
+FLOATS_AT_ONCE = 16
+I8, I16, I32, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.FloatType()
 
 
 class Vector(types.Type):
-    """`lanes` integers of `width` bits in one register."""
+    """`lanes` numbers of one LLVM type."""
 
-    def __init__(self, width: int, lanes: int):
-        self.width, self.lanes = width, lanes
-        super().__init__(name=f"Vector(int{width} x {lanes})")
+    def __init__(self, element: ir.Type, lanes: int):
+        self.element, self.lanes = element, lanes
+        super().__init__(name=f"Vector({element} x {lanes})")
 
     @property
     def llvm(self) -> ir.VectorType:
-        return ir.VectorType(ir.IntType(self.width), self.lanes)
+        return ir.VectorType(self.element, self.lanes)
 
 
 @register_model(Vector)
@@ -50,12 +92,19 @@ class VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, vector.llvm)
 
 
-WORDS, SUMS = Vector(16, 2 * LANES), Vector(32, LANES)  # int16 to multiply, int32 to add up
+BYTES, WORDS, SUMS = Vector(I8, 4 * LANES), Vector(I16, 2 * LANES), Vector(I32, LANES)  # to multiply, and to add up
+FLOATS = Vector(F32, FLOATS_AT_ONCE)
 
 
 def _address(context, builder, array_type, pointee, array, index):
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
+
+
+def _instruction(builder, name, *operands):
+    """One LLVM intrinsic of vectors of one type."""
+    kind = operands[0].type
+    return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * len(operands)), name), operands)
 
 
 def _choose(builder, vector, lanes):
@@ -145,3 +194,139 @@ def store(typing, array, index, vector):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), code
+
+
+@word
+def load_bytes(typing, array, index):
+    """4 * LANES bytes from array[index:]."""
+
+    def code(context, builder, signature, args):
+        return builder.load(_address(context, builder, signature.args[0], BYTES.llvm, *args), align=1)
+
+    return BYTES(array, types.intp), code
+
+
+def _nibbles(shift: int) -> Any:
+    def nibbles(typing, vector):
+        def code(context, builder, signature, args):
+            moved = builder.lshr(args[0], ir.Constant(BYTES.llvm, [shift] * BYTES.lanes))
+            return builder.and_(moved, ir.Constant(BYTES.llvm, [15] * BYTES.lanes))
+
+        return BYTES(BYTES), code
+
+    return word(nibbles)
+
+
+low_nibbles, high_nibbles = _nibbles(0), _nibbles(4)
+
+
+@word
+def broadcast_quad(typing, array, index):
+    """The four int8 at array[index:], repeated."""
+
+    def code(context, builder, signature, args):
+        quad = builder.load(_address(context, builder, signature.args[0], I32, *args), align=1)
+        one = builder.insert_element(ir.Constant(SUMS.llvm, ir.Undefined), quad, ir.Constant(I32, 0))
+        return builder.bitcast(_choose(builder, one, [0] * LANES), BYTES.llvm)
+
+    return BYTES(array, types.intp), code
+
+
+@word
+def zero_words(typing):
+    """2 * LANES int16 zeros."""
+
+    def code(context, builder, signature, args):
+        return ir.Constant(WORDS.llvm, None)
+
+    return WORDS(), code
+
+
+@word
+def multiply_add_bytes(typing, total, unsigned, signed):
+    """total[i] + u[2i] * s[2i] + u[2i + 1] * s[2i + 1] in int16: exact while sums stay below 2^15."""
+
+    def code(context, builder, signature, args):
+        wide = ir.VectorType(I32, 2 * LANES)
+        pairs = []
+        for first in (0, 1):
+            u, s = (_choose(builder, part, range(first, 4 * LANES, 2)) for part in args[1:])
+            pairs.append(builder.mul(builder.zext(u, wide), builder.sext(s, wide)))
+        added = builder.add(*pairs)
+        for name, end in (("smax", -(2**15)), ("smin", 2**15 - 1)):  # how LLVM knows the instruction, which saturates
+            ends = ir.Constant(wide, [end] * 2 * LANES)
+            added = _instruction(builder, f"llvm.{name}.v{2 * LANES}i32", added, ends)
+        return builder.add(args[0], builder.trunc(added, WORDS.llvm))
+
+    return WORDS(WORDS, BYTES, BYTES), code
+
+
+@word
+def add_pairs(typing, total, vector):
+    """total[i] + v[2i] + v[2i + 1]."""
+
+    def code(context, builder, signature, args):
+        wide = builder.sext(args[1], ir.VectorType(I32, 2 * LANES))
+        even, odd = (_choose(builder, wide, range(first, 2 * LANES, 2)) for first in (0, 1))
+        return builder.add(args[0], builder.add(even, odd))
+
+    return SUMS(SUMS, WORDS), code
+
+
+@word
+def zero_floats(typing):
+    """16 float32 zeros."""
+
+    def code(context, builder, signature, args):
+        return ir.Constant(FLOATS.llvm, None)
+
+    return FLOATS(), code
+
+
+@word
+def load_floats(typing, array, index):
+    """16 float32 from array[index:]."""
+
+    def code(context, builder, signature, args):
+        return builder.load(_address(context, builder, signature.args[0], FLOATS.llvm, *args), align=4)
+
+    return FLOATS(array, types.intp), code
+
+
+@word
+def multiply_add(typing, total, number, vector):
+    """total + number * vector, each lane rounded once."""
+
+    def code(context, builder, signature, args):
+        one = builder.insert_element(ir.Constant(FLOATS.llvm, ir.Undefined), args[1], ir.Constant(I32, 0))
+        return _instruction(builder, "llvm.fma.v16f32", _choose(builder, one, [0] * FLOATS.lanes), args[2], args[0])
+
+    return FLOATS(FLOATS, types.float32, FLOATS), code
+
+
+@word
+def store_floats(typing, array, index, vector):
+    """array[index : index + 16] = vector, float32."""
+
+    def code(context, builder, signature, args):
+        builder.store(args[2], _address(context, builder, signature.args[0], FLOATS.llvm, args[0], args[1]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), code
+
+
+@word
+def dot_quads(typing, total, signed, unsigned):
+    """total[i] + the sum of signed[4i + j] * unsigned[4i + j] for j in 0..3, exact: the instruction of VNNI by its name."""
+
+    def code(context, builder, signature, args):
+        quads = [builder.bitcast(part, SUMS.llvm) for part in (args[2], args[1])]
+        return _instruction(builder, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", args[0], *quads)
+
+    return SUMS(SUMS, BYTES, BYTES), code
+
+
+if STEP == 4:
+    load_weights, broadcast_step, multiply_add_step = load_bytes, broadcast_quad, dot_quads
+else:
+    load_weights, broadcast_step, multiply_add_step = load_widen, broadcast_pair, multiply_add_pairs

@@ -1,0 +1,102 @@
+"""int8_conv2d: gather the patches of some output pixels into scratch rows, then the same tiles as int8_linear.
+
+The scratch holds BLOCK patches and stays in the cache: the patches of the whole image never exist at once (no im2col copy).
+"""
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from posttrain_lab.kernels.operators import conv_size
+from posttrain_lab.kernels.packed import PANEL, Int8ConvWeight
+
+from .linear import bias_or_zeros, finish
+from .panels import BLOCK, CODES, COLUMNS, OFFSET, PANELS, STEP, block_sums, scaled, second_vector
+from .threads import compiled, cut, flat, run
+
+
+@njit
+def gather(image, pixel, shape, channel, fill, patch, rows, totals):
+    """patch[r] = the window of output pixel `pixel + r`, in the order (row, column, channel); totals[r] = its sum.
+
+    image (n, h, w, c) int8; shape: (output height, output width, kernel height, kernel width, channels of a group, stride, padding).
+    """
+    oh, ow, kh, kw, channels, stride, padding = shape
+    height, width = image.shape[1], image.shape[2]
+    for r in range(rows):
+        number, place = divmod(pixel + r, oh * ow)
+        top, left = place // ow * stride - padding, place % ow * stride - padding
+        k, total = 0, np.int32(0)
+        for i in range(top, top + kh):
+            for j in range(left, left + kw):
+                if 0 <= i < height and 0 <= j < width:
+                    for c in range(channels):
+                        code = image[number, i, j, channel + c]
+                        patch[r, k + c] = code
+                        total += code
+                else:
+                    patch[r, k : k + channels] = fill
+                    total += channels * fill
+                k += channels
+        totals[r] = total
+
+
+@njit
+def copied(sums, rows, offsets, out, start, n, column, width):
+    """out[start + row * n + column ...] = sums - offset, int32; out is flat."""
+    for row in range(rows):
+        for i in range(width):
+            out[start + row * n + column + i] = sums[row * COLUMNS + i] - offsets[row]
+
+
+@compiled
+def convolve(image, fill, w, scales, bias, relu, outs, shape, part):
+    """Every pixel of `part` (first, end): sums, or scaled sums.
+
+    scales: (of each image, empty for plain sums; of each output). outs: (int32, float32) flat, one of them empty.
+    shape: what `gather` takes, then groups and outputs.
+    """
+    image_scale, w_scale = scales
+    groups, n = shape[7], shape[8]
+    channels, width = shape[4], n // groups
+    k_size = -(-shape[2] * shape[3] * channels // STEP) * STEP
+    panels, stride = -(-width // PANEL), k_size * PANEL
+    patch, totals = np.zeros((BLOCK, k_size), CODES), np.empty(BLOCK, np.int32)
+    sums, row_scale = np.empty((BLOCK + 4) * COLUMNS, np.int32), np.empty(BLOCK, np.float32)
+    for pixel in range(part[0], part[1], BLOCK):
+        rows = min(BLOCK, part[1] - pixel)
+        for r in range(rows if len(image_scale) else 0):
+            row_scale[r] = image_scale[(pixel + r) // (shape[0] * shape[1])]
+        for group in range(groups):
+            gather(image, pixel, shape[:7], group * channels, fill, patch, rows, totals)
+            offsets = totals * np.int32(OFFSET)
+            for tile in range(-(-width // COLUMNS)):
+                panel = tile * PANELS
+                p = (group * panels + panel) * stride
+                block_sums(patch.reshape(-1), 0, rows, k_size, w, p, second_vector(panel, panels, stride), sums)
+                column = group * width + tile * COLUMNS
+                many = min(COLUMNS, width - tile * COLUMNS)
+                if len(image_scale):
+                    scaled(sums, rows, offsets, row_scale, w_scale, bias, relu, outs[1], pixel, n, column, many)
+                else:
+                    copied(sums, rows, offsets, outs[0], pixel * n, n, column, many)
+
+
+def int8_conv2d(
+    x: Tensor, weight: Int8ConvWeight, stride: int, padding: int, fill: int, scale: Tensor | None, bias: Tensor | None, activation: str
+) -> Tensor:
+    """x (n, h, w, c) int8 -> sums int32, or with `scale` float32, (n, oh, ow, out); arguments were checked before."""
+    (kh, kw), n = weight.kernel, len(weight.scale)
+    oh, ow = (conv_size(x.shape[1 + i], weight.kernel[i], stride, padding) for i in (0, 1))
+    out = torch.empty(len(x), oh, ow, n, dtype=torch.int32 if scale is None else torch.float32)
+    if out.numel() == 0:
+        return out
+    none_int, none_float = np.empty(0, np.int32), np.empty(0, np.float32)
+    outs = (flat(out), none_float) if scale is None else (none_int, flat(out))
+    scales = (none_float if scale is None else flat(scale), flat(weight.scale))
+    shape = (oh, ow, kh, kw, weight.channels, stride, padding, weight.groups, n)
+    image, pixels = x.contiguous().numpy(), len(x) * oh * ow
+    operands = (image, np.int32(fill), flat(weight.codes), scales, bias_or_zeros(bias, n), activation == "relu", outs, shape)
+    run(convolve, operands, cut(pixels, 4, pixels * n * kh * kw * weight.channels))
+    return finish(out, activation)

@@ -1,0 +1,105 @@
+"""The heart of `int8_linear` and `int8_conv2d`: exact sums of a block of rows with one tile of packed columns.
+
+A tile is 4 rows x COLUMNS outputs: 4 x 2 vectors of int32 that stay in registers while k runs over all inputs. Its sums go
+to a small scratch array; the caller scales them from there while they are in the nearest cache. Weights that were raised by OFFSET make
+every sum of a row too large by OFFSET times the sum of its codes: `offsets`.
+"""
+
+import numpy as np
+from numba import njit
+
+from posttrain_lab.kernels.packed import PANEL
+
+from .simd import LANES, OFFSET, STEP, broadcast_step, load_weights, multiply_add_step, store, zero
+
+COLUMNS = 2 * LANES  # outputs of a tile: one panel on AVX2, two on AVX-512
+PANELS = COLUMNS // PANEL
+BLOCK = 64  # rows that share a pass over the weights: as int16 they stay in the second cache
+
+
+CODES = np.int8 if STEP == 4 else np.int16  # how activations come
+
+
+def padded(k: int) -> int:
+    """k codes, filled up with zeros to whole steps."""
+    return -(-k // STEP) * STEP
+
+
+def tiles_of(n: int) -> int:
+    """Tiles that hold n outputs."""
+    return -(-n // COLUMNS)
+
+
+@njit
+def second_vector(panel, panels, stride):
+    """Where the second vector of a tile lies behind its first: in the same panel, in the next one, or (none left) in itself."""
+    if PANELS == 1:
+        return STEP * LANES
+    return stride if panel + 1 < panels else 0
+
+
+@njit
+def add_row(t0, t1, a, w0, w1):
+    """One row of the tile: COLUMNS sums, STEP more k."""
+    return multiply_add_step(t0, a, w0), multiply_add_step(t1, a, w1)
+
+
+@njit
+def four_rows(x, r, k_size, w, p, second, sums, q):
+    """sums[q : q + 4 * COLUMNS] = four rows of x from x[r] times a tile of w from w[p]; a row has k_size codes, a multiple of STEP."""
+    r1, r2, r3 = r + k_size, r + 2 * k_size, r + 3 * k_size
+    a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
+    for k in range(0, k_size, STEP):
+        w0, w1 = load_weights(w, p), load_weights(w, p + second)
+        a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), w0, w1)
+        b0, b1 = add_row(b0, b1, broadcast_step(x, r1 + k), w0, w1)
+        c0, c1 = add_row(c0, c1, broadcast_step(x, r2 + k), w0, w1)
+        d0, d1 = add_row(d0, d1, broadcast_step(x, r3 + k), w0, w1)
+        p += STEP * PANEL
+    store(sums, q, a0), store(sums, q + LANES, a1)
+    store(sums, q + COLUMNS, b0), store(sums, q + COLUMNS + LANES, b1)
+    store(sums, q + 2 * COLUMNS, c0), store(sums, q + 2 * COLUMNS + LANES, c1)
+    store(sums, q + 3 * COLUMNS, d0), store(sums, q + 3 * COLUMNS + LANES, d1)
+
+
+@njit
+def one_row(x, r, k_size, w, p, second, sums, q):
+    """The same for a single row, two steps at a time so that the sums do not wait for one another."""
+    a0, a1, b0, b1 = zero(), zero(), zero(), zero()
+    even, after = k_size // (2 * STEP) * (2 * STEP), STEP * PANEL
+    for k in range(0, even, 2 * STEP):
+        a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), load_weights(w, p), load_weights(w, p + second))
+        other = broadcast_step(x, r + k + STEP)
+        b0, b1 = add_row(b0, b1, other, load_weights(w, p + after), load_weights(w, p + after + second))
+        p += 2 * after
+    if even < k_size:
+        a0, a1 = add_row(a0, a1, broadcast_step(x, r + even), load_weights(w, p), load_weights(w, p + second))
+    store(sums, q, a0), store(sums, q + LANES, a1)
+    store(sums, q + COLUMNS, b0), store(sums, q + COLUMNS + LANES, b1)
+    for column in range(COLUMNS):
+        sums[q + column] += sums[q + COLUMNS + column]
+
+
+@njit
+def block_sums(x, first, rows, k_size, w, p, second, sums):
+    """sums[row * COLUMNS + column] for `rows` rows of x from row `first`; sums holds BLOCK + 4 rows."""
+    if rows < 4:
+        for row in range(rows):
+            one_row(x, (first + row) * k_size, k_size, w, p, second, sums, row * COLUMNS)
+        return
+    for row in range(0, rows, 4):
+        start = min(row, rows - 4)  # a last tile that would stick out is moved back: some sums are computed twice
+        four_rows(x, (first + start) * k_size, k_size, w, p, second, sums, start * COLUMNS)
+
+
+@njit
+def scaled(sums, rows, offsets, row_scale, w_scale, bias, relu, out, first, n, column, width):
+    """out[first + row, column ...] = (sums - offset) * (row_scale * w_scale) + bias, below 0 cut off where relu; out is flat.
+
+    offsets and row_scale: one for each row of the block; `width` columns.
+    """
+    for row in range(rows):
+        scale, offset, q, o = row_scale[row], offsets[row], row * COLUMNS, (first + row) * n + column
+        for i in range(width):
+            y = np.float32(sums[q + i] - offset) * (scale * w_scale[column + i]) + bias[column + i]
+            out[o + i] = max(y, np.float32(0)) if relu else y

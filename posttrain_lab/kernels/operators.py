@@ -1,0 +1,124 @@
+"""The ops as torch sees them: schemas, shapes for tracing, and the implementation that the device picks when first used.
+
+`torch.compile(fullgraph=True)`, `torch.export` and meta tensors go through. torch.library.custom_op says the same shorter, but
+its first call imports torch's compiler: 1,000 modules, seconds. No op has a gradient: kernels are for finished models.
+"""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .packed import Int4Weight, Int8ConvWeight, Int8Weight
+from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
+
+LIBRARY = torch.library.Library("posttrain_lab", "FRAGMENT")
+SCHEMAS = (
+    "int8_matmul(Tensor a, Tensor b) -> Tensor",
+    "int8_linear(Tensor x, Tensor codes, Tensor scale, Tensor? bias, str activation) -> Tensor",
+    "int8_conv2d(Tensor x, Tensor codes, Tensor w_scale, int[] kernel, int groups, int stride, int padding, int fill, "
+    "Tensor? scale, Tensor? bias, str activation) -> Tensor",
+    "int4_linear(Tensor x, Tensor codes, Tensor scale, Tensor? bias, str activation, str activations) -> Tensor",
+    "sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, Tensor? bias) -> Tensor",
+    "block_sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, int out, Tensor? bias) -> Tensor",
+    "nm_linear(Tensor x, Tensor values, Tensor positions, Tensor? bias) -> Tensor",
+)
+
+
+def _backend(op: str, device: torch.device) -> ModuleType:
+    """The package of implementations for a device, imported now; an error that names the missing library and the remedy."""
+    try:
+        if device.type == "cpu":
+            from . import cpu as found
+        else:
+            from . import gpu as found  # type: ignore[attr-defined,no-redef]
+    except ModuleNotFoundError as error:
+        wants = {"numba": "pip install numba", "triton": "pip install posttrain-lab[gpu]"}
+        missing = (error.name or "").split(".")[0]
+        if missing not in wants:
+            raise
+        message = f"{op} on the {device.type} wants {missing}, which is not installed; {wants[missing]}."
+        raise ModuleNotFoundError(message, name=missing) from error
+    return found
+
+
+def conv_size(size: int, kernel: int, stride: int, padding: int) -> int:
+    """Outputs of a convolution along one axis."""
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+def _run_int8_matmul(a: Tensor, b: Tensor) -> Tensor:
+    return _backend("int8_matmul", a.device).int8_matmul(a, b)
+
+
+def _run_int8_linear(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+    return _backend("int8_linear", x.device).int8_linear(x, Int8Weight(codes, scale, x.shape[1]), bias, activation)
+
+
+def _run_int8_conv2d(x, codes, w_scale, kernel, groups, stride, padding, fill, scale, bias, activation):
+    weight = Int8ConvWeight(codes, w_scale, (kernel[0], kernel[1]), x.shape[3] // groups, groups)
+    backend = _backend("int8_conv2d", x.device)
+    return backend.int8_conv2d(x, weight, stride, padding, fill, scale, bias, activation)
+
+
+def _run_int4_linear(x, codes, scale, bias, activation, activations):
+    weight = Int4Weight(codes, scale, x.shape[1])
+    return _backend("int4_linear", x.device).int4_linear(x, weight, bias, activation, activations)
+
+
+def _run_sparse_linear(x, values, columns, row_pointers, bias):
+    weight = SparseWeight(values, columns, row_pointers, x.shape[1])
+    return _backend("sparse_linear", x.device).sparse_linear(x, weight, bias)
+
+
+def _run_block_sparse_linear(x, values, columns, row_pointers, out, bias):
+    weight = BlockSparseWeight(values, columns, row_pointers, out, x.shape[1])
+    return _backend("block_sparse_linear", x.device).block_sparse_linear(x, weight, bias)
+
+
+def _run_nm_linear(x, values, positions, bias):
+    return _backend("nm_linear", x.device).nm_linear(x, NMWeight(values, positions), bias)
+
+
+def _conv_shape(x, codes, w_scale, kernel, groups, stride, padding, fill, scale, bias, activation):
+    height, width = (conv_size(x.shape[1 + i], kernel[i], stride, padding) for i in (0, 1))
+    return x.new_empty(x.shape[0], height, width, w_scale.shape[0], dtype=torch.int32 if scale is None else torch.float32)
+
+
+RUN: dict[str, Callable[..., Tensor]] = {
+    "int8_matmul": _run_int8_matmul,
+    "int8_linear": _run_int8_linear,
+    "int8_conv2d": _run_int8_conv2d,
+    "int4_linear": _run_int4_linear,
+    "sparse_linear": _run_sparse_linear,
+    "block_sparse_linear": _run_block_sparse_linear,
+    "nm_linear": _run_nm_linear,
+}
+SHAPES: dict[str, Callable[..., Tensor]] = {
+    "int8_matmul": lambda a, b: a.new_empty((a.shape[0], b.shape[1]), dtype=torch.int32),
+    "int8_linear": lambda x, codes, scale, *rest: x.new_empty(x.shape[0], scale.shape[0]),
+    "int8_conv2d": _conv_shape,
+    "int4_linear": lambda x, codes, scale, *rest: x.new_empty(x.shape[0], scale.shape[1]),
+    "sparse_linear": lambda x, values, columns, row_pointers, bias: x.new_empty(x.shape[0], row_pointers.shape[0] - 1),
+    "block_sparse_linear": lambda x, values, columns, row_pointers, out, bias: x.new_empty(x.shape[0], out),
+    "nm_linear": lambda x, values, positions, bias: x.new_empty(x.shape[0], positions.shape[0]),
+}
+
+
+def _register() -> None:
+    for schema in SCHEMAS:
+        name = schema.split("(")[0]
+        LIBRARY.define(schema)
+        for key in ("CPU", "CUDA"):
+            LIBRARY.impl(name, RUN[name], key)
+        torch.library.register_fake(f"posttrain_lab::{name}", SHAPES[name], lib=LIBRARY)
+
+
+_register()
+
+
+def call(name: str, *arguments: Any) -> Tensor:
+    """The op of this name, through torch's dispatcher."""
+    return getattr(torch.ops.posttrain_lab, name).default(*arguments)
