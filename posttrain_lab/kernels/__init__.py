@@ -164,13 +164,14 @@ def int4_linear(
     """
     check_packed("int4_linear", weight, Int4Weight)
     check_activations("int4_linear", x, weight.in_features)
-    check_bias("int4_linear", bias, weight.scale.shape[1])
+    n = weight.out_features
+    check_bias("int4_linear", bias, n)
     check_choice("int4_linear", "activation", activation, ACTIVATIONS)
     check_choice("int4_linear", "activations", activations, ("int8", "float32"))
     check_device("int4_linear", x, weight.codes, bias)
     check_sums("int4_linear", weight.in_features)
-    y = call("int4_linear", x.detach().reshape(-1, x.shape[-1]), weight.codes, weight.scale, bias, activation, activations)
-    return y.reshape(*x.shape[:-1], weight.scale.shape[1])
+    y = call("int4_linear", x.detach().reshape(-1, x.shape[-1]), weight.codes, weight.scale, n, bias, activation, activations)
+    return y.reshape(*x.shape[:-1], n)
 
 
 def sparse_linear(

@@ -20,7 +20,7 @@ SCHEMAS = (
     "int8_linear(Tensor x, Tensor codes, Tensor scale, Tensor? bias, str activation) -> Tensor",
     "int8_conv2d(Tensor x, Tensor codes, Tensor w_scale, int[] kernel, int groups, int stride, int padding, int fill, "
     "Tensor? scale, Tensor? bias, str activation) -> Tensor",
-    "int4_linear(Tensor x, Tensor codes, Tensor scale, Tensor? bias, str activation, str activations) -> Tensor",
+    "int4_linear(Tensor x, Tensor codes, Tensor scale, int out, Tensor? bias, str activation, str activations) -> Tensor",
     "sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, Tensor? bias) -> Tensor",
     "block_sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, int out, Tensor? bias) -> Tensor",
     "nm_linear(Tensor x, Tensor values, Tensor positions, Tensor? bias) -> Tensor",
@@ -63,8 +63,8 @@ def _run_int8_conv2d(x, codes, w_scale, kernel, groups, stride, padding, fill, s
     return backend.int8_conv2d(x, weight, stride, padding, fill, scale, bias, activation)
 
 
-def _run_int4_linear(x, codes, scale, bias, activation, activations):
-    weight = Int4Weight(codes, scale, x.shape[1])
+def _run_int4_linear(x, codes, scale, out, bias, activation, activations):
+    weight = Int4Weight(codes, scale, x.shape[1], out)
     return _backend("int4_linear", x.device).int4_linear(x, weight, bias, activation, activations)
 
 
@@ -100,7 +100,7 @@ SHAPES: dict[str, Callable[..., Tensor]] = {
     "int8_matmul": lambda a, b: a.new_empty((a.shape[0], b.shape[1]), dtype=torch.int32),
     "int8_linear": lambda x, codes, scale, *rest: x.new_empty(x.shape[0], scale.shape[0]),
     "int8_conv2d": _conv_shape,
-    "int4_linear": lambda x, codes, scale, *rest: x.new_empty(x.shape[0], scale.shape[1]),
+    "int4_linear": lambda x, codes, scale, out, *rest: x.new_empty(x.shape[0], out),
     "sparse_linear": lambda x, values, columns, row_pointers, bias: x.new_empty(x.shape[0], row_pointers.shape[0] - 1),
     "block_sparse_linear": lambda x, values, columns, row_pointers, out, bias: x.new_empty(x.shape[0], out),
     "nm_linear": lambda x, values, positions, bias: x.new_empty(x.shape[0], positions.shape[0]),

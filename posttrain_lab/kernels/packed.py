@@ -214,8 +214,8 @@ class Int4Weight(Packed):
     |---------------|--------------------------------------------------------|-------------------------|
     | `codes`       | uint8 [ceil(out / 16)][in / 8][16][4]: byte j of an    | uint8 [out, in / 2],    |
     |               | output holds k = j (low) and k = j + 4 (high)          | the same bytes in rows  |
-    | `scale`       | float32 [in / group][out]                              | the same                |
-    | `in_features` | int, a multiple of the group                           | the same                |
+    | `scale`       | float32 [in / group][out, filled up to 16 with 1.0]    | the same                |
+    | `in_features`, `out_features` | int, `in` a multiple of the group      | the same                |
 
     A nibble holds code + 8.
 
@@ -228,6 +228,7 @@ class Int4Weight(Packed):
     codes: Tensor
     scale: Tensor
     in_features: int
+    out_features: int
 
     @classmethod
     def from_float(cls, weight: Float[Tensor, "out in"], group: int = 64) -> "Int4Weight":
@@ -252,7 +253,7 @@ class Int4Weight(Packed):
             rows = F.pad(rows, (0, 0, 0, 0, 0, -out % PANEL), value=0x88).reshape(-1, PANEL, k // 8, 4).transpose(1, 2)
         else:
             rows = rows.flatten(1)
-        return cls(rows.contiguous(), scale.T.contiguous(), k)
+        return cls(rows.contiguous(), F.pad(scale.T, (0, -out % PANEL), value=1.0).contiguous(), k, out)
 
     @property
     def group(self) -> int:
@@ -261,18 +262,18 @@ class Int4Weight(Packed):
 
     def rows(self) -> Int8[Tensor, "out in"]:
         """The codes in the shape of the weight."""
-        out, k = self.scale.shape[1], self.in_features
+        out, k = self.out_features, self.in_features
         rows = self.codes.transpose(1, 2).reshape(-1, k // 8, 4) if self.codes.ndim == 4 else self.codes.reshape(out, -1, 4)
         halves = torch.stack((rows & 15, rows >> 4), 2)
         return (halves.view(torch.int8) - 8).reshape(-1, k)[:out].contiguous()
 
     def dense(self) -> Float[Tensor, "out in"]:
         """The weight that the codes stand for."""
-        return self.rows().float() * self.scale.T.repeat_interleave(self.group, 1)
+        return self.rows().float() * self.scale[:, : self.out_features].T.repeat_interleave(self.group, 1)
 
     def to(self, device: str | torch.device) -> "Int4Weight":
         """The same weight on another device, in its layout."""
-        return type(self).from_codes(self.rows().to(device), self.scale.T.to(device))
+        return type(self).from_codes(self.rows().to(device), self.scale[:, : self.out_features].T.to(device))
 
 
 def _check_group(k: int, group: int) -> None:

@@ -64,7 +64,7 @@ def int4_linear(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: 
         codes, scale = quantize_rows(x)
         split = (-1, len(weight.scale), weight.group)
         sums = torch.einsum("mgk,ngk->gmn", codes.reshape(split).double(), weight.rows().reshape(split).double())
-        y = (sums * weight.scale[:, None, :]).sum(0).float() * scale[:, None]
+        y = (sums * weight.scale[:, None, : weight.out_features]).sum(0).float() * scale[:, None]
     return ACTIVATIONS[activation](y if bias is None else y + bias)
 
 

@@ -17,29 +17,58 @@ from .threads import compiled, cut, flat, run
 
 
 @njit
-def gather(image, pixel, shape, channel, fill, patch, rows, totals):
-    """patch[r] = the window of output pixel `pixel + r`, in the order (row, column, channel); totals[r] = its sum.
+def copy_run(target, to, source, at, count):
+    """target[to + c] = source[at + c] for `count` neighbours; views, so that the compiler sees plain loops."""
+    here, there = target[to : to + count], source[at : at + count]
+    for c in range(count):
+        here[c] = there[c]
 
-    image (n, h, w, c) int8; shape: (output height, output width, kernel height, kernel width, channels of a group, stride, padding).
+
+@njit
+def fill_run(target, to, count, value):
+    """target[to + c] = value for `count` neighbours."""
+    here = target[to : to + count]
+    for c in range(count):
+        here[c] = value
+
+
+@njit
+def sum_run(source, at, count):
+    """The sum of `count` neighbours."""
+    there, total = source[at : at + count], np.int32(0)
+    for c in range(count):
+        total += there[c]
+    return total
+
+
+@njit
+def gather(image, size, pixel, shape, channel, fill, patch, k_size, rows, totals):
+    """Row r of patch = the window of output pixel `pixel + r`, in the order (row, column, channel); totals[r] = its sum.
+
+    image (n, h, w, c) int8, flat; size: (h, w, c); patch flat, rows of k_size; shape: (output height, output width, kernel
+    height, kernel width, channels of a group, stride, padding).
     """
     oh, ow, kh, kw, channels, stride, padding = shape
-    height, width = image.shape[1], image.shape[2]
+    height, width, depth = size
     for r in range(rows):
         number, place = divmod(pixel + r, oh * ow)
         top, left = place // ow * stride - padding, place % ow * stride - padding
-        k, total = 0, np.int32(0)
+        k, inside = r * k_size, left >= 0 and left + kw <= width and channels == depth
         for i in range(top, top + kh):
-            for j in range(left, left + kw):
-                if 0 <= i < height and 0 <= j < width:
-                    for c in range(channels):
-                        code = image[number, i, j, channel + c]
-                        patch[r, k + c] = code
-                        total += code
-                else:
-                    patch[r, k : k + channels] = fill
-                    total += channels * fill
-                k += channels
-        totals[r] = total
+            source = ((number * height + i) * width + left) * depth + channel
+            if i < 0 or i >= height:
+                fill_run(patch, k, kw * channels, fill)
+            elif inside:  # the columns of a kernel row lie side by side
+                copy_run(patch, k, image, source, kw * channels)
+            else:
+                for j in range(kw):
+                    at, to = source + j * depth, k + j * channels
+                    if 0 <= left + j < width:
+                        copy_run(patch, to, image, at, channels)
+                    else:
+                        fill_run(patch, to, channels, fill)
+            k += kw * channels
+        totals[r] = sum_run(patch, r * k_size, k_size) if OFFSET else 0
 
 
 @njit
@@ -51,7 +80,7 @@ def copied(sums, rows, offsets, out, start, n, column, width):
 
 
 @compiled
-def convolve(image, fill, w, scales, bias, relu, outs, shape, part):
+def convolve(image, size, fill, w, scales, bias, relu, outs, shape, part):
     """Every pixel of `part` (first, end): sums, or scaled sums.
 
     scales: (of each image, empty for plain sums; of each output). outs: (int32, float32) flat, one of them empty.
@@ -62,19 +91,19 @@ def convolve(image, fill, w, scales, bias, relu, outs, shape, part):
     channels, width = shape[4], n // groups
     k_size = -(-shape[2] * shape[3] * channels // STEP) * STEP
     panels, stride = -(-width // PANEL), k_size * PANEL
-    patch, totals = np.zeros((BLOCK, k_size), CODES), np.empty(BLOCK, np.int32)
+    patch, totals = np.zeros(BLOCK * k_size, CODES), np.empty(BLOCK, np.int32)
     sums, row_scale = np.empty((BLOCK + 4) * COLUMNS, np.int32), np.empty(BLOCK, np.float32)
     for pixel in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - pixel)
         for r in range(rows if len(image_scale) else 0):
             row_scale[r] = image_scale[(pixel + r) // (shape[0] * shape[1])]
         for group in range(groups):
-            gather(image, pixel, shape[:7], group * channels, fill, patch, rows, totals)
+            gather(image, size, pixel, shape[:7], group * channels, fill, patch, k_size, rows, totals)
             offsets = totals * np.int32(OFFSET)
             for tile in range(-(-width // COLUMNS)):
                 panel = tile * PANELS
                 p = (group * panels + panel) * stride
-                block_sums(patch.reshape(-1), 0, rows, k_size, w, p, second_vector(panel, panels, stride), sums)
+                block_sums(patch, 0, rows, k_size, w, p, second_vector(panel, panels, stride), sums)
                 column = group * width + tile * COLUMNS
                 many = min(COLUMNS, width - tile * COLUMNS)
                 if len(image_scale):
@@ -96,7 +125,7 @@ def int8_conv2d(
     outs = (flat(out), none_float) if scale is None else (none_int, flat(out))
     scales = (none_float if scale is None else flat(scale), flat(weight.scale))
     shape = (oh, ow, kh, kw, weight.channels, stride, padding, weight.groups, n)
-    image, pixels = x.contiguous().numpy(), len(x) * oh * ow
-    operands = (image, np.int32(fill), flat(weight.codes), scales, bias_or_zeros(bias, n), activation == "relu", outs, shape)
+    pixels, size = len(x) * oh * ow, tuple(x.shape[1:])
+    operands = (flat(x), size, CODES(fill), flat(weight.codes), scales, bias_or_zeros(bias, n), activation == "relu", outs, shape)
     run(convolve, operands, cut(pixels, 4, pixels * n * kh * kw * weight.channels))
     return finish(out, activation)

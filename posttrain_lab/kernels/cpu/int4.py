@@ -17,16 +17,16 @@ from .linear import bias_or_zeros, finish, parts_of, quantized
 from .panels import BLOCK, COLUMNS, PANELS
 from .simd import (
     LANES,
-    add_pairs,
+    add_products,
     broadcast_quad,
     high_nibbles,
     load_bytes,
     low_nibbles,
-    multiply_add_bytes,
-    store,
+    sum_products,
     zero,
-    zero_words,
+    zero_products,
 )
+from .simd_floats import add_scaled, store_scaled, zero_scaled
 from .threads import compiled, flat, run
 
 DEEP = 32  # k in a row before 16 bits may be full: 8 pairs of each lane
@@ -36,104 +36,104 @@ CHUNK = 256  # outputs whose float weights exist at once, with float activations
 @njit
 def add_step(t, low, high, x, r):
     """One row of a vector of the tile: eight more k."""
-    return multiply_add_bytes(multiply_add_bytes(t, low, broadcast_quad(x, r)), high, broadcast_quad(x, r + 4))
+    return add_products(add_products(t, low, broadcast_quad(x, r)), high, broadcast_quad(x, r + 4))
 
 
 @njit
-def four_rows(x, r, stride, k_size, w, p, second, sums, q):
-    """sums[q : q + 4 * COLUMNS] = four rows of k_size codes from x[r] times a tile of nibbles from w[p]."""
-    r1, r2, r3 = r + stride, r + 2 * stride, r + 3 * stride
-    a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
-    for start in range(0, k_size, DEEP):
-        s0, s1, t0, t1 = zero_words(), zero_words(), zero_words(), zero_words()
-        u0, u1, v0, v1 = zero_words(), zero_words(), zero_words(), zero_words()
-        for k in range(start, min(start + DEEP, k_size), 8):
-            first, other = load_bytes(w, p), load_bytes(w, p + second)
-            low0, high0, low1, high1 = low_nibbles(first), high_nibbles(first), low_nibbles(other), high_nibbles(other)
-            s0, s1 = add_step(s0, low0, high0, x, r + k), add_step(s1, low1, high1, x, r + k)
-            t0, t1 = add_step(t0, low0, high0, x, r1 + k), add_step(t1, low1, high1, x, r1 + k)
-            u0, u1 = add_step(u0, low0, high0, x, r2 + k), add_step(u1, low1, high1, x, r2 + k)
-            v0, v1 = add_step(v0, low0, high0, x, r3 + k), add_step(v1, low1, high1, x, r3 + k)
-            p += 4 * PANEL
-        a0, a1, b0, b1 = add_pairs(a0, s0), add_pairs(a1, s1), add_pairs(b0, t0), add_pairs(b1, t1)
-        c0, c1, d0, d1 = add_pairs(c0, u0), add_pairs(c1, u1), add_pairs(d0, v0), add_pairs(d1, v1)
-    store(sums, q, a0), store(sums, q + LANES, a1)
-    store(sums, q + COLUMNS, b0), store(sums, q + COLUMNS + LANES, b1)
-    store(sums, q + 2 * COLUMNS, c0), store(sums, q + 2 * COLUMNS + LANES, c1)
-    store(sums, q + 3 * COLUMNS, d0), store(sums, q + 3 * COLUMNS + LANES, d1)
+def four_rows(x, r, k_size, group, offsets, row, w, p, second, scales, column, beside, y, q):
+    """y[q : q + 4 * COLUMNS] = four rows of x from x[r], scaled group by group, times a tile of nibbles from w[p].
+
+    offsets [rows][groups]: 8 times the sums of x; scales [groups][N16] flat, from `column` and from `column + beside`.
+    """
+    r1, r2, r3 = r + k_size, r + 2 * k_size, r + 3 * k_size
+    e0, e1, f0, f1 = zero_scaled(), zero_scaled(), zero_scaled(), zero_scaled()
+    g0, g1, h0, h1 = zero_scaled(), zero_scaled(), zero_scaled(), zero_scaled()
+    for number in range(k_size // group):
+        a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
+        for start in range(number * group, (number + 1) * group, DEEP):
+            s0, s1, t0, t1 = zero_products(), zero_products(), zero_products(), zero_products()
+            u0, u1, v0, v1 = zero_products(), zero_products(), zero_products(), zero_products()
+            for k in range(start, min(start + DEEP, (number + 1) * group), 8):
+                first, other = load_bytes(w, p), load_bytes(w, p + second)
+                low0, high0, low1, high1 = low_nibbles(first), high_nibbles(first), low_nibbles(other), high_nibbles(other)
+                s0, s1 = add_step(s0, low0, high0, x, r + k), add_step(s1, low1, high1, x, r + k)
+                t0, t1 = add_step(t0, low0, high0, x, r1 + k), add_step(t1, low1, high1, x, r1 + k)
+                u0, u1 = add_step(u0, low0, high0, x, r2 + k), add_step(u1, low1, high1, x, r2 + k)
+                v0, v1 = add_step(v0, low0, high0, x, r3 + k), add_step(v1, low1, high1, x, r3 + k)
+                p += 4 * PANEL
+            a0, a1, b0, b1 = sum_products(a0, s0), sum_products(a1, s1), sum_products(b0, t0), sum_products(b1, t1)
+            c0, c1, d0, d1 = sum_products(c0, u0), sum_products(c1, u1), sum_products(d0, v0), sum_products(d1, v1)
+        i, j = column, column + beside
+        e0, e1 = add_scaled(e0, a0, offsets[row, number], scales, i), add_scaled(e1, a1, offsets[row, number], scales, j)
+        f0, f1 = add_scaled(f0, b0, offsets[row + 1, number], scales, i), add_scaled(f1, b1, offsets[row + 1, number], scales, j)
+        g0, g1 = add_scaled(g0, c0, offsets[row + 2, number], scales, i), add_scaled(g1, c1, offsets[row + 2, number], scales, j)
+        h0, h1 = add_scaled(h0, d0, offsets[row + 3, number], scales, i), add_scaled(h1, d1, offsets[row + 3, number], scales, j)
+        column += len(scales) // (k_size // group)
+    store_scaled(y, q, e0), store_scaled(y, q + LANES, e1)
+    store_scaled(y, q + COLUMNS, f0), store_scaled(y, q + COLUMNS + LANES, f1)
+    store_scaled(y, q + 2 * COLUMNS, g0), store_scaled(y, q + 2 * COLUMNS + LANES, g1)
+    store_scaled(y, q + 3 * COLUMNS, h0), store_scaled(y, q + 3 * COLUMNS + LANES, h1)
 
 
 @njit
-def one_row(x, r, k_size, w, p, second, sums, q):
+def one_row(x, r, k_size, group, offsets, row, w, p, second, scales, column, beside, y, q):
     """The same for a single row."""
-    a0, a1 = zero(), zero()
-    for start in range(0, k_size, DEEP):
-        s0, s1 = zero_words(), zero_words()
-        for k in range(start, min(start + DEEP, k_size), 8):
-            first, other = load_bytes(w, p), load_bytes(w, p + second)
-            s0 = add_step(s0, low_nibbles(first), high_nibbles(first), x, r + k)
-            s1 = add_step(s1, low_nibbles(other), high_nibbles(other), x, r + k)
-            p += 4 * PANEL
-        a0, a1 = add_pairs(a0, s0), add_pairs(a1, s1)
-    store(sums, q, a0), store(sums, q + LANES, a1)
-
-
-@njit
-def block_sums(x, first, rows, stride, k, k_size, w, p, second, sums):
-    """sums[row * COLUMNS + column] over k_size codes from column k of x."""
-    if rows < 4:
-        for row in range(rows):
-            one_row(x, (first + row) * stride + k, k_size, w, p, second, sums, row * COLUMNS)
-        return
-    for row in range(0, rows, 4):
-        start = min(row, rows - 4)
-        four_rows(x, (first + start) * stride + k, stride, k_size, w, p, second, sums, start * COLUMNS)
-
-
-@njit
-def add_group(sums, rows, offsets, w_scale, y, column, width):
-    """y[row, i] += (sums - 8 * offset) * w_scale."""
-    for row in range(rows):
-        offset = 8 * offsets[row]
-        for i in range(width):
-            y[row, i] += np.float32(sums[row * COLUMNS + i] - offset) * w_scale[column + i]
+    e0, e1 = zero_scaled(), zero_scaled()
+    for number in range(k_size // group):
+        a0, a1 = zero(), zero()
+        for start in range(number * group, (number + 1) * group, DEEP):
+            s0, s1 = zero_products(), zero_products()
+            for k in range(start, min(start + DEEP, (number + 1) * group), 8):
+                first, other = load_bytes(w, p), load_bytes(w, p + second)
+                s0 = add_step(s0, low_nibbles(first), high_nibbles(first), x, r + k)
+                s1 = add_step(s1, low_nibbles(other), high_nibbles(other), x, r + k)
+                p += 4 * PANEL
+            a0, a1 = sum_products(a0, s0), sum_products(a1, s1)
+        e0 = add_scaled(e0, a0, offsets[row, number], scales, column)
+        e1 = add_scaled(e1, a1, offsets[row, number], scales, column + beside)
+        column += len(scales) // (k_size // group)
+    store_scaled(y, q, e0), store_scaled(y, q + LANES, e1)
 
 
 @compiled
-def multiply_groups(x, group_sums, row_scale, w, w_scale, bias, relu, out, part):
-    """out (M, N) float32 from codes x (M, K) int8 and nibbles w; w_scale (groups, N); part: rows and tiles, each (first, end)."""
-    (groups, n), k = w_scale.shape, x.shape[1]
-    group, panels, stride = k // groups, -(-n // PANEL), k * PANEL // 2
-    codes, sums, y = x.reshape(-1), np.empty((BLOCK + 4) * COLUMNS, np.int32), np.empty((BLOCK, COLUMNS), np.float32)
-    for first in range(part[0], part[1], BLOCK):
-        rows = min(BLOCK, part[1] - first)
+def multiply_groups(x, group, offsets, row_scale, w, scales, bias, relu, out, part):
+    """out (M, N) float32 from codes x (M, K) int8 and nibbles w; part: rows and tiles, each (first, end)."""
+    n, k = out.shape[1], x.shape[1]
+    panels, stride = -(-n // PANEL), k * PANEL // 2
+    codes, y = x.reshape(-1), np.empty((BLOCK + 4) * COLUMNS, np.float32)
+    for begin in range(part[0], part[1], BLOCK):
+        rows = min(BLOCK, part[1] - begin)
         for tile in range(part[2], part[3]):
             panel, column = tile * PANELS, tile * COLUMNS
-            second = 4 * LANES if PANELS == 1 else (stride if panel + 1 < panels else 0)
-            width = min(COLUMNS, n - column)
-            y[:rows] = 0
-            for g in range(groups):
-                p = panel * stride + g * group * PANEL // 2
-                block_sums(codes, first, rows, k, g * group, group, w, p, second, sums)
-                add_group(sums, rows, group_sums[g, first : first + rows], w_scale[g], y, column, width)
-            for row in range(rows):
+            second, beside = 4 * LANES, LANES
+            if PANELS == 2:
+                second, beside = (stride, LANES) if panel + 1 < panels else (0, 0)
+            p, width = panel * stride, min(COLUMNS, n - column)
+            for r in range(0, rows, 4 if rows >= 4 else 1):
+                r = min(r, rows - 4) if rows >= 4 else r
+                at = (begin + r) * k
+                if rows >= 4:
+                    four_rows(codes, at, k, group, offsets, begin + r, w, p, second, scales, column, beside, y, r * COLUMNS)
+                else:
+                    one_row(codes, at, k, group, offsets, begin + r, w, p, second, scales, column, beside, y, r * COLUMNS)
+            for r in range(rows):
                 for i in range(width):
-                    value = y[row, i] * row_scale[first + row] + bias[column + i]
-                    out[first + row, column + i] = max(value, np.float32(0)) if relu else value
+                    value = y[r * COLUMNS + i] * row_scale[begin + r] + bias[column + i]
+                    out[begin + r, column + i] = max(value, np.float32(0)) if relu else value
 
 
 def int4_linear(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: str, activations: str) -> Tensor:
     """x (M, K) float32 -> (M, N) float32; arguments were checked by `posttrain_lab.kernels`."""
-    (m, k), n = x.shape, weight.scale.shape[1]
+    (m, k), n = x.shape, weight.out_features
     out = torch.empty(m, n)
     if m == 0:
         return out
     if activations == "float32":
         return _with_floats(x, weight, bias, activation, out)
     codes, scale, _ = quantized("int4_linear", x, k, np.int8)
-    group_sums = torch.from_numpy(codes).reshape(m, len(weight.scale), -1).sum(2, dtype=torch.int32).T.contiguous().numpy()
-    operands = (codes, group_sums, scale, flat(weight.codes), weight.scale.numpy(), bias_or_zeros(bias, n), activation == "relu")
-    run(multiply_groups, (*operands, out.numpy()), parts_of(m, n, k))
+    offsets = 8 * torch.from_numpy(codes).reshape(m, -1, weight.group).sum(2, dtype=torch.int32).numpy()
+    operands = (codes, weight.group, offsets, scale, flat(weight.codes), flat(weight.scale), bias_or_zeros(bias, n))
+    run(multiply_groups, (*operands, activation == "relu", out.numpy()), parts_of(m, n, k))
     return finish(out, activation)
 
 
@@ -143,6 +143,6 @@ def _with_floats(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation:
     for first in range(0, n, CHUNK):
         end = min(first + CHUNK, n)
         panels = weight.codes[first // PANEL : -(-end // PANEL)]
-        part = Int4Weight(panels, weight.scale[:, first:end], weight.in_features)
+        part = Int4Weight(panels, weight.scale[:, first : first + CHUNK], weight.in_features, end - first)
         out[:, first:end] = F.linear(x, part.dense(), None if bias is None else bias[first:end])
     return F.relu_(out) if activation == "relu" else finish(out, activation)

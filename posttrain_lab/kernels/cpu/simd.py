@@ -17,20 +17,12 @@ Four weights of 4 bits at once: a byte holds two codes 0..15, an activation is a
 | `load_bytes(array, i)`             | 4L uint8 from array[i:]                                                        | vmovdqu              |
 | `low_nibbles(v)`, `high_nibbles(v)`| bits 0-3, bits 4-7 of each byte                                                | vpand, vpsrlw        |
 | `broadcast_quad(array, i)`         | the four int8 at array[i:], repeated L times                                   | vpbroadcastd         |
-| `zero_words()`                     | 2L int16 zeros                                                                 | vpxor                |
-| `multiply_add_bytes(t, u, s)`      | t[i] + u[2i] * s[2i] + u[2i+1] * s[2i+1], int16; each new pair saturates       | vpmaddubsw, vpaddw   |
-| `add_pairs(t, v)`                  | t[i] + v[2i] + v[2i+1]: int16 pairs into int32 sums                            | vpmaddwd, vpaddd     |
+| `zero_products()`                  | zeros to add products to: 2L int16, L int32 with VNNI                          | vpxor                |
+| `add_products(t, u, s)`            | products of uint8 u and int8 s, added in pairs (in fours with VNNI); t[i] must | vpmaddubsw, vpaddw;  |
+|                                    | stay below 2^15                                                                | VNNI: vpdpbusd       |
+| `sum_products(total, t)`           | total[i] + t[2i] + t[2i+1], int32 (total[i] + t[i] with VNNI)                  | vpmaddwd, vpaddd     |
 
-Floats come sixteen at a time on every machine: LLVM cuts them to the registers there are.
-
-| word                         | meaning                                  | on x86      |
-|------------------------------|------------------------------------------|-------------|
-| `zero_floats()`              | 16 float32 zeros                         | vxorps      |
-| `load_floats(array, i)`      | 16 float32 from array[i:]                | vmovups     |
-| `multiply_add(t, a, v)`      | t + a * v, one number a, rounded once    | vfmadd231ps |
-| `store_floats(array, i, v)`  | array[i : i + 16] = v                    | vmovups     |
-
-No word but one names a processor: LLVM turns each into what the machine has (NEON: two registers for one vector). LANES
+Words for floats are in `simd_floats.py`. No word but one names a processor: LLVM turns each into what the machine has (NEON: two registers for one vector). LANES
 looks at it, to fill the wide registers of AVX-512, and STEP, since processors with VNNI multiply four bytes in one step:
 
 | word                          | STEP = 2                | STEP = 4 (VNNI)                                                    |
@@ -56,7 +48,7 @@ word: Any = intrinsic  # Any: a kernel calls a word without its first argument, 
 
 
 
-def _has(*names: str) -> bool:
+def has(*names: str) -> bool:
     """Will numba compile for a processor with all of these features?"""
     if config.CPU_NAME:
         return all(f"+{name}" in (config.CPU_FEATURES or "").split(",") for name in names)
@@ -64,11 +56,10 @@ def _has(*names: str) -> bool:
     return all(features.get(name) for name in names)
 
 
-LANES = 16 if _has("avx512bw") else 8  # int32 in a vector
-STEP = 4 if _has("avx512vnni", "avx512bw") or _has("avxvnni") else 2  # k that one multiplication takes together
+LANES = 16 if has("avx512bw") else 8  # int32 in a vector
+STEP = 4 if has("avx512vnni", "avx512bw") or has("avxvnni") else 2  # k that one multiplication takes together
 OFFSET = 128 if STEP == 4 else 0  # what packed weights have been raised by, since VNNI wants one side unsigned
 
-FLOATS_AT_ONCE = 16
 I8, I16, I32, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.FloatType()
 
 
@@ -93,21 +84,20 @@ class VectorModel(models.PrimitiveModel):
 
 
 BYTES, WORDS, SUMS = Vector(I8, 4 * LANES), Vector(I16, 2 * LANES), Vector(I32, LANES)  # to multiply, and to add up
-FLOATS = Vector(F32, FLOATS_AT_ONCE)
 
 
-def _address(context, builder, array_type, pointee, array, index):
+def address(context, builder, array_type, pointee, array, index):
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
 
 
-def _instruction(builder, name, *operands):
+def instruction(builder, name, *operands):
     """One LLVM intrinsic of vectors of one type."""
     kind = operands[0].type
     return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * len(operands)), name), operands)
 
 
-def _choose(builder, vector, lanes):
+def choose(builder, vector, lanes):
     """The named lanes of a vector, in that order."""
     order = ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes))
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), order)
@@ -128,7 +118,7 @@ def load(typing, array, index):
     """2 * LANES int16 from array[index:]."""
 
     def code(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], WORDS.llvm, *args)
+        pointer = address(context, builder, signature.args[0], WORDS.llvm, *args)
         return builder.load(pointer, align=2)
 
     return WORDS(array, types.intp), code
@@ -139,7 +129,7 @@ def load_widen(typing, array, index):
     """2 * LANES int8 from array[index:], as int16."""
 
     def code(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], ir.VectorType(I8, 2 * LANES), *args)
+        pointer = address(context, builder, signature.args[0], ir.VectorType(I8, 2 * LANES), *args)
         return builder.sext(builder.load(pointer, align=1), WORDS.llvm)
 
     return WORDS(array, types.intp), code
@@ -150,9 +140,9 @@ def broadcast_pair(typing, array, index):
     """The two int16 at array[index:], repeated in all pairs."""
 
     def code(context, builder, signature, args):
-        pair = builder.load(_address(context, builder, signature.args[0], I32, *args), align=2)
+        pair = builder.load(address(context, builder, signature.args[0], I32, *args), align=2)
         one = builder.insert_element(ir.Constant(SUMS.llvm, ir.Undefined), pair, ir.Constant(I32, 0))
-        return builder.bitcast(_choose(builder, one, [0] * LANES), WORDS.llvm)
+        return builder.bitcast(choose(builder, one, [0] * LANES), WORDS.llvm)
 
     return WORDS(array, types.intp), code
 
@@ -164,7 +154,7 @@ def multiply_add_pairs(typing, total, a, b):
     def code(context, builder, signature, args):
         wide = ir.VectorType(I32, 2 * LANES)
         product = builder.mul(builder.sext(args[1], wide), builder.sext(args[2], wide))
-        even, odd = (_choose(builder, product, range(first, 2 * LANES, 2)) for first in (0, 1))
+        even, odd = (choose(builder, product, range(first, 2 * LANES, 2)) for first in (0, 1))
         return builder.add(args[0], builder.add(even, odd))
 
     return SUMS(SUMS, WORDS, WORDS), code
@@ -178,7 +168,7 @@ def total(typing, vector):
         part, half = args[0], LANES
         while half > 1:
             half //= 2
-            part = builder.add(_choose(builder, part, range(half)), _choose(builder, part, range(half, 2 * half)))
+            part = builder.add(choose(builder, part, range(half)), choose(builder, part, range(half, 2 * half)))
         return builder.extract_element(part, ir.Constant(I32, 0))
 
     return types.int32(SUMS), code
@@ -189,7 +179,7 @@ def store(typing, array, index, vector):
     """array[index : index + LANES] = vector, int32."""
 
     def code(context, builder, signature, args):
-        pointer = _address(context, builder, signature.args[0], SUMS.llvm, args[0], args[1])
+        pointer = address(context, builder, signature.args[0], SUMS.llvm, args[0], args[1])
         builder.store(args[2], pointer, align=4)
         return context.get_dummy_value()
 
@@ -201,7 +191,7 @@ def load_bytes(typing, array, index):
     """4 * LANES bytes from array[index:]."""
 
     def code(context, builder, signature, args):
-        return builder.load(_address(context, builder, signature.args[0], BYTES.llvm, *args), align=1)
+        return builder.load(address(context, builder, signature.args[0], BYTES.llvm, *args), align=1)
 
     return BYTES(array, types.intp), code
 
@@ -225,11 +215,28 @@ def broadcast_quad(typing, array, index):
     """The four int8 at array[index:], repeated."""
 
     def code(context, builder, signature, args):
-        quad = builder.load(_address(context, builder, signature.args[0], I32, *args), align=1)
+        quad = builder.load(address(context, builder, signature.args[0], I32, *args), align=1)
         one = builder.insert_element(ir.Constant(SUMS.llvm, ir.Undefined), quad, ir.Constant(I32, 0))
-        return builder.bitcast(_choose(builder, one, [0] * LANES), BYTES.llvm)
+        return builder.bitcast(choose(builder, one, [0] * LANES), BYTES.llvm)
 
     return BYTES(array, types.intp), code
+
+
+@word
+def dot_quads(typing, total, signed, unsigned):
+    """total[i] + the sum of signed[4i + j] * unsigned[4i + j] for j in 0..3, exact: the instruction of VNNI by its name."""
+
+    def code(context, builder, signature, args):
+        quads = [builder.bitcast(part, SUMS.llvm) for part in (args[2], args[1])]
+        return instruction(builder, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", args[0], *quads)
+
+    return SUMS(SUMS, BYTES, BYTES), code
+
+
+if STEP == 4:
+    load_weights, broadcast_step, multiply_add_step = load_bytes, broadcast_quad, dot_quads
+else:
+    load_weights, broadcast_step, multiply_add_step = load_widen, broadcast_pair, multiply_add_pairs
 
 
 @word
@@ -243,90 +250,56 @@ def zero_words(typing):
 
 
 @word
-def multiply_add_bytes(typing, total, unsigned, signed):
-    """total[i] + u[2i] * s[2i] + u[2i + 1] * s[2i + 1] in int16: exact while sums stay below 2^15."""
+def add_byte_pairs(typing, total, unsigned, signed):
+    """total[i] + u[2i] * s[2i] + u[2i + 1] * s[2i + 1] in int16; exact while pairs and sums stay below 2^15."""
 
     def code(context, builder, signature, args):
-        wide = ir.VectorType(I32, 2 * LANES)
-        pairs = []
-        for first in (0, 1):
-            u, s = (_choose(builder, part, range(first, 4 * LANES, 2)) for part in args[1:])
-            pairs.append(builder.mul(builder.zext(u, wide), builder.sext(s, wide)))
-        added = builder.add(*pairs)
-        for name, end in (("smax", -(2**15)), ("smin", 2**15 - 1)):  # how LLVM knows the instruction, which saturates
-            ends = ir.Constant(wide, [end] * 2 * LANES)
-            added = _instruction(builder, f"llvm.{name}.v{2 * LANES}i32", added, ends)
-        return builder.add(args[0], builder.trunc(added, WORDS.llvm))
+        if has("avx2"):
+            name = "llvm.x86.avx512.pmaddubs.w.512" if LANES == 16 else "llvm.x86.avx2.pmadd.ub.sw"
+            kind = ir.FunctionType(WORDS.llvm, [BYTES.llvm] * 2)
+            return builder.add(args[0], builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args[1:]))
+        u, s = builder.zext(args[1], wide := ir.VectorType(I16, 4 * LANES)), builder.sext(args[2], wide)
+        product = builder.mul(u, s)
+        even, odd = (choose(builder, product, range(first, 4 * LANES, 2)) for first in (0, 1))
+        return builder.add(args[0], builder.add(even, odd))
 
     return WORDS(WORDS, BYTES, BYTES), code
 
 
 @word
-def add_pairs(typing, total, vector):
+def add_word_pairs(typing, total, vector):
     """total[i] + v[2i] + v[2i + 1]."""
 
     def code(context, builder, signature, args):
         wide = builder.sext(args[1], ir.VectorType(I32, 2 * LANES))
-        even, odd = (_choose(builder, wide, range(first, 2 * LANES, 2)) for first in (0, 1))
+        even, odd = (choose(builder, wide, range(first, 2 * LANES, 2)) for first in (0, 1))
         return builder.add(args[0], builder.add(even, odd))
 
     return SUMS(SUMS, WORDS), code
 
 
 @word
-def zero_floats(typing):
-    """16 float32 zeros."""
+def add_sums(typing, total, vector):
+    """total[i] + v[i]."""
 
     def code(context, builder, signature, args):
-        return ir.Constant(FLOATS.llvm, None)
+        return builder.add(*args)
 
-    return FLOATS(), code
+    return SUMS(SUMS, SUMS), code
 
 
 @word
-def load_floats(typing, array, index):
-    """16 float32 from array[index:]."""
+def dot_unsigned(typing, total, unsigned, signed):
+    """`dot_quads` with the unsigned side first."""
 
     def code(context, builder, signature, args):
-        return builder.load(_address(context, builder, signature.args[0], FLOATS.llvm, *args), align=4)
-
-    return FLOATS(array, types.intp), code
-
-
-@word
-def multiply_add(typing, total, number, vector):
-    """total + number * vector, each lane rounded once."""
-
-    def code(context, builder, signature, args):
-        one = builder.insert_element(ir.Constant(FLOATS.llvm, ir.Undefined), args[1], ir.Constant(I32, 0))
-        return _instruction(builder, "llvm.fma.v16f32", _choose(builder, one, [0] * FLOATS.lanes), args[2], args[0])
-
-    return FLOATS(FLOATS, types.float32, FLOATS), code
-
-
-@word
-def store_floats(typing, array, index, vector):
-    """array[index : index + 16] = vector, float32."""
-
-    def code(context, builder, signature, args):
-        builder.store(args[2], _address(context, builder, signature.args[0], FLOATS.llvm, args[0], args[1]), align=4)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, vector), code
-
-
-@word
-def dot_quads(typing, total, signed, unsigned):
-    """total[i] + the sum of signed[4i + j] * unsigned[4i + j] for j in 0..3, exact: the instruction of VNNI by its name."""
-
-    def code(context, builder, signature, args):
-        quads = [builder.bitcast(part, SUMS.llvm) for part in (args[2], args[1])]
-        return _instruction(builder, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", args[0], *quads)
+        quads = [builder.bitcast(part, SUMS.llvm) for part in args[1:]]
+        return instruction(builder, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", args[0], *quads)
 
     return SUMS(SUMS, BYTES, BYTES), code
 
 
 if STEP == 4:
-    load_weights, broadcast_step, multiply_add_step = load_bytes, broadcast_quad, dot_quads
+    zero_products, add_products, sum_products = zero, dot_unsigned, add_sums
 else:
-    load_weights, broadcast_step, multiply_add_step = load_widen, broadcast_pair, multiply_add_pairs
+    zero_products, add_products, sum_products = zero_words, add_byte_pairs, add_word_pairs

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from posttrain_lab.kernels.sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 
 from .linear import bias_or_zeros
-from .simd import load_floats, multiply_add, store_floats, zero_floats
+from .simd import LANES
+from .simd_floats import gather_floats, load_floats, multiply_add, multiply_vectors, store_floats, total_floats, zero_floats
 from .threads import compiled, cut, flat, run
 
 WIDE, NARROW, FEW = 64, 16, 4  # rows of a tile; with fewer rows than FEW there are no tiles
@@ -85,20 +86,20 @@ def multiply_csr(x, values, columns, pointers, bias, out, width, k, part):
 
 @compiled
 def multiply_csr_rows(x, values, columns, pointers, bias, out, part):
-    """out (M, N) from rows x (M, K), four sums at a time; part: outputs (first, end)."""
+    """out (M, N) from rows x (M, K): sixteen inputs are fetched at a time; part: outputs (first, end)."""
     for m in range(len(x)):
+        line = x[m]
         for row in range(part[0], part[1]):
-            start, end = pointers[row], pointers[row + 1]
-            whole = start + (end - start) // 4 * 4
-            a, b, c, d = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-            for j in range(start, whole, 4):
-                a += values[j] * x[m, columns[j]]
-                b += values[j + 1] * x[m, columns[j + 1]]
-                c += values[j + 2] * x[m, columns[j + 2]]
-                d += values[j + 3] * x[m, columns[j + 3]]
-            for j in range(whole, end):
-                a += values[j] * x[m, columns[j]]
-            out[m, row] = (a + b) + (c + d) + bias[row]
+            start, end = np.int64(pointers[row]), np.int64(pointers[row + 1])
+            total, j = zero_floats(), start
+            while j + 16 <= end:
+                total = multiply_vectors(total, load_floats(values, j), gather_floats(line, columns, j))
+                j += 16
+            y = total_floats(total)
+            while j < end:
+                y += values[j] * line[columns[j]]
+                j += 1
+            out[m, row] = y + bias[row]
 
 
 def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None) -> Tensor:
@@ -115,17 +116,31 @@ def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None) -> Tenso
 
 
 @njit
+def four_products(a, b, c, d, values, q, line):
+    """One input, 16 rows of it, times the weights of four outputs."""
+    a, b = multiply_add(a, values[q], line), multiply_add(b, values[q + 1], line)
+    return a, b, multiply_add(c, values[q + 2], line), multiply_add(d, values[q + 3], line)
+
+
+@njit
 def four_outputs(x, base, size, values, v, columns, start, end, y):
     """y[i * 16 : i * 16 + 16] for four outputs i of a block row, whose first value in a block is at v."""
     a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
+    e, f, g, h = zero_floats(), zero_floats(), zero_floats(), zero_floats()
     for j in range(start, end):
         p, q = base + columns[j] * size * NARROW, j * size * size + v
-        for _ in range(size):
-            line = load_floats(x, p)
-            a, b = multiply_add(a, values[q], line), multiply_add(b, values[q + 1], line)
-            c, d = multiply_add(c, values[q + 2], line), multiply_add(d, values[q + 3], line)
-            p, q = p + NARROW, q + size
+        for _ in range(0, size, 2):
+            a, b, c, d = four_products(a, b, c, d, values, q, load_floats(x, p))
+            q, p = q + size, p + NARROW
+            if LANES == 16:  # wide registers: twice as many sums, so that none waits for the one before
+                e, f, g, h = four_products(e, f, g, h, values, q, load_floats(x, p))
+            else:
+                a, b, c, d = four_products(a, b, c, d, values, q, load_floats(x, p))
+            q, p = q + size, p + NARROW
     store_floats(y, 0, a), store_floats(y, 16, b), store_floats(y, 32, c), store_floats(y, 48, d)
+    one = np.float32(1)
+    store_floats(y, 0, multiply_add(e, one, load_floats(y, 0))), store_floats(y, 16, multiply_add(f, one, load_floats(y, 16)))
+    store_floats(y, 32, multiply_add(g, one, load_floats(y, 32))), store_floats(y, 48, multiply_add(h, one, load_floats(y, 48)))
 
 
 @compiled
@@ -150,17 +165,6 @@ def block_sparse_linear(x: Tensor, weight: BlockSparseWeight, bias: Tensor | Non
 
 
 @njit
-def pairs_of_wide(x, base, values, positions, n, y, q):
-    """y[q : q + 64] = output n, two weights of every four, times a tile of 64 rows."""
-    a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
-    for g in range(positions.shape[1]):
-        place = np.int64(positions[n, g])
-        a, b, c, d = wide_step(a, b, c, d, x, base + (4 * g + (place & 3)) * WIDE, values[n, g, 0])
-        a, b, c, d = wide_step(a, b, c, d, x, base + (4 * g + (place >> 2)) * WIDE, values[n, g, 1])
-    store_floats(y, q, a), store_floats(y, q + 16, b), store_floats(y, q + 32, c), store_floats(y, q + 48, d)
-
-
-@njit
 def add_pair(total, x, base, values, positions, n, g):
     """Two more weights of output n, times a tile of 16 rows."""
     place = np.int64(positions[n, g])
@@ -169,7 +173,7 @@ def add_pair(total, x, base, values, positions, n, g):
 
 
 @njit
-def pairs_of_narrow(x, base, values, positions, n, last, y, q):
+def pairs_of_four(x, base, values, positions, n, last, y, q):
     """y[q : q + 64] = outputs n ... n + 3 (none above `last`), times a tile of 16 rows."""
     a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
     n1, n2, n3 = min(n + 1, last), min(n + 2, last), min(n + 3, last)
@@ -180,24 +184,21 @@ def pairs_of_narrow(x, base, values, positions, n, last, y, q):
 
 
 @compiled
-def multiply_pairs(x, values, positions, bias, out, width, part):
-    """out (M, N) from tiles x of `width` rows; part: outputs (first, end)."""
-    k, y = 4 * positions.shape[1], np.empty(16 * width + 64, np.float32)
-    for first in range(0, len(out), width):
+def multiply_pairs(x, values, positions, bias, out, part):
+    """out (M, N) from tiles x of 16 rows; part: outputs (first, end)."""
+    k, y = 4 * positions.shape[1], np.empty(16 * NARROW, np.float32)
+    for first in range(0, len(out), NARROW):
         for row in range(part[0], part[1], 16):
             many = min(16, part[1] - row)
-            for i in range(0, many, 1 if width == WIDE else 4):
-                if width == WIDE:
-                    pairs_of_wide(x, first * k, values, positions, row + i, y, i * width)
-                else:
-                    pairs_of_narrow(x, first * k, values, positions, row + i, part[1] - 1, y, i * width)
-            written(y, many, width, bias, out, first, row)
+            for i in range(0, many, 4):
+                pairs_of_four(x, first * k, values, positions, row + i, part[1] - 1, y, i * NARROW)
+            written(y, many, NARROW, bias, out, first, row)
 
 
 def nm_linear(x: Tensor, weight: NMWeight, bias: Tensor | None) -> Tensor:
     """x (M, K) -> (M, N) float32; arguments were checked by `posttrain_lab.kernels`."""
     (m, k), n = x.shape, len(weight.positions)
-    out, width = torch.empty(m, n), WIDE if m > 2 * NARROW else NARROW
-    operands = (tiled(x, width, k), weight.values.contiguous().numpy(), weight.positions.contiguous().numpy())
-    run(multiply_pairs, (*operands, bias_or_zeros(bias, n), out.numpy(), width), cut(n, 16, m * weight.values.numel()))
+    out = torch.empty(m, n)
+    operands = (tiled(x, NARROW, k), weight.values.contiguous().numpy(), weight.positions.contiguous().numpy())
+    run(multiply_pairs, (*operands, bias_or_zeros(bias, n), out.numpy()), cut(n, 16, m * weight.values.numel()))
     return out

@@ -1,0 +1,160 @@
+"""The words of `simd.py` for floats.
+
+Sixteen at a time on every machine; LLVM cuts them to the registers there are:
+
+| word                           | meaning                                          | on x86       |
+|--------------------------------|--------------------------------------------------|--------------|
+| `zero_floats()`                | 16 float32 zeros                                 | vxorps       |
+| `load_floats(array, i)`        | 16 float32 from array[i:]                        | vmovups      |
+| `gather_floats(array, at, i)`  | array[at[i]] ... array[at[i + 15]], at int32     | vgatherdps   |
+| `multiply_add(t, a, v)`        | t + a * v, one number a, rounded once            | vfmadd231ps  |
+| `multiply_vectors(t, u, v)`    | t + u * v lane by lane, rounded once             | vfmadd231ps  |
+| `total_floats(v)`              | the sum of the 16, in halves                     | shuffles     |
+| `store_floats(array, i, v)`    | array[i : i + 16] = v                            | vmovups      |
+
+As many as there are int32 sums, to scale these:
+
+| word                             | meaning                                                         |
+|----------------------------------|-----------------------------------------------------------------|
+| `zero_scaled()`                  | LANES float32 zeros                                             |
+| `add_scaled(y, sums, o, s, i)`   | y + float32(sums - o) * s[i : i + LANES], one int32 o           |
+| `store_scaled(array, i, y)`      | array[i : i + LANES] = y                                        |
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from .simd import I8, I32, LANES, SUMS, Vector, address, choose, has, instruction, word
+
+F32 = ir.FloatType()
+FLOATS, PLACES, SCALED = Vector(F32, 16), Vector(I32, 16), Vector(F32, LANES)
+
+
+def _repeated(builder, number, vector):
+    """One number in all lanes."""
+    one = builder.insert_element(ir.Constant(vector.llvm, ir.Undefined), number, ir.Constant(I32, 0))
+    return choose(builder, one, [0] * vector.lanes)
+
+
+@word
+def zero_floats(typing):
+    """16 float32 zeros."""
+
+    def code(context, builder, signature, args):
+        return ir.Constant(FLOATS.llvm, None)
+
+    return FLOATS(), code
+
+
+@word
+def load_floats(typing, array, index):
+    """16 float32 from array[index:]."""
+
+    def code(context, builder, signature, args):
+        return builder.load(address(context, builder, signature.args[0], FLOATS.llvm, *args), align=4)
+
+    return FLOATS(array, types.intp), code
+
+
+@word
+def gather_floats(typing, array, at, index):
+    """array[at[index]], array[at[index + 1]], ... 16 of them."""
+
+    def code(context, builder, signature, args):
+        places = builder.load(address(context, builder, signature.args[1], PLACES.llvm, *args[1:]), align=4)
+        start = context.make_array(signature.args[0])(context, builder, args[0]).data
+        result = ir.Constant(FLOATS.llvm, ir.Undefined)
+        if not has("avx2"):
+            for lane in range(16):
+                place = builder.extract_element(places, ir.Constant(I32, lane))
+                result = builder.insert_element(result, builder.load(builder.gep(start, [place])), ir.Constant(I32, lane))
+            return result
+        eight, mask = ir.VectorType(F32, 8), ir.Constant(ir.VectorType(I32, 8), [-1] * 8)
+        kind = ir.FunctionType(eight, [eight, I8.as_pointer(), ir.VectorType(I32, 8), eight, I8])
+        gather = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.gather.d.ps.256")
+        halves = [choose(builder, places, range(first, first + 8)) for first in (0, 8)]
+        none, every = ir.Constant(eight, ir.Undefined), builder.bitcast(mask, eight)
+        base = builder.bitcast(start, I8.as_pointer())
+        low, high = (builder.call(gather, [none, base, half, every, ir.Constant(I8, 4)]) for half in halves)
+        return builder.shuffle_vector(low, high, ir.Constant(PLACES.llvm, list(range(16))))
+
+    return FLOATS(array, at, types.intp), code
+
+
+@word
+def multiply_add(typing, total, number, vector):
+    """total + number * vector, each lane rounded once."""
+
+    def code(context, builder, signature, args):
+        return instruction(builder, "llvm.fma.v16f32", _repeated(builder, args[1], FLOATS), args[2], args[0])
+
+    return FLOATS(FLOATS, types.float32, FLOATS), code
+
+
+@word
+def multiply_vectors(typing, total, first, second):
+    """total + first * second, lane by lane, each rounded once."""
+
+    def code(context, builder, signature, args):
+        return instruction(builder, "llvm.fma.v16f32", args[1], args[2], args[0])
+
+    return FLOATS(FLOATS, FLOATS, FLOATS), code
+
+
+@word
+def total_floats(typing, vector):
+    """The sum of the 16 lanes, always in the same order."""
+
+    def code(context, builder, signature, args):
+        part, half = args[0], 16
+        while half > 1:
+            half //= 2
+            part = builder.fadd(choose(builder, part, range(half)), choose(builder, part, range(half, 2 * half)))
+        return builder.extract_element(part, ir.Constant(I32, 0))
+
+    return types.float32(FLOATS), code
+
+
+@word
+def store_floats(typing, array, index, vector):
+    """array[index : index + 16] = vector, float32."""
+
+    def code(context, builder, signature, args):
+        builder.store(args[2], address(context, builder, signature.args[0], FLOATS.llvm, args[0], args[1]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), code
+
+
+@word
+def zero_scaled(typing):
+    """LANES float32 zeros."""
+
+    def code(context, builder, signature, args):
+        return ir.Constant(SCALED.llvm, None)
+
+    return SCALED(), code
+
+
+@word
+def add_scaled(typing, y, sums, offset, scales, index):
+    """y + float32(sums - offset) * scales[index : index + LANES], each lane rounded once after the conversion."""
+
+    def code(context, builder, signature, args):
+        exact = builder.sub(args[1], _repeated(builder, args[2], SUMS))
+        scale = builder.load(address(context, builder, signature.args[3], SCALED.llvm, *args[3:]), align=4)
+        return instruction(builder, f"llvm.fma.v{LANES}f32", builder.sitofp(exact, SCALED.llvm), scale, args[0])
+
+    return SCALED(SCALED, SUMS, types.int32, scales, types.intp), code
+
+
+@word
+def store_scaled(typing, array, index, vector):
+    """array[index : index + LANES] = vector, float32."""
+
+    def code(context, builder, signature, args):
+        builder.store(args[2], address(context, builder, signature.args[0], SCALED.llvm, args[0], args[1]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), code
