@@ -19,7 +19,6 @@ from torch import Tensor
 from . import reference as reference
 from .arguments import (
     ACTIVATIONS,
-    LARGEST_K as LARGEST_K,
     check_activations,
     check_bias,
     check_choice,
@@ -28,6 +27,9 @@ from .arguments import (
     check_packed,
     check_sums,
     check_whole,
+)
+from .arguments import (
+    LARGEST_K as LARGEST_K,
 )
 from .operators import call, conv_size
 from .packed import Int4Weight, Int8ConvWeight, Int8Weight

@@ -45,7 +45,14 @@ def int8_linear(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: 
 
 
 def int8_conv2d(
-    x: Tensor, weight: Int8ConvWeight, stride: int, padding: int, fill: int, scale: Tensor | None, bias: Tensor | None, activation: str
+    x: Tensor,
+    weight: Int8ConvWeight,
+    stride: int,
+    padding: int,
+    fill: int,
+    scale: Tensor | None,
+    bias: Tensor | None,
+    activation: str,
 ) -> Tensor:
     """x [n, h, w, c] int8 -> exact sums int32 [n, oh, ow, out], the border `fill`; with `scale` [n] scaled, plus bias, activation."""
     image = F.pad(x.permute(0, 3, 1, 2).to(torch.float64), [padding] * 4, value=fill)

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from posttrain_lab import kernels
 from posttrain_lab.kernels import reference
-from posttrain_lab.kernels.cpu import int8, threads
+from posttrain_lab.kernels.cpu import int8, simd, threads
 
 OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
 C = int8.COLUMNS
@@ -159,30 +160,46 @@ def test_bad_input(a, b, error, message):
         kernels.int8_matmul(a, b)
 
 
+FEATURES = ("avx512bw", "avx512vnni", "avxvnni")
 WIDTH = """
 import sys
-import numpy as np
 import torch
 from llvmlite import binding
 features = binding.get_host_cpu_features()
 class Pretending(type(features)):
     def get(self, name, default=None):
-        return sys.argv[1] == "16" if name == "avx512bw" else super().get(name, default)
+        return name in sys.argv[1].split(",") if name.startswith("avx") and name != "avx2" else super().get(name, default)
 binding.get_host_cpu_features = lambda: Pretending(features)
-from posttrain_lab.kernels.cpu import simd
 from posttrain_lab import kernels
-generator = torch.Generator().manual_seed(0)
-for m, k, n in [(1, 67, 5), (3, 32, 33), (12, 1, 1), (13, 31, 40), (70, 66, 65)]:
-    a, b = (torch.randint(-128, 128, shape, generator=generator, dtype=torch.int8) for shape in [(m, k), (k, n)])
-    assert (kernels.int8_matmul(a, b).numpy() == a.numpy().astype(np.int64) @ b.numpy().astype(np.int64)).all(), (m, k, n)
-print(simd.LANES)
+from posttrain_lab.kernels import reference
+from posttrain_lab.kernels.cpu import simd
+from tests.kernels.cases import SIZES, codes, floats, linear_ops
+for m, k, n in SIZES:
+    a, b = codes(m, k), codes(k, n, seed=1)
+    assert torch.equal(kernels.int8_matmul(a, b), reference.int8_matmul(a, b)), (m, k, n)
+    for name, weight in linear_ops(n, k).items():
+        wanted = getattr(reference, name, reference.dense_linear)
+        rest = {"int8_linear": ("none",), "int4_linear": ("none", "int8")}.get(name, ())
+        want = wanted(floats(m, k), weight if rest else weight.dense(), None, *rest)
+        torch.testing.assert_close(getattr(kernels, name)(floats(m, k), weight), want, rtol=1e-5, atol=1e-4)
+image, weight = codes(2, 7, 6, 5), kernels.Int8ConvWeight.from_codes(codes(37, 5, 3, 3), torch.ones(37))
+assert torch.equal(kernels.int8_conv2d(image, weight, 2, 1, 9), reference.int8_conv2d(image, weight, 2, 1, 9, None, None, "none"))
+print(simd.LANES, simd.STEP)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lanes", ["8", "16"])
-def test_both_vector_widths_are_exact_on_any_machine(lanes, tmp_path):
-    assert python(WIDTH, lanes, NUMBA_CACHE_DIR=str(tmp_path)) == lanes
+@pytest.mark.parametrize(
+    ("features", "found"),
+    [("", "8 2"), ("avx512bw", "16 2"), ("avx512bw,avx512vnni", "16 4"), ("avxvnni", "8 4")],
+    ids=["avx2", "avx512", "avx512 vnni", "avx vnni"],
+)
+def test_every_kind_of_processor_is_exact(features, found, tmp_path):
+    """The kernels that other processors get, run on this one where it has the instructions."""
+    needed = [name for name in FEATURES if name in features.split(",") and "vnni" in name]
+    if not all(simd.has(name) for name in needed):
+        pytest.skip(f"this processor lacks {' and '.join(needed)}")
+    assert python(WIDTH, features, NUMBA_CACHE_DIR=str(tmp_path)) == found
 
 
 def python(code: str, *arguments: str, **environment: str) -> str:
@@ -191,6 +208,7 @@ def python(code: str, *arguments: str, **environment: str) -> str:
         capture_output=True,
         encoding="utf-8",
         env={**os.environ, **environment},
+        cwd=Path(__file__).parents[2],
         timeout=120,
     )
     assert run.returncode == 0, run.stderr
@@ -229,7 +247,7 @@ def test_kernels_are_kept_on_disk(tmp_path):
     code = """
 import torch
 from posttrain_lab import kernels
-from posttrain_lab.kernels.cpu import int8, threads
+from posttrain_lab.kernels.cpu import int8, simd, threads
 a = torch.ones(20, 20, dtype=torch.int8)
 kernels.int8_matmul(a, a)
 print(sum(int8.multiply_tiles.stats.cache_hits.values()), sum(int8.multiply_tiles.stats.cache_misses.values()))

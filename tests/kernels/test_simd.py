@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from posttrain_lab.kernels.cpu import simd
+from posttrain_lab.kernels.cpu import simd, simd_floats
 
 LANES = simd.LANES
 BYTES = np.array([-128, 127, *range(-40, 40)], np.int8)
@@ -56,3 +56,86 @@ def test_pairs_become_one_instruction():
     assert "vpmaddwd" in assembly or "vpdpwssd" in assembly
     assert "vpmulld" not in assembly
     assert ("zmm" in assembly) == (LANES == 16)
+
+
+# ---- bytes and nibbles
+@njit
+def quads(signed, unsigned, out, i):
+    """Products of nibbles and int8, summed up to int32 as int4_linear does."""
+    whole = simd.load_bytes(unsigned, i)
+    low = simd.add_products(simd.zero_products(), simd.low_nibbles(whole), simd.broadcast_quad(signed, i))
+    high = simd.add_products(simd.zero_products(), simd.high_nibbles(whole), simd.broadcast_quad(signed, i))
+    simd.store(out, 0, simd.sum_products(simd.zero(), low))
+    simd.store(out, LANES, simd.sum_products(simd.zero(), high))
+
+
+@pytest.mark.parametrize("start", [0, 1, 5])
+def test_nibbles_meet_quads(start):
+    unsigned = np.random.default_rng(start).integers(0, 256, 4 * LANES + 8).astype(np.uint8)
+    signed = np.array([-128, 127, -1, 3, -77, 127, 127, -128, 9], np.int8)
+    out = np.empty(2 * LANES, np.int32)
+    quads(signed, unsigned, out, start)
+    whole, four = unsigned[start : start + 4 * LANES].astype(np.int32), np.tile(signed[start : start + 4].astype(np.int32), LANES)
+    assert np.array_equal(out[:LANES], ((whole & 15) * four).reshape(LANES, 4).sum(1))
+    assert np.array_equal(out[LANES:], ((whole >> 4) * four).reshape(LANES, 4).sum(1))
+
+
+@njit
+def step(a, w, out):
+    simd.store(out, 0, simd.multiply_add_step(simd.zero(), simd.broadcast_step(a, 0), simd.load_weights(w, 0)))
+
+
+def test_a_step_of_packed_weights_is_exact_at_the_extremes():
+    a = np.full(simd.STEP, -128, np.int8 if simd.STEP == 4 else np.int16)
+    raised = np.full(4 * LANES, 127 + simd.OFFSET, np.uint8 if simd.STEP == 4 else np.int8)
+    out = np.empty(LANES, np.int32)
+    step(a, raised, out)
+    assert (out == -128 * (127 + simd.OFFSET) * simd.STEP).all()
+
+
+def instructions(function) -> str:
+    return next(iter(function.inspect_asm().values()))
+
+
+@pytest.mark.skipif(not simd.has("avx2"), reason="the instructions are those of x86 with AVX2")
+def test_bytes_become_one_instruction():
+    quads(np.zeros(4, np.int8), np.zeros(4 * LANES, np.uint8), np.empty(2 * LANES, np.int32), 0)
+    step(np.zeros(4, np.int8 if simd.STEP == 4 else np.int16), np.zeros(4 * LANES, np.uint8), np.empty(LANES, np.int32))
+    assert ("vpdpbusd" if simd.STEP == 4 else "vpmaddubsw") in instructions(quads)
+    assert ("vpdpbusd" if simd.STEP == 4 else "vpmaddwd") in instructions(step) or "vpdpwssd" in instructions(step)
+
+
+# ---- floats
+@njit
+def float_words(a, b, at, out):
+    total = simd_floats.multiply_add(simd_floats.zero_floats(), a[2], simd_floats.load_floats(b, 1))
+    simd_floats.store_floats(out, 0, total)
+    total = simd_floats.multiply_vectors(total, simd_floats.load_floats(a, 0), simd_floats.gather_floats(b, at, 1))
+    simd_floats.store_floats(out, 16, total)
+    return simd_floats.total_floats(total)
+
+
+def test_float_words():
+    a, b = np.linspace(-2, 2, 40, dtype=np.float32), np.linspace(3, -1, 40, dtype=np.float32) ** 3
+    at = np.random.default_rng(0).integers(0, 40, 17).astype(np.int32)
+    out = np.empty(32, np.float32)
+    total = float_words(a, b, at, out)
+    first = a[2] * b[1:17]
+    np.testing.assert_allclose(out[:16], first, rtol=1e-6)
+    np.testing.assert_allclose(out[16:], first + a[:16] * b[at[1:]], rtol=1e-5)
+    np.testing.assert_allclose(total, out[16:].sum(), rtol=1e-5)
+
+
+@njit
+def scaled_words(a, w, scales, out):
+    sums = simd.multiply_add_pairs(simd.zero(), simd.broadcast_pair(a, 0), simd.load_widen(w, 0))
+    simd_floats.store_scaled(out, 1, simd_floats.add_scaled(simd_floats.zero_scaled(), sums, np.int32(7), scales, 2))
+
+
+def test_scaled_words():
+    scales, out = np.linspace(0.1, 2, LANES + 2, dtype=np.float32), np.zeros(LANES + 2, np.float32)
+    w = np.arange(2 * LANES).astype(np.int8)
+    scaled_words(np.array([5, -3], np.int16), w, scales, out)
+    sums = 5 * w[::2].astype(int) - 3 * w[1::2].astype(int)
+    np.testing.assert_allclose(out[1:-1], (sums - 7) * scales[2:], rtol=1e-6)
+    assert out[0] == out[-1] == 0

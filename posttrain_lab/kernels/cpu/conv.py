@@ -113,7 +113,14 @@ def convolve(image, size, fill, w, scales, bias, relu, outs, shape, part):
 
 
 def int8_conv2d(
-    x: Tensor, weight: Int8ConvWeight, stride: int, padding: int, fill: int, scale: Tensor | None, bias: Tensor | None, activation: str
+    x: Tensor,
+    weight: Int8ConvWeight,
+    stride: int,
+    padding: int,
+    fill: int,
+    scale: Tensor | None,
+    bias: Tensor | None,
+    activation: str,
 ) -> Tensor:
     """x (n, h, w, c) int8 -> sums int32, or with `scale` float32, (n, oh, ow, out); arguments were checked before."""
     (kh, kw), n = weight.kernel, len(weight.scale)

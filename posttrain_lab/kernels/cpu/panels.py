@@ -10,7 +10,7 @@ from numba import njit
 
 from posttrain_lab.kernels.packed import PANEL
 
-from .simd import LANES, OFFSET, STEP, broadcast_step, load_weights, multiply_add_step, store, zero
+from .simd import LANES, STEP, broadcast_step, load_weights, multiply_add_step, store, zero
 
 COLUMNS = 2 * LANES  # outputs of a tile: one panel on AVX2, two on AVX-512
 PANELS = COLUMNS // PANEL

@@ -47,7 +47,6 @@ from numba.extending import intrinsic, models, register_model
 word: Any = intrinsic  # Any: a kernel calls a word without its first argument, which no type checker knows
 
 
-
 def has(*names: str) -> bool:
     """Will numba compile for a processor with all of these features?"""
     if config.CPU_NAME:
@@ -94,7 +93,9 @@ def address(context, builder, array_type, pointee, array, index):
 def instruction(builder, name, *operands):
     """One LLVM intrinsic of vectors of one type."""
     kind = operands[0].type
-    return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * len(operands)), name), operands)
+    return builder.call(
+        cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * len(operands)), name), operands
+    )
 
 
 def choose(builder, vector, lanes):

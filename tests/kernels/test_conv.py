@@ -1,0 +1,107 @@
+"""int8_conv2d against the reference: every geometry, exact sums, scaled results, strides, poison, bad input."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from posttrain_lab import kernels
+from posttrain_lab.kernels import Int8ConvWeight, reference
+from posttrain_lab.kernels.cpu import threads
+from tests.kernels.cases import codes, floats
+
+GEOMETRIES = [  # n, h, w, channels, outputs, (kh, kw), stride, padding, groups
+    (1, 1, 1, 1, 1, (1, 1), 1, 0, 1),
+    (2, 5, 7, 3, 7, (3, 3), 1, 1, 1),
+    (1, 9, 6, 8, 34, (3, 2), 2, 0, 2),
+    (3, 8, 8, 24, 48, (3, 3), 1, 1, 1),
+    (1, 6, 6, 6, 6, (3, 3), 1, 2, 6),
+    (2, 7, 5, 5, 17, (1, 5), 1, 3, 1),
+    (1, 4, 4, 2, 3, (4, 4), 3, 0, 1),
+    (2, 11, 11, 16, 16, (5, 5), 3, 2, 4),
+]
+
+
+def operands(geometry, seed=0):
+    n, h, w, c, out, kernel, stride, padding, groups = geometry
+    weight = Int8ConvWeight.from_codes(codes(out, c // groups, *kernel, seed=seed + 1), floats(out, seed=2).abs() + 0.1, groups)
+    return codes(n, h, w, c, seed=seed), weight, stride, padding
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("fill", [0, -128, 127])
+def test_sums_are_exact(geometry, fill):
+    x, weight, stride, padding = operands(geometry)
+    got = kernels.int8_conv2d(x, weight, stride, padding, fill)
+    want = reference.int8_conv2d(x, weight, stride, padding, fill, None, None, "none")
+    assert got.dtype == torch.int32
+    assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("activation", ["none", "relu", "gelu"])
+def test_scaled_results(geometry, activation):
+    x, weight, stride, padding = operands(geometry)
+    scale, bias = torch.rand(len(x), generator=torch.Generator().manual_seed(0)) / 1000, floats(geometry[4], seed=4)
+    got = kernels.int8_conv2d(x, weight, stride, padding, 3, scale, bias, activation)
+    want = reference.int8_conv2d(x, weight, stride, padding, 3, scale, bias, activation)
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("left", "right"), list(itertools.product([-128, 127], repeat=2)))
+def test_extremes_are_exact(left, right):
+    x = torch.full((1, 6, 6, 33), left, dtype=torch.int8)
+    weight = Int8ConvWeight.from_codes(torch.full((18, 33, 5, 5), right, dtype=torch.int8), torch.ones(18))
+    assert (kernels.int8_conv2d(x, weight) == left * right * 33 * 25).all()
+
+
+def test_strides_threads_and_poison_do_not_matter(monkeypatch):
+    x, weight, stride, padding = operands(GEOMETRIES[3])
+    want = kernels.int8_conv2d(x, weight, stride, padding, 5)
+    assert torch.equal(
+        kernels.int8_conv2d(x.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1), weight, stride, padding, 5), want
+    )
+    held = torch.full((5, 10, 10, 26), 99, dtype=torch.int8)
+    held[1:-1, 1:-1, 1:-1, 1:-1] = x
+    assert torch.equal(kernels.int8_conv2d(held[1:-1, 1:-1, 1:-1, 1:-1], weight, stride, padding, 5), want)
+    monkeypatch.setattr(threads, "MACS_A_THREAD", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert torch.equal(kernels.int8_conv2d(x, weight, stride, padding, 5), want)
+
+
+def test_no_images():
+    weight = operands(GEOMETRIES[1])[1]
+    assert kernels.int8_conv2d(codes(0, 5, 7, 3), weight, padding=1).shape == (0, 5, 7, 7)
+
+
+def test_agrees_with_torch_in_float():
+    layer, x = nn.Conv2d(3, 8, 3, padding=1, stride=2), codes(2, 9, 9, 3)
+    weight = Int8ConvWeight.from_float(layer.weight)
+    got = kernels.int8_conv2d(x, weight, 2, 1, 0, torch.ones(2), layer.bias.detach())
+    want = layer(x.permute(0, 3, 1, 2).float()).permute(0, 2, 3, 1)
+    assert (got - want).norm() / want.norm() < 0.02
+
+
+X, W = codes(2, 5, 7, 3), Int8ConvWeight.from_float(torch.ones(4, 3, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: kernels.int8_conv2d(X.float(), W), TypeError, "int8_conv2d wants x in int8, got torch.float32; quantize first"),
+        (lambda: kernels.int8_conv2d(X.permute(0, 3, 1, 2), W), ValueError, r"\[n, h, w, 3\], channels last, got \(2, 3, 5, 7\)"),
+        (lambda: kernels.int8_conv2d(X, torch.ones(4, 3, 3, 3)), TypeError, "wants weight as Int8ConvWeight"),
+        (lambda: kernels.int8_conv2d(X, W, stride=0), ValueError, "stride as a whole number of at least 1, got 0"),
+        (lambda: kernels.int8_conv2d(X, W, padding=-1), ValueError, "padding"),
+        (lambda: kernels.int8_conv2d(X, W, fill=200), ValueError, "fill as a whole number from -128 to 127, got 200"),
+        (lambda: kernels.int8_conv2d(X[:, :2], W), ValueError, "an image that holds the 3 x 3 filter"),
+        (lambda: kernels.int8_conv2d(X, W, bias=torch.ones(4)), ValueError, "a scale with bias or activation"),
+        (lambda: kernels.int8_conv2d(X, W, scale=torch.ones(3)), ValueError, r"scale float32 \[2\], got"),
+        (lambda: kernels.int8_conv2d(X, W, scale=torch.ones(2), bias=torch.ones(3)), ValueError, r"bias \[4\]"),
+        (lambda: Int8ConvWeight.from_float(torch.ones(4, 3, 3, 3), groups=3), ValueError, "groups that divide 4 outputs, got 3"),
+    ],
+)
+def test_bad_input(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

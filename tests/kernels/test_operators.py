@@ -1,0 +1,141 @@
+"""Every op as torch sees it: opcheck, compile, export, fake tensors; threads, fork, first use."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from posttrain_lab import kernels
+from posttrain_lab.kernels.operators import RUN, SCHEMAS, SHAPES
+from tests.kernels.cases import codes, floats, linear_ops
+
+OPS = torch.ops.posttrain_lab
+WEIGHTS = linear_ops(18, 24)
+CONV = kernels.Int8ConvWeight.from_codes(codes(5, 3, 3, 3), torch.ones(5))
+LINEAR = tuple(WEIGHTS)
+
+
+def use(name: str, x: torch.Tensor) -> torch.Tensor:
+    if name == "int8_matmul":
+        return kernels.int8_matmul(x, x.T)
+    if name == "int8_conv2d":
+        return kernels.int8_conv2d(x, CONV, padding=1)
+    return getattr(kernels, name)(x, WEIGHTS[name])
+
+
+def operand(name: str, rows: int = 7) -> torch.Tensor:
+    if name == "int8_matmul":
+        return codes(rows, 24)
+    return codes(rows, 6, 5, 3) if name == "int8_conv2d" else floats(rows, 24)
+
+
+def test_the_three_tables_name_the_same_ops():
+    names = {schema.split("(")[0] for schema in SCHEMAS}
+    assert names == set(RUN) == set(SHAPES) == {*LINEAR, "int8_matmul", "int8_conv2d"}
+    assert names <= set(kernels.__all__)
+
+
+def arguments(name: str) -> tuple:
+    x, weight = operand(name), WEIGHTS.get(name)
+    tensors = [] if weight is None else weight.tensors()
+    return {
+        "int8_matmul": (codes(7, 24), codes(24, 3)),
+        "int8_linear": (x, *tensors, None, "relu"),
+        "int8_conv2d": (x, CONV.codes, CONV.scale, [3, 3], 1, 2, 1, 5, torch.ones(7), None, "none"),
+        "int4_linear": (x, *tensors, 18, torch.ones(18), "none", "int8"),
+        "sparse_linear": (x, *tensors, None),
+        "block_sparse_linear": (x, *tensors, 18, torch.ones(18)),
+        "nm_linear": (x, *tensors, None),
+    }[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(RUN))
+def test_opcheck(name):
+    torch.library.opcheck(getattr(OPS, name).default, arguments(name))
+
+
+@pytest.mark.parametrize("name", sorted(RUN))
+def test_fake_tensors_have_the_right_shapes(name):
+    want = use(name, operand(name))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        fake = getattr(OPS, name).default(*arguments(name))
+    real = getattr(OPS, name).default(*arguments(name))
+    assert (fake.shape, fake.dtype, fake.stride()) == (real.shape, real.dtype, real.stride())
+    assert want.numel()
+
+
+class Two(nn.Module):
+    """An int8 and a sparse layer, with something of torch's between."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = kernels.int8_linear(x, WEIGHTS["int8_linear"], None, "relu")
+        return y + kernels.sparse_linear(x, WEIGHTS["sparse_linear"])
+
+
+@pytest.mark.slow
+def test_export_and_compile_go_through():
+    x = floats(5, 24)
+    want = Two()(x)
+    exported = torch.export.export(Two(), (x,))
+    assert "posttrain_lab.int8_linear" in str(exported.graph)
+    assert torch.equal(exported.module()(x), want)
+    compiled = torch.compile(Two(), fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x), want)
+
+
+@pytest.mark.parametrize("name", sorted(RUN))
+def test_two_threads_at_once(name):
+    inputs = [operand(name, rows) for rows in range(1, 17)]
+    want = [use(name, x) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda x: use(name, x), inputs * 4))
+    assert all(torch.equal(a, b) for a, b in zip(got, want * 4, strict=True))
+
+
+def _in_a_child(queue) -> None:
+    queue.put(kernels.int8_matmul(codes(20, 30), codes(30, 20)).sum().item())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is a call of Unix")
+def test_fork_after_first_use():
+    want = kernels.int8_matmul(codes(20, 30), codes(30, 20)).sum().item()
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=_in_a_child, args=(queue,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    assert queue.get() == want
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu"])
+def test_devices_without_kernels_are_named(device):
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        x = torch.empty(2, 24, device=device)
+        weight = kernels.Int8Weight(torch.empty(3, 24, dtype=torch.int8, device=device), torch.ones(3, device=device), 24)
+        with pytest.raises(NotImplementedError, match=rf"int8_linear wants .*got {device}.*move all with \.cpu\(\)"):
+            kernels.int8_linear(x, weight)
+
+
+@pytest.mark.slow
+def test_a_terminal_is_told_about_compiling(tmp_path):
+    """In a terminal a first use says that it compiles; the second process finds the kernel on disk and says nothing."""
+    pty = pytest.importorskip("pty", reason="a pseudo-terminal is made as on Unix")
+    code = "import torch; from posttrain_lab import kernels as k; k.int8_linear(torch.ones(1, 4), k.Int8Weight.from_float(torch.ones(2, 4)))"
+    told = []
+    for _ in range(2):
+        main, other = pty.openpty()
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        subprocess.run([sys.executable, "-c", code], stderr=other, env=environment, check=True, timeout=120)
+        os.close(other)
+        told.append(os.read(main, 10_000).decode() if not told else "")
+        os.close(main)
+    assert "Compiling multiply_scaled for this processor, once" in told[0]

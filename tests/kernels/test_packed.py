@@ -1,0 +1,97 @@
+"""Packed weights: what went in comes out, bytes are counted, broken ones are refused."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posttrain_lab.kernels import BlockSparseWeight, Int4Weight, Int8ConvWeight, Int8Weight, NMWeight, SparseWeight
+from posttrain_lab.quantization import PerChannel, PerGroup, dequantize_weight, quantize_weight
+from tests.kernels.cases import codes, floats, pruned, two_of_four
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(0, 2**31 - 1))
+def test_round_trips(n, k, seed):
+    want = codes(n, k, seed=seed)
+    assert torch.equal(Int8Weight.from_codes(want, torch.ones(n)).rows(), want)
+    four = codes(n, 8 * k, seed=seed).remainder(16) - 8
+    assert torch.equal(Int4Weight.from_codes(four, torch.ones(n)).rows(), four)
+    filters = codes(2 * n, 3, 2, 3, seed=seed)
+    assert torch.equal(Int8ConvWeight.from_codes(filters, torch.ones(2 * n), groups=2).filters(), filters)
+    sparse = pruned(n, k, seed=seed)
+    assert torch.equal(SparseWeight.from_float(sparse).dense(), sparse)
+    for block in (4, 8, 16, 32):
+        assert torch.equal(BlockSparseWeight.from_float(sparse, block).dense(), sparse)
+    pairs = two_of_four(n, 4 * k, seed)
+    assert torch.equal(NMWeight.from_float(pairs).dense(), pairs)
+
+
+def test_from_float_agrees_with_the_quantization_module():
+    weight = floats(20, 48)
+    assert torch.equal(Int8Weight.from_float(weight).rows(), quantize_weight(weight, 8, PerChannel())[0])
+    scheme = PerGroup(16)
+    by_module = quantize_weight(weight, 4, scheme)
+    packed = Int4Weight.from_codes(*by_module)
+    assert torch.equal(packed.dense(), dequantize_weight(*by_module, scheme))
+    assert torch.equal(Int4Weight.from_float(weight, 16).codes, packed.codes)
+
+
+def test_bytes():
+    weight = floats(64, 64)
+    assert Int8Weight.from_float(weight).bytes == 64 * 64 + 4 * 64
+    assert Int4Weight.from_float(weight, 32).bytes == 64 * 64 // 2 + 4 * 64 * 2
+    assert NMWeight.from_float(two_of_four(64, 64)).bytes <= 0.6 * 4 * 64 * 64
+    sparse = SparseWeight.from_float(pruned(64, 64))
+    assert sparse.bytes == 8 * int((pruned(64, 64) != 0).sum()) + 4 * 65
+
+
+def test_from_csr_takes_what_scipy_makes():
+    packed = SparseWeight.from_float(pruned(9, 11))
+    again = SparseWeight.from_csr(packed.values, packed.columns, packed.row_pointers, 11)
+    assert torch.equal(again.dense(), pruned(9, 11))
+
+
+NAN = torch.tensor([[1.0, float("nan")]])
+INT = torch.tensor([0, 1], dtype=torch.int32)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: Int8Weight.from_float(NAN), ValueError, "Int8Weight.from_float wants finite weights"),
+        (lambda: Int8Weight.from_float(torch.ones(2)), ValueError, r"with 2 axes and at least one value, got \(2,\)"),
+        (lambda: Int8Weight.from_float(torch.ones(0, 4)), ValueError, "at least one value"),
+        (lambda: Int8Weight.from_float(codes(2, 2)), TypeError, "wants a float weight, got torch.int8; use from_codes"),
+        (
+            lambda: Int8Weight.from_codes(torch.ones(2, 2), torch.ones(2)),
+            TypeError,
+            "wants int8 codes with 2 axes, got torch.float32",
+        ),
+        (lambda: Int8Weight.from_codes(codes(2, 2), torch.zeros(2)), ValueError, "positive finite scales, got 0.0"),
+        (lambda: Int8Weight.from_codes(codes(2, 2), torch.tensor([1.0, float("inf")])), ValueError, "positive finite scales"),
+        (lambda: Int8Weight.from_codes(codes(2, 2), torch.ones(3)), ValueError, r"scales of shape \(2,\), got \(3,\)"),
+        (lambda: Int4Weight.from_codes(codes(2, 8) * 0 + 9, torch.ones(2)), ValueError, r"codes in -8\.\.7, got 9\.\.9"),
+        (
+            lambda: Int4Weight.from_float(torch.ones(2, 12), 12),
+            ValueError,
+            "groups that divide 12 inputs and are a multiple of 8, got 12",
+        ),
+        (lambda: Int4Weight.from_float(torch.ones(2, 24), 16), ValueError, "got 16; choose another group"),
+        (lambda: BlockSparseWeight.from_float(torch.ones(4, 4), 5), ValueError, r"wants a block of \(4, 8, 16, 32\), got 5"),
+        (lambda: NMWeight.from_float(torch.ones(2, 6)), ValueError, "inputs in groups of 4, got 6; pad with zeros"),
+        (
+            lambda: NMWeight.from_float(torch.ones(2, 4)),
+            ValueError,
+            "at most 2 weights in each 4, got 2 groups with more; prune first",
+        ),
+        (lambda: SparseWeight.from_csr(torch.ones(2), INT.long(), INT, 4), TypeError, "wants int32 row_pointers and columns"),
+        (lambda: SparseWeight.from_csr(torch.ones(1), INT[1:], INT, 1), ValueError, r"columns in 0\.\.0, got 1\.\.1"),
+        (lambda: SparseWeight.from_csr(torch.ones(2), INT.flip(0), INT * 2, 4), ValueError, "sorted and different"),
+        (lambda: SparseWeight.from_csr(torch.ones(2), INT, INT * 3, 4), ValueError, "row_pointers that rise from 0 to 2"),
+        (lambda: SparseWeight.from_csr(torch.ones(3), INT, INT * 2, 4), ValueError, "one value for each column, got 3 and 2"),
+    ],
+)
+def test_bad_input(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
