@@ -130,19 +130,19 @@ def int8_conv2d(
     check_whole("int8_conv2d", "padding", padding, 0)
     check_whole("int8_conv2d", "fill", fill, -128, 127)
     check_choice("int8_conv2d", "activation", activation, ACTIVATIONS)
-    check_bias("int8_conv2d", bias, len(weight.scale))
+    check_bias("int8_conv2d", bias, weight.out_features)
     check_sums("int8_conv2d", kh * kw * weight.channels)
     if min(conv_size(x.shape[1], kh, stride, padding), conv_size(x.shape[2], kw, stride, padding)) < 1:
         raise ValueError(f"int8_conv2d wants an image that holds the {kh} x {kw} filter, got {tuple(x.shape)}; add padding.")
     if scale is None and (bias is not None or activation != "none"):
         raise ValueError("int8_conv2d wants a scale with bias or activation: without it the plain sums are returned.")
+    if scale is not None and weight.scale is None:
+        raise ValueError("int8_conv2d wants a weight with scales for scaled results, got one without; see Int8ConvWeight.")
     if scale is not None and (scale.shape != (len(x),) or scale.dtype != torch.float32):
         raise ValueError(f"int8_conv2d wants scale float32 [{len(x)}], got {scale.dtype} {tuple(scale.shape)}.")
     check_device("int8_conv2d", x, weight.codes, scale, bias)
-    kernel = list(weight.kernel)
-    return call(
-        "int8_conv2d", x, weight.codes, weight.scale, kernel, weight.groups, stride, padding, fill, scale, bias, activation
-    )
+    geometry = (list(weight.kernel), weight.groups, weight.out_features, stride, padding, fill)
+    return call("int8_conv2d", x, weight.codes, weight.scale, *geometry, scale, bias, activation)
 
 
 def int4_linear(

@@ -18,7 +18,7 @@ LIBRARY = torch.library.Library("posttrain_lab", "FRAGMENT")
 SCHEMAS = (
     "int8_matmul(Tensor a, Tensor b) -> Tensor",
     "int8_linear(Tensor x, Tensor codes, Tensor scale, Tensor? bias, str activation) -> Tensor",
-    "int8_conv2d(Tensor x, Tensor codes, Tensor w_scale, int[] kernel, int groups, int stride, int padding, int fill, "
+    "int8_conv2d(Tensor x, Tensor codes, Tensor? w_scale, int[] kernel, int groups, int out, int stride, int padding, int fill, "
     "Tensor? scale, Tensor? bias, str activation) -> Tensor",
     "int4_linear(Tensor x, Tensor codes, Tensor scale, int out, Tensor? bias, str activation, str activations) -> Tensor",
     "sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, Tensor? bias) -> Tensor",
@@ -57,8 +57,8 @@ def _run_int8_linear(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor | Non
     return _backend("int8_linear", x.device).int8_linear(x, Int8Weight(codes, scale, x.shape[1]), bias, activation)
 
 
-def _run_int8_conv2d(x, codes, w_scale, kernel, groups, stride, padding, fill, scale, bias, activation):
-    weight = Int8ConvWeight(codes, w_scale, (kernel[0], kernel[1]), x.shape[3] // groups, groups)
+def _run_int8_conv2d(x, codes, w_scale, kernel, groups, out, stride, padding, fill, scale, bias, activation):
+    weight = Int8ConvWeight(codes, w_scale, (kernel[0], kernel[1]), x.shape[3] // groups, groups, out)
     backend = _backend("int8_conv2d", x.device)
     return backend.int8_conv2d(x, weight, stride, padding, fill, scale, bias, activation)
 
@@ -82,9 +82,9 @@ def _run_nm_linear(x, values, positions, bias):
     return _backend("nm_linear", x.device).nm_linear(x, NMWeight(values, positions), bias)
 
 
-def _conv_shape(x, codes, w_scale, kernel, groups, stride, padding, fill, scale, bias, activation):
+def _conv_shape(x, codes, w_scale, kernel, groups, out, stride, padding, fill, scale, bias, activation):
     height, width = (conv_size(x.shape[1 + i], kernel[i], stride, padding) for i in (0, 1))
-    return x.new_empty(x.shape[0], height, width, w_scale.shape[0], dtype=torch.int32 if scale is None else torch.float32)
+    return x.new_empty(x.shape[0], height, width, out, dtype=torch.int32 if scale is None else torch.float32)
 
 
 RUN: dict[str, Callable[..., Tensor]] = {

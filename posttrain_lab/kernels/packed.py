@@ -153,10 +153,10 @@ class Int8ConvWeight(Packed):
     | field     | cpu                                                                     | other devices           |
     |-----------|-------------------------------------------------------------------------|-------------------------|
     | `codes`   | panels [groups * ceil(out / groups / 16)][ceil(kh * kw * cg / S)][16][S]| int8 [out, kh, kw, cg]  |
-    | `scale`   | float32 [out]                                                           | the same                |
+    | `scale`   | float32 [out], or None: only plain sums are asked for                   | the same                |
     | `kernel`  | (kh, kw)                                                                | the same                |
     | `channels`| channels of a group, cg                                                 | the same                |
-    | `groups`  | int                                                                     | the same                |
+    | `groups`, `out_features` | int                                                      | the same                |
 
     A row of k runs over (kernel row, kernel column, channel): the order of an image with channels last.
 
@@ -165,10 +165,11 @@ class Int8ConvWeight(Packed):
     """
 
     codes: Tensor
-    scale: Tensor
+    scale: Tensor | None
     kernel: tuple[int, int]
     channels: int
     groups: int
+    out_features: int
 
     @classmethod
     def from_float(cls, weight: Float[Tensor, "out cg kh kw"], groups: int = 1) -> "Int8ConvWeight":
@@ -178,8 +179,10 @@ class Int8ConvWeight(Packed):
         return cls.from_codes(codes.reshape(weight.shape), scale, groups)
 
     @classmethod
-    def from_codes(cls, codes: Int8[Tensor, "out cg kh kw"], scale: Float[Tensor, " out"], groups: int = 1) -> "Int8ConvWeight":
-        """From codes [out, cg, kh, kw] and scales [out]. Raises ValueError unless `groups` divides out."""
+    def from_codes(
+        cls, codes: Int8[Tensor, "out cg kh kw"], scale: Float[Tensor, " out"] | None, groups: int = 1
+    ) -> "Int8ConvWeight":
+        """From codes [out, cg, kh, kw] and scales [out] or None. Raises ValueError unless `groups` divides out."""
         _check_codes(codes, "Int8ConvWeight.from_codes", 4)
         out, cg, kh, kw = codes.shape
         if groups < 1 or out % groups:
@@ -187,23 +190,25 @@ class Int8ConvWeight(Packed):
         last = codes.permute(0, 2, 3, 1).contiguous()
         if codes.device.type == "cpu":
             last = torch.cat([to_panels(part) for part in last.reshape(out, -1).chunk(groups)])
-        return cls(last, check_scale(scale, (out,), "Int8ConvWeight.from_codes"), (kh, kw), cg, groups)
+        scale = scale if scale is None else check_scale(scale, (out,), "Int8ConvWeight.from_codes")
+        return cls(last, scale, (kh, kw), cg, groups, out)
 
     def filters(self) -> Int8[Tensor, "out cg kh kw"]:
         """The codes in the shape of the filter."""
-        out, (kh, kw) = len(self.scale), self.kernel
+        out, (kh, kw) = self.out_features, self.kernel
         if self.device.type != "cpu":
             return self.codes.permute(0, 3, 1, 2).contiguous()
         parts = [from_panels(part, out // self.groups, kh * kw * self.channels) for part in self.codes.chunk(self.groups)]
         return torch.cat(parts).reshape(out, kh, kw, self.channels).permute(0, 3, 1, 2).contiguous()
 
     def dense(self) -> Float[Tensor, "out cg kh kw"]:
-        """The filter that the codes stand for."""
-        return self.filters().float() * self.scale[:, None, None, None]
+        """The filter that the codes stand for; without a scale, the codes themselves."""
+        return self.filters().float() * (1.0 if self.scale is None else self.scale[:, None, None, None])
 
     def to(self, device: str | torch.device) -> "Int8ConvWeight":
         """The same filter on another device, in its layout."""
-        return type(self).from_codes(self.filters().to(device), self.scale.to(device), self.groups)
+        scale = self.scale if self.scale is None else self.scale.to(device)
+        return type(self).from_codes(self.filters().to(device), scale, self.groups)
 
 
 @dataclass(frozen=True, eq=False)

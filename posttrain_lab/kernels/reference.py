@@ -57,7 +57,7 @@ def int8_conv2d(
     """x [n, h, w, c] int8 -> exact sums int32 [n, oh, ow, out], the border `fill`; with `scale` [n] scaled, plus bias, activation."""
     image = F.pad(x.permute(0, 3, 1, 2).to(torch.float64), [padding] * 4, value=fill)
     sums = F.conv2d(image, weight.filters().to(torch.float64), stride=stride, groups=weight.groups).permute(0, 2, 3, 1)
-    if scale is None:
+    if scale is None or weight.scale is None:
         return sums.to(torch.int32).contiguous()
     y = sums.float().contiguous() * (scale[:, None, None, None] * weight.scale)
     return ACTIVATIONS[activation](y if bias is None else y + bias)

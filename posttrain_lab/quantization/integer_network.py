@@ -16,6 +16,8 @@ from jaxtyping import Float, Int, Int8, Int32, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posttrain_lab import kernels
+
 from .affine import code_range, dequantize, quantize
 from .chain import ActivationCodes, QuantizedChain, QuantizedStep
 from .integer import fixed_point
@@ -124,10 +126,24 @@ class IntegerConv2d(IntegerLayer):
         super().__init__(step, x, bits)
         assert isinstance(step.layer, nn.Conv2d)
         self.conv: ConvShape = conv_shape(step.layer)
+        self._packed: tuple | None = None
 
     def forward(self, codes: Int8[Tensor, "n c h w"]) -> Int[Tensor, "n out oh ow"]:
-        sums = conv_sums(codes, self.weight_codes(), self.conv, self.x.zero_point)
-        return self.finish(sums).permute(0, 3, 1, 2)
+        return self.finish(self._sums(codes)).permute(0, 3, 1, 2)
+
+    def _sums(self, codes: Int8[Tensor, "n c h w"]) -> Int32[Tensor, "n oh ow out"]:
+        """By the convolution kernel where it can: one stride, one padding, no dilation."""
+        stride, padding = self.conv.stride[0], self.conv.pads[0]
+        if self.conv != ConvShape((stride, stride), (padding, padding, padding, padding), (1, 1), self.conv.groups):
+            return conv_sums(codes, self.weight_codes(), self.conv, self.x.zero_point)
+        return kernels.int8_conv2d(codes.permute(0, 2, 3, 1), self._filters(), stride, padding, self.x.zero_point)
+
+    def _filters(self) -> kernels.Int8ConvWeight:
+        """The codes as the kernel reads them, packed once; again when other codes were loaded."""
+        now = (self.codes.data_ptr(), self.codes._version, self.codes.device)
+        if self._packed is None or self._packed[0] != now:
+            self._packed = now, kernels.Int8ConvWeight.from_codes(self.weight_codes(), None, self.conv.groups)
+        return self._packed[1]
 
 
 class IntegerReLU(nn.Module):

@@ -70,6 +70,14 @@ def test_strides_threads_and_poison_do_not_matter(monkeypatch):
     assert torch.equal(kernels.int8_conv2d(x, weight, stride, padding, 5), want)
 
 
+def test_sums_need_no_scale():
+    x, weight, stride, padding = operands(GEOMETRIES[2])
+    bare = Int8ConvWeight.from_codes(weight.filters(), None, weight.groups)
+    assert torch.equal(kernels.int8_conv2d(x, bare, stride, padding), kernels.int8_conv2d(x, weight, stride, padding))
+    with pytest.raises(ValueError, match="a weight with scales for scaled results"):
+        kernels.int8_conv2d(x, bare, stride, padding, scale=torch.ones(1))
+
+
 def test_no_images():
     weight = operands(GEOMETRIES[1])[1]
     assert kernels.int8_conv2d(codes(0, 5, 7, 3), weight, padding=1).shape == (0, 5, 7, 7)

@@ -12,7 +12,8 @@ from posttrain_lab.kernels.operators import conv_size
 from posttrain_lab.kernels.packed import PANEL, Int8ConvWeight
 
 from .linear import bias_or_zeros, finish
-from .panels import BLOCK, CODES, COLUMNS, OFFSET, PANELS, STEP, block_sums, scaled, second_vector
+from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, scaled, second_vector
+from .simd import OFFSET, STEP
 from .threads import compiled, cut, flat, run
 
 
@@ -123,14 +124,14 @@ def int8_conv2d(
     activation: str,
 ) -> Tensor:
     """x (n, h, w, c) int8 -> sums int32, or with `scale` float32, (n, oh, ow, out); arguments were checked before."""
-    (kh, kw), n = weight.kernel, len(weight.scale)
+    (kh, kw), n = weight.kernel, weight.out_features
     oh, ow = (conv_size(x.shape[1 + i], weight.kernel[i], stride, padding) for i in (0, 1))
     out = torch.empty(len(x), oh, ow, n, dtype=torch.int32 if scale is None else torch.float32)
     if out.numel() == 0:
         return out
     none_int, none_float = np.empty(0, np.int32), np.empty(0, np.float32)
     outs = (flat(out), none_float) if scale is None else (none_int, flat(out))
-    scales = (none_float if scale is None else flat(scale), flat(weight.scale))
+    scales = (none_float, none_float) if scale is None or weight.scale is None else (flat(scale), flat(weight.scale))
     shape = (oh, ow, kh, kw, weight.channels, stride, padding, weight.groups, n)
     pixels, size = len(x) * oh * ow, tuple(x.shape[1:])
     operands = (flat(x), size, CODES(fill), flat(weight.codes), scales, bias_or_zeros(bias, n), activation == "relu", outs, shape)

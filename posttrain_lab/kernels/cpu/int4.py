@@ -40,6 +40,13 @@ def add_step(t, low, high, x, r):
 
 
 @njit
+def store_row(y, q, t0, t1):
+    """y[q : q + COLUMNS] = a row of the tile."""
+    store_scaled(y, q, t0)
+    store_scaled(y, q + LANES, t1)
+
+
+@njit
 def four_rows(x, r, k_size, group, offsets, row, w, p, second, scales, column, beside, y, q):
     """y[q : q + 4 * COLUMNS] = four rows of x from x[r], scaled group by group, times a tile of nibbles from w[p].
 
@@ -69,10 +76,10 @@ def four_rows(x, r, k_size, group, offsets, row, w, p, second, scales, column, b
         g0, g1 = add_scaled(g0, c0, offsets[row + 2, number], scales, i), add_scaled(g1, c1, offsets[row + 2, number], scales, j)
         h0, h1 = add_scaled(h0, d0, offsets[row + 3, number], scales, i), add_scaled(h1, d1, offsets[row + 3, number], scales, j)
         column += len(scales) // (k_size // group)
-    store_scaled(y, q, e0), store_scaled(y, q + LANES, e1)
-    store_scaled(y, q + COLUMNS, f0), store_scaled(y, q + COLUMNS + LANES, f1)
-    store_scaled(y, q + 2 * COLUMNS, g0), store_scaled(y, q + 2 * COLUMNS + LANES, g1)
-    store_scaled(y, q + 3 * COLUMNS, h0), store_scaled(y, q + 3 * COLUMNS + LANES, h1)
+    store_row(y, q, e0, e1)
+    store_row(y, q + COLUMNS, f0, f1)
+    store_row(y, q + 2 * COLUMNS, g0, g1)
+    store_row(y, q + 3 * COLUMNS, h0, h1)
 
 
 @njit
@@ -92,7 +99,7 @@ def one_row(x, r, k_size, group, offsets, row, w, p, second, scales, column, bes
         e0 = add_scaled(e0, a0, offsets[row, number], scales, column)
         e1 = add_scaled(e1, a1, offsets[row, number], scales, column + beside)
         column += len(scales) // (k_size // group)
-    store_scaled(y, q, e0), store_scaled(y, q + LANES, e1)
+    store_row(y, q, e0, e1)
 
 
 @compiled

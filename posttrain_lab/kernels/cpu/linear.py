@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from posttrain_lab.kernels.packed import PANEL, Int8Weight
 
-from .panels import BLOCK, CODES, COLUMNS, OFFSET, PANELS, block_sums, padded, scaled, second_vector, tiles_of
+from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, padded, scaled, second_vector, tiles_of
+from .simd import OFFSET
 from .threads import compiled, cut, flat, run
 
 

@@ -45,6 +45,13 @@ def add_row(t0, t1, a, w0, w1):
 
 
 @njit
+def store_row(sums, q, t0, t1):
+    """sums[q : q + COLUMNS] = the sums of a row."""
+    store(sums, q, t0)
+    store(sums, q + LANES, t1)
+
+
+@njit
 def four_rows(x, r, k_size, w, p, second, sums, q):
     """sums[q : q + 4 * COLUMNS] = four rows of x from x[r] times a tile of w from w[p]; a row has k_size codes, a multiple of STEP."""
     r1, r2, r3 = r + k_size, r + 2 * k_size, r + 3 * k_size
@@ -56,10 +63,10 @@ def four_rows(x, r, k_size, w, p, second, sums, q):
         c0, c1 = add_row(c0, c1, broadcast_step(x, r2 + k), w0, w1)
         d0, d1 = add_row(d0, d1, broadcast_step(x, r3 + k), w0, w1)
         p += STEP * PANEL
-    store(sums, q, a0), store(sums, q + LANES, a1)
-    store(sums, q + COLUMNS, b0), store(sums, q + COLUMNS + LANES, b1)
-    store(sums, q + 2 * COLUMNS, c0), store(sums, q + 2 * COLUMNS + LANES, c1)
-    store(sums, q + 3 * COLUMNS, d0), store(sums, q + 3 * COLUMNS + LANES, d1)
+    store_row(sums, q, a0, a1)
+    store_row(sums, q + COLUMNS, b0, b1)
+    store_row(sums, q + 2 * COLUMNS, c0, c1)
+    store_row(sums, q + 3 * COLUMNS, d0, d1)
 
 
 @njit
@@ -74,8 +81,8 @@ def one_row(x, r, k_size, w, p, second, sums, q):
         p += 2 * after
     if even < k_size:
         a0, a1 = add_row(a0, a1, broadcast_step(x, r + even), load_weights(w, p), load_weights(w, p + second))
-    store(sums, q, a0), store(sums, q + LANES, a1)
-    store(sums, q + COLUMNS, b0), store(sums, q + COLUMNS + LANES, b1)
+    store_row(sums, q, a0, a1)
+    store_row(sums, q + COLUMNS, b0, b1)
     for column in range(COLUMNS):
         sums[q + column] += sums[q + COLUMNS + column]
 

@@ -22,8 +22,9 @@ Four weights of 4 bits at once: a byte holds two codes 0..15, an activation is a
 |                                    | stay below 2^15                                                                | VNNI: vpdpbusd       |
 | `sum_products(total, t)`           | total[i] + t[2i] + t[2i+1], int32 (total[i] + t[i] with VNNI)                  | vpmaddwd, vpaddd     |
 
-Words for floats are in `simd_floats.py`. No word but one names a processor: LLVM turns each into what the machine has (NEON: two registers for one vector). LANES
-looks at it, to fill the wide registers of AVX-512, and STEP, since processors with VNNI multiply four bytes in one step:
+Words for floats are in `simd_floats.py`. Nearly all words leave the instruction to LLVM (NEON: two registers for one vector);
+those for bytes name x86's where it has one. LANES looks at the processor, to fill the wide registers of AVX-512, and so does
+STEP, since processors with VNNI multiply four bytes in one step:
 
 | word                          | STEP = 2                | STEP = 4 (VNNI)                                                    |
 |-------------------------------|-------------------------|--------------------------------------------------------------------|
@@ -31,8 +32,7 @@ looks at it, to fill the wide registers of AVX-512, and STEP, since processors w
 | `broadcast_step(array, i)`    | `broadcast_pair`, int16 | `broadcast_quad`, int8                                             |
 | `multiply_add_step(t, a, w)`  | `multiply_add_pairs`    | t[i] + the sum of four products a * w, exact in int32 (vpdpbusd)   |
 
- Arrays are flat and contiguous, indices count elements, and no word
-checks bounds: the caller does.
+Arrays are flat and contiguous, indices count elements, and no word checks bounds: the caller does.
 
 Numba's cache on disk looks at the file of a kernel, not at this one: after a change here, save the kernel's file too.
 """
@@ -40,8 +40,8 @@ Numba's cache on disk looks at the file of a kernel, not at this one: after a ch
 from typing import Any
 
 from llvmlite import binding, ir
-from numba import config, types
-from numba.core import cgutils
+from numba import types
+from numba.core import cgutils, config
 from numba.extending import intrinsic, models, register_model
 
 word: Any = intrinsic  # Any: a kernel calls a word without its first argument, which no type checker knows
@@ -49,8 +49,8 @@ word: Any = intrinsic  # Any: a kernel calls a word without its first argument, 
 
 def has(*names: str) -> bool:
     """Will numba compile for a processor with all of these features?"""
-    if config.CPU_NAME:
-        return all(f"+{name}" in (config.CPU_FEATURES or "").split(",") for name in names)
+    if getattr(config, "CPU_NAME", None):  # another processor was asked for, as numba's manual describes
+        return all(f"+{name}" in (getattr(config, "CPU_FEATURES", None) or "").split(",") for name in names)
     features = binding.get_host_cpu_features()
     return all(features.get(name) for name in names)
 

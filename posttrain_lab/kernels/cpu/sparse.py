@@ -35,6 +35,15 @@ def written(y, many, width, bias, out, first, row):
 
 
 @njit
+def store_four(y, q, a, b, c, d):
+    """y[q : q + 64] = four vectors."""
+    store_floats(y, q, a)
+    store_floats(y, q + 16, b)
+    store_floats(y, q + 32, c)
+    store_floats(y, q + 48, d)
+
+
+@njit
 def wide_step(a, b, c, d, x, p, value):
     """One weight times 64 neighbours."""
     a, b = multiply_add(a, value, load_floats(x, p)), multiply_add(b, value, load_floats(x, p + 16))
@@ -47,7 +56,7 @@ def row_of_wide(x, base, values, columns, start, end, y, q):
     a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
     for j in range(start, end):
         a, b, c, d = wide_step(a, b, c, d, x, base + columns[j] * WIDE, values[j])
-    store_floats(y, q, a), store_floats(y, q + 16, b), store_floats(y, q + 32, c), store_floats(y, q + 48, d)
+    store_four(y, q, a, b, c, d)
 
 
 @njit
@@ -63,9 +72,9 @@ def row_of_narrow(x, base, values, columns, start, end, y, q):
     for j in range(whole, end):
         a = multiply_add(a, values[j], load_floats(x, base + columns[j] * NARROW))
     one = np.float32(1)
-    store_floats(y, q, b), store_floats(y, q + 16, c), store_floats(y, q + 32, d)
-    a = multiply_add(multiply_add(a, one, load_floats(y, q)), one, load_floats(y, q + 16))
-    store_floats(y, q, multiply_add(a, one, load_floats(y, q + 32)))
+    store_four(y, q, a, b, c, d)
+    a = multiply_add(multiply_add(a, one, load_floats(y, q + 16)), one, load_floats(y, q + 32))
+    store_floats(y, q, multiply_add(a, one, load_floats(y, q + 48)))
 
 
 @compiled
@@ -137,10 +146,10 @@ def four_outputs(x, base, size, values, v, columns, start, end, y):
             else:
                 a, b, c, d = four_products(a, b, c, d, values, q, load_floats(x, p))
             q, p = q + size, p + NARROW
-    store_floats(y, 0, a), store_floats(y, 16, b), store_floats(y, 32, c), store_floats(y, 48, d)
+    store_four(y, 0, a, b, c, d)
     one = np.float32(1)
-    store_floats(y, 0, multiply_add(e, one, load_floats(y, 0))), store_floats(y, 16, multiply_add(f, one, load_floats(y, 16)))
-    store_floats(y, 32, multiply_add(g, one, load_floats(y, 32))), store_floats(y, 48, multiply_add(h, one, load_floats(y, 48)))
+    a, b = multiply_add(e, one, load_floats(y, 0)), multiply_add(f, one, load_floats(y, 16))
+    store_four(y, 0, a, b, multiply_add(g, one, load_floats(y, 32)), multiply_add(h, one, load_floats(y, 48)))
 
 
 @compiled
@@ -180,7 +189,7 @@ def pairs_of_four(x, base, values, positions, n, last, y, q):
     for g in range(positions.shape[1]):
         a, b = add_pair(a, x, base, values, positions, n, g), add_pair(b, x, base, values, positions, n1, g)
         c, d = add_pair(c, x, base, values, positions, n2, g), add_pair(d, x, base, values, positions, n3, g)
-    store_floats(y, q, a), store_floats(y, q + 16, b), store_floats(y, q + 32, c), store_floats(y, q + 48, d)
+    store_four(y, q, a, b, c, d)
 
 
 @compiled

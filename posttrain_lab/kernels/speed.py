@@ -1,0 +1,158 @@
+"""compile_for_speed: swap kernels in where they win on this machine, by measurement, and say layer by layer what was chosen and why."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from posttrain_lab.measure import latency
+
+from .layers import BlockSparseLinear, Int4Linear, Int8Conv2d, Int8Linear, KernelLayer, NMLinear, SparseLinear
+
+KINDS: dict[str, tuple[type[nn.Module], Callable[..., KernelLayer]]] = {
+    "int8": (nn.Linear, Int8Linear.from_linear),
+    "int8_conv": (nn.Conv2d, Int8Conv2d.from_conv2d),
+    "int4": (nn.Linear, Int4Linear.from_linear),
+    "sparse": (nn.Linear, SparseLinear.from_linear),
+    "block_sparse": (nn.Linear, BlockSparseLinear.from_linear),
+    "nm": (nn.Linear, NMLinear.from_linear),
+}
+EXACT = ("sparse", "block_sparse", "nm")  # the same numbers up to the order of the sums
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One layer: what was chosen, the median seconds of each way, the relative error of each kernel, and why."""
+
+    name: str
+    layer: str
+    chosen: str
+    seconds: dict[str, float]
+    errors: dict[str, float]
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """The new model, and one `Choice` for each Linear and Conv2d."""
+
+    model: nn.Module
+    choices: tuple[Choice, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{one.name:20} {one.layer:28} {one.chosen:12} {one.reason}" for one in self.choices]
+        return "\n".join(["layer                class                        chosen       why", *lines])
+
+
+@torch.no_grad()
+def compile_for_speed(
+    model: nn.Module,
+    example: Tensor,
+    kinds: tuple[str, ...] = ("int8", "int8_conv", *EXACT),
+    tolerance: float = 0.05,
+    margin: float = 1.05,
+    repeats: int = 15,
+) -> Compiled:
+    """Which layers of this model are faster on a kernel, on this machine, for inputs like `example`?
+
+    Each Linear and Conv2d is timed on the input that `example` brings to it: as it is, and as each of `kinds` that it can
+    become (int4 only when asked for: it changes results most). The fastest wins if it is `margin` times faster than the
+    layer itself and its output differs by no more than `tolerance` (relative, in the 2-norm). The model that came in is not
+    changed. Threads are torch's setting.
+
+    Raises TypeError for anything but a model and a tensor, ValueError for an unknown kind or a tolerance below 0.
+
+    >>> compiled = compile_for_speed(nn.Sequential(nn.Linear(8, 8)), torch.ones(1, 8), repeats=1)
+    >>> [choice.name for choice in compiled.choices]
+    ['0']
+    """
+    _check(model, example, kinds, tolerance)
+    new = copy.deepcopy(model).eval()
+    choices = []
+    for name, layer, x in _inputs(new, example):
+        choice, chosen = _choose(name, layer, x, kinds, tolerance, margin, repeats)
+        choices.append(choice)
+        new = _swapped(new, name, chosen)
+    return Compiled(new, tuple(choices))
+
+
+def _check(model: nn.Module, example: Tensor, kinds: tuple[str, ...], tolerance: float) -> None:
+    if not isinstance(model, nn.Module) or not isinstance(example, Tensor):
+        raise TypeError(f"compile_for_speed wants a model and a tensor, got {type(model).__name__} and {type(example).__name__}.")
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise ValueError(f"compile_for_speed wants kinds out of {', '.join(KINDS)}, got {unknown[0]!r}.")
+    if not tolerance >= 0:
+        raise ValueError(f"compile_for_speed wants a tolerance of 0 or more, got {tolerance}.")
+
+
+def _inputs(model: nn.Module, example: Tensor) -> list[tuple[str, nn.Module, Tensor]]:
+    """(name, layer, its first input) for each Linear and Conv2d that the example reaches."""
+    found: dict[str, tuple[nn.Module, Tensor]] = {}
+
+    def keeper(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda layer, inputs: found.setdefault(name, (layer, inputs[0].clone())) and None
+
+    layers = [(name, layer) for name, layer in model.named_modules() if type(layer) in (nn.Linear, nn.Conv2d)]
+    hooks = [layer.register_forward_pre_hook(keeper(name)) for name, layer in layers]
+    try:
+        model(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [(name, *found[name]) for name, _ in layers if name in found]
+
+
+def _choose(name, layer, x, kinds, tolerance, margin, repeats) -> tuple[Choice, nn.Module]:
+    ways, refused = _ways(layer, kinds)
+    want = layer(x)
+    errors = {kind: _error(way(x), want) for kind, way in ways.items()}
+    near = {kind: way for kind, way in ways.items() if errors[kind] <= tolerance}
+    seconds = {kind: latency(lambda way=way: way(x), repeats, 3)[1] for kind, way in {"as it is": layer, **near}.items()}
+    best = min(seconds, key=lambda kind: seconds[kind])
+    faster = seconds["as it is"] / seconds[best]
+    if best == "as it is" or faster < margin:
+        best, reason = "as it is", _why_not(seconds, errors, near, refused)
+    else:
+        reason = f"{faster:.2f} times faster, error {errors[best]:.1%}"
+    return Choice(name, type(layer).__name__, best, seconds, errors, reason), {"as it is": layer, **near}[best]
+
+
+def _ways(layer: nn.Module, kinds: tuple[str, ...]) -> tuple[dict[str, KernelLayer], list[str]]:
+    """The kernels that can do this layer, and why others cannot. A sparse kernel needs a weight that is half zeros."""
+    ways, refused = {}, []
+    zeros = float((layer.weight == 0).float().mean())  # type: ignore[union-attr]
+    for kind in kinds:
+        wanted, make = KINDS[kind]
+        if not isinstance(layer, wanted) or (kind in EXACT and zeros < 0.5):
+            continue
+        try:
+            ways[kind] = make(layer)
+        except ValueError as error:
+            refused.append(f"{kind}: {error}")
+    return ways, refused
+
+
+def _error(got: Tensor, want: Tensor) -> float:
+    size = want.norm().item()
+    return (got - want).norm().item() / size if size else float(got.norm().item() > 0)
+
+
+def _why_not(seconds: dict[str, float], errors: dict[str, float], near: dict, refused: list[str]) -> str:
+    """Why a layer stays as it is."""
+    tried = {kind: value for kind, value in seconds.items() if kind != "as it is"}
+    if tried:
+        best = min(tried, key=lambda kind: tried[kind])
+        return f"{best} takes {tried[best] / seconds['as it is']:.2f} times as long"
+    far = [f"{kind} is off by {error:.1%}" for kind, error in errors.items() if kind not in near]
+    return "; ".join([*far, *refused]) or "no kernel for it"
+
+
+def _swapped(model: nn.Module, name: str, layer: nn.Module) -> nn.Module:
+    if not name:
+        return layer
+    parent = model.get_submodule(name.rpartition(".")[0])
+    setattr(parent, name.rpartition(".")[2], layer)
+    return model
