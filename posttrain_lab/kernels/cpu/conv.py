@@ -76,8 +76,10 @@ def gather(image, size, pixel, shape, channel, fill, patch, k_size, rows, totals
 def copied(sums, rows, offsets, out, start, n, column, width):
     """out[start + row * n + column ...] = sums - offset, int32; out is flat."""
     for row in range(rows):
+        at, offset = start + row * n + column, offsets[row]
+        here, sums_of = out[at : at + width], sums[row * COLUMNS : row * COLUMNS + width]
         for i in range(width):
-            out[start + row * n + column + i] = sums[row * COLUMNS + i] - offsets[row]
+            here[i] = sums_of[i] - offset
 
 
 @compiled

@@ -70,6 +70,34 @@ def four_rows(x, r, k_size, w, p, second, sums, q):
 
 
 @njit
+def eight_rows(x, r, k_size, w, p, second, sums, q):
+    """`four_rows` for the 32 registers of AVX-512: eight rows share each weight that is loaded."""
+    r1, r2, r3, r4 = r + k_size, r + 2 * k_size, r + 3 * k_size, r + 4 * k_size
+    r5, r6, r7 = r + 5 * k_size, r + 6 * k_size, r + 7 * k_size
+    a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
+    e0, e1, f0, f1, g0, g1, h0, h1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
+    for k in range(0, k_size, STEP):
+        w0, w1 = load_weights(w, p), load_weights(w, p + second)
+        a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), w0, w1)
+        b0, b1 = add_row(b0, b1, broadcast_step(x, r1 + k), w0, w1)
+        c0, c1 = add_row(c0, c1, broadcast_step(x, r2 + k), w0, w1)
+        d0, d1 = add_row(d0, d1, broadcast_step(x, r3 + k), w0, w1)
+        e0, e1 = add_row(e0, e1, broadcast_step(x, r4 + k), w0, w1)
+        f0, f1 = add_row(f0, f1, broadcast_step(x, r5 + k), w0, w1)
+        g0, g1 = add_row(g0, g1, broadcast_step(x, r6 + k), w0, w1)
+        h0, h1 = add_row(h0, h1, broadcast_step(x, r7 + k), w0, w1)
+        p += STEP * PANEL
+    store_row(sums, q, a0, a1)
+    store_row(sums, q + COLUMNS, b0, b1)
+    store_row(sums, q + 2 * COLUMNS, c0, c1)
+    store_row(sums, q + 3 * COLUMNS, d0, d1)
+    store_row(sums, q + 4 * COLUMNS, e0, e1)
+    store_row(sums, q + 5 * COLUMNS, f0, f1)
+    store_row(sums, q + 6 * COLUMNS, g0, g1)
+    store_row(sums, q + 7 * COLUMNS, h0, h1)
+
+
+@njit
 def one_row(x, r, k_size, w, p, second, sums, q):
     """The same for a single row, two steps at a time so that the sums do not wait for one another."""
     a0, a1, b0, b1 = zero(), zero(), zero(), zero()
@@ -94,6 +122,11 @@ def block_sums(x, first, rows, k_size, w, p, second, sums):
         for row in range(rows):
             one_row(x, (first + row) * k_size, k_size, w, p, second, sums, row * COLUMNS)
         return
+    if LANES == 16 and rows >= 8:
+        for row in range(0, rows, 8):
+            start = min(row, rows - 8)
+            eight_rows(x, (first + start) * k_size, k_size, w, p, second, sums, start * COLUMNS)
+        return
     for row in range(0, rows, 4):
         start = min(row, rows - 4)  # a last tile that would stick out is moved back: some sums are computed twice
         four_rows(x, (first + start) * k_size, k_size, w, p, second, sums, start * COLUMNS)
@@ -105,8 +138,10 @@ def scaled(sums, rows, offsets, row_scale, w_scale, bias, relu, out, first, n, c
 
     offsets and row_scale: one for each row of the block; `width` columns.
     """
+    weights, offset_of = w_scale[column : column + width], bias[column : column + width]
     for row in range(rows):
-        scale, offset, q, o = row_scale[row], offsets[row], row * COLUMNS, (first + row) * n + column
+        scale, offset, start = row_scale[row], offsets[row], (first + row) * n + column
+        here, sums_of = out[start : start + width], sums[row * COLUMNS : row * COLUMNS + width]  # views: plain loops
         for i in range(width):
-            y = np.float32(sums[q + i] - offset) * (scale * w_scale[column + i]) + bias[column + i]
-            out[o + i] = max(y, np.float32(0)) if relu else y
+            y = np.float32(sums_of[i] - offset) * (scale * weights[i]) + offset_of[i]
+            here[i] = max(y, np.float32(0)) if relu else y
