@@ -5,12 +5,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from torch import Tensor
+
 from posttrain_lab.checks.compare import Judge, close, same
 from posttrain_lab.checks.submission import LocalSubmission, Outcome, Submission
 
 VISIBLE_SEEDS = (0, 1)
 HIDDEN_SEEDS = (101, 102, 103, 104)
 EMPTY = "The cell is still empty: replace `raise NotImplementedError` with your answer."
+
+
+def _short(value: Any) -> str:
+    """An argument in a few letters: small ones whole, tensors as dtype and shape."""
+    if isinstance(value, Tensor):
+        small = value.numel() <= 6 and value.ndim == 1
+        return str([round(one, 4) for one in value.tolist()]) if small else f"{str(value.dtype)[6:]} {list(value.shape)}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return repr(value) if isinstance(value, int | str | None) else type(value).__name__
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,11 @@ class Case:
     args: tuple[Any, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
     gradients: tuple[int, ...] = ()
+
+    def shown(self, name: str) -> str:
+        """The call and its words: "quantize(x float32 [4, 6], 0.25, 3), a transposed view"."""
+        parts = [_short(value) for value in self.args] + [f"{key}={_short(value)}" for key, value in self.kwargs.items()]
+        return f"{name}({', '.join(parts)}), {self.words}"
 
     def run(self, submission: Submission) -> Outcome:
         return submission.call(*self.args, gradients=self.gradients, **self.kwargs)
@@ -140,12 +157,12 @@ class Exercise:
     def _judged(self, case: Case, wanted: Outcome, submission: Submission) -> tuple[Outcome, str | None]:
         outcome = case.run(submission)
         if problem := problem_of(outcome):
-            return outcome, f"{self.name}, {case.words}: {problem}" if not outcome.unsolved else problem
+            return outcome, f"{case.shown(self.name)}: {problem}" if not outcome.unsolved else problem
         try:
             complaint = self.judge(wanted, outcome)
         except Exception as error:  # a value of a kind that cannot even be compared
             complaint = f"your function returned something of another kind than expected ({type(error).__name__}: {error})."
-        return outcome, complaint and f"{self.name}, {case.words}: {complaint}"
+        return outcome, complaint and f"{case.shown(self.name)}: {complaint}"
 
     def _failed(self, complaint: str, mistake: Mistake | None, calls: int) -> Verdict:
         message = f"{self.name}: {mistake.message}\n({complaint})" if mistake else complaint
@@ -191,7 +208,7 @@ def problem_of(outcome: Outcome) -> str | None:
     if outcome.error:
         return outcome.error
     if outcome.changed:
-        return f"your function changed its argument {outcome.changed[0] + 1}; work on a copy (clone) instead."
+        return f"your function changed its argument {outcome.changed[0] + 1}; work on a copy instead (clone; copy.deepcopy for a layer)."
     return None
 
 

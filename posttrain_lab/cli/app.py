@@ -41,9 +41,12 @@ def main() -> None:
 
 
 def _here() -> Path:
-    """my-course where it is; else the folder itself when it holds a unit, as in a terminal opened inside JupyterLab."""
-    inside = not WORK.is_dir() and any(Path(unit, f"{unit}.ipynb").is_file() for unit in UNITS)
-    return Path() if inside else WORK
+    """my-course where it is; else the folder itself when it holds a unit, as in a terminal in JupyterLab; else the one above."""
+    if WORK.is_dir():
+        return WORK
+    if any(Path(f"{unit}.ipynb").is_file() for unit in UNITS):  # in the folder of a unit
+        return Path("..")
+    return Path() if any(Path(unit, f"{unit}.ipynb").is_file() for unit in UNITS) else WORK
 
 
 def _version(wanted: bool) -> None:

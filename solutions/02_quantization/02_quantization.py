@@ -852,7 +852,7 @@ plots.race(sizes, batches, speed)
 # where int8 can win anywhere. With a large batch the arithmetic counts. A processor with 8-bit multiply-add
 # instructions (VNNI, AMX, Arm dot products) or a GPU with tensor cores gains there; without them int8 has the same
 # number of multiplications to do, and extra work around them. int4 as written here unpacks its weights at every call:
-# it saves memory and costs time. Fake quantization cannot win: it does the float product and more.
+# compared with int8 it saves memory and costs time. Fake quantization cannot win: it does the float product and more.
 #
 # </details>
 
@@ -871,7 +871,8 @@ plots.race(sizes, batches, speed)
 #
 # $$\frac{\partial L}{\partial x} = \frac{\partial L}{\partial y} \cdot [\, q_{min} \le round(x / scale) + zero\_point \le q_{max} \,]$$
 #
-# The ends count as inside. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a
+# The ends count as inside. The scale is a number, or a tensor that broadcasts over x: one scale for each row, `[out, 1]`,
+# as the training below uses it. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a
 # tensor for the way back; there, `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1) to
 # 2^(bits−1) − 1.
 #
@@ -898,7 +899,9 @@ class FakeQuantize(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x: Float[Tensor, "*shape"], scale: float, zero_point: int, bits: int) -> Float[Tensor, "*shape"]:
+    def forward(
+        ctx, x: Float[Tensor, "*shape"], scale: float | Tensor, zero_point: int, bits: int
+    ) -> Float[Tensor, "*shape"]:
         """y = (clamp(round(x / scale) + zero_point) - zero_point) * scale; remember where nothing was clamped."""
         low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
         ### BEGIN SOLUTION

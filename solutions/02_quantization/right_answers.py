@@ -214,6 +214,9 @@ class CodeMask(torch.autograd.Function):
 
 
 def fake_by_torch(x, scale, zero_point, bits):
+    if isinstance(scale, torch.Tensor):
+        zeros = torch.full((scale.numel(),), zero_point, dtype=torch.int32)
+        return torch.fake_quantize_per_channel_affine(x, scale.flatten(), zeros, 0, *ends(bits))
     return torch.fake_quantize_per_tensor_affine(x, scale, zero_point, *ends(bits))
 
 

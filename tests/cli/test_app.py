@@ -104,12 +104,13 @@ def test_importing_the_package_loads_nothing_heavy():
         (["00_start_here/00_start_here.ipynb"], "."),
         (["my-course", "00_start_here/00_start_here.ipynb"], "my-course"),
         (["00_start_here/else.ipynb"], "my-course"),
+        (["./02_quantization.ipynb"], ".."),
         ([], "my-course"),
     ],
 )
 def test_the_learner_s_folder_is_found(made, found, tmp_path, monkeypatch):
     for name in made:
-        (tmp_path / name if "." not in name else (tmp_path / name).parent).mkdir(parents=True)
+        (tmp_path / name if "." not in name else (tmp_path / name).parent).mkdir(parents=True, exist_ok=True)
         if "." in name:
             (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)

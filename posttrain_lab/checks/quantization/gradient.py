@@ -1,7 +1,8 @@
 """Cases and known mistakes of `fake_quantize`: quantize and dequantize in one step, with a gradient that passes straight through.
 
-Convention that the notebook states in the same words: the gradient of x is the incoming gradient where the code before clamping lies in
-[qmin, qmax] (both ends included), and 0 elsewhere; scale, zero point and bits get None.
+Conventions that the notebook states in the same words: the scale is a number or a tensor that broadcasts; the gradient of x is the
+incoming gradient where the code before clamping lies in [qmin, qmax] (both ends included), and 0 elsewhere; scale, zero point and bits
+get None.
 
 So a number up to half a step beyond the end of the codes still passes the gradient on: it is rounded to that end, not clamped.
 """
@@ -66,6 +67,8 @@ def fake_cases(seed: int) -> list[Case]:
     qmin, qmax = ends(bits)
     at_the_ends = (torch.arange(qmin - 2, qmax + 3) - 1).float() * 0.25
     beyond = (torch.tensor([qmin - 0.4, qmin - 0.6, qmin + 0.4, qmax - 0.4, qmax + 0.4, qmax + 0.6]) + 2) * 0.5
+    scales = draw.uniform(0.05, 2.0, 4, 1)
+    x = torch.cat([numbers(draw, scale.item(), 0, bits, 1, 6) for scale in scales])
     inside, outside = draw.uniform(-0.9, 0.9, 9), torch.tensor([50.0, -50.0, 1e5])
     strided_case = _fake_case(draw, "", 3, 3, 5)
     return [
@@ -73,6 +76,7 @@ def fake_cases(seed: int) -> list[Case]:
         _fake_case(draw, f"{bits} bits", bits, 7, 5),
         Case("numbers exactly on the codes, both ends included", (at_the_ends, 0.25, 1, bits), gradients=(0,)),
         Case("numbers within and beyond half a step of both ends", (beyond, 0.5, -2, bits), gradients=(0,)),
+        Case("a scale for each row", (x, scales, 0, bits), gradients=(0,)),
         Case("all inside", (inside, 1 / 64, 0, 8), gradients=(0,)),
         Case("all outside", (outside, 0.1, 3, 4), gradients=(0,)),
         Case("a view that is not contiguous", (strided(strided_case.args[0]), *strided_case.args[1:]), gradients=(0,)),

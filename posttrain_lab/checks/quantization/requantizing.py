@@ -131,6 +131,22 @@ def _int32_product(acc: Tensor, multiplier: float, zero_point: int, bits: int = 
     return _clamped(((product + (1 << (shift - 1))) >> shift) + zero_point, bits)
 
 
+def _not_widened(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    m, shift = _fixed_point(multiplier)
+    return _clamped(((acc * m + (1 << (shift - 1))) >> shift) + zero_point, bits)
+
+
+def _divided(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    m, shift = _fixed_point(multiplier)
+    return _clamped((acc.long() * m + (1 << (shift - 1))) / 2**shift + zero_point, bits)
+
+
+def _wrong_way(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    m, shift = _fixed_point(multiplier)
+    shift = 62 - shift
+    return _clamped(((acc.long() * m + (1 << (shift - 1))) >> shift) + zero_point, bits)
+
+
 def _not_normalized(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
     return _clamped(((acc.long() * round(multiplier * 2**31) + 2**30) >> 31) + zero_point, bits)
 
@@ -177,6 +193,21 @@ REQUANTIZE_MISTAKES = (
         "product overflows",
         "acc * m has up to 62 bits and overflows int32; convert acc to int64 before you multiply.",
         _int32_product,
+    ),
+    Mistake(
+        "sums not widened",
+        "acc is int32, so acc * m overflows and wraps around; take acc to int64 before you multiply.",
+        _not_widened,
+    ),
+    Mistake(
+        "divided, not shifted",
+        "You divide with /, which gives floats whose fraction is cut off later; shift the whole number right with >>.",
+        _divided,
+    ),
+    Mistake(
+        "sign of the shift",
+        "Your shift has the wrong sign: multiplier = m * 2^-shift, so a smaller multiplier needs a larger shift, 31 - exponent.",
+        _wrong_way,
     ),
     Mistake(
         "multiplier not normalized",

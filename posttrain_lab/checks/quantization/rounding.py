@@ -201,7 +201,8 @@ def _not_rounded(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
 ROUNDING_MISTAKES = (
     Mistake(
         "error not handed on",
-        "That is rounding to nearest: no error reaches the columns still to be rounded. Use row j of an upper factor, U[j, j + 1:].",
+        "That is rounding to nearest: hand each error on along row j of the upper factor, and round the columns of `rest`, "
+        "which received it.",
         _plain,
     ),
     Mistake(
