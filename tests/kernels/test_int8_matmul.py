@@ -15,10 +15,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from posttrain_lab import kernels
 from posttrain_lab.kernels import reference
-from posttrain_lab.kernels.cpu import int8, simd, threads
+from posttrain_lab.kernels.cpu import int8, panels, simd, threads
 
 OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
-C = int8.COLUMNS
+C = panels.COLUMNS
 SIZES = {
     "m": [1, 2, 3, 4, 11, 12, 13, 63, 64, 65, 67],  # around PACK_FROM, the tile of 4 rows, the block of 64
     "k": [1, 2, C - 1, C, C + 1, 2 * C + 1],  # odd, and around the values of a vector
@@ -247,12 +247,17 @@ def test_kernels_are_kept_on_disk(tmp_path):
     code = """
 import torch
 from posttrain_lab import kernels
-from posttrain_lab.kernels.cpu import int8, simd, threads
+from posttrain_lab.kernels.cpu import int8, panels, simd, threads
 a = torch.ones(20, 20, dtype=torch.int8)
 kernels.int8_matmul(a, a)
 print(sum(int8.multiply_tiles.stats.cache_hits.values()), sum(int8.multiply_tiles.stats.cache_misses.values()))
 """
     assert [python(code, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)] == ["0 1", "1 0"]
+
+
+def test_kernels_on_disk_are_old_when_any_file_of_theirs_changed():
+    assert int8.multiply_tiles._cache._cache_file._source_stamp == threads.SOURCES
+    assert {"simd.py", "panels.py", "int8.py"} <= {name for name, _, _ in threads.SOURCES}
 
 
 def test_without_a_folder_to_write_kernels_still_compile(monkeypatch):

@@ -77,6 +77,7 @@ def test_bytes_and_macs_are_counted():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
 def test_a_layer_compiles_and_exports():
     model = nn.Sequential(Int8Conv2d.from_conv2d(nn.Conv2d(1, 4, 3)), nn.Flatten(), Int8Linear.from_linear(linear(floats(5, 36))))
     x = floats(2, 1, 5, 5)

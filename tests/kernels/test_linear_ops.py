@@ -82,6 +82,16 @@ def test_int8_sums_are_exact_at_the_extremes(k, code):
         assert torch.equal(got, torch.full((m, 19), -127.0 * code * k) * (torch.ones(1) / 127))
 
 
+def test_sums_that_wrap_around_with_vnni_wrap_back():
+    """Raised by 128, the sums of the longest rows pass 2^31 on the way."""
+    k = kernels.LARGEST_K
+    for code in (-128, 127):
+        weight = kernels.Int8Weight.from_codes(torch.full((3, k), code, dtype=torch.int8), torch.ones(3))
+        for m in (1, 4, 9):
+            got = kernels.int8_linear(torch.ones(m, k), weight)
+            torch.testing.assert_close(got, torch.full((m, 3), 1.0 * code * k), rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("m", [3, 30])
 def test_strides_do_not_matter(m):
     x, bias = floats(m, 24), floats(18, seed=1)

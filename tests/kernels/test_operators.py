@@ -80,6 +80,7 @@ class Two(nn.Module):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
 def test_export_and_compile_go_through():
     x = floats(5, 24)
     want = Two()(x)

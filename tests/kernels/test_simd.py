@@ -82,7 +82,7 @@ def test_nibbles_meet_quads(start):
 
 @njit
 def step(a, w, out):
-    simd.store(out, 0, simd.multiply_add_step(simd.zero(), simd.broadcast_step(a, 0), simd.load_weights(w, 0)))
+    simd.store(out, 0, simd.multiply_add_step(simd.zero(), simd.load_weights(w, 0), simd.broadcast_step(a, 0)))
 
 
 def test_a_step_of_packed_weights_is_exact_at_the_extremes():

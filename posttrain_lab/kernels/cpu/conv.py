@@ -12,7 +12,7 @@ from posttrain_lab.kernels.operators import conv_size
 from posttrain_lab.kernels.packed import PANEL, Int8ConvWeight
 
 from .linear import bias_or_zeros, finish
-from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, scaled, second_vector
+from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, copied, scaled, second_vector
 from .simd import OFFSET, STEP
 from .threads import compiled, cut, flat, run
 
@@ -70,16 +70,6 @@ def gather(image, size, pixel, shape, channel, fill, patch, k_size, rows, totals
                         fill_run(patch, to, channels, fill)
             k += kw * channels
         totals[r] = sum_run(patch, r * k_size, k_size) if OFFSET else 0
-
-
-@njit
-def copied(sums, rows, offsets, out, start, n, column, width):
-    """out[start + row * n + column ...] = sums - offset, int32; out is flat."""
-    for row in range(rows):
-        at, offset = start + row * n + column, offsets[row]
-        here, sums_of = out[at : at + width], sums[row * COLUMNS : row * COLUMNS + width]
-        for i in range(width):
-            here[i] = sums_of[i] - offset
 
 
 @compiled

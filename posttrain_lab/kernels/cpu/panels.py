@@ -41,7 +41,7 @@ def second_vector(panel, panels, stride):
 @njit
 def add_row(t0, t1, a, w0, w1):
     """One row of the tile: COLUMNS sums, STEP more k."""
-    return multiply_add_step(t0, a, w0), multiply_add_step(t1, a, w1)
+    return multiply_add_step(t0, w0, a), multiply_add_step(t1, w1, a)
 
 
 @njit
@@ -143,5 +143,15 @@ def scaled(sums, rows, offsets, row_scale, w_scale, bias, relu, out, first, n, c
         scale, offset, start = row_scale[row], offsets[row], (first + row) * n + column
         here, sums_of = out[start : start + width], sums[row * COLUMNS : row * COLUMNS + width]  # views: plain loops
         for i in range(width):
-            y = np.float32(sums_of[i] - offset) * (scale * weights[i]) + offset_of[i]
+            y = np.float32(np.int32(sums_of[i] - offset)) * (scale * weights[i]) + offset_of[i]  # int32 wraps back
             here[i] = max(y, np.float32(0)) if relu else y
+
+
+@njit
+def copied(sums, rows, offsets, out, start, n, column, width):
+    """out[start + row * n + column ...] = sums - offset, int32; out is flat. What wrapped around wraps back."""
+    for row in range(rows):
+        at, offset = start + row * n + column, offsets[row]
+        here, sums_of = out[at : at + width], sums[row * COLUMNS : row * COLUMNS + width]
+        for i in range(width):
+            here[i] = sums_of[i] - offset

@@ -30,11 +30,9 @@ STEP, since processors with VNNI multiply four bytes in one step:
 |-------------------------------|-------------------------|--------------------------------------------------------------------|
 | `load_weights(array, i)`      | `load_widen`, int8      | `load_bytes`, uint8: codes + 128                                   |
 | `broadcast_step(array, i)`    | `broadcast_pair`, int16 | `broadcast_quad`, int8                                             |
-| `multiply_add_step(t, a, w)`  | `multiply_add_pairs`    | t[i] + the sum of four products a * w, exact in int32 (vpdpbusd)   |
+| `multiply_add_step(t, w, a)`  | `multiply_add_pairs`    | t[i] + the sum of four products w * a, exact in int32 (vpdpbusd)   |
 
 Arrays are flat and contiguous, indices count elements, and no word checks bounds: the caller does.
-
-Numba's cache on disk looks at the file of a kernel, not at this one: after a change here, save the kernel's file too.
 """
 
 from typing import Any
@@ -224,23 +222,6 @@ def broadcast_quad(typing, array, index):
 
 
 @word
-def dot_quads(typing, total, signed, unsigned):
-    """total[i] + the sum of signed[4i + j] * unsigned[4i + j] for j in 0..3, exact: the instruction of VNNI by its name."""
-
-    def code(context, builder, signature, args):
-        quads = [builder.bitcast(part, SUMS.llvm) for part in (args[2], args[1])]
-        return instruction(builder, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", args[0], *quads)
-
-    return SUMS(SUMS, BYTES, BYTES), code
-
-
-if STEP == 4:
-    load_weights, broadcast_step, multiply_add_step = load_bytes, broadcast_quad, dot_quads
-else:
-    load_weights, broadcast_step, multiply_add_step = load_widen, broadcast_pair, multiply_add_pairs
-
-
-@word
 def zero_words(typing):
     """2 * LANES int16 zeros."""
 
@@ -294,8 +275,8 @@ def add_sums(typing, total, vector):
 
 
 @word
-def dot_unsigned(typing, total, unsigned, signed):
-    """`dot_quads` with the unsigned side first."""
+def dot_quads(typing, total, unsigned, signed):
+    """total[i] + the sum of unsigned[4i + j] * signed[4i + j] for j in 0..3, exact: the instruction of VNNI by its name."""
 
     def code(context, builder, signature, args):
         quads = [builder.bitcast(part, SUMS.llvm) for part in args[1:]]
@@ -305,6 +286,8 @@ def dot_unsigned(typing, total, unsigned, signed):
 
 
 if STEP == 4:
-    zero_products, add_products, sum_products = zero, dot_unsigned, add_sums
+    load_weights, broadcast_step, multiply_add_step = load_bytes, broadcast_quad, dot_quads
+    zero_products, add_products, sum_products = zero, dot_quads, add_sums
 else:
+    load_weights, broadcast_step, multiply_add_step = load_widen, broadcast_pair, multiply_add_pairs
     zero_products, add_products, sum_products = zero_words, add_byte_pairs, add_word_pairs

@@ -4,6 +4,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +12,10 @@ from numba import njit
 from torch import Tensor
 
 MACS_A_THREAD = 25_000_000  # below about half a millisecond of work a second thread does not pay
+
+
+# What kernels on disk were made from: numba looks at a kernel's own file only, but kernels share words and tiles.
+SOURCES = tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in sorted(Path(__file__).parent.glob("*.py")))
 
 
 def compiled(function: Callable) -> Callable:
@@ -23,6 +28,9 @@ def compiled(function: Callable) -> Callable:
         kernel = njit(cache=True, **options)(function)
     except RuntimeError:  # numba: "cannot cache function ...: no locator available"
         kernel = njit(**options)(function)
+    file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    if file is not None and hasattr(file, "_source_stamp"):
+        file._source_stamp = SOURCES
     if sys.stderr.isatty():
         _announce(kernel)
     return kernel
