@@ -85,7 +85,7 @@ def int8_linear(
 
     >>> weight = Int8Weight.from_float(torch.tensor([[1.0, -2.0], [0.5, 0.5]]))
     >>> int8_linear(torch.tensor([[1.0, 0.5]]), weight)
-    tensor([[0.0039, 0.7520]])
+    tensor([[0.0000, 0.7520]])
     """
     check_packed("int8_linear", weight, Int8Weight)
     check_activations("int8_linear", x, weight.in_features)
