@@ -27,7 +27,7 @@ from .simd import (
     zero_products,
 )
 from .simd_floats import add_scaled, store_scaled, zero_scaled
-from .threads import compiled, flat, run
+from .threads import compiled, cut, flat, run
 
 DEEP = 32  # k in a row before 16 bits may be full: 8 pairs of each lane
 CHUNK = 256  # outputs whose float weights exist at once, with float activations
@@ -103,6 +103,17 @@ def one_row(x, r, k_size, group, offsets, row, w, p, second, scales, column, bes
 
 
 @compiled
+def group_sums(codes, group, sums, part):
+    """sums[row, g] = 8 times the sum of the codes of a group, for the rows of `part`."""
+    for row in range(part[0], part[1]):
+        for g in range(sums.shape[1]):
+            there, total = codes[row, g * group : (g + 1) * group], np.int32(0)
+            for k in range(group):
+                total += there[k]
+            sums[row, g] = 8 * total
+
+
+@compiled
 def multiply_groups(x, group, offsets, row_scale, w, scales, bias, relu, out, part):
     """out (M, N) float32 from codes x (M, K) int8 and nibbles w; part: rows and tiles, each (first, end)."""
     n, k = out.shape[1], x.shape[1]
@@ -138,7 +149,8 @@ def int4_linear(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: 
     if activations == "float32":
         return _with_floats(x, weight, bias, activation, out)
     codes, scale, _ = quantized("int4_linear", x, k, np.int8)
-    offsets = 8 * torch.from_numpy(codes).reshape(m, -1, weight.group).sum(2, dtype=torch.int32).numpy()
+    offsets = np.empty((m, k // weight.group), np.int32)
+    run(group_sums, (codes, weight.group, offsets), cut(m, 1, 4 * codes.size))
     operands = (codes, weight.group, offsets, scale, flat(weight.codes), flat(weight.scale), bias_or_zeros(bias, n))
     run(multiply_groups, (*operands, activation == "relu", out.numpy()), parts_of(m, n, k))
     return finish(out, activation)
