@@ -95,6 +95,18 @@ def demo(
 
 
 @app.command(rich_help_panel=LEARN)
+def bench(
+    csv: Annotated[Path | None, typer.Option(help="Where to write every time that was measured.", show_default=False)] = None,
+    html: Annotated[Path | None, typer.Option(help="Where to write a page with rooflines.", show_default=False)] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats: under a minute instead of minutes.")] = False,
+) -> None:
+    """Measure the kernels on this machine, beside torch, scipy and onnxruntime: equality first, then time."""
+    from posttrain_lab.benchmark.run import bench as run_bench
+
+    run_bench(csv, html, quick)
+
+
+@app.command(rich_help_panel=LEARN)
 def check(unit: Unit, folder: Where = None) -> None:
     """Check your notebook of a UNIT: points and a message for each exercise. Exit code 1 while something is still wrong."""
     from posttrain_lab.cli.course import check_unit

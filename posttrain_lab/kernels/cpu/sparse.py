@@ -21,16 +21,16 @@ WIDE, NARROW, FEW = 64, 16, 4  # rows of a tile; with fewer rows than FEW there 
 
 @compiled
 def turn(x, tiles, width, columns, part):
-    """tiles[t][k][m] = x[t * width + m, k] for the tiles of `part`, 0 where x ends; sixteen k at a time stay in the cache."""
+    """tiles[t][k][m] = x[t * width + m, k] for the tiles of `part`; sixteen k at a time stay in the cache."""
     for tile in range(part[0], part[1]):
         rows = min(width, len(x) - tile * width)
-        for start in range(0, columns, 16):
-            for k in range(start, min(start + 16, columns)):
-                line = tiles[(tile * columns + k) * width : (tile * columns + k + 1) * width]
-                line[:] = 0
-                if k < x.shape[1]:
-                    for m in range(rows):
-                        line[m] = x[tile * width + m, k]
+        for start in range(0, x.shape[1], 16):
+            many, at = min(16, x.shape[1] - start), (tile * columns + start) * width
+            block = tiles[at : at + many * width]
+            for m in range(rows):
+                line = x[tile * width + m, start : start + many]
+                for k in range(many):
+                    block[k * width + m] = line[k]
 
 
 def tiled(x: Tensor, width: int, columns: int) -> np.ndarray:
@@ -39,8 +39,9 @@ def tiled(x: Tensor, width: int, columns: int) -> np.ndarray:
     Not by torch: its threads spin for a while after their work, on the cores that ours are about to use.
     """
     many = -(-len(x) // width)
-    tiles = np.empty(many * columns * width, np.float32)
-    run(turn, (x.contiguous().numpy(), tiles, width, columns), cut(many, 1, 64 * x.numel()))
+    full = len(x) % width == 0 and columns == x.shape[1]
+    tiles = (np.empty if full else np.zeros)(many * columns * width, np.float32)
+    run(turn, (x.contiguous().numpy(), tiles, width, columns), cut(many, 1, 32 * x.numel()))
     return tiles
 
 
