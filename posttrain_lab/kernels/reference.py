@@ -31,7 +31,7 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     (tensor([[  64, -127]], dtype=torch.int8), tensor([0.0079]))
     """
     largest = x.abs().amax(1) if x.shape[1] else x.new_zeros(len(x))
-    inverse = 127 / largest
+    inverse = torch.full_like(largest, 127.0) / largest  # `127 / largest` would be 127 * (1 / largest), rounded twice
     usable = torch.isfinite(inverse)
     codes = torch.round(x * torch.where(usable, inverse, 0)[:, None])
     return codes.to(torch.int8), torch.where(usable, largest / 127, 0)
