@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from posttrain_lab.checks.compare import close
 from posttrain_lab.checks.draw import Draw, strided
 from posttrain_lab.checks.exercise import Case, Exercise, Mistake
-from posttrain_lab.checks.timing import LATENCY_MISTAKES, latency_cases, right_latency
+from posttrain_lab.checks.timing import LATENCY_LAWS, LATENCY_MISTAKES, latency_cases, right_latency
 
 UNIT = "00_start_here"
 
@@ -44,6 +44,14 @@ def _square(draw: Draw) -> tuple[Tensor, Tensor]:
     return logits, labels
 
 
+def _close(draw: Draw) -> tuple[Tensor, Tensor]:
+    """Around 8, where float16 has steps of 1/128: the label's logit is 0.001 above the others of a lower place."""
+    labels = draw.codes(1, 4, 21).long()
+    logits = torch.full((21, 5), 8.0)
+    logits[torch.arange(21), labels] += 0.001
+    return logits + 0.0001 * torch.arange(5), labels
+
+
 def accuracy_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "accuracy")
     n = 2 * draw.whole(20, 45) + 1
@@ -58,6 +66,7 @@ def accuracy_cases(seed: int) -> list[Case]:
         Case("one example, wrong", _scored(draw, 1, 5, 0)),
         Case("all right", _scored(draw, 12, 3, 12)),
         Case("all wrong", _scored(draw, 12, 3, 0)),
+        Case("logits that differ in the fourth digit", _close(draw)),
         Case("a single class", (draw.normal(6, 1), torch.zeros(6, dtype=torch.long))),
     ]
 
@@ -203,6 +212,18 @@ def _frozen(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
+def _same_mean(channels: int) -> nn.Sequential:
+    model = nn.Sequential(nn.BatchNorm2d(channels), nn.BatchNorm2d(channels))
+    model[1].running_mean = model[0].running_mean
+    return model
+
+
+def _unsaved(channels: int) -> nn.BatchNorm2d:
+    layer = nn.BatchNorm2d(channels)
+    layer._non_persistent_buffers_set = {"running_var"}
+    return layer
+
+
 def bytes_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "model_bytes")
     a, b, c = draw.whole(3, 9), draw.whole(10, 17), draw.whole(2, 5)
@@ -217,6 +238,8 @@ def bytes_cases(seed: int) -> list[Case]:
             Case("layers inside layers, of two dtypes", (nn.Sequential(block, nn.Flatten(), nn.Linear(b, c).bfloat16()),)),
             Case("frozen int8 weights", (_frozen(a, b),)),
             Case("two layers that share one weight", (_tied(a),)),
+            Case("two batch norms that share a buffer", (_same_mean(a),)),
+            Case("a buffer that is not saved, and so not in state_dict()", (_unsaved(b),)),
             Case("a layer without numbers", (nn.ReLU(),)),
         ]
 
@@ -236,6 +259,11 @@ BYTES_MISTAKES = (
         "shared twice",
         "A tensor that two layers share is stored once; state_dict() lists it under both names.",
         lambda model: sum(tensor.nbytes for tensor in model.state_dict().values()),
+    ),
+    Mistake(
+        "state_dict alone",
+        "state_dict() leaves out buffers that are not saved; they take memory too: go through parameters() and buffers().",
+        lambda model: sum({t.data_ptr(): t.nbytes for t in model.state_dict().values()}.values()),
     ),
     Mistake(
         "trainable only",
@@ -271,4 +299,4 @@ accuracy = Exercise("accuracy", UNIT, 1, 1, 5, _right_accuracy, accuracy_cases, 
 wilson_interval = Exercise("wilson_interval", UNIT, 2, 2, 8, _right_wilson, wilson_cases, WILSON_MISTAKES, close(0.0, 1e-6))
 model_bytes = Exercise("model_bytes", UNIT, 2, 2, 8, _right_bytes, bytes_cases, BYTES_MISTAKES)
 # 1e-8 s: a clock in whole nanoseconds rounds both ends of a call
-latency = Exercise("latency", UNIT, 2, 3, 10, right_latency, latency_cases, LATENCY_MISTAKES, close(1e-6, 1e-8))
+latency = Exercise("latency", UNIT, 2, 3, 10, right_latency, latency_cases, LATENCY_MISTAKES, close(1e-6, 1e-8), LATENCY_LAWS)

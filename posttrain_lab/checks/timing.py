@@ -10,7 +10,7 @@ from typing import Any
 
 from posttrain_lab.checks.clock import TimedCall
 from posttrain_lab.checks.draw import Draw
-from posttrain_lab.checks.exercise import Case, Mistake
+from posttrain_lab.checks.exercise import Call, Case, Law, Mistake
 
 Percentiles = tuple[float, float, float]
 Function = Callable[[], Any]
@@ -45,7 +45,37 @@ def latency_cases(seed: int) -> list[Case]:
         _case("calls in disorder", draw.shuffled(up[4]), 3),
         _case("equal calls of a few nanoseconds to microseconds", [draw.whole(2, 900) * 1e-6] * repeats, 1),
         _case("a single measured call", [draw.real(0.01, 0.02)], 2),
+        _case("a single measured call and no warm-up", [draw.real(0.01, 0.02)], 0),
+        Case("first calls that are fast", (TimedCall((1e-5, 2e-5, *up[0], 3.0)), len(up[0]), 2)),
     ]
+
+
+def _few_calls(call: Call, seed: int) -> str | None:
+    """Four calls: wherever a definition puts the percentiles, they lie between certain neighbours of the sorted times."""
+    times = [0.01, 0.02, 0.03, 0.04]
+    found = call(TimedCall((0.03, 0.01, 0.04, 0.02, 3.0)), 4, 0)
+    for name, value, low in zip(("p20", "p50", "p80"), found, (0, 1, 2), strict=True):
+        if not times[low] - 1e-7 <= value <= times[low + 1] + 1e-7:
+            return f"calls of {times} seconds: {name} must lie between {times[low]} and {times[low + 1]}, got {value:.6g}."
+    return None
+
+
+LATENCY_LAWS = (Law("four calls", _few_calls),)
+
+
+def _processor_time(fn: Function, repeats: int, warmup: int) -> Percentiles:
+    for _ in range(warmup):
+        fn()
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        fn()
+        times.append(time.process_time() - start)
+    return _ranks(sorted(times))
+
+
+def _fastest_kept(fn: Function, repeats: int, warmup: int) -> Percentiles:
+    return _ranks(sorted(_times(fn, repeats + warmup, 0))[:repeats])
 
 
 def _times(fn: Function, repeats: int, warmup: int) -> list[float]:
@@ -144,6 +174,16 @@ LATENCY_MISTAKES = (
         "not sorted",
         "You took the calls at 20, 50 and 80 % of the order they came in; sort the times first.",
         lambda fn, repeats, warmup: _ranks(_times(fn, repeats, warmup)),
+    ),
+    Mistake(
+        "processor's time",
+        "That clock counts the processor's work and stands still while a call waits; read time.perf_counter.",
+        _processor_time,
+    ),
+    Mistake(
+        "slowest left out",
+        "You leave out the slowest calls; leave out the first `warmup` calls, whether they are slow or not.",
+        _fastest_kept,
     ),
     Mistake("milliseconds", "You return milliseconds; seconds are wanted.", _scaled(1e3)),
     Mistake("nanoseconds", "You return nanoseconds; seconds are wanted.", _scaled(1e9)),

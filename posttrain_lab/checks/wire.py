@@ -114,6 +114,7 @@ def _pack_layer(layer: nn.Module, tensors: dict[str, Tensor], numbers: dict[int,
         "training": layer.training,
         "options": {key: _pack(getattr(layer, key), tensors, numbers) for key in LAYERS[name][1]},
         "tensors": {key: _pack(tensor, tensors, numbers) for key, tensor in own.items()},
+        "unsaved": sorted(layer._non_persistent_buffers_set),
         "children": [[key, _pack(child, tensors, numbers)] for key, child in layer._modules.items()],
     }
 
@@ -171,6 +172,7 @@ def _unpack_layer(tree: dict[str, Any], tensors: dict[str, Tensor], seen: dict[s
         raise WireError(f"the tensors of a layer {tree['name']} do not fit its options")
     for key, tensor in own.items():
         setattr(layer, key, tensor)
+    layer._non_persistent_buffers_set = {str(key) for key in tree.get("unsaved", [])} & set(own)
     for key, child in tree["children"]:
         layer.add_module(key, _unpack(child, tensors, seen))
     return layer.train(bool(tree["training"]))

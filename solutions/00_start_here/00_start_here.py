@@ -26,7 +26,7 @@
 # of your own, and the answers stand in one table, the network's [passport](../glossary.md#passport).
 #
 # **You need** Python and a first acquaintance with PyTorch (a tensor, a model that is called). The unit takes about
-# 30 minutes, with four exercises.
+# 45 minutes, with four exercises.
 
 # %% [markdown]
 # ## How to work here
@@ -40,10 +40,10 @@
 # - **A guess comes first.** Before most exercises you are asked what you expect. Nobody records it. A wrong guess is
 #   what makes a number worth remembering.
 # - **Figures run your functions,** so they show your work. A mistake costs only its own exercise: no later exercise
-#   needs it.
+#   needs it. The last figures need exercises 3 and 4.
 # - **Help:** read the check's sentence again, then the `>>>` example of the function, then the
 #   [glossary](../glossary.md). The course's own version of every function is open: `help(metrics.accuracy)` explains
-#   it, and `metrics.accuracy??` shows its lines.
+#   it, and `metrics.accuracy??` shows its lines; `latency` is in `measure`.
 # - **Your points:** save the notebook (Ctrl + S), open a second terminal in the folder where you typed
 #   `posttrain-lab start`, and type `posttrain-lab check 00_start_here`. It runs your functions and lists points and a
 #   sentence for each exercise. `posttrain-lab progress` shows all units.
@@ -127,7 +127,7 @@ some = torch.cat([torch.arange(5), missed])
 plots.gallery(images[some], [f"{classes[answers[i]]}<br>is: {classes[labels[i]]}" for i in some])
 
 # %% [markdown]
-# The first row are the first five images; the second row are five that the network gets wrong. The upper word is its
+# The first row shows the first five images; the second row shows five that the network gets wrong. The upper word is its
 # answer, the lower one the truth.
 
 # %% [markdown]
@@ -257,8 +257,8 @@ widgets.slider_figure(
 # <details><summary>Answer</summary>
 # It passes 100 %, which no accuracy can. At 100 % it has no width at all, as if ten images could prove perfection.
 # Wilson's interval stays inside and leans towards the middle. From some hundreds of images on, with misses among
-# them, you can hardly tell the two apart. Ten times the images make the interval about three times narrower, since
-# its width falls with the square root of n.
+# them, you can hardly tell the two apart. At a fixed accuracy below 100 %, ten times the images make the interval
+# about three times narrower, since its width falls with the square root of n.
 # </details>
 
 # %% [markdown]
@@ -403,7 +403,7 @@ plots.call_times(calls, found)
 # report?
 #
 # <details><summary>Answer</summary>
-# Usually the mean: a single slow call, caused by another program or by first-time work such as reserving memory,
+# On a quiet machine the mean: a single slow call, caused by another program or by first-time work such as reserving memory,
 # moves it, while the median p50 hardly notices. Report p50, with p20 and p80 to say how much it spreads, and always
 # with batch size, threads and machine.
 # </details>

@@ -200,3 +200,11 @@ def test_damaged_bytes_are_an_error_or_another_value_but_never_a_crash():
         except WireError:
             refused += 1
     assert refused > 150
+
+
+def test_a_buffer_that_is_not_saved_stays_so():
+    layer = nn.BatchNorm2d(3)
+    layer._non_persistent_buffers_set = {"running_var"}
+    back = decode(encode(layer))
+    assert "running_var" not in back.state_dict()
+    assert {name for name, _ in back.named_buffers()} == {"running_mean", "running_var", "num_batches_tracked"}

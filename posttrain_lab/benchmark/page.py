@@ -1,0 +1,136 @@
+"""One HTML page that holds all it needs: the speed table, rooflines, and every time that was measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from posttrain_lab.plots import INK, MARKERS, figure, line_style, marker_style
+
+from .machine import Machine, Peaks
+from .problems import Conv
+from .report import COLUMNS, HEADER, csv_rows, peak_lines, remarks, summary, verdict_cells
+from .rows import LINEUP, OURS, Race
+from .timing import Result
+from .verdicts import Verdict, median, shape_of
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>posttrain-lab bench</title>
+<style>body {{ font: 16px/1.5 sans-serif; max-width: 80em; margin: 2em auto; padding: 0 1em; color: #333 }}
+table {{ border-collapse: collapse; font-size: 14px }} td, th {{ padding: .2em .7em; border-bottom: 1px solid #ddd; text-align: left }}
+</style></head>
+<body><h1>What post-training is worth on this machine</h1>
+<p>{machine}</p><p>{summary}</p>{remarks}
+<h2>Rooflines</h2>
+<p>A point is one implementation at one shape. The sloped lines are bandwidth, the level ones arithmetic, all measured here; where
+weights stay in a cache, a point may lie above the line of the memory. Work on weights that are 0 is not counted.</p>
+{figures}
+<h2>The speed table</h2>{verdicts}
+<h2>All times</h2><p>Seconds; p20, p50 and p80 of calls that were interleaved with those of the others.</p>{times}
+</body></html>
+"""
+SHORTEST, LONGEST = 0.03, 1000.0  # operations for a byte, where the roofs are drawn
+
+
+def work_and_bytes(race: Race, sizes: tuple[float, float, float]) -> tuple[float, float]:
+    """Operations (two for a product that counts) and bytes that must move at least once."""
+    work = 2.0 * race.m * race.k * race.n * race.density
+    inputs = _image_numbers(race.conv) if race.conv else race.m * race.k
+    return work, inputs * sizes[0] + race.k * race.n * sizes[1] + race.m * race.n * sizes[2]
+
+
+def _image_numbers(conv: Conv) -> int:
+    return conv.images * conv.size**2 * conv.cin
+
+
+def roofline_points(results: Sequence[Result], threads: int) -> dict[str, list[tuple[float, float, str]]]:
+    """For each implementation: operations for a byte, GOPS, and the words shown on hover."""
+    points: dict[str, list[tuple[float, float, str]]] = {}
+    for result in results:
+        race = result.race
+        for one in result.outcomes:
+            seconds = median(one)
+            if race.threads == threads and seconds:
+                work, moved = work_and_bytes(race, race.entrants[one.name].sizes)
+                points.setdefault(one.name, []).append((work / moved, work / seconds / 1e9, f"{race.op} {shape_of(race)}"))
+    return points
+
+
+def _roofs(peaks: Peaks) -> list[Any]:
+    """The lines: level for arithmetic, sloped up to the higher of them for bandwidth."""
+    from plotly.graph_objects import Scatter
+
+    top, lines = max(peaks.int8, peaks.fp32), []
+    for index, (name, gops) in enumerate((("int8", peaks.int8), ("fp32", peaks.fp32))):
+        start = max(SHORTEST, gops / max(peaks.cache, peaks.memory))
+        style = {**line_style(index), "color": INK}
+        words = f"{name}: {gops:.0f} GOPS"
+        lines.append(Scatter(x=[start, LONGEST], y=[gops, gops], mode="lines", name=words, line=style))
+    for index, (name, rate) in enumerate((("memory", peaks.memory), ("cache", peaks.cache))):
+        style = {**line_style(index + 2), "color": INK}
+        end = top / rate
+        ends = {"x": [SHORTEST, end], "y": [SHORTEST * rate, top]}
+        lines.append(Scatter(**ends, mode="lines", name=f"{name}: {rate:.0f} GB/s", line=style))
+    return lines
+
+
+def _marks(name: str) -> dict[str, Any]:
+    """The same in every figure; from the ninth implementation on, hollow."""
+    order = [OURS, *sorted({name for entrants in LINEUP.values() for name in entrants} - {OURS})]
+    index = order.index(name)
+    style = marker_style(index, 11 if name == OURS else 8)
+    return style if index < len(MARKERS) else {**style, "symbol": f"{style['symbol']}-open"}
+
+
+def roofline(results: Sequence[Result], peaks: Peaks) -> Figure:
+    """Speed against operations for a byte, both log: how near is each implementation to what this machine can do?"""
+    from plotly.graph_objects import Scatter
+
+    traces = _roofs(peaks)
+    points = roofline_points(results, peaks.threads)
+    for name in sorted(points, key=lambda name: (name != OURS, name)):
+        x, y, words = (list(column) for column in zip(*points[name], strict=True))
+        shown = "%{text}<br>%{y:.4g} GOPS"
+        marks = _marks(name)
+        traces.append(Scatter(x=x, y=y, text=words, mode="markers", name=name, marker=marks, hovertemplate=shown))
+    title = f"Roofline on {peaks.threads} thread{'s' if peaks.threads > 1 else ''}"
+    axes = {"xaxis_type": "log", "yaxis_type": "log", "height": 560, "showlegend": True}
+    return figure(traces, "operations for a byte moved", "speed (GOPS)", title, **axes)
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = ["".join(f"<td>{escape(text)}</td>" for text in line) for line in lines]
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+
+def as_page(results: Sequence[Result], lines: Sequence[Verdict], machine: Machine) -> str:
+    """The page as text; plotly is inside, once."""
+    figures = [
+        roofline(results, peaks).to_html(full_html=False, include_plotlyjs=index == 0)
+        for index, peaks in enumerate(machine.peaks)
+    ]
+    kept = [index for index, name in enumerate(COLUMNS) if name not in ("device", "versions")]
+    times = [[row[index] for index in kept] for row in csv_rows(results, machine)]
+    wrong = "".join(f"<li>{escape(text)}</li>" for text in remarks(results))
+    return PAGE.format(
+        machine="<br>".join(map(escape, [*peak_lines(machine), machine.versions])),
+        summary=escape(summary(lines)),
+        remarks=f"<ul>{wrong}</ul>" if wrong else "",
+        figures="".join(figures),
+        verdicts=_table((*HEADER, "note"), [[*verdict_cells(line), line.note] for line in lines]),
+        times=_table([COLUMNS[index] for index in kept], times),
+    )
+
+
+def write_page(path: Path, results: Sequence[Result], lines: Sequence[Verdict], machine: Machine) -> None:
+    """The page as a file, which is whole or not there."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(as_page(results, lines, machine), encoding="utf-8")
+    os.replace(partial, path)

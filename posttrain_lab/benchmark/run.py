@@ -1,0 +1,78 @@
+"""The whole benchmark: files first, then peers that crash, the machine's peaks, every race, and the report."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from .rows import Race
+    from .timing import Result
+
+QUICK_SECONDS, FULL_SECONDS = 10.0, 300.0  # for all races; checks and the fewest rounds may take longer
+QUICK_PEAK, FULL_PEAK = 0.1, 1.0  # for each peak
+
+
+def check_file(path: Path | None, option: str) -> None:
+    """Can this file be written? OSError says in a sentence why not, before anything is measured."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"bench wants a folder that exists for {option}, there is no {path.parent}; choose another.")
+    if path.is_dir():
+        raise IsADirectoryError(f"bench wants a file for {option}, {path} is a folder; add a name.")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise PermissionError(f"bench cannot write into {path.parent} for {option}; choose another folder.") from error
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(f"bench cannot write {path} for {option}; choose another file.")
+
+
+def run_races(races: "Sequence[Race]", seconds: float, crashed: Mapping[str, str], bar: tqdm) -> "list[Result]":
+    """Every race; each gets an equal share of the seconds that are left. `crashed` has keys `op/name`."""
+    from .timing import run_race
+
+    results: list[Result] = []
+    left, problem = seconds, None
+    for index, race in enumerate(races):
+        bar.set_postfix_str(f"{race.op} ({race.m}, {race.k}, {race.n}), {race.threads} threads")
+        known = {key.partition("/")[2]: how for key, how in crashed.items() if key.startswith(f"{race.op}/")}
+        start = time.perf_counter()
+        again = index > 0 and replace(races[index - 1], threads=race.threads, targets=race.targets) == race
+        problem = problem if problem and again else race.problem()  # what is right is computed once
+        results.append(run_race(race, problem, max(0.0, left) / (len(races) - index), known))
+        left -= min(time.perf_counter() - start, left)
+        bar.update()
+    return results
+
+
+def bench(csv: Path | None = None, html: Path | None = None, quick: bool = False) -> None:
+    """Measure, print the speed table, write the files. Raises OSError for a file that cannot be written."""
+    check_file(csv, "--csv")
+    check_file(html, "--html")
+    from . import machine, page, probe, report, rows, verdicts
+
+    races = rows.races(machine.usable_cores(), quick)
+    with tqdm(total=len(races) + 2, desc="bench", unit="race", leave=False, disable=None) as bar:
+        bar.set_postfix_str("trying the peers")
+        crashed = probe.crashes(probe.trials())
+        bar.update()
+        bar.set_postfix_str("measuring the peaks of this machine")
+        here = machine.describe(QUICK_PEAK if quick else FULL_PEAK)
+        bar.update()
+        results = run_races(races, QUICK_SECONDS if quick else FULL_SECONDS, crashed, bar)
+    lines = verdicts.verdicts(results)
+    report.print_report(results, lines, here)
+    if csv:
+        report.write_csv(csv, results, here)
+        print(f"Every time: {csv}")
+    if html:
+        page.write_page(html, results, lines, here)
+        print(f"With rooflines: {html} (open it in a browser).")

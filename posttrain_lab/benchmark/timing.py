@@ -1,0 +1,180 @@
+"""A race: who gives the right result is timed, in one process and interleaved, so that all meet the same machine.
+
+Each round calls every entrant once, in an order drawn anew. Percentiles are by the nearest rank, as in `measure.latency`.
+"""
+
+import gc
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.measure import using_threads
+
+from .peers import Call, quiet
+from .problems import Problem
+from .rows import BYTES, OURS, Entrant, Race
+
+Clock = Callable[[], float]
+LEAST, MOST = 3, 101  # rounds of an entrant, unless one call takes longer than SLOW seconds
+SLOW = 0.05
+SETTLE = 0.003  # seconds after which the waiting threads of another library no longer spin
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an entrant did: seconds (p20, p50, p80), or None and a note why not. `right`: its result was the right one."""
+
+    name: str
+    seconds: tuple[float, float, float] | None
+    note: str = ""
+    right: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """A race with its outcomes; `extra` holds shares of bytes for the targets that ask for them."""
+
+    race: Race
+    outcomes: tuple[Outcome, ...]
+    extra: dict[str, float] = field(default_factory=dict)
+
+    def outcome(self, name: str) -> Outcome | None:
+        """Of the entrant of this name, None when it did not run."""
+        return next((one for one in self.outcomes if one.name == name), None)
+
+
+def percentiles(times: list[float]) -> tuple[float, float, float]:
+    """(p20, p50, p80) by the nearest rank.
+
+    >>> percentiles([9.0, 2.0, 3.0, 1.0, 4.0])
+    (1.0, 3.0, 4.0)
+    """
+    ranked = sorted(times)
+    p20, p50, p80 = (ranked[-(-p * len(ranked) // 100) - 1] for p in (20, 50, 80))
+    return p20, p50, p80
+
+
+def difference(got: Any, want: Tensor) -> float:
+    """The largest error in units of the root mean square of what is right: 0.0 when equal, infinity for another shape or NaN.
+
+    >>> difference(torch.tensor([3.0, 0.0]), torch.tensor([3.0, 3.0]))
+    1.0
+    """
+    got = torch.as_tensor(got)
+    if got.shape != want.shape:
+        return float("inf")
+    error = (got.double() - want.double()).abs().max()
+    scale = want.double().square().mean().sqrt()
+    return float("inf") if error.isnan() else 0.0 if error == 0 else float(error / scale)
+
+
+def judge(entrant: Entrant, result: Any, problem: Problem) -> tuple[bool, str]:
+    """Is the result right? And what to note about it."""
+    want, read = problem.expected(entrant.expects), entrant.read(result, problem)
+    off = difference(read, want)
+    right = off <= entrant.tolerance and (want.is_floating_point() or not torch.as_tensor(read).is_floating_point())
+    if right:
+        return True, f"off by at most {100 * off:.2g} % of the RMS" if entrant.saturates and off else ""
+    known = ", timed nevertheless" if entrant.saturates else ", not timed"
+    return False, f"wrong result: off by up to {100 * off:.3g} % of the RMS{known}"
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error, and its kind."""
+    text = (str(error).strip().splitlines() or [""])[0][:160]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def prepare(name: str, entrant: Entrant, problem: Problem, clock: Clock) -> tuple[Call | None, float, Outcome]:
+    """The function to time (None: it does not run), seconds of one call, and an outcome without times."""
+    try:
+        with quiet():
+            call = entrant.make(problem)
+            result, seconds = _timed(call, clock)
+            right, note = judge(entrant, result, problem)
+            if seconds < SLOW or (right and name == OURS):  # the first call of ours may compile
+                _, seconds = _timed(call, clock)
+    except ModuleNotFoundError as error:
+        return None, 0.0, Outcome(name, None, f"missing: {error.name} is not installed")
+    except Exception as error:  # whatever a peer raises becomes a row, the others go on
+        return None, 0.0, Outcome(name, None, f"failed: {reason(error)}")
+    return (call if right or entrant.saturates else None), seconds, Outcome(name, None, note, right)
+
+
+def _timed(call: Call, clock: Clock) -> tuple[Any, float]:
+    """What a call returns, and its seconds."""
+    start = clock()
+    result = call()
+    return result, clock() - start
+
+
+def rounds(one: float, share: float) -> int:
+    """How often an entrant is called that needs `one` second a call and has `share` seconds: 3 to 101 times, slow ones once."""
+    return max(1 if one > SLOW else LEAST, min(MOST, int(share / max(one, 1e-9))))
+
+
+def interleave(
+    calls: Mapping[str, Call], counts: Mapping[str, int], clock: Clock = time.perf_counter, settle: float = 0.0
+) -> dict[str, list[float]]:
+    """Seconds of each call. With `settle`, a pause of as many seconds and an unmeasured call come before each."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    order = random.Random(0)
+    for turn in range(max(counts.values(), default=0)):
+        running = [name for name in calls if counts[name] > turn]
+        for name in order.sample(running, len(running)):
+            call = calls[name]
+            if settle:
+                time.sleep(settle)
+                call()
+            start = clock()
+            call()
+            times[name].append(clock() - start)
+    return times
+
+
+def shares(problem: Problem, race: Race) -> dict[str, float]:
+    """Bytes of our packed weight as a share of the float ones, where a target asks for it."""
+    asked = any(target.measure == BYTES for target in race.targets)
+    return {BYTES: problem.nm.bytes / (4 * race.k * race.n)} if asked else {}
+
+
+def check_all(
+    race: Race, problem: Problem, crashed: Mapping[str, str], clock: Clock
+) -> tuple[dict[str, Outcome], dict[str, Call], dict[str, float]]:
+    """Every entrant once: outcomes without times, who is to be timed, and how long a warm call took."""
+    found: dict[str, Outcome] = {}
+    calls: dict[str, Call] = {}
+    warm: dict[str, float] = {}
+    for name, entrant in race.entrants.items():
+        if name in crashed:
+            found[name] = Outcome(name, None, f"crashed: {crashed[name]}")
+            continue
+        call, warm[name], found[name] = prepare(name, entrant, problem, clock)
+        if call:
+            calls[name] = call
+    return found, calls, warm
+
+
+def run_race(race: Race, problem: Problem, budget: float, crashed: Mapping[str, str], clock: Clock = time.perf_counter) -> Result:
+    """Equality, then about `budget` seconds of timing. `crashed`: peers that ended another process, and how; they do not run."""
+    settle = SETTLE if race.threads > 1 else 0.0
+    with using_threads(race.threads), torch.no_grad():
+        found, calls, warm = check_all(race, problem, crashed, clock)
+        share = budget / max(1, len(calls))
+        counts = {name: rounds(warm[name] + (settle and warm[name] + settle), share) for name in calls}
+        gc.collect()
+        times = interleave(calls, counts, clock, settle)
+    outcomes = [
+        Outcome(name, percentiles(times[name]) if name in calls else None, _joined(race.note, one.note), one.right)
+        for name, one in found.items()
+    ]
+    return Result(race, tuple(outcomes), shares(problem, race) if OURS in calls else {})
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)

@@ -1,0 +1,107 @@
+"""Measured ratios against the targets of the speed table."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .rows import BYTES, EXACT, FBGEMM, GEOMETRIC_MEAN, OURS, SCALING, Race, Target
+from .timing import Outcome, Result
+
+HOLDS, FAILS, UNKNOWN = "yes", "no", "-"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One line of the speed table: `ours` in seconds, `best` the fastest peer, `ratio` what the target speaks of."""
+
+    op: str
+    shape: str
+    ours: float | None
+    best: str
+    best_seconds: float | None
+    against: str
+    ratio: float | None
+    target: str
+    holds: str
+    note: str = ""
+
+
+def shape_of(race: Race) -> str:
+    """(m, k, n), with density where weights are 0."""
+    kept = f", {100 * (1 - race.density):.0f} % zeros" if race.density < 1 else ""
+    return f"({race.m}, {race.k}, {race.n}){kept}{', extremes' if race.extreme else ''}"
+
+
+def median(outcome: Outcome | None) -> float | None:
+    """p50 of an outcome that was timed."""
+    return outcome.seconds[1] if outcome and outcome.seconds else None
+
+
+def best_peer(result: Result) -> tuple[str, float | None]:
+    """The fastest that is not ours, and its median."""
+    timed = [(median(one), one.name) for one in result.outcomes if not one.name.startswith(OURS) and one.seconds]
+    seconds, name = min(timed, default=(None, ""))
+    return name, seconds
+
+
+def speed_ratio(result: Result, rival: str) -> float | None:
+    """How many times as fast ours is; None when one of both was not timed."""
+    ours, theirs = median(result.outcome(OURS)), median(result.outcome(rival))
+    return theirs / ours if ours and theirs else None
+
+
+def judge_target(result: Result, target: Target) -> Verdict:
+    """Does one target of a race hold?"""
+    race, ours, rival = result.race, result.outcome(OURS), result.outcome(target.rival)
+    ratio, wanted = speed_ratio(result, target.rival), f">= {target.least:g}x"
+    holds = _yes(ratio is not None and ratio >= target.least, ratio is None)
+    if target.measure == BYTES:
+        ratio, wanted = result.extra.get(BYTES), f"<= {target.least:g}x bytes"
+        holds = _yes(ratio is not None and ratio <= target.least, ratio is None)
+    elif target.measure == EXACT:
+        wanted, holds = "exact", _yes(bool(ours and ours.right), ours is None)
+    notes = [one.note for one in (ours, rival) if one and one.note and not race.conv]
+    if ours and not ours.right:
+        holds = FAILS
+    name, seconds = best_peer(result)
+    return Verdict(
+        race.op, shape_of(race), median(ours), name, seconds, target.rival, ratio, wanted, holds, "; ".join(dict.fromkeys(notes))
+    )
+
+
+def _yes(holds: bool, unknown: bool = False) -> str:
+    return UNKNOWN if unknown else HOLDS if holds else FAILS
+
+
+def _geometric_mean(results: Sequence[Result]) -> Verdict:
+    """int8_linear against FBGEMM over all its shapes: a shape that was not timed leaves no answer."""
+    asked = [one for one in results if one.race.op == "int8_linear" and one.race.threads == 1 and not one.race.extreme]
+    ratios = [speed_ratio(result, FBGEMM) for result in asked]
+    known = [ratio for ratio in ratios if ratio]
+    whole = bool(known) and len(known) == len(ratios)
+    mean = math.exp(sum(map(math.log, known)) / len(known)) if whole else None
+    holds = _yes(mean is not None and mean >= GEOMETRIC_MEAN, mean is None)
+    return Verdict("int8_linear", "geometric mean of all", None, "", None, FBGEMM, mean, f">= {GEOMETRIC_MEAN:g}x", holds)
+
+
+def _scaling(results: Sequence[Result]) -> Verdict:
+    """int8_linear at 1024^3 on two threads against one; other numbers of threads are shown without an answer."""
+    found = {
+        one.race.threads: median(one.outcome(OURS))
+        for one in results
+        if one.race.op == "int8_linear" and (one.race.m, one.race.k, one.race.n) == (1024,) * 3
+    }
+    many = max(found, default=1)
+    alone, shared = found.get(1), found.get(many)
+    ratio = alone / shared if alone and shared and many > 1 else None
+    target = f">= {SCALING:g}x on 2 threads"
+    holds = _yes(ratio is not None and ratio >= SCALING, ratio is None or many != 2)
+    against = f"{OURS} on 1 thread"
+    note = f"{many} threads" if many > 1 else "one core: no second thread to measure"
+    return Verdict("int8_linear", "(1024, 1024, 1024)", shared, "", None, against, ratio, target, holds, note)
+
+
+def verdicts(results: Sequence[Result]) -> list[Verdict]:
+    """Every line of the speed table, in the order of the races; the mean and the scaling behind."""
+    lines = [judge_target(result, target) for result in results for target in result.race.targets]
+    return [*lines, _geometric_mean(results), _scaling(results)]
