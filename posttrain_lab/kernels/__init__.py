@@ -158,7 +158,7 @@ def int4_linear(
     times scale_x, plus bias. "float32": x stays as it is and meets the weight that the codes stand for.
 
     x float32 [..., K], weight from `Int4Weight.from_float`, bias float32 [N]; result float32 [..., N].
-    Raises TypeError for other dtypes, ValueError for other shapes, NaN or infinity in x, or two devices.
+    Raises TypeError for other dtypes, ValueError for other shapes, two devices, or, with "int8", NaN or infinity in x.
 
     >>> weight = Int4Weight.from_float(torch.ones(1, 8), group=8)
     >>> int4_linear(torch.ones(1, 8), weight)

@@ -8,7 +8,7 @@ import pytest
 from posttrain_lab import __version__
 from posttrain_lab.cli import app, course
 
-COMMANDS = ("start", "doctor", "demo", "check", "progress", "release", "prove", "grade")
+COMMANDS = ("start", "doctor", "demo", "bench", "check", "progress", "release", "prove", "grade")
 
 
 def run(capsys, monkeypatch, *arguments) -> tuple[int, str, str]:

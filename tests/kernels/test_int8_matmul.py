@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from posttrain_lab import kernels
 from posttrain_lab.kernels import reference
 from posttrain_lab.kernels.cpu import int8, panels, simd, threads
+from posttrain_lab.kernels.packed import from_panels, to_panels
 
 OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
 C = panels.COLUMNS
@@ -95,10 +96,10 @@ def test_parts_in_threads_give_the_same(m, n, monkeypatch):
     run = int8.run
     monkeypatch.setattr(threads, "MACS_A_THREAD", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(int8, "run", lambda kernel, operands, parts: (ran.extend(parts), run(kernel, operands, parts)))
+    monkeypatch.setattr(int8, "run", lambda kernel, operands, parts: (ran.append(parts), run(kernel, operands, parts)))
     a, b = codes(m, 37), codes(37, n, seed=1)
     assert np.array_equal(kernels.int8_matmul(a, b).numpy(), exact(a, b))
-    assert len(ran) == 3
+    assert len(ran[-1]) == 3
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -112,13 +113,21 @@ def test_cuts_cover_everything_once(size, least, macs):
     assert all(end - first >= least for first, end in pieces)
 
 
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (16, 4), (17, 9), (40, 33)])
+def test_packing_here_is_packing_there(n, k):
+    w, there = codes(n, k), to_panels(codes(n, k))
+    here = int8._panels(w).reshape(there.shape)
+    assert torch.equal(from_panels(torch.from_numpy(here), n, k), w)
+    assert here.dtype == there.numpy().dtype
+
+
 def test_which_kernel_ran(monkeypatch):
     kernel = []
     run = int8.run
     monkeypatch.setattr(int8, "run", lambda *args: (kernel.append(args[0]), run(*args)))
     for m in (int8.PACK_FROM - 1, int8.PACK_FROM):
         kernels.int8_matmul(codes(m, 8), codes(8, 8))
-    assert kernel == [int8.multiply_rows, int8.multiply_tiles]
+    assert kernel == [int8.multiply_rows, int8.pack, int8.multiply_tiles]
 
 
 @pytest.mark.slow
@@ -248,6 +257,7 @@ def test_kernels_are_kept_on_disk(tmp_path):
 import torch
 from posttrain_lab import kernels
 from posttrain_lab.kernels.cpu import int8, panels, simd, threads
+from posttrain_lab.kernels.packed import from_panels, to_panels
 a = torch.ones(20, 20, dtype=torch.int8)
 kernels.int8_matmul(a, a)
 print(sum(int8.multiply_tiles.stats.cache_hits.values()), sum(int8.multiply_tiles.stats.cache_misses.values()))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posttrain_lab.kernels.packed import PANEL, to_panels
+from posttrain_lab.kernels.packed import PANEL
 
 from .linear import parts_of
 from .panels import BLOCK, COLUMNS, PANELS, block_sums, copied, padded, second_vector
@@ -33,6 +33,20 @@ def multiply_tiles(x, offsets, w, out, shape, part):
             panel, column = tile * PANELS, tile * COLUMNS
             block_sums(x, first, rows, k_size, w, panel * stride, second_vector(panel, panels, stride), sums)
             copied(sums, rows, offsets[first : first + rows], out, first * n, n, column, min(COLUMNS, n - column))
+
+
+@compiled
+def pack(steps, raised, panels, part):
+    """`to_panels` for rows whose steps are whole numbers [N, K / STEP]; panels flat; part: panels (first, end).
+
+    raised: what is added to every code, bit by bit. Outputs that fill up the last panel keep what is there: nobody reads them.
+    """
+    many = steps.shape[1]
+    for panel in range(part[0], part[1]):
+        for row in range(panel * PANEL, min((panel + 1) * PANEL, len(steps))):
+            line, here = steps[row], panels[panel * many * PANEL : (panel + 1) * many * PANEL]
+            for k in range(many):
+                here[k * PANEL + row - panel * PANEL] = line[k] ^ raised
 
 
 @compiled
@@ -88,11 +102,21 @@ def _few_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     return out
 
 
+def _panels(w: Tensor) -> np.ndarray:
+    """The panels of w (N, K) int8, flat, made faster than `to_panels` makes them."""
+    n, k = w.shape
+    whole = np.int32 if STEP == 4 else np.int16
+    steps = (F.pad(w, (0, padded(k) - k)) if k % STEP else w).numpy().view(whole)
+    panels = np.zeros(-(-n // PANEL) * PANEL * steps.shape[1], whole)
+    raised = np.array([OFFSET] * STEP, np.uint8).view(whole)[0]
+    run(pack, (steps, raised, panels), cut(-(-n // PANEL), 1, 8 * w.numel()))
+    return panels.view(np.uint8 if OFFSET else np.int8)
+
+
 def _many_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     m, k, n = size
     x = F.pad(a if STEP == 4 else a.to(torch.int16), (0, padded(k) - k))
     offsets = OFFSET * a.sum(1, dtype=torch.int32) if OFFSET else torch.zeros(m, dtype=torch.int32)
     out = torch.empty(m, n, dtype=torch.int32)
-    operands = (flat(x), flat(offsets), flat(to_panels(w)), flat(out), (padded(k), n))
-    run(multiply_tiles, operands, parts_of(m, n, k))
+    run(multiply_tiles, (flat(x), flat(offsets), _panels(w), flat(out), (padded(k), n)), parts_of(m, n, k))
     return out

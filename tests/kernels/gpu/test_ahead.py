@@ -10,7 +10,9 @@ pytest.importorskip("triton")
 import triton
 
 from posttrain_lab.kernels import gpu
-from posttrain_lab.kernels.gpu import ahead, int8, launch
+from posttrain_lab.kernels.gpu import ahead, block_sparse, conv, int4, int8, launch, quantize, sparse, two_of_four
+from posttrain_lab.kernels.packed import Int4Weight, Int8ConvWeight, Int8Weight
+from posttrain_lab.kernels.sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 
 if not isinstance(int8.multiply, triton.JITFunction):
     pytest.skip("Triton's interpreter compiles nothing; unset TRITON_INTERPRET", allow_module_level=True)
@@ -133,3 +135,51 @@ def test_a_race_on_a_gpu_gives_exact_results():
     a, b = (torch.randint(-128, 128, (1024, 1024), dtype=torch.int8) for _ in range(2))
     want = (a.double() @ b.double()).to(torch.int32)
     assert torch.equal(gpu.int8_matmul(a.cuda(), b.cuda()).cpu(), want)
+
+
+@pytest.fixture
+def compiles(monkeypatch) -> list[str]:
+    """Every launch is compiled for all chips instead of run; which kernels were. Results are zeros."""
+    done = []
+
+    def compile_instead(self):
+        for chip in (75, 80, 90):
+            done.append(ahead.compiled(self.fitted(chip), chip).kernel)
+
+    monkeypatch.setattr(launch.Launch, "run", compile_instead)
+    monkeypatch.setattr(ahead, "assembled", lambda ptx, chip, fused: (None, None))  # Triton has called ptxas already
+    for module in (block_sparse, conv, int4, int8, quantize, sparse, two_of_four):
+        monkeypatch.setattr(module, "empty", lambda like, *shape, dtype=torch.float32: torch.zeros(shape, dtype=dtype))
+    return done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (17, 1, 3), (1, 33, 40), (33, 17, 1)])
+def test_every_size_compiles(m, n, k, compiles):
+    """A size or stride of 1 becomes a constant in the compiler, which the interpreter does not show."""
+    x, bias = torch.zeros(m, k), torch.zeros(n)
+    gpu.int8_matmul(torch.zeros(m, k, dtype=torch.int8), torch.zeros(k, n, dtype=torch.int8))
+    gpu.int8_linear(x, Int8Weight(torch.zeros(n, k, dtype=torch.int8), torch.ones(n), k), None, "gelu")
+    dense = torch.ones(n, k)
+    gpu.sparse_linear(x, SparseWeight.from_float(dense), bias)
+    for block in (4, 32):
+        gpu.block_sparse_linear(x, BlockSparseWeight.from_float(dense, block), None)
+    wide = torch.zeros(m, 8 * k)
+    packed = Int4Weight(torch.zeros(n, 4 * k, dtype=torch.uint8), torch.ones(k, 16 * -(-n // 16)), 8 * k, n)
+    for activations in ("int8", "float32"):
+        gpu.int4_linear(wide, packed, bias, "relu", activations)
+    gpu.nm_linear(wide[:, : 4 * k], NMWeight(torch.zeros(n, k, 2), torch.zeros(n, k, dtype=torch.uint8)), bias)
+    kernels = {"multiply", "quantize", "multiply_kept", "multiply_blocks", "multiply_nibbles", "multiply_pairs"}
+    assert set(compiles) == kernels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [(1, 0, 1), (2, 1, -5)])
+@pytest.mark.parametrize(("size", "kernel", "channels", "groups"), [(1, 1, 1, 1), (6, 3, 1, 4), (5, 2, 3, 1)])
+def test_every_convolution_compiles(size, kernel, channels, groups, steps, compiles):
+    x = torch.zeros(1, size, size, channels * groups, dtype=torch.int8)
+    weight = torch.zeros(groups, kernel, kernel, channels, dtype=torch.int8)
+    packed = Int8ConvWeight(weight, torch.ones(groups), (kernel, kernel), channels, groups, groups)
+    gpu.int8_conv2d(x, packed, *steps, None, None, "none")
+    gpu.int8_conv2d(x, packed, *steps, torch.ones(1), torch.zeros(groups), "gelu")
+    assert compiles == ["convolve"] * 6
