@@ -181,7 +181,8 @@ checks.cpu_kernels.attainable(attainable, hidden=True)
 # %% tags=["nbval-ignore-output"]
 peaks = {"pairs of 16 bits": int8_peak(pairs=True), "best int8 instruction": int8_peak()}
 bandwidth = read_bandwidth()
-print(", ".join(f"{name}: {peak / 1e9:.0f} GOPS" for name, peak in peaks.items()), f"; memory: {bandwidth / 1e9:.1f} GB/s")
+print(", ".join(f"{name}: {peak / 1e9:.0f} GOPS" for name, peak in peaks.items()), end=", ")
+print(f"memory: {bandwidth / 1e9:.1f} GB/s")
 scale = [2.0**e for e in range(-2, 11)]
 roofs = {name: [attainable(i, peak, bandwidth) for i in scale] for name, peak in peaks.items()}
 
@@ -471,8 +472,9 @@ plots.tile_speeds(tiles, {"your tile_matmul": by_tile, "three loops": [speed["th
 # <details><summary>Answer</summary>
 #
 # Two things are won in `add_block`: it walks along rows, so the compiler can multiply many neighbours at once, and it keeps
-# one number of a for all of them. With a tile of 8 a row is over before that pays. A cache is only one of the levels; the
-# registers of the processor are the nearest one, and the next exercise fills them.
+# one number of a for all of them. With a tile of 8 a row is over before that pays. The last point is a single block of
+# everything. If it is the fastest, these matrices fit into the second cache anyway, and the order of the loops won all
+# there was to win. The nearest level of memory is another one, the registers, and the next exercise fills them.
 #
 # </details>
 #
@@ -481,8 +483,9 @@ plots.tile_speeds(tiles, {"your tile_matmul": by_tile, "three loops": [speed["th
 #
 # **Aim:** write the few lines that do nearly all the work, with the words of `kernels.cpu.simd`.
 #
-# A vector register holds `LANES` sums of 32 bits. One instruction, `vpmaddwd` on x86, multiplies pairs of 16-bit numbers
-# and adds each two products: exactly what `pack_weights` prepared. Each word stands for an instruction or two:
+# A [vector register](../glossary.md#simd) holds `LANES` sums of 32 bits. One instruction multiplies pairs of 16-bit numbers
+# and adds each two products: exactly what `pack_weights` prepared. On x86 it is `vpmaddwd`, or `vpdpwssd`, which adds the
+# result to the old sums as well. Each word stands for an instruction or two:
 #
 # | word | meaning |
 # |---|---|
@@ -881,18 +884,23 @@ ways = {
     "library int8_linear": (1, lambda rows: kernels.int8_linear(real[:rows], packed8)),
     "torch float32": (4, lambda rows: F.linear(real[:rows], real_weights)),
 }
-points = {}
-for name, (width, way) in ways.items():
-    repeats = 3 if name == "three loops" else 9
-    measured = {rows: operations_per_second(lambda: way(rows), 2.0 * rows * K * N, repeats) for rows in (1, 16, M)}
-    points[name] = [(arithmetic_intensity(rows, K, N, width), value) for rows, value in measured.items()]
+
+
+def placed(name: str, rows: int) -> tuple[float, float]:
+    """Intensity and measured speed of one version."""
+    width, way = ways[name]
+    measured = operations_per_second(lambda: way(rows), 2.0 * rows * K * N, 3 if name == "three loops" else 9)
+    return arithmetic_intensity(rows, K, N, width), measured
+
+
+points = {name: [placed(name, rows) for rows in (1, 16, M)] for name in ways}
 plots.roofline(scale, roofs, points, f"1, 16 and {M} rows x {K} x {N}, one thread")
 
 # %% [markdown]
 # *What is seen: for each version three points joined by a dotted line, from one row (left) to 256 rows (right). The three
-# loops lie far below the roof at any intensity. Tiles lift them, the vectors of exercise 7 lift them again, close to the
-# roof of pairs on the right. The points of a single row may lie above the slope: the weights of this layer fit into a
-# cache, which is faster than memory.*
+# loops lie far below the roof at any intensity. Tiles lift them, and for many rows the vectors of exercise 7 lift them
+# again, towards the roof of pairs. Points on the left may lie above the slope: the weights of this layer fit into a cache,
+# which is faster than memory.*
 
 # %% tags=["nbval-ignore-output"]
 final = {name: pairs[-1][1] for name, pairs in points.items()}
@@ -910,9 +918,10 @@ print(f"One row: your simd_matmul against torch's float32: {single['your simd_ma
 #   straight on, tiles that stay in registers, and one instruction for many products. None of them is an algorithm with
 #   fewer operations.
 # - **Where it lost.** On a processor with VNNI the library's kernel is faster: it multiplies fours where you multiply pairs,
-#   and shares each weight among more rows. For a single row your kernel computes three rows for nothing, since a tile has
-#   four. Your sparse products lose to the dense one unless nearly all weights are gone; 2:4 loses on any CPU that has
-#   no instruction for it.
+#   and shares each weight among more rows. Four sums may be too few to fill the time that a multiplication takes: compare
+#   your share of the peak above, and try stretch task 1. For a single row your kernel computes three rows for nothing,
+#   since a tile has four. Your sparse products lose to the dense one unless nearly all weights are gone, and at 2:4 even
+#   the library's kernel wins little: the printed line says how much.
 # - **The roof moves.** The peak depends on the clock, which depends on heat and on the width of the instructions; two runs
 #   may differ by some percent. A point above its slope tells you that numbers came from a cache.
 # - **What was not measured.** Several threads, energy, other processors, other sizes. Sizes that are no multiples of a tile
