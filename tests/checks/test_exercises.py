@@ -3,13 +3,16 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from posttrain_lab import checks, measure, metrics, quantization
+from posttrain_lab import checks, kernels, measure, metrics, quantization
 from posttrain_lab.checks.exercise import EMPTY, HIDDEN_SEEDS, VISIBLE_SEEDS, CheckFailed
 from posttrain_lab.checks.submission import LocalSubmission, Outcome, _identical
 from posttrain_lab.checks.wire import decode, encode
+from posttrain_lab.kernels.packed import PANEL, from_panels
+from posttrain_lab.quantization.packing import pack_codes, unpack_codes
 
 sys.path.insert(0, str(Path(__file__).parent))
 from exercise_files import EXERCISES, each_exercise, each_mistake, each_right, each_wrong
@@ -29,12 +32,80 @@ POINTS = {
         "fake_quantize": 2,
         "optimal_rounding": 4,
     },
+    "05_cpu_kernels": {
+        "arithmetic_intensity": 2,
+        "attainable": 1,
+        "int8_dot": 2,
+        "pack_weights": 3,
+        "unpack_weights": 1,
+        "tile_matmul": 3,
+        "simd_matmul": 4,
+        "pack_int4": 2,
+        "unpack_int4": 2,
+        "csr_matmul": 3,
+        "nm_pack": 2,
+        "nm_matmul": 2,
+    },
+}
+
+
+def pairs_of_panels(w):
+    """`to_panels` in the form that it has on processors without VNNI."""
+    n, k = w.shape
+    rows = torch.nn.functional.pad(w, (0, -k % 2, 0, -n % PANEL))
+    return torch.stack([panel.unflatten(1, (-1, 2)).transpose(0, 1) for panel in rows.split(PANEL)])
+
+
+def library_simd(x, panels, n, show="product"):
+    """The library's own kernel; and its instructions in place of the listing that a notebook's kernel gives."""
+    if show == "assembly":
+        return "vpmaddwd"
+    rows = panels.transpose(1, 2).flatten(0, 1).flatten(1)[:n, : x.shape[1]]
+    return kernels.int8_matmul(x, rows.T)
+
+
+def library_pack4(codes):
+    """Row by row, because the library packs a tensor as one row."""
+    rows = [pack_codes(row.contiguous(), 4) for row in codes]
+    return torch.stack(rows) if rows else torch.zeros(0, -(-codes.shape[1] // 2), dtype=torch.uint8)
+
+
+def library_unpack4(packed, k):
+    rows = [unpack_codes(row.contiguous(), 4, (k,)) for row in packed]
+    return torch.stack(rows) if rows else torch.zeros(0, k, dtype=torch.int8)
+
+
+def library_nm_pack(weight):
+    places = weight.unflatten(1, (-1, 4)).abs().argsort(dim=2, descending=True, stable=True)[..., :2]
+    kept = torch.zeros(*places.shape[:2], 4, dtype=torch.bool).scatter_(2, places, True).flatten(1)
+    packed = kernels.NMWeight.from_float(torch.where(kept, weight, 0.0))
+    dense = packed.dense()
+    assert torch.equal(dense, torch.where(kept, weight, 0.0))
+    return checks.exercises("05_cpu_kernels")["nm_pack"].oracle(weight) if (weight == 0).any() else (packed.values, packed.positions)
+
+
+KERNELS = {
+    "arithmetic_intensity": lambda m, k, n, width: 2 * m * k * n / (width * k * (m + n) + 4 * m * n),
+    "attainable": lambda intensity, peak, bandwidth: float(np.minimum(peak, intensity * bandwidth)),
+    "int8_dot": lambda a, b: kernels.int8_matmul(a[None], b[:, None]).item(),
+    "pack_weights": pairs_of_panels,
+    "unpack_weights": lambda panels, n, k: from_panels(panels, n, k),
+    "tile_matmul": lambda a, b, tile: kernels.int8_matmul(a, b),
+    "simd_matmul": library_simd,
+    "pack_int4": library_pack4,
+    "unpack_int4": library_unpack4,
+    "csr_matmul": lambda values, columns, pointers, x: (
+        kernels.sparse_linear(x.T, kernels.SparseWeight.from_csr(values, columns, pointers, len(x))).T
+    ),
+    "nm_pack": library_nm_pack,
+    "nm_matmul": lambda values, positions, x: kernels.nm_linear(x.T, kernels.NMWeight(values, positions)).T,
 }
 LIBRARY = {
     "fake_quantize": quantization.FakeQuantize.apply,
     **{name: getattr(quantization, name) for name in POINTS["02_quantization"] if name != "fake_quantize"},
     **{name: getattr(metrics, name) for name in ("accuracy", "wilson_interval", "model_bytes")},
     "latency": measure.latency,
+    **KERNELS,
 }
 
 

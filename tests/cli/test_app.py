@@ -48,7 +48,7 @@ def test_unknown_command_is_a_usage_error(capsys, monkeypatch):
 def test_unknown_unit_is_one_sentence(capsys, monkeypatch, command):
     code, _, err = run(capsys, monkeypatch, command, "99_magic")
     assert code == 1
-    assert err == "Error: There is no unit '99_magic'; the units are: 00_start_here, 02_quantization.\n"
+    assert err == "Error: There is no unit '99_magic'; the units are: 00_start_here, 02_quantization, 05_cpu_kernels.\n"
 
 
 def test_check_before_start_says_what_to_do(capsys, monkeypatch, tmp_path):
@@ -62,7 +62,7 @@ def test_check_before_start_says_what_to_do(capsys, monkeypatch, tmp_path):
 def test_progress_of_a_new_learner(capsys, monkeypatch, tmp_path):
     code, out, _ = run(capsys, monkeypatch, "progress", "--folder", tmp_path)
     assert code == 0
-    assert out.count("never") == 2
+    assert out.count("never") == 3
 
 
 def test_demo_into_a_missing_folder(capsys, monkeypatch, tmp_path):

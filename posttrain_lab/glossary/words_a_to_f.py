@@ -1,8 +1,8 @@
-"""The other words of the course, A to L, sorted."""
+"""The other words of the course, A to F, sorted."""
 
 from posttrain_lab.glossary.term import Term
 
-A_TO_L = (
+A_TO_F = (
     Term(
         "Accumulator",
         "The variable in which a sum of products grows. Products of two int8 codes need up to 15 bits and a sign, "
@@ -26,12 +26,33 @@ A_TO_L = (
         ("scale", "zero-point", "symmetric-quantization"),
     ),
     Term(
+        "Arithmetic intensity",
+        "How many operations a task does for each byte that it moves between memory and processor. A product of large "
+        "matrices has a high one, a product with a single row a low one: about two operations for each int8 weight.",
+        "05_cpu_kernels",
+        (
+            "roofline",
+            "mac",
+            "bytes-of-a-model",
+        ),
+    ),
+    Term(
         "AWQ",
         "Activation-aware weight quantization (Lin et al., 2024). Input channels with large activations get their "
         "weights scaled up before rounding, and the activations scaled down by the same factor, so that the weights "
         "that matter most lose least.",
         "02_quantization",
         ("gptq", "smoothquant", "weight-only-quantization"),
+    ),
+    Term(
+        "Bandwidth",
+        "How many bytes a second travel between memory and processor. A layer that sees one example at a time reads "
+        "each weight for one multiplication only, so bandwidth is its limit.",
+        "05_cpu_kernels",
+        (
+            "arithmetic-intensity",
+            "roofline",
+        ),
     ),
     Term(
         "Batch",
@@ -89,6 +110,16 @@ A_TO_L = (
         "run from -128 to 127.",
         "02_quantization",
         ("quantization", "scale", "zero-point"),
+    ),
+    Term(
+        "Compressed sparse rows (CSR)",
+        "A form for matrices with many zeros: the values that are not zero row by row, the column of each, and for "
+        "each row where its values begin. A kept float32 weight takes 8 bytes.",
+        "05_cpu_kernels",
+        (
+            "sparsity",
+            "n-m-sparsity",
+        ),
     ),
     Term(
         "Confidence",
@@ -152,72 +183,5 @@ A_TO_L = (
         "product and a rounding shift, which is how an integer network rescales its sums.",
         "02_quantization",
         ("requantization", "integer-only-network"),
-    ),
-    Term(
-        "GPTQ",
-        "A way to round the weights of a layer one column after another, where the columns still to come make up for "
-        "the error made so far (Frantar et al., 2022). It looks at the layer's inputs, so it lowers the error of the "
-        "output, not that of the weights.",
-        "02_quantization",
-        ("hessian", "round-to-nearest", "awq"),
-    ),
-    Term(
-        "Granularity",
-        "How many weights share one scale: all of a tensor, those of one output channel, or a group of neighbours. "
-        "Finer means smaller rounding errors and more scales to store.",
-        "02_quantization",
-        ("per-tensor", "per-channel", "per-group"),
-    ),
-    Term(
-        "Hessian",
-        "The matrix of second derivatives of an error. For the output of a linear layer it is, up to a factor, the "
-        "inputs' X X^T, so it can be computed from examples alone. GPTQ uses it to spread rounding errors; damping "
-        "adds a little to its diagonal so that it can be inverted.",
-        "02_quantization",
-        ("gptq",),
-    ),
-    Term(
-        "Int8",
-        "A whole number of 8 bits: -128 to 127. It takes a quarter of the bytes of a float32. Adding past the ends "
-        "wraps around in most libraries, without a warning.",
-        "02_quantization",
-        ("accumulator", "saturation", "dtype"),
-    ),
-    Term(
-        "Integer-only network",
-        "A network whose layers pass integers to each other: int8 inputs and weights, int32 sums, rescaled by "
-        "fixed-point multipliers. Floats appear only where the input is quantized and the output dequantized (Jacob "
-        "et al., 2018).",
-        "02_quantization",
-        ("fake-quantization", "fixed-point-multiplier", "requantization"),
-    ),
-    Term(
-        "KL divergence",
-        "A measure of how far one distribution is from another, 0 when they are equal. As an observer it chooses the "
-        "range whose quantized histogram is nearest to the original one.",
-        "02_quantization",
-        ("observer",),
-    ),
-    Term(
-        "Latency",
-        "The time that one call takes, in seconds, from its start to its answer. It is given with the batch size, "
-        "the number of threads and the machine, since it depends on all three, and as percentiles of many calls, "
-        "since no two calls take the same time.",
-        "00_start_here",
-        ("percentile", "warm-up", "throughput"),
-    ),
-    Term(
-        "Linear layer",
-        "A layer that computes y = W x + b: each output is a weighted sum of all inputs. It uses each weight once "
-        "per example, so reading the weights may take longer than multiplying by them.",
-        "00_start_here",
-        ("convolution", "mac"),
-    ),
-    Term(
-        "Logits",
-        "The numbers a classifier puts out before softmax, one for each class, of any size and sign. The largest one "
-        "names the predicted class.",
-        "00_start_here",
-        ("softmax", "accuracy"),
     ),
 )

@@ -1,68 +1,18 @@
-"""The other words of the course, M to Z, sorted."""
+"""The other words of the course, P to Z, sorted."""
 
 from posttrain_lab.glossary.term import Term
 
-M_TO_Z = (
+P_TO_Z = (
     Term(
-        "MAC",
-        "Multiply-accumulate: one product added to a sum, a x b + c. Counting MACs says how much arithmetic a model "
-        "asks for, not how long it takes. One MAC is two floating-point operations.",
-        "00_start_here",
-        ("latency", "convolution", "linear-layer"),
-    ),
-    Term(
-        "Median",
-        "The value in the middle after sorting, also called p50. A few very slow calls move the mean a lot and the "
-        "median hardly.",
-        "00_start_here",
-        ("percentile", "latency"),
-    ),
-    Term(
-        "Momentum",
-        "An optimizer's step made of the present gradient and a fading sum of earlier ones, so that it keeps going "
-        "where the gradients agree and turns less where they quarrel.",
-        "02_quantization",
-        ("adam",),
-    ),
-    Term(
-        "MSE",
-        "Mean squared error: the average of (estimate - truth)^2. As an observer it chooses the range for which "
-        "quantizing and dequantizing changes the values least in this sense.",
-        "02_quantization",
-        ("observer", "clipping"),
-    ),
-    Term(
-        "Normal approximation",
-        "Here: the interval p +- z sqrt(p (1 - p) / n) for a rate p. It is easy to remember and wrong where it "
-        "matters: with no or only hits its width is 0, and near the ends it leaves [0, 1].",
-        "00_start_here",
-        ("wilson-interval",),
-    ),
-    Term(
-        "Observer",
-        "A rule that looks at values and chooses the range to quantize: the smallest and largest value, percentiles "
-        "that ignore outliers, or the range with the smallest error.",
-        "02_quantization",
-        ("calibration-set", "clipping", "outlier"),
-    ),
-    Term(
-        "ONNX",
-        "Open Neural Network Exchange: a file format that describes a network as a graph of standard operations. "
-        "onnxruntime and other programs run such files; here a second program checks our integer network.",
-        "02_quantization",
-        ("integer-only-network",),
-    ),
-    Term(
-        "Outer product",
-        "Column times row: from a of length m and b of length n the m x n table of all products a[i] b[j].",
-        "02_quantization",
-        ("cholesky-factor", "gptq"),
-    ),
-    Term(
-        "Outlier",
-        "A value far from all others. One outlier can stretch the range so far that all other values share a few codes.",
-        "02_quantization",
-        ("observer", "clipping", "smoothquant"),
+        "Packing",
+        "Storing weights in the order in which a kernel will read them, or several codes in one byte. It is done "
+        "once, when the model is loaded, and changes no value.",
+        "05_cpu_kernels",
+        (
+            "kernel",
+            "nibble",
+            "tiling",
+        ),
     ),
     Term(
         "Parameter",
@@ -139,6 +89,16 @@ M_TO_Z = (
         ("fixed-point-multiplier", "accumulator", "integer-only-network"),
     ),
     Term(
+        "Roofline",
+        "A figure of speed over arithmetic intensity (Williams et al., 2009). Below the ridge the limit is bandwidth, "
+        "a slope; above it the peak of the processor, a flat roof.",
+        "05_cpu_kernels",
+        (
+            "arithmetic-intensity",
+            "bandwidth",
+        ),
+    ),
+    Term(
         "Round to nearest",
         "Each number goes to the nearest code, independent of the others. Ties need a rule; torch.round sends them "
         "to the even neighbour. It is the best rounding of each weight alone, but not of a whole layer.",
@@ -164,6 +124,17 @@ M_TO_Z = (
         "with b bits a range of width w has a scale of w / (2^b - 1).",
         "02_quantization",
         ("zero-point", "code", "rounding-error"),
+    ),
+    Term(
+        "SIMD",
+        "Single instruction, multiple data: one instruction of the processor works on all numbers of a wide register, "
+        "for example 16 sums of 32 bits. A program that multiplies one pair at a time leaves most of the processor "
+        "idle.",
+        "05_cpu_kernels",
+        (
+            "vnni",
+            "kernel",
+        ),
     ),
     Term(
         "SmoothQuant",
@@ -226,6 +197,17 @@ M_TO_Z = (
         "Examples per second. A large batch often raises throughput while each single call takes longer.",
         "00_start_here",
         ("latency", "batch"),
+    ),
+    Term(
+        "Tiling",
+        "Cutting a product of matrices into blocks whose numbers stay near, in a cache or in registers, while they "
+        "are used many times (Goto and van de Geijn, 2008).",
+        "05_cpu_kernels",
+        (
+            "packing",
+            "arithmetic-intensity",
+            "kernel",
+        ),
     ),
     Term(
         "Validation set",
