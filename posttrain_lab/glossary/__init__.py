@@ -3,11 +3,12 @@
 from posttrain_lab.glossary.first import FIRST
 from posttrain_lab.glossary.term import Term
 from posttrain_lab.glossary.words_a_to_l import A_TO_L
+from posttrain_lab.glossary.words_gpu import GPU_WORDS
 from posttrain_lab.glossary.words_m_to_z import M_TO_Z
 
 __all__ = ["FIRST", "TERMS", "UNITS", "Term", "markdown"]
 
-TERMS: tuple[Term, ...] = FIRST + A_TO_L + M_TO_Z
+TERMS: tuple[Term, ...] = FIRST + tuple(sorted(A_TO_L + M_TO_Z + GPU_WORDS, key=lambda term: term.name.casefold()))
 UNITS = {
     "00_start_here": "written",
     "01_pruning": "planned",
@@ -15,7 +16,7 @@ UNITS = {
     "03_fine_tuning": "planned",
     "04_calibration": "planned",
     "05_cpu_kernels": "planned",
-    "06_gpu_kernels": "planned",
+    "06_gpu_kernels": "written",
 }
 OPENING = """# Glossary
 
