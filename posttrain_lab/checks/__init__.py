@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from posttrain_lab.checks.exercise import Exercise
 
-UNITS = {"00_start_here": "start_here", "02_quantization": "quantization", "05_cpu_kernels": "cpu_kernels"}
+UNITS = {
+    "00_start_here": "start_here",
+    "02_quantization": "quantization",
+    "05_cpu_kernels": "cpu_kernels",
+    "06_gpu_kernels": "gpu_kernels",
+}
 
 
 def __getattr__(name: str) -> ModuleType:

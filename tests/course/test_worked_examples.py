@@ -1,6 +1,7 @@
 """The `>>>` examples of the exercises are true of the reference solutions; the headings state the checks' numbers."""
 
 import doctest
+import linecache
 import re
 from types import ModuleType
 
@@ -17,8 +18,10 @@ def unit(request):
     notebook = read_notebook(find_course().source(request.param))
     module = ModuleType("worked_examples")
     cells = [cell.source for cell in graded_cells(notebook) if cell.solution]
-    for source in [*setup_sources(notebook), *cells]:
-        exec(compile(source, request.param, "exec"), module.__dict__)
+    for number, source in enumerate([*setup_sources(notebook), *cells]):
+        name = f"<{request.param}, cell {number}>"  # a notebook's kernel keeps sources too: triton.jit reads them
+        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+        exec(compile(source, name, "exec"), module.__dict__)
     return request.param, notebook, module
 
 

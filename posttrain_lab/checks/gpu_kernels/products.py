@@ -1,0 +1,210 @@
+"""Cases and known mistakes of `int8_matmul` and `fused_linear`: tiles of a matrix product, int32 sums, and what follows them.
+
+Conventions: x is [m, k], w is [n, k], both int8; out = x @ w.T in int32, exact. fused_linear: y = acc * (x_scale[m] * w_scale[n]) + bias[n],
+then relu if asked. Tolerance of y: acc below 2^24 is exact in float32, then three roundings; where the bias cancels the product the error
+is relative to the larger of the two: rtol 1e-5 and 2e-6 of the largest output.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.draw import Draw, strided
+from posttrain_lab.checks.exercise import Case, Mistake
+from posttrain_lab.checks.gpu_kernels.workbench import outside
+
+Tiles = dict[str, int]
+
+
+def right_matmul(x: Tensor, w: Tensor, block_m: int = 16, block_n: int = 16, block_k: int = 32) -> Tensor:
+    return (x.long() @ w.long().T).int()
+
+
+def _codes(draw: Draw, m: int, n: int, k: int) -> tuple[Tensor, Tensor]:
+    return draw.codes(-128, 127, m, k), draw.codes(-128, 127, n, k)
+
+
+def matmul_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "int8_matmul")
+    odd, more = 2 * draw.whole(8, 10) + 1, draw.whole(1, 9)
+    ends = torch.full((3, 1301 + more), 127, dtype=torch.int8)
+    lows = torch.full((2, 1301 + more), -128, dtype=torch.int8)
+    x, w = _codes(draw, odd, more + 2, 40)
+    return [
+        Case("whole tiles, k in three steps", _codes(draw, 16, 32, 96)),
+        Case("square", _codes(draw, 32, 32, 32)),
+        Case("odd sizes", _codes(draw, odd, more + 5, 33 + more)),
+        Case("k smaller than its block", _codes(draw, 3, 5, more)),
+        Case("a single row and column", _codes(draw, 1, 1, 64 + more)),
+        Case("other tiles", _codes(draw, odd, odd + 3, 65), {"block_m": 32, "block_n": 16, "block_k": 64}),
+        Case("sums beyond 2^24", (torch.cat([ends, lows]), torch.cat([ends[:2] - 14, lows[:1]]))),
+        Case("views that are not contiguous", (strided(x), w.T.contiguous().T)),
+    ]
+
+
+def _wrapped(bits: int) -> Callable[..., Tensor]:
+    def int8_matmul(x: Tensor, w: Tensor, **tiles: int) -> Tensor:
+        return ((x.long() @ w.long().T + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)).int()
+
+    return int8_matmul
+
+
+def _steps_of_k(change: str) -> Callable[..., Tensor]:
+    def int8_matmul(x: Tensor, w: Tensor, block_m: int = 16, block_n: int = 16, block_k: int = 32) -> Tensor:
+        k = x.shape[1]
+        last = (k - 1) // block_k * block_k
+        parts = {
+            "first": slice(0, block_k),
+            "last": slice(last, k),
+            "whole": slice(0, k // block_k * block_k),
+            "each second": [i for i in range(k) if i // block_k % 2 == 0],
+        }
+        return right_matmul(x[:, parts[change]], w[:, parts[change]])
+
+    return int8_matmul
+
+
+def _unmasked(what: str) -> Callable[..., Tensor]:
+    def int8_matmul(x: Tensor, w: Tensor, block_m: int = 16, block_n: int = 16, block_k: int = 32) -> Tensor:
+        k = x.shape[1] % block_k if what == "read" else 0
+        if len(x) % block_m or len(w) % block_n or k:
+            raise outside(what, len(x))
+        return right_matmul(x, w)
+
+    return int8_matmul
+
+
+def _untransposed(x: Tensor, w: Tensor, **tiles: int) -> Tensor:
+    """Reads w as if it were [k, n]: what lies at k * n_size + n."""
+    return right_matmul(x, w.reshape(w.shape[1], w.shape[0]).T)
+
+
+def _stored_transposed(x: Tensor, w: Tensor, **tiles: int) -> Tensor:
+    return right_matmul(w, x).reshape(len(x), len(w))
+
+
+MATMUL_MISTAKES = (
+    Mistake("sums in int8", "Your sums wrapped around at 127; give tl.dot out_dtype=tl.int32 and an int32 total.", _wrapped(8)),
+    Mistake("sums in int16", "Your sums wrapped around at 32,767; accumulate in tl.int32.", _wrapped(16)),
+    Mistake(
+        "first step of k only",
+        "Only the first BK products were summed; loop over k in steps of BK and add to total.",
+        _steps_of_k("first"),
+    ),
+    Mistake(
+        "total overwritten",
+        "Only the last step of k is left: total was overwritten; pass total to tl.dot, or add to it.",
+        _steps_of_k("last"),
+    ),
+    Mistake(
+        "tail of k left out",
+        "The last step of k, which is not full, was left out; loop to K and mask what lies behind.",
+        _steps_of_k("whole"),
+    ),
+    Mistake(
+        "every second step",
+        "Every second step of k was jumped over; each step advances by BK once.",
+        _steps_of_k("each second"),
+    ),
+    Mistake(
+        "load without mask",
+        "A tile at the edge reads outside; mask rows (m < M, n < N) and k < K in both loads, other=0.",
+        _unmasked("read"),
+    ),
+    Mistake(
+        "store without mask",
+        "A tile at the edge writes outside; mask the store with (m < M) & (n < N).",
+        _unmasked("wrote"),
+    ),
+    Mistake("w read as [k, n]", "w is [n, k]: the number for n and k lies at n * K + k, not at k * N + n.", _untransposed),
+    Mistake(
+        "stored transposed",
+        "The result is stored transposed: the number of row m, column n lies at m * N + n.",
+        _stored_transposed,
+    ),
+)
+
+
+def right_fused(
+    xq: Tensor, wq: Tensor, x_scale: Tensor, w_scale: Tensor, bias: Tensor, relu: bool = False, **tiles: int
+) -> Tensor:
+    y = right_matmul(xq, wq).float() * (x_scale[:, None] * w_scale) + bias
+    return y.relu() if relu else y
+
+
+def fused_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "fused_linear")
+    side, odd = draw.whole(5, 9), 2 * draw.whole(8, 11) + 1
+
+    def case(words: str, m: int, n: int, k: int, **options: Any) -> Case:
+        x_scale, w_scale = (
+            draw.uniform(0.5, 1.5, m) * torch.logspace(-2, 0, m),
+            draw.uniform(0.5, 1.5, n) * torch.logspace(0, -2, n),
+        )
+        bias = draw.normal(n) * 3000 * w_scale * x_scale.mean() + 0.1
+        return Case(words, (*_codes(draw, m, n, k), x_scale, w_scale, bias), options)
+
+    views = case("views that are not contiguous", side, odd, 20, relu=True)
+    xq, wq, *rest = views.args
+    return [
+        case("as many rows as columns", 16, 16, 32, relu=False),
+        case("as many rows as columns, relu", 16, 16, 40, relu=True),
+        case("odd sizes", odd, side, 35, relu=False),
+        case("odd sizes, relu", side, odd, 33, relu=True),
+        case("a single row", 1, odd, 16, relu=True),
+        case("a single column", side, 1, 8, relu=False),
+        case("other tiles", odd, odd + 2, 70, relu=True, block_m=32, block_n=32, block_k=64),
+        Case(views.words, (strided(xq), strided(wq), *rest), views.kwargs),
+    ]
+
+
+def _wrong(mistake: str) -> Callable[..., Tensor]:
+    """The right answer with one step changed."""
+
+    def fused_linear(
+        xq: Tensor, wq: Tensor, x_scale: Tensor, w_scale: Tensor, bias: Tensor, relu: bool = False, **tiles: int
+    ) -> Tensor:
+        if mistake == "unmasked" and (len(xq) % tiles.get("block_m", 16) or len(wq) % tiles.get("block_n", 16)):
+            raise outside("read", len(wq))
+        rows, columns = x_scale[:, None], w_scale[None, :]
+        square = len(xq) == len(wq)
+        scales = {
+            "x scale forgotten": columns,
+            "w scale forgotten": rows,
+            "scales swapped": w_scale[:, None] * x_scale if square else rows * columns,
+            "scales added": rows + columns,
+        }
+        scale, acc = scales.get(mistake, rows * columns), right_matmul(xq, wq).float()
+        offsets = {"bias forgotten": torch.zeros(()), "bias along rows": bias[:, None] if square else bias}
+        offset = offsets.get(mistake, bias)
+        if mistake == "relu before bias" and relu:
+            return (acc * scale).relu() + offset
+        y = (acc + offset) * scale if mistake == "bias scaled" else acc * scale + offset
+        return y.relu() if (relu and mistake != "relu forgotten") or mistake == "relu always" else y
+
+    return fused_linear
+
+
+FUSED_MISTAKES = (
+    Mistake(
+        "scales swapped",
+        "The scales are swapped: x_scale has one number a row (m), w_scale one a column (n).",
+        _wrong("scales swapped"),
+    ),
+    Mistake("scales added", "You added the scales; one unit of the sum is worth x_scale * w_scale.", _wrong("scales added")),
+    Mistake("x scale forgotten", "x_scale is missing: each row m is multiplied by x_scale[m].", _wrong("x scale forgotten")),
+    Mistake("w scale forgotten", "w_scale is missing: each column n is multiplied by w_scale[n].", _wrong("w scale forgotten")),
+    Mistake("bias scaled", "You added the bias before scaling; it is in real numbers, so add it after.", _wrong("bias scaled")),
+    Mistake("bias forgotten", "The bias is missing; add bias[n] to each column.", _wrong("bias forgotten")),
+    Mistake("bias along rows", "The bias belongs to the columns: load it at n, not at m.", _wrong("bias along rows")),
+    Mistake("relu before bias", "You cut off at 0 before the bias was added; relu comes last.", _wrong("relu before bias")),
+    Mistake("relu forgotten", "With RELU nothing may be below 0; take tl.maximum(y, 0.0) at the end.", _wrong("relu forgotten")),
+    Mistake("relu always", "relu was applied though it was not asked for; look at RELU.", _wrong("relu always")),
+    Mistake(
+        "load without mask",
+        "A tile at the edge reads scales or bias outside; mask with m < M or n < N.",
+        _wrong("unmasked"),
+    ),
+)

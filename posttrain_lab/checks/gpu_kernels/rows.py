@@ -1,0 +1,208 @@
+"""Cases and known mistakes of the kernels that go along rows: `masked_add` and `row_quantize`.
+
+Conventions that the notebook states in the same words: a program handles `block` neighbours; a row of zeros gets scale 1; codes are
+floor(x / scale + 0.5). Tolerances: a sum of two float32 is exact up to one rounding (1e-6); a scale takes one division (1e-6). Quotients
+nearer than 1e-3 to a tie are taken out of the cases, so that an approximate division gives the same codes.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.draw import Draw, strided
+from posttrain_lab.checks.exercise import Case, Mistake
+from posttrain_lab.checks.gpu_kernels.workbench import outside
+
+
+def right_add(x: Tensor, y: Tensor, block: int = 16) -> Tensor:
+    return x + y
+
+
+def add_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "masked_add")
+    block, tail = draw.pick((8, 16, 32)), draw.whole(2, 6)
+
+    def case(words: str, n: int, block: int) -> Case:
+        return Case(words, (draw.normal(n), draw.normal(n)), {"block": block})
+
+    holes = draw.normal(2 * block)
+    holes[draw.whole(0, block)] = float("inf")
+    return [
+        case("three whole blocks", 3 * block, block),
+        case("whole blocks and a tail", 3 * block + tail, block),
+        case("one block, not full", tail, block),
+        case("a single number", 1, block),
+        case("many small blocks", 43 + tail, 4),
+        case("one more than a block", block + 1, block),
+        Case("an infinity", (holes, draw.normal(2 * block)), {"block": block}),
+        Case("views that are not contiguous", (strided(draw.normal(21 + tail)), strided(draw.normal(21 + tail))), {"block": 16}),
+    ]
+
+
+def _first_block(x: Tensor, y: Tensor, block: int = 16) -> Tensor:
+    return torch.where(torch.arange(len(x)) < block, x + y, torch.nan)
+
+
+def _unscaled(x: Tensor, y: Tensor, block: int = 16) -> Tensor:
+    programs = -(-len(x) // block)
+    return torch.where(torch.arange(len(x)) < programs + block - 1, x + y, torch.nan)
+
+
+def _unmasked(what: str) -> Callable[..., Tensor]:
+    def masked_add(x: Tensor, y: Tensor, block: int = 16) -> Tensor:
+        if len(x) % block:
+            raise outside(what, -len(x) % block)
+        return x + y
+
+    return masked_add
+
+
+ADD_MISTAKES = (
+    Mistake(
+        "load without mask",
+        "The last block reaches behind the end: give tl.load a mask that is true where the offset is below n.",
+        _unmasked("read"),
+    ),
+    Mistake(
+        "store without mask",
+        "The loads are masked, the store is not: give tl.store the mask too, or the last block writes into foreign memory.",
+        _unmasked("wrote"),
+    ),
+    Mistake(
+        "only the first block",
+        "Every program worked on the first block; add tl.program_id(0) * BLOCK to the offsets.",
+        _first_block,
+    ),
+    Mistake(
+        "program id not multiplied",
+        "Your blocks overlap: program p starts at p * BLOCK, not at p.",
+        _unscaled,
+    ),
+    Mistake(
+        "tail left out",
+        "The last block, which is not full, was left out; the mask must be true up to offset n - 1.",
+        lambda x, y, block=16: torch.where(torch.arange(len(x)) < len(x) // block * block, x + y, torch.nan),
+    ),
+    Mistake(
+        "last number left out",
+        "The last number was not written; the mask is offset < n, not offset < n - 1.",
+        lambda x, y, block=16: torch.where(torch.arange(len(x)) < len(x) - 1, x + y, torch.nan),
+    ),
+    Mistake("x twice", "You added x to itself; load the second operand from y_ptr.", lambda x, y, block=16: x + x),
+    Mistake("subtracted", "You subtracted; the result is x + y.", lambda x, y, block=16: x - y),
+)
+
+
+def right_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    top = x.abs().amax(1)
+    scale = torch.where(top == 0, torch.ones(()), top / 127)
+    return torch.floor(x / scale[:, None] + 0.5).to(torch.int8), scale
+
+
+def _rows(draw: Draw, rows: int, columns: int) -> Tensor:
+    """Rows of very different size, quotients away from ties, the largest magnitude negative in every other row."""
+    x = draw.normal(rows, columns) * torch.logspace(-2, 1, rows)[:, None]
+    top, where = x.abs().max(1)
+    x[torch.arange(rows), where] = top * (1 - 2 * (torch.arange(rows) % 2))
+    steps = x / (top / 127)[:, None]
+    near = ((steps - steps.floor()) - 0.5).abs() < 1e-3
+    return torch.where(near, steps.floor() * (top / 127)[:, None], x)
+
+
+def rows_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "row_quantize")
+    side, columns = draw.whole(4, 6), draw.whole(17, 29)
+    zeros = _rows(draw, 4, columns)
+    zeros[draw.whole(0, 2)] = 0
+    ties = (2.0 * draw.codes(-63, 62, 2, columns).float() + 1) / 2
+    ties[:, 3] = 127.0
+    return [
+        Case("as many rows as columns", (_rows(draw, 8, 8),)),
+        Case("an odd number of columns", (_rows(draw, side, columns),)),
+        Case("columns that fill the block", (_rows(draw, side, 32),)),
+        Case("a row of zeros", (zeros,)),
+        Case("a single row", (_rows(draw, 1, columns + 8),)),
+        Case("a single column", (_rows(draw, side, 1),)),
+        Case("ties", (ties * draw.pick((0.25, 2.0)),)),
+        Case("tiny numbers", (_rows(draw, 3, columns) * 1e-6,)),
+        Case("a view that is not contiguous", (strided(_rows(draw, side, columns)),)),
+    ]
+
+
+def _coded(x: Tensor, scale: Tensor) -> Tensor:
+    return torch.floor(x / scale + 0.5).clamp(-128, 127).nan_to_num(0.0).to(torch.int8)
+
+
+def _safe(top: Tensor, steps: float = 127) -> Tensor:
+    return torch.where(top == 0, torch.ones(()), top / steps)
+
+
+def _truncated(x: Tensor) -> tuple[Tensor, Tensor]:
+    scale = right_rows(x)[1]
+    return (x / scale[:, None]).to(torch.int8), scale
+
+
+def _signed(x: Tensor) -> tuple[Tensor, Tensor]:
+    scale = _safe(x.amax(1))
+    return (torch.floor(x / scale[:, None] + 0.5).to(torch.int32) & 255).to(torch.uint8).view(torch.int8), scale
+
+
+def _with_steps(steps: float) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    def row_quantize(x: Tensor) -> tuple[Tensor, Tensor]:
+        scale = _safe(x.abs().amax(1), steps)
+        codes = torch.floor(x / scale[:, None] + 0.5).to(torch.int32)
+        return ((codes + 128) % 256 - 128).to(torch.int8), scale
+
+    return row_quantize
+
+
+def _zero_divided(x: Tensor) -> tuple[Tensor, Tensor]:
+    scale = x.abs().amax(1) / 127
+    return _coded(x, scale[:, None]), scale
+
+
+def _one_scale(x: Tensor) -> tuple[Tensor, Tensor]:
+    scale = _safe(x.abs().max())
+    return _coded(x, scale), scale.expand(len(x)).clone()
+
+
+def _rows_unmasked(x: Tensor) -> tuple[Tensor, Tensor]:
+    block = 1 << (x.shape[1] - 1).bit_length()
+    if block != x.shape[1]:
+        raise outside("read", block - x.shape[1])
+    return right_rows(x)
+
+
+ROWS_MISTAKES = (
+    Mistake(
+        "largest without abs",
+        "You took the largest number; the row's largest may be negative: take the maximum of tl.abs(x).",
+        _signed,
+    ),
+    Mistake("truncates", "You cut off the fraction; add 0.5 and take tl.floor before the conversion to int8.", _truncated),
+    Mistake(
+        "127 missing", "The largest magnitude must become code 127: the scale is the maximum divided by 127.", _with_steps(1)
+    ),
+    Mistake(
+        "divided by 128",
+        "You divided by 128, so the largest number gets code 128, which int8 does not have; divide by 127.",
+        _with_steps(128),
+    ),
+    Mistake(
+        "row of zeros",
+        "A row of zeros has the maximum 0, and 0 / 0 is no number; its scale is 1.0 (tl.where).",
+        _zero_divided,
+    ),
+    Mistake("one scale for all", "All rows got the same scale; each program finds the maximum of its own row.", _one_scale),
+    Mistake(
+        "load without mask",
+        "Lanes behind the end of the row read the next row; mask the load with k < columns, other=0.0.",
+        _rows_unmasked,
+    ),
+    Mistake(
+        "inverse stored",
+        "You stored 127 / maximum; the scale is what one step is worth, maximum / 127.",
+        lambda x: (right_rows(x)[0], 1 / right_rows(x)[1]),
+    ),
+)
