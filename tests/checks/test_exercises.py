@@ -81,7 +81,9 @@ def library_nm_pack(weight):
     packed = kernels.NMWeight.from_float(torch.where(kept, weight, 0.0))
     dense = packed.dense()
     assert torch.equal(dense, torch.where(kept, weight, 0.0))
-    return checks.exercises("05_cpu_kernels")["nm_pack"].oracle(weight) if (weight == 0).any() else (packed.values, packed.positions)
+    return (
+        checks.exercises("05_cpu_kernels")["nm_pack"].oracle(weight) if (weight == 0).any() else (packed.values, packed.positions)
+    )
 
 
 KERNELS = {
