@@ -1,0 +1,48 @@
+"""The figures of unit 05: what goes in is what is drawn, axes are named, and a saved notebook stays small."""
+
+import plotly.graph_objects as go
+import plotly.io as pio
+import pytest
+import torch
+
+from posttrain_lab.plots import cpu_kernels as plots
+
+SCALE = [0.25, 4.0, 64.0]
+FIGURES = {
+    "roofline": lambda: plots.roofline(SCALE, {"a": [1e9, 2e9, 2e9]}, {"mine": [(1.0, 5e8), (8.0, 1e9)], "one": [(2.0, 1e9)]}),
+    "accumulators": lambda: plots.accumulators([1, 2], {"exact": [10, 20], "int8": [10, -3]}),
+    "memory_order": lambda: plots.memory_order(torch.arange(34).reshape(17, 2), 16),
+    "speeds": lambda: plots.speeds({"slow": 1.5e9, "fast": 2.5e11}, "two"),
+    "tile_speeds": lambda: plots.tile_speeds([8, 16], {"mine": [1e9, 2e9], "plain": [1e9, 1e9]}),
+    "nibbles": lambda: plots.nibbles(torch.arange(256).to(torch.int8)),
+    "sparse_race": lambda: plots.sparse_race([0.1, 0.5], {"mine": [2.0, 0.5], "library": [3.0, 1.0]}),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_names_its_axes_and_is_small(name):
+    figure = FIGURES[name]()
+    assert isinstance(figure, go.Figure)
+    assert figure.layout.xaxis.title.text
+    assert figure.layout.yaxis.title.text
+    assert len(pio.to_json(figure)) < 12_000
+    assert pio.to_json(figure) == pio.to_json(FIGURES[name]())
+
+
+@pytest.mark.parametrize("name", ["accumulators", "tile_speeds", "sparse_race"])
+def test_curves_differ_in_more_than_colour(name):
+    dashes = [trace.line.dash for trace in FIGURES[name]().data]
+    assert len(set(dashes)) == len(dashes)
+
+
+def test_speeds_are_shown_in_gops():
+    roof, mine, one = FIGURES["roofline"]().data
+    assert roof.y == (1.0, 2.0, 2.0)
+    assert mine.y == (0.5, 1.0)
+    assert one.mode == "markers"
+    assert FIGURES["speeds"]().data[0].x == (1.5, 250.0)
+
+
+def test_panels_are_parted_by_a_line():
+    assert [line.y0 for line in FIGURES["memory_order"]().layout.shapes] == [15.5]
+    assert plots.memory_order(torch.zeros(40, 40, dtype=torch.long), 16).data[0].text is None
