@@ -68,7 +68,7 @@ SAID = """[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
 Traffic(programs=3, read=40, written=40, lanes=12, masked=2)
 OutOfBounds: the kernel read 2 numbers outside of its tensors; mask the load.
 OutOfBounds: the kernel wrote 1 numbers outside of its tensors; mask the store.
-[6.0, 7.0, nan, nan]
+[6.0, 7.0, inf, inf]
 True
 NotImplementedError: 
 """

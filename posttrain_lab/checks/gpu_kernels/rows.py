@@ -167,10 +167,24 @@ def _one_scale(x: Tensor) -> tuple[Tensor, Tensor]:
     return _coded(x, scale), scale.expand(len(x)).clone()
 
 
-def _rows_unmasked(x: Tensor) -> tuple[Tensor, Tensor]:
-    block = 1 << (x.shape[1] - 1).bit_length()
-    if block != x.shape[1]:
-        raise outside("read", block - x.shape[1])
+def _behind(x: Tensor) -> int:
+    """Lanes behind the end of a row, in a block of the next power of two."""
+    return (1 << (x.shape[1] - 1).bit_length()) - x.shape[1]
+
+
+def _rows_unmasked(what: str) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    def row_quantize(x: Tensor) -> tuple[Tensor, Tensor]:
+        if _behind(x):
+            raise outside(what, _behind(x))
+        return right_rows(x)
+
+    return row_quantize
+
+
+def _without_other(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The workbench gives infinity where a mask hides a number and nothing else is asked for."""
+    if _behind(x):
+        return torch.zeros(x.shape, dtype=torch.int8), torch.full((len(x),), torch.inf)
     return right_rows(x)
 
 
@@ -198,7 +212,17 @@ ROWS_MISTAKES = (
     Mistake(
         "load without mask",
         "Lanes behind the end of the row read the next row; mask the load with k < columns, other=0.0.",
-        _rows_unmasked,
+        _rows_unmasked("read"),
+    ),
+    Mistake(
+        "masked lanes without other",
+        "Masked lanes hold garbage and took part in the maximum; give tl.load other=0.0.",
+        _without_other,
+    ),
+    Mistake(
+        "store without mask",
+        "The codes behind the end of the row were stored too; mask the store with k < columns.",
+        _rows_unmasked("wrote"),
     ),
     Mistake(
         "inverse stored",

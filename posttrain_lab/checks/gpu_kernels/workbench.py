@@ -107,7 +107,7 @@ def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **meta: Any) -> None:
         return _launch_on_gpu(kernel, grid, args, meta)
     from triton.runtime.interpreter import InterpreterError
 
-    with _lent_names(kernel.fn.__globals__), _watched(args), _mixed_order(grid):
+    with _lent_names(kernel.fn.__globals__), _watched(args), _mixed_order(grid), np.errstate(all="ignore"):
         try:
             kernel[grid](*args, **meta)
         except InterpreterError as error:
@@ -203,7 +203,7 @@ def _watched(args: tuple[Any, ...]) -> Iterator[None]:
         found = load(ptrs, mask, other, *rest)
         if other is None and not shown.all():
             data = found.data.copy()
-            data[~shown] = np.nan if data.dtype.kind == "f" else 0x55
+            data[~shown] = np.inf if data.dtype.kind == "f" else 0x55  # a maximum would overlook NaN
             found = TensorHandle(data, found.dtype)
         for traffic in _COUNTS:
             traffic.read += numbers * found.data.dtype.itemsize
