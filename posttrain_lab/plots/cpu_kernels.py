@@ -35,7 +35,8 @@ def roofline(
         x, y = _numbers([x for x, _ in pairs]), _numbers([y / GIGA for _, y in pairs])
         mode = "markers+lines" if len(pairs) > 1 else "markers"
         line = {"width": 1, "dash": "dot"}
-        plot.add_scatter(x=x, y=y, mode=mode, name=name, marker=marker_style(index, 11), line=line)
+        style = marker_style(len(roofs) + index, 11)  # colours of their own
+        plot.add_scatter(x=x, y=y, mode=mode, name=name, marker=style, line={**line, "color": style["color"]})
     power = {"type": "log", "dtick": 1, "exponentformat": "power"}
     return plot.update_xaxes(**power).update_yaxes(**power)
 

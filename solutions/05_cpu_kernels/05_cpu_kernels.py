@@ -183,7 +183,7 @@ peaks = {"pairs of 16 bits": int8_peak(pairs=True), "best int8 instruction": int
 bandwidth = read_bandwidth()
 print(", ".join(f"{name}: {peak / 1e9:.0f} GOPS" for name, peak in peaks.items()), end=", ")
 print(f"memory: {bandwidth / 1e9:.1f} GB/s")
-scale = [2.0**e for e in range(-2, 11)]
+scale = [2.0 ** (e / 4) for e in range(-8, 41)]
 roofs = {name: [attainable(i, peak, bandwidth) for i in scale] for name, peak in peaks.items()}
 
 # %% [markdown]
@@ -336,7 +336,7 @@ checks.cpu_kernels.pack_weights(pack_weights, hidden=True)
 # %% tags=["widget", "nbval-ignore-output"]
 def draw_places(n: int, k: int):
     numbered = torch.arange(1, n * k + 1).reshape(n, k)  # two int8 digits of base 100 find each weight again
-    high, low = (pack_weights((part).to(torch.int8)).flatten().long() for part in (numbered // 100, numbered % 100))
+    high, low = (pack_weights(part.to(torch.int8)).flatten().long() for part in (numbered // 100, numbered % 100))
     found = 100 * high + low
     places = torch.zeros(n * k + 1, dtype=torch.long)
     places[found] = torch.arange(len(found))

@@ -9,6 +9,8 @@
 | `int4.py`    | int4_linear                                                               |
 | `sparse.py`  | sparse_linear, block_sparse_linear, nm_linear                             |
 | `rescale.py` | int32 sums to int8 codes in fixed point, for the integer network          |
+| `notebook.py`| decorators for kernels that are written in a notebook (unit 05)           |
+| `peaks.py`   | what one core can do at best: multiplications, bytes from memory          |
 """
 
 from .conv import int8_conv2d
