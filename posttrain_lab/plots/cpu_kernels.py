@@ -76,6 +76,7 @@ def speeds(values: Mapping[str, float], title: str = "") -> go.Figure:
     labels = [f"{height:g}" for height in heights]
     plot.add_bar(x=heights, y=names, orientation="h", text=labels, textposition="outside", cliponaxis=False, marker=bar_style(0))
     largest = max(heights)
+    plot.update_yaxes(title_standoff=25)
     return plot.update_xaxes(type="log", dtick=1, exponentformat="power", range=[_log10(min(heights) / 2), _log10(largest * 4)])
 
 
@@ -108,5 +109,7 @@ def sparse_race(kept: Sequence[float], curves: Mapping[str, Sequence[float]]) ->
     for index, (name, values) in enumerate(curves.items()):
         style = {"line": line_style(index), "marker": marker_style(index)}
         plot.add_scatter(x=_numbers([100 * share for share in kept]), y=_numbers(values, 3), name=name, **style)
-    plot.add_hline(y=1, line={"dash": "dash", "color": "#444444", "width": 1}, annotation_text="as fast as dense")
+    plot.add_hline(y=1, line={"dash": "dash", "color": "#444444", "width": 1})
+    note = {"text": "as fast as dense", "showarrow": False, "xanchor": "right", "yanchor": "bottom"}
+    plot.add_annotation(x=1, xref="paper", y=0, **note)  # a logarithmic axis takes annotations by their logarithm
     return plot.update_xaxes(type="log", tickvals=_numbers([100 * share for share in kept])).update_yaxes(type="log")

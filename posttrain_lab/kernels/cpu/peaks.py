@@ -50,7 +50,7 @@ def _loop(load: Any, broadcast: Any, multiply_add: Any) -> Callable[..., None]:
     return loop
 
 
-def _fastest(run: Callable[[], Any], runs: int = 7) -> float:
+def _fastest(run: Callable[[], Any], runs: int = 15) -> float:
     run()
     times = []
     for _ in range(runs):
