@@ -112,6 +112,7 @@ class Exercise:
     laws: tuple[Law, ...] = ()
     function: str = ""
     attribute: str = ""
+    through: str = ""
     _known: dict[int, list[tuple[Case, Outcome]]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -119,10 +120,14 @@ class Exercise:
         """The name that the notebook defines: the exercise's own, or another (the class `FakeQuantize` for `fake_quantize`)."""
         return self.function or self.name
 
+    def submission(self, function: Any, trusted: bool = False) -> LocalSubmission:
+        """A function of this process as what this exercise checks."""
+        return LocalSubmission(function, "" if trusted else self.attribute, trusted, self.through)
+
     def __call__(self, function: Any, hidden: bool = False) -> None:
         """Check the student's function: print one line when it is right, raise CheckFailed with one sentence when it is not."""
         seeds = HIDDEN_SEEDS if hidden else VISIBLE_SEEDS
-        verdict = self.check(LocalSubmission(function, self.attribute), seeds)
+        verdict = self.check(self.submission(function), seeds)
         if not verdict.passed:
             raise CheckFailed(verdict.message)
         print(verdict.message)
@@ -147,7 +152,7 @@ class Exercise:
     def _wanted(self, seed: int) -> list[tuple[Case, Outcome]]:
         """The cases of a seed, each with the oracle's outcome; kept, because submissions only ever see copies."""
         if seed not in self._known:
-            oracle = LocalSubmission(self.oracle, trusted=True)
+            oracle = self.submission(self.oracle, trusted=True)
             self._known[seed] = [(case, case.run(oracle)) for case in self.cases(seed)]
             for case, wanted in self._known[seed]:
                 if problem := problem_of(wanted):
@@ -164,6 +169,9 @@ class Exercise:
             complaint = f"your function returned something of another kind than expected ({type(error).__name__}: {error})."
         return outcome, complaint and f"{case.shown(self.name)}: {complaint}"
 
+    def _local(self, mistake: Mistake) -> LocalSubmission:
+        return self.submission(mistake.function, trusted=True)
+
     def _failed(self, complaint: str, mistake: Mistake | None, calls: int) -> Verdict:
         message = f"{self.name}: {mistake.message}\n({complaint})" if mistake else complaint
         return Verdict(self.name, False, message, 0, self.points, mistake.name if mistake else "", calls)
@@ -172,7 +180,7 @@ class Exercise:
         """The known mistake with the same outcome on the failed case, and among several the one that agrees most often."""
         if outcome.unsolved:
             return None
-        suspects = [m for m in self.mistakes if same(failed.run(_local(m)), outcome, self.judge)]
+        suspects = [m for m in self.mistakes if same(failed.run(self._local(m)), outcome, self.judge)]
         return self._likeliest(suspects, seed, submission)
 
     def _likeliest(self, suspects: list[Mistake], seed: int, submission: Submission) -> Mistake | None:
@@ -180,7 +188,7 @@ class Exercise:
         if len(suspects) < 2:
             return suspects[0] if suspects else None
         seen = self._seen(seed, submission)
-        return max(suspects, key=lambda m: sum(map(self._agrees, self._seen(seed, _local(m)), seen)))
+        return max(suspects, key=lambda m: sum(map(self._agrees, self._seen(seed, self._local(m)), seen)))
 
     def _seen(self, seed: int, submission: Submission) -> list[list[Outcome]]:
         """All that a function gives for one seed: the outcome of each case, the outcomes of each law."""
@@ -192,13 +200,9 @@ class Exercise:
         return len(first) == len(second) and all(same(a, b, self.judge) for a, b in zip(first, second, strict=True))
 
     def _diagnose_law(self, law: Law, seed: int, trace: list[Outcome], submission: Submission) -> Mistake | None:
-        found = ((mistake, *_follow(law, _local(mistake), seed)) for mistake in self.mistakes)
+        found = ((mistake, *_follow(law, self._local(mistake), seed)) for mistake in self.mistakes)
         suspects = [mistake for mistake, complaint, other in found if complaint and self._agrees(other, trace)]
         return self._likeliest(suspects, seed, submission)
-
-
-def _local(mistake: Mistake) -> LocalSubmission:
-    return LocalSubmission(mistake.function, trusted=True)
 
 
 def problem_of(outcome: Outcome) -> str | None:

@@ -6,6 +6,8 @@ student's kernel. Nothing that a student's object defines (`==`, hash, repr, a t
 
 import contextlib
 import copy
+import functools
+import importlib
 import io
 import traceback
 import warnings
@@ -84,11 +86,17 @@ _ProductSpy.__torch_dispatch__ = _note_product  # type: ignore[method-assign]
 
 @dataclass(frozen=True, eq=False)
 class LocalSubmission:
-    """The student's function in this process; `attribute` is the part of it to call (`apply` of an autograd function)."""
+    """The student's function in this process; `attribute` is the part of it to call (`apply` of an autograd function).
+
+    `through` names an adapter, "module:function" below `posttrain_lab.checks`, that is called in its place, as
+    `adapter(function, *args)`: it works with the function where several steps, an optimizer or an object that cannot travel are
+    needed, and returns plain values.
+    """
 
     function: Any
     attribute: str = ""
     trusted: bool = False
+    through: str = ""
 
     def call(self, *args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Outcome:
         """Call with copies of the arguments; ask for gradients of the sum of weighted outputs by these arguments."""
@@ -116,7 +124,19 @@ class LocalSubmission:
             function = getattr(function, self.attribute)
         if not callable(function):
             raise TypeError(f"a function is wanted, this is a {type(function).__name__}")
-        return function
+        return functools.partial(adapter(self.through), function) if self.through else function
+
+
+def adapter(through: str) -> Callable[..., Any]:
+    """The checks' own function of this name. Raises ValueError for a name that is not "module:function".
+
+    >>> adapter("draw:strided").__name__
+    'strided'
+    """
+    module, _, name = through.partition(":")
+    if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise ValueError(f"an adapter is named module:function, below posttrain_lab.checks; got {through!r}.")
+    return getattr(importlib.import_module(f"posttrain_lab.checks.{module}"), name)
 
 
 def _has_codes(args: tuple[Any, ...]) -> bool:

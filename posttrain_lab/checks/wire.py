@@ -22,11 +22,14 @@ LAYERS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
         ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"),
     ),
     "BatchNorm2d": (nn.BatchNorm2d, ("num_features", "eps", "momentum", "affine", "track_running_stats")),
+    "LayerNorm": (nn.LayerNorm, ("normalized_shape", "eps", "elementwise_affine")),
     "ReLU": (nn.ReLU, ()),
     "GELU": (nn.GELU, ()),
     "Identity": (nn.Identity, ()),
     "Flatten": (nn.Flatten, ("start_dim", "end_dim")),
+    "Dropout": (nn.Dropout, ("p",)),
     "MaxPool2d": (nn.MaxPool2d, ("kernel_size", "stride", "padding")),
+    "AvgPool2d": (nn.AvgPool2d, ("kernel_size", "stride", "padding")),
     "Sequential": (nn.Sequential, ()),
 }
 DTYPES = {str(d): d for d in vars(torch).values() if isinstance(d, torch.dtype)}
@@ -166,7 +169,7 @@ def _unpack_layer(tree: dict[str, Any], tensors: dict[str, Tensor], seen: dict[s
     own = {key: _unpack(item, tensors, seen) for key, item in tree["tensors"].items()}
     if kind in (nn.Linear, nn.Conv2d):
         options["bias"] = "bias" in own
-    layer = kind(**options, device="meta") if kind in (nn.Linear, nn.Conv2d, nn.BatchNorm2d) else kind(**options)
+    layer = kind(**options, device="meta") if kind in (nn.Linear, nn.Conv2d, nn.BatchNorm2d, nn.LayerNorm) else kind(**options)
     slots = [*layer.named_parameters(), *layer.named_buffers()]
     if {key for key, _ in slots} != set(own) or any(own[key].shape != slot.shape for key, slot in slots):
         raise WireError(f"the tensors of a layer {tree['name']} do not fit its options")

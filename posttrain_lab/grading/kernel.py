@@ -25,7 +25,7 @@ from posttrain_lab.checks.submission import FLOAT_PRODUCTS, Outcome, clean
 from posttrain_lab.grading.session import GraderFault, Kernel, KernelLost
 
 HELPER = "posttrain_lab.grading.kernel_side"
-WIDTHS = {"in_features", "out_features", "in_channels", "out_channels", "num_features"}
+WIDTHS = {"in_features", "out_features", "in_channels", "out_channels", "num_features", "normalized_shape"}
 LARGEST_WIDTH, LARGEST_OPTION = 4096, 64
 MESSAGE_CHARACTERS = 2000
 
@@ -42,12 +42,12 @@ class Call:
 class KernelSubmission:
     """A `Submission` whose function is found by name in the kernel. After a lost call, every later one fails the same way."""
 
-    def __init__(self, kernel: Kernel, function_name: str, attribute: str = ""):
+    def __init__(self, kernel: Kernel, function_name: str, attribute: str = "", through: str = ""):
         if not function_name.isidentifier() or not (attribute or "a").isidentifier():
             raise ValueError(
                 f"KernelSubmission wants names of Python, got {function_name!r} and {attribute!r}; give a function's name."
             )
-        self._kernel, self._name, self._attribute = kernel, function_name, attribute
+        self._kernel, self._name, self._attribute, self._through = kernel, function_name, attribute, through
         self._deadline = monotonic() + kernel.limits.exercise
         self._lost: Outcome | None = None
         self.fault: GraderFault | None = None
@@ -81,7 +81,8 @@ class KernelSubmission:
             ) from error
         helper = f"__import__({HELPER!r}, fromlist=['answer'])"
         text = self._kernel.ask(
-            f"{helper}.answer({self._name!r}, {self._attribute!r}, {question!r})", min(left, self._kernel.limits.call)
+            f"{helper}.answer({self._name!r}, {self._attribute!r}, {question!r}, {self._through!r})",
+            min(left, self._kernel.limits.call),
         )
         return decoded(text)
 
@@ -163,7 +164,7 @@ def check_in_kernel(exercise: Exercise, kernel: Kernel, cell_error: str = "") ->
 
     `cell_error` is what stopped the solution's cell, to be said when the name is missing.
     """
-    submission = KernelSubmission(kernel, exercise.function_name, exercise.attribute)
+    submission = KernelSubmission(kernel, exercise.function_name, exercise.attribute, exercise.through)
     try:
         verdict = exercise.check(submission)
     except Exception as error:  # a value so odd that the judge could not look at it

@@ -12,11 +12,11 @@ from posttrain_lab.checks.submission import LocalSubmission, Outcome, describe
 LIMIT = 60 * 2**20
 
 
-def answer(name: str, attribute: str, question: str) -> str:
+def answer(name: str, attribute: str, question: str, through: str = "") -> str:
     """Call the notebook's function `name` as the question (base64 of wire bytes) says; the outcome, written the same way."""
     try:
         args, kwargs, gradients = wire.decode(base64.b64decode(question))
-        outcome = _called(name, attribute, args, gradients, kwargs)
+        outcome = _called(name, attribute, through, args, gradients, kwargs)
     except BaseException as error:  # SystemExit and KeyboardInterrupt of the student's code end the call, not the kernel
         outcome = Outcome(error=describe(error))
     return base64.b64encode(_written(outcome)).decode("ascii")
@@ -28,11 +28,11 @@ def warm_up() -> None:
     LocalSubmission(torch.mul, trusted=True).call(codes, ones, gradients=(1,))
 
 
-def _called(name: str, attribute: str, args: Any, gradients: Any, kwargs: Any) -> Outcome:
+def _called(name: str, attribute: str, through: str, args: Any, gradients: Any, kwargs: Any) -> Outcome:
     found = vars(sys.modules["__main__"]).get(name)
     if found is None:
         return Outcome(error=f"the name `{name}` is not defined when its check runs.")
-    return LocalSubmission(found, attribute).call(*args, gradients=tuple(gradients), **kwargs)
+    return LocalSubmission(found, attribute, through=through).call(*args, gradients=tuple(gradients), **kwargs)
 
 
 def _written(outcome: Outcome) -> bytes:

@@ -125,8 +125,8 @@ LIBRARY = {
 class OverTheWire:
     """A submission whose calls and outcomes travel as bytes, as they do while grading."""
 
-    def __init__(self, function, attribute=""):
-        self.inner = LocalSubmission(function, attribute, trusted=True)
+    def __init__(self, inner):
+        self.inner = inner
 
     def call(self, *args, gradients=(), **kwargs) -> Outcome:
         args, kwargs = decode(encode((args, kwargs)))
@@ -176,7 +176,7 @@ def test_the_oracle_and_the_library_pass_on_every_seed(exercise):
 
 def oracle_and_library_pass(exercise, seeds):
     for function in (exercise.oracle, LIBRARY.get(f"{exercise.unit}/{exercise.name}", LIBRARY.get(exercise.name))):
-        verdict = exercise.check(LocalSubmission(function, trusted=True), seeds)
+        verdict = exercise.check(exercise.submission(function, trusted=True), seeds)
         assert verdict.passed, verdict.message
         assert (verdict.points, verdict.mistake) == (exercise.points, "")
 
@@ -194,21 +194,21 @@ def test_a_mistake_is_named_on_every_seed(exercise, mistake):
 
 def named_on(exercise, mistake, seeds):
     for seed in seeds:
-        verdict = exercise.check(LocalSubmission(mistake.function, trusted=True), (seed,))
+        verdict = exercise.check(exercise.submission(mistake.function, trusted=True), (seed,))
         assert (verdict.passed, verdict.points, verdict.mistake) == (False, 0, mistake.name), (seed, verdict.message)
         assert verdict.message.startswith(f"{exercise.name}: {mistake.message}\n")
 
 
 @each_right
 def test_a_right_answer_of_another_shape_passes(exercise, function):
-    verdict = exercise.check(LocalSubmission(function, exercise.attribute), (0,))
+    verdict = exercise.check(exercise.submission(function), (0,))
     assert verdict.passed, verdict.message
 
 
 @pytest.mark.slow
 @each_right
 def test_a_right_answer_passes_on_every_seed(exercise, function):
-    verdict = exercise.check(LocalSubmission(function, exercise.attribute), (*SEEDS, *HIDDEN_SEEDS))
+    verdict = exercise.check(exercise.submission(function), (*SEEDS, *HIDDEN_SEEDS))
     assert verdict.passed, verdict.message
 
 
@@ -216,14 +216,14 @@ def test_a_right_answer_passes_on_every_seed(exercise, function):
 @each_wrong
 def test_a_wrong_answer_fails_on_every_seed(exercise, function):
     for seed in SEEDS:
-        assert not exercise.check(LocalSubmission(function, exercise.attribute), (seed,)).passed, seed
+        assert not exercise.check(exercise.submission(function), (seed,)).passed, seed
 
 
 @pytest.mark.slow
 @each_exercise
 def test_run_twice_says_the_same(exercise):
     for function in (exercise.oracle, exercise.mistakes[0].function, exercise.mistakes[-1].function):
-        verdicts = [exercise.check(LocalSubmission(function, trusted=True), (0,)) for _ in range(2)]
+        verdicts = [exercise.check(exercise.submission(function, trusted=True), (0,)) for _ in range(2)]
         assert verdicts[0] == verdicts[1]
 
 
@@ -231,8 +231,8 @@ def test_run_twice_says_the_same(exercise):
 @each_exercise
 def test_the_verdict_over_the_wire_is_the_same(exercise):
     for function in (exercise.oracle, exercise.mistakes[0].function, exercise.mistakes[-1].function):
-        here, there = (make(function) for make in (lambda f: LocalSubmission(f, trusted=True), OverTheWire))
-        assert exercise.check(here, (1,)) == exercise.check(there, (1,))
+        here = exercise.submission(function, trusted=True)
+        assert exercise.check(here, (1,)) == exercise.check(OverTheWire(here), (1,))
 
 
 @each_exercise
@@ -256,7 +256,7 @@ def test_cases_survive_an_answer_that_scribbles_on_them(exercise):
         return None
 
     before = encode([(c.args, c.kwargs) for c, _ in exercise._wanted(0)])
-    assert not exercise.check(LocalSubmission(scribbler), (0,)).passed
+    assert not exercise.check(exercise.submission(scribbler), (0,)).passed
     assert encode([(c.args, c.kwargs) for c, _ in exercise._wanted(0)]) == before
 
 
@@ -273,7 +273,7 @@ def test_an_empty_cell_says_so(exercise):
     def blank(*args, **kwargs):
         raise NotImplementedError
 
-    verdict = exercise.check(LocalSubmission(blank))
+    verdict = exercise.check(exercise.submission(blank))
     assert (verdict.message, verdict.mistake, verdict.calls) == (EMPTY, "", 1)
 
 
@@ -282,7 +282,7 @@ def test_an_empty_cell_says_so(exercise):
 )
 def test_any_value_gets_a_verdict(value):
     for exercise in EXERCISES:
-        verdict = exercise.check(LocalSubmission(lambda *args, _value=value, **kwargs: _value), (0,))
+        verdict = exercise.check(exercise.submission(lambda *args, _value=value, **kwargs: _value), (0,))
         assert not verdict.passed
         assert exercise.name in verdict.message
 

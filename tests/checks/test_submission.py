@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from posttrain_lab.checks.clock import TimedCall
-from posttrain_lab.checks.submission import LocalSubmission, clean, is_library
+from posttrain_lab.checks.submission import LocalSubmission, adapter, clean, is_library
 
 
 def outcome_of(function, *args, **kwargs):
@@ -397,3 +397,22 @@ def test_checks_load_no_torch_by_name_only():
         check=True,
     )
     assert done.stdout.strip() == "False"
+
+
+def test_an_adapter_works_with_the_function_in_its_place():
+    doubled = LocalSubmission(lambda x: x.mul_(2), through="steps:in_place").call(torch.ones(2))
+    assert doubled.changed == ()
+    assert torch.equal(doubled.value[1][0], torch.full((2,), 2.0))
+
+
+def test_an_adapter_leaves_an_empty_cell_empty():
+    def blank(x):
+        raise NotImplementedError
+
+    assert LocalSubmission(blank, through="steps:in_place").call(1).unsolved
+
+
+@pytest.mark.parametrize("name", ["os", "steps:", "os.path;x:join", "..grading:prove", "steps:in_place()"])
+def test_an_adapter_has_a_name_below_the_checks(name):
+    with pytest.raises(ValueError, match="module:function"):
+        adapter(name)
