@@ -19,6 +19,8 @@ from torch import Tensor
 from . import reference as reference
 from .arguments import (
     ACTIVATIONS,
+    as_batch,
+    as_rows,
     check_activations,
     check_bias,
     check_choice,
@@ -93,8 +95,8 @@ def int8_linear(
     check_choice("int8_linear", "activation", activation, ACTIVATIONS)
     check_device("int8_linear", x, weight.codes, bias)
     check_sums("int8_linear", weight.in_features)
-    y = call("int8_linear", x.detach().reshape(-1, x.shape[-1]), weight.codes, weight.scale, bias, activation)
-    return y.reshape(*x.shape[:-1], len(weight.scale))
+    y = call("int8_linear", as_rows(x), weight.codes, weight.scale, bias, activation)
+    return as_batch(y, x)
 
 
 def int8_conv2d(
@@ -172,8 +174,8 @@ def int4_linear(
     check_choice("int4_linear", "activations", activations, ("int8", "float32"))
     check_device("int4_linear", x, weight.codes, bias)
     check_sums("int4_linear", weight.in_features)
-    y = call("int4_linear", x.detach().reshape(-1, x.shape[-1]), weight.codes, weight.scale, n, bias, activation, activations)
-    return y.reshape(*x.shape[:-1], n)
+    y = call("int4_linear", as_rows(x), weight.codes, weight.scale, n, bias, activation, activations)
+    return as_batch(y, x)
 
 
 def sparse_linear(
@@ -188,9 +190,8 @@ def sparse_linear(
     tensor([[6., 0.]])
     """
     n = _check_float("sparse_linear", x, weight, SparseWeight, bias, lambda: len(weight.row_pointers) - 1)
-    rows = x.detach().reshape(-1, x.shape[-1])
-    y = call("sparse_linear", rows, weight.values, weight.columns, weight.row_pointers, bias)
-    return y.reshape(*x.shape[:-1], n)
+    y = call("sparse_linear", as_rows(x), weight.values, weight.columns, weight.row_pointers, bias)
+    return as_batch(y, x)
 
 
 def block_sparse_linear(
@@ -205,9 +206,8 @@ def block_sparse_linear(
     tensor([[1., 1., 1., 1.]])
     """
     n = _check_float("block_sparse_linear", x, weight, BlockSparseWeight, bias, lambda: weight.out_features)
-    rows = x.detach().reshape(-1, x.shape[-1])
-    y = call("block_sparse_linear", rows, weight.values, weight.columns, weight.row_pointers, n, bias)
-    return y.reshape(*x.shape[:-1], n)
+    y = call("block_sparse_linear", as_rows(x), weight.values, weight.columns, weight.row_pointers, n, bias)
+    return as_batch(y, x)
 
 
 def nm_linear(
@@ -223,8 +223,8 @@ def nm_linear(
     tensor([[6.]])
     """
     n = _check_float("nm_linear", x, weight, NMWeight, bias, lambda: len(weight.positions))
-    y = call("nm_linear", x.detach().reshape(-1, x.shape[-1]), weight.values, weight.positions, bias)
-    return y.reshape(*x.shape[:-1], n)
+    y = call("nm_linear", as_rows(x), weight.values, weight.positions, bias)
+    return as_batch(y, x)
 
 
 def _check_float(op, x, weight, wanted, bias, outputs) -> int:

@@ -12,13 +12,14 @@ LARGEST_K = 131_071  # (-128) * (-128) * K must stay below 2^31
 
 def check_device(op: str, *tensors: Tensor | None) -> None:
     """All on one device that has an implementation."""
-    devices = list(dict.fromkeys(str(part.device) for part in tensors if part is not None))
+    devices = {part.device for part in tensors if part is not None}
     if len(devices) > 1:
-        raise ValueError(f"{op} wants one device, got {' and '.join(devices)}; move one with .to().")
-    if devices and devices[0].split(":")[0] not in IMPLEMENTED:
-        kind = devices[0].split(":")[0]
+        names = dict.fromkeys(str(part.device) for part in tensors if part is not None)
+        raise ValueError(f"{op} wants one device, got {' and '.join(names)}; move one with .to().")
+    device = devices.pop()
+    if device.type not in IMPLEMENTED:
         raise NotImplementedError(
-            f"{op} wants tensors on the cpu or a cuda GPU, got {devices[0]}; there is no kernel for {kind} yet, so move all with .cpu()."
+            f"{op} wants tensors on the cpu or a cuda GPU, got {device}; there is no kernel for {device.type} yet, so move all with .cpu()."
         )
 
 
@@ -84,3 +85,13 @@ def check_sums(op: str, k: int) -> None:
             f"{op} wants K up to {LARGEST_K} so that int32 holds every sum, got {k}; "
             "multiply in slices of K and add the parts in int64."
         )
+
+
+def as_rows(x: Tensor) -> Tensor:
+    """[..., K] -> [M, K], without gradient."""
+    return x.detach() if x.ndim == 2 else x.detach().reshape(-1, x.shape[-1])
+
+
+def as_batch(y: Tensor, x: Tensor) -> Tensor:
+    """[M, N] -> [..., N], the leading axes of x."""
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], y.shape[1])

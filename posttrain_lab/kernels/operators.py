@@ -4,6 +4,7 @@
 its first call imports torch's compiler: 1,000 modules, seconds. No op has a gradient: kernels are for finished models.
 """
 
+import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -27,10 +28,11 @@ SCHEMAS = (
 )
 
 
-def _backend(op: str, device: torch.device) -> ModuleType:
-    """The package of implementations for a device, imported now; an error that names the missing library and the remedy."""
+@functools.cache
+def _backend(op: str, kind: str) -> ModuleType:
+    """The implementations for a kind of device, imported when first asked for; an error names the missing library and the remedy."""
     try:
-        if device.type == "cpu":
+        if kind == "cpu":
             from . import cpu as found
         else:
             from . import gpu as found  # type: ignore[attr-defined,no-redef]
@@ -39,7 +41,7 @@ def _backend(op: str, device: torch.device) -> ModuleType:
         missing = (error.name or "").split(".")[0]
         if missing not in wants:
             raise
-        message = f"{op} on the {device.type} wants {missing}, which is not installed; {wants[missing]}."
+        message = f"{op} on the {kind} wants {missing}, which is not installed; {wants[missing]}."
         raise ModuleNotFoundError(message, name=missing) from error
     return found
 
@@ -50,36 +52,36 @@ def conv_size(size: int, kernel: int, stride: int, padding: int) -> int:
 
 
 def _run_int8_matmul(a: Tensor, b: Tensor) -> Tensor:
-    return _backend("int8_matmul", a.device).int8_matmul(a, b)
+    return _backend("int8_matmul", a.device.type).int8_matmul(a, b)
 
 
 def _run_int8_linear(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-    return _backend("int8_linear", x.device).int8_linear(x, Int8Weight(codes, scale, x.shape[1]), bias, activation)
+    return _backend("int8_linear", x.device.type).int8_linear(x, Int8Weight(codes, scale, x.shape[1]), bias, activation)
 
 
 def _run_int8_conv2d(x, codes, w_scale, kernel, groups, out, stride, padding, fill, scale, bias, activation):
     weight = Int8ConvWeight(codes, w_scale, (kernel[0], kernel[1]), x.shape[3] // groups, groups, out)
-    backend = _backend("int8_conv2d", x.device)
+    backend = _backend("int8_conv2d", x.device.type)
     return backend.int8_conv2d(x, weight, stride, padding, fill, scale, bias, activation)
 
 
 def _run_int4_linear(x, codes, scale, out, bias, activation, activations):
     weight = Int4Weight(codes, scale, x.shape[1], out)
-    return _backend("int4_linear", x.device).int4_linear(x, weight, bias, activation, activations)
+    return _backend("int4_linear", x.device.type).int4_linear(x, weight, bias, activation, activations)
 
 
 def _run_sparse_linear(x, values, columns, row_pointers, bias):
     weight = SparseWeight(values, columns, row_pointers, x.shape[1])
-    return _backend("sparse_linear", x.device).sparse_linear(x, weight, bias)
+    return _backend("sparse_linear", x.device.type).sparse_linear(x, weight, bias)
 
 
 def _run_block_sparse_linear(x, values, columns, row_pointers, out, bias):
     weight = BlockSparseWeight(values, columns, row_pointers, out, x.shape[1])
-    return _backend("block_sparse_linear", x.device).block_sparse_linear(x, weight, bias)
+    return _backend("block_sparse_linear", x.device.type).block_sparse_linear(x, weight, bias)
 
 
 def _run_nm_linear(x, values, positions, bias):
-    return _backend("nm_linear", x.device).nm_linear(x, NMWeight(values, positions), bias)
+    return _backend("nm_linear", x.device.type).nm_linear(x, NMWeight(values, positions), bias)
 
 
 def _conv_shape(x, codes, w_scale, kernel, groups, out, stride, padding, fill, scale, bias, activation):
@@ -117,8 +119,9 @@ def _register() -> None:
 
 
 _register()
+OPS = {name: getattr(torch.ops.posttrain_lab, name).default for name in RUN}
 
 
 def call(name: str, *arguments: Any) -> Tensor:
     """The op of this name, through torch's dispatcher."""
-    return getattr(torch.ops.posttrain_lab, name).default(*arguments)
+    return OPS[name](*arguments)

@@ -148,7 +148,7 @@ def int4_linear(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: 
         return out
     if activations == "float32":
         return _with_floats(x, weight, bias, activation, out)
-    codes, scale, _ = quantized("int4_linear", x, k, np.int8)
+    codes, scale = quantized("int4_linear", x, k, np.int8)
     offsets = np.empty((m, k // weight.group), np.int32)
     run(group_sums, (codes, weight.group, offsets), cut(m, 1, 4 * codes.size))
     operands = (codes, weight.group, offsets, scale, flat(weight.codes), flat(weight.scale), bias_or_zeros(bias, n))

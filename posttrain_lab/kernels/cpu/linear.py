@@ -1,71 +1,91 @@
-"""int8_linear: quantize each row of x, exact sums with packed weights, scale, bias and activation while the sums are near."""
+"""int8_linear: quantize a block of rows, exact sums with packed weights, scale, bias and activation while all is in the cache.
+
+Each thread quantizes the rows it multiplies, block by block: the codes of all rows never exist at once.
+"""
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 from torch.nn import functional as F
 
 from posttrain_lab.kernels.packed import PANEL, Int8Weight
 
-from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, padded, scaled, second_vector, tiles_of
-from .simd import OFFSET
+from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, scaled, second_vector, tiles_of
+from .simd import OFFSET, STEP
 from .threads import compiled, cut, flat, run
 
 
-@compiled
-def quantize_rows(x, bits, codes, scale, sums, part):
-    """codes[r] = round(x[r] * (127 / max |x[r]|)), scale[r] = max / 127, sums[r] = sum of codes, for the rows of `part`.
+@njit
+def quantize_row(row, codes):
+    """codes = round(row * (127 / max |row|)), zeros behind its end; gives max / 127 and the sum of the codes.
 
-    x float32 [M, K] and bits, the same memory as int32: without their sign, floats are ordered like integers, NaN on top.
-    codes int16 or int8 [M, >= K], zeros behind K. scale NaN: the row holds NaN or infinity.
+    row float32. As int32 and without their sign, floats are ordered like integers, NaN on top. The scale is NaN for a row that holds
+    NaN or infinity, and 0 for one that is all 0 (or too small for 127 / max).
     """
-    columns = x.shape[1]
-    for row in range(part[0], part[1]):
-        largest = np.int32(0)
-        for k in range(columns):
-            largest = max(largest, bits[row, k] & np.int32(0x7FFFFFFF))
-        scale.view(np.int32)[row] = largest
-        inverse, total = np.float32(127) / scale[row], np.int32(0)
-        if largest >= 0x7F800000:
-            scale[row] = np.nan
-        elif not np.isfinite(inverse):
-            codes[row, :] = 0
-            scale[row] = 0
-        else:
-            for k in range(columns):
-                code = np.int32(np.rint(x[row, k] * inverse))
-                codes[row, k] = code
-                total += code
-            codes[row, columns:] = 0
-            scale[row] /= np.float32(127)
-        sums[row] = total
-
-
-def quantized(op: str, x: Tensor, width: int, dtype: type) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Codes [M, width], scales [M] and sums of codes [M] of x; ValueError for NaN or infinity."""
-    rows = x.contiguous().numpy()
-    codes, scale, sums = np.empty((len(rows), width), dtype), np.empty(len(rows), np.float32), np.empty(len(rows), np.int32)
-    run(quantize_rows, (rows, rows.view(np.int32), codes, scale, sums), cut(len(rows), 1, 4 * rows.size))
-    if not np.isfinite(scale).all():
-        bad = int(np.flatnonzero(~np.isfinite(scale))[0])
-        raise ValueError(f"{op} wants finite x, got NaN or infinity in row {bad}; look at what came before this layer.")
-    return codes, scale, sums
+    bits, largest, total = row.view(np.int32), np.int32(0), np.int32(0)
+    for k in range(len(row)):
+        largest = max(largest, bits[k] & np.int32(0x7FFFFFFF))
+    if largest >= 0x7F800000:
+        return np.float32(np.nan), total
+    holder = np.empty(1, np.int32)
+    holder[0] = largest
+    top = holder.view(np.float32)[0]
+    inverse = np.float32(127) / top
+    if not np.isfinite(inverse):
+        codes[:] = 0
+        return np.float32(0), total
+    for k in range(len(row)):
+        code = np.int32(np.rint(row[k] * inverse))
+        codes[k] = code
+        total += code
+    codes[len(row) :] = 0
+    return top / np.float32(127), total
 
 
 @compiled
-def multiply_scaled(x, offsets, row_scale, w, w_scale, bias, relu, out, shape, part):
-    """out (M, N) float32 from codes x (M, K) and panels w, all flat. shape: (K, N); part: rows and tiles, each (first, end)."""
-    k_size, n = shape
+def quantize_rows(x, codes, scale, part):
+    """`quantize_row` for the rows of `part` (first, end): x float32 [M, K] -> codes [M, >= K], scale [M]."""
+    for row in range(part[0], part[1]):
+        scale[row] = quantize_row(x[row], codes[row])[0]
+
+
+def quantized(op: str, x: Tensor, width: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    """Codes [M, width] and scales [M] of x; ValueError for NaN or infinity."""
+    rows = x.contiguous().numpy()
+    codes, scale = np.empty((len(rows), width), dtype), np.empty(len(rows), np.float32)
+    run(quantize_rows, (rows, codes, scale), cut(len(rows), 1, 4 * rows.size))
+    check_finite(op, scale)
+    return codes, scale
+
+
+def check_finite(op: str, scale: np.ndarray) -> None:
+    """Every row had a scale. Raises ValueError that names the first row without."""
+    if np.isnan(scale).any():
+        bad = int(np.flatnonzero(np.isnan(scale))[0])
+        raise ValueError(f"{op} wants finite x, got NaN or infinity in row {bad}; look at what came before this layer.")
+
+
+@compiled
+def multiply_scaled(x, row_scale, w, w_scale, bias, relu, out, part):
+    """out (M, N) float32 from x (M, K) float32 and panels w, flat; part: rows and tiles, each (first, end).
+
+    row_scale (M) gets the scale of each row, NaN where a row is not finite.
+    """
+    n, k_size = out.shape[1], -(-x.shape[1] // STEP) * STEP
     panels, stride = -(-n // PANEL), k_size * PANEL
-    sums = np.empty((BLOCK + 4) * COLUMNS, np.int32)
+    codes, offsets = np.empty((BLOCK, k_size), CODES), np.empty(BLOCK, np.int32)
+    flat_codes, flat_out, sums = codes.reshape(-1), out.reshape(-1), np.empty((BLOCK + 4) * COLUMNS, np.int32)
     for first in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - first)
+        for r in range(rows):
+            row_scale[first + r], total = quantize_row(x[first + r], codes[r])
+            offsets[r] = total * np.int32(OFFSET)
         for tile in range(part[2], part[3]):
-            panel = tile * PANELS
-            block_sums(x, first, rows, k_size, w, panel * stride, second_vector(panel, panels, stride), sums)
-            column, end = tile * COLUMNS, first + rows
-            width = min(COLUMNS, n - column)
-            scaled(sums, rows, offsets[first:end], row_scale[first:end], w_scale, bias, relu, out, first, n, column, width)
+            panel, column = tile * PANELS, tile * COLUMNS
+            block_sums(flat_codes, 0, rows, k_size, w, panel * stride, second_vector(panel, panels, stride), sums)
+            scales, width = row_scale[first : first + rows], min(COLUMNS, n - column)
+            scaled(sums, rows, offsets, scales, w_scale, bias, relu, flat_out, first, n, column, width)
 
 
 def parts_of(m: int, n: int, k: int) -> list[tuple[int, int, int, int]]:
@@ -92,8 +112,8 @@ def int8_linear(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: 
     out = torch.empty(m, n)
     if m == 0:
         return out
-    codes, scale, sums = quantized("int8_linear", x, padded(k), CODES)
-    w, extra = flat(weight.codes), bias_or_zeros(bias, n)
-    operands = (codes.reshape(-1), sums * OFFSET, scale, w, flat(weight.scale), extra, activation == "relu", flat(out))
-    run(multiply_scaled, (*operands, (padded(k), n)), parts_of(m, n, k))
+    row_scale = np.empty(m, np.float32)
+    operands = (x.contiguous().numpy(), row_scale, flat(weight.codes), flat(weight.scale), bias_or_zeros(bias, n))
+    run(multiply_scaled, (*operands, activation == "relu", out.numpy()), parts_of(m, n, k))
+    check_finite("int8_linear", row_scale)
     return finish(out, activation)
