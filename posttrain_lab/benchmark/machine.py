@@ -12,14 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from posttrain_lab.kernels.cpu.simd import LANES, STEP, broadcast_step, load_weights, multiply_add_step, total, zero
-from posttrain_lab.kernels.cpu.threads import compiled
+from posttrain_lab.kernels.cpu.peaks import multiplications
+from posttrain_lab.kernels.cpu.simd import LANES, STEP
 from posttrain_lab.measure import _device_name, using_threads
 
 PACKAGES = ("posttrain-lab", "torch", "numba", "llvmlite", "numpy", "scipy", "onnxruntime")
 MEMORY, CACHE = 128 * 2**20, 2**18  # bytes of the arrays that bandwidth is measured with: of all threads, of each
-TURNS = 100_000  # of the register loop: a few milliseconds
-SUMS = 12  # vectors of sums in the register loop
 
 
 @dataclass(frozen=True)
@@ -43,28 +41,6 @@ class Machine:
     versions: str
     peaks: tuple[Peaks, ...]
     load: float = 0.0  # programs that wanted a core in the minute before
-
-
-@compiled
-def register_loop(codes, weights, turns):
-    """`turns` times 4 x 3 vectors of exact int8 products, with everything in registers or the first cache."""
-    a0 = a1 = a2 = a3 = zero()
-    b0 = b1 = b2 = b3 = zero()
-    c0 = c1 = c2 = c3 = zero()
-    w0, w1 = load_weights(weights, 0), load_weights(weights, LANES * STEP)
-    w2 = load_weights(weights, 2 * LANES * STEP)
-    for turn in range(turns):
-        at = (turn & 15) * 4 * STEP
-        x = broadcast_step(codes, at)
-        a0, b0, c0 = multiply_add_step(a0, x, w0), multiply_add_step(b0, x, w1), multiply_add_step(c0, x, w2)
-        x = broadcast_step(codes, at + STEP)
-        a1, b1, c1 = multiply_add_step(a1, x, w0), multiply_add_step(b1, x, w1), multiply_add_step(c1, x, w2)
-        x = broadcast_step(codes, at + 2 * STEP)
-        a2, b2, c2 = multiply_add_step(a2, x, w0), multiply_add_step(b2, x, w1), multiply_add_step(c2, x, w2)
-        x = broadcast_step(codes, at + 3 * STEP)
-        a3, b3, c3 = multiply_add_step(a3, x, w0), multiply_add_step(b3, x, w1), multiply_add_step(c3, x, w2)
-    first = total(a0) + total(a1) + total(a2) + total(a3) + total(b0) + total(b1)
-    return first + total(b2) + total(b3) + total(c0) + total(c1) + total(c2) + total(c3)
 
 
 def usable_cores() -> int:
@@ -95,12 +71,10 @@ def fp32_peak(seconds: float) -> float:
 
 def int8_peak(threads: int, seconds: float) -> float:
     """GOPS of exact int8 products that never leave the registers, on each of the threads."""
-    weights = np.ones(3 * LANES * STEP, np.uint8 if STEP == 4 else np.int8)
-    codes = np.ones(16 * 4 * STEP, np.int8 if STEP == 4 else np.int16)
-    operations = 2 * SUMS * LANES * STEP * TURNS * threads
+    call, operations = multiplications(repeats=100_000)  # milliseconds, so that starting a thread does not count
     with ThreadPoolExecutor(threads) as pool:
-        best = _best(lambda: list(pool.map(lambda _: register_loop(codes, weights, TURNS), range(threads))), seconds)
-    return operations / best / 1e9
+        best = _best(lambda: list(pool.map(lambda _: call(), range(threads))), seconds)
+    return operations * threads / best / 1e9
 
 
 def bandwidth(size: int, threads: int, seconds: float) -> float:

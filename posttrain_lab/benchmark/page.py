@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from posttrain_lab.plots import INK, MARKERS, figure, line_style, marker_style
 
 from .machine import Machine, Peaks
-from .problems import Conv
 from .report import COLUMNS, HEADER, csv_rows, peak_lines, remarks, summary, verdict_cells
-from .rows import LINEUP, OURS, Race
+from .roofline import roofline_points
+from .rows import LINEUP, OURS
 from .timing import Result
-from .verdicts import Verdict, median, shape_of
+from .verdicts import Verdict
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -36,30 +36,6 @@ weights stay in a cache, a point may lie above the line of the memory. Work on w
 </body></html>
 """
 SHORTEST, LONGEST = 0.03, 1000.0  # operations for a byte, where the roofs are drawn
-
-
-def work_and_bytes(race: Race, sizes: tuple[float, float, float]) -> tuple[float, float]:
-    """Operations (two for a product that counts) and bytes that must move at least once."""
-    work = 2.0 * race.m * race.k * race.n * race.density
-    inputs = _image_numbers(race.conv) if race.conv else race.m * race.k
-    return work, inputs * sizes[0] + race.k * race.n * sizes[1] + race.m * race.n * sizes[2]
-
-
-def _image_numbers(conv: Conv) -> int:
-    return conv.images * conv.size**2 * conv.cin
-
-
-def roofline_points(results: Sequence[Result], threads: int) -> dict[str, list[tuple[float, float, str]]]:
-    """For each implementation: operations for a byte, GOPS, and the words shown on hover."""
-    points: dict[str, list[tuple[float, float, str]]] = {}
-    for result in results:
-        race = result.race
-        for one in result.outcomes:
-            seconds = median(one)
-            if race.threads == threads and seconds:
-                work, moved = work_and_bytes(race, race.entrants[one.name].sizes)
-                points.setdefault(one.name, []).append((work / moved, work / seconds / 1e9, f"{race.op} {shape_of(race)}"))
-    return points
 
 
 def _roofs(peaks: Peaks) -> list[Any]:

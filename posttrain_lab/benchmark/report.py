@@ -11,10 +11,10 @@ from rich.table import Table
 
 from .machine import Machine
 from .timing import Result
-from .verdicts import FAILS, HOLDS, UNKNOWN, Verdict
+from .verdicts import ABOVE, FAILS, HOLDS, UNKNOWN, Verdict
 
 COLUMNS = ("op", "m", "k", "n", "density", "threads", "implementation", "p20", "p50", "p80", "device", "versions", "note")
-HEADER = ("op", "(m, k, n)", "ours", "best peer", "against", "ratio", "target", "holds")
+HEADER = ("op", "(m, k, n)", "ours", "of peak", "best peer", "against", "ratio", "target", "holds")
 
 
 def csv_rows(results: Sequence[Result], machine: Machine) -> list[list[str]]:
@@ -54,14 +54,16 @@ def verdict_cells(one: Verdict) -> list[str]:
     """The texts of a line under HEADER."""
     best = f"{one.best} {milliseconds(one.best_seconds)}" if one.best else "-"
     ratio = "-" if one.ratio is None else f"{one.ratio:.2f}x"
-    return [one.op, one.shape, milliseconds(one.ours), best, one.against, ratio, one.target, one.holds]
+    share = "-" if one.share is None else f"{100 * one.share:.0f} %"
+    return [one.op, one.shape, milliseconds(one.ours), share, best, one.against, ratio, one.target, one.holds]
 
 
 def summary(lines: Sequence[Verdict]) -> str:
     """How many targets hold, in a sentence."""
     count = Counter(line.holds for line in lines)
     unknown = f", {count[UNKNOWN]} could not be measured" if count[UNKNOWN] else ""
-    return f"{count[HOLDS]} of {len(lines)} targets hold, {count[FAILS]} do not{unknown}."
+    above = f", {count[ABOVE]} would need more than this machine's measured peak" if count[ABOVE] else ""
+    return f"{count[HOLDS]} of {len(lines)} targets hold, {count[FAILS]} do not{above}{unknown}."
 
 
 def peak_lines(machine: Machine) -> list[str]:
@@ -91,7 +93,7 @@ def print_report(results: Sequence[Result], lines: Sequence[Verdict], machine: M
     console = console or Console(markup=False, highlight=False)
     table = Table(title="Speed on 1 thread, medians: ours against its peers", title_justify="left")
     for name in HEADER:
-        table.add_column(name, overflow="fold", justify="right" if name in ("ours", "ratio") else "left")
+        table.add_column(name, overflow="fold", justify="right" if name in ("ours", "of peak", "ratio") else "left")
     for line in lines:
         table.add_row(*verdict_cells(line))
     console.print(table)

@@ -1,5 +1,6 @@
 """The whole benchmark: files first, then peers that crash, the machine's peaks, every race, and the report."""
 
+import gc
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,8 @@ def run_races(races: "Sequence[Race]", seconds: float, crashed: Mapping[str, str
 
     results: list[Result] = []
     left, problem = seconds, None
+    gc.collect()
+    gc.freeze()  # what was imported stays: each race's own collection is then a short one
     for index, race in enumerate(races):
         bar.set_postfix_str(f"{race.op} ({race.m}, {race.k}, {race.n}), {race.threads} threads")
         known = {key.partition("/")[2]: how for key, how in crashed.items() if key.startswith(f"{race.op}/")}
@@ -50,6 +53,7 @@ def run_races(races: "Sequence[Race]", seconds: float, crashed: Mapping[str, str
         results.append(run_race(race, problem, max(0.0, left) / (len(races) - index), known))
         left -= min(time.perf_counter() - start, left)
         bar.update()
+    gc.unfreeze()
     return results
 
 
@@ -68,7 +72,7 @@ def bench(csv: Path | None = None, html: Path | None = None, quick: bool = False
         here = machine.describe(QUICK_PEAK if quick else FULL_PEAK)
         bar.update()
         results = run_races(races, QUICK_SECONDS if quick else FULL_SECONDS, crashed, bar)
-    lines = verdicts.verdicts(results)
+    lines = verdicts.verdicts(results, here.peaks[0])
     report.print_report(results, lines, here)
     if csv:
         report.write_csv(csv, results, here)

@@ -1,6 +1,7 @@
 """A race: who gives the right result is timed, in one process and interleaved, so that all meet the same machine.
 
-Each round calls every entrant once, in an order drawn anew. Percentiles are by the nearest rank, as in `measure.latency`.
+Each round calls every entrant twice, in an order drawn anew, and times the second call: its code and its weights are as near as they get,
+not thrown out of the caches by the others. Percentiles are by the nearest rank, as in `measure.latency`.
 """
 
 import gc
@@ -59,6 +60,17 @@ def percentiles(times: list[float]) -> tuple[float, float, float]:
     return p20, p50, p80
 
 
+def shape_of(race: Race) -> str:
+    """(m, k, n), with density where weights are 0."""
+    kept = f", {100 * (1 - race.density):.0f} % zeros" if race.density < 1 else ""
+    return f"({race.m}, {race.k}, {race.n}){kept}{', extremes' if race.extreme else ''}"
+
+
+def median(outcome: Outcome | None) -> float | None:
+    """p50 of an outcome that was timed."""
+    return outcome.seconds[1] if outcome and outcome.seconds else None
+
+
 def difference(got: Any, want: Tensor) -> float:
     """The largest error in units of the root mean square of what is right: 0.0 when equal, infinity for another shape or NaN.
 
@@ -113,15 +125,15 @@ def _timed(call: Call, clock: Clock) -> tuple[Any, float]:
     return result, clock() - start
 
 
-def rounds(one: float, share: float) -> int:
-    """How often an entrant is called that needs `one` second a call and has `share` seconds: 3 to 101 times, slow ones once."""
-    return max(1 if one > SLOW else LEAST, min(MOST, int(share / max(one, 1e-9))))
+def rounds(one: float, share: float, settle: float = 0.0) -> int:
+    """How often an entrant is timed that needs `one` second a call and has `share` seconds: 3 to 101 times, slow ones once."""
+    return max(1 if one > SLOW else LEAST, min(MOST, int(share / max(one + settle / 2, 1e-9))))
 
 
 def interleave(
     calls: Mapping[str, Call], counts: Mapping[str, int], clock: Clock = time.perf_counter, settle: float = 0.0
 ) -> dict[str, list[float]]:
-    """Seconds of each call. With `settle`, a pause of as many seconds and an unmeasured call come before each."""
+    """Seconds of each call. An unmeasured call comes before each, unless only one is asked for; and a pause of `settle` seconds."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     order = random.Random(0)
     for turn in range(max(counts.values(), default=0)):
@@ -130,6 +142,7 @@ def interleave(
             call = calls[name]
             if settle:
                 time.sleep(settle)
+            if counts[name] > 1 or settle:
                 call()
             start = clock()
             call()
@@ -166,7 +179,7 @@ def run_race(race: Race, problem: Problem, budget: float, crashed: Mapping[str, 
     with using_threads(race.threads), torch.no_grad():
         found, calls, warm = check_all(race, problem, crashed, clock)
         share = budget / max(1, len(calls))
-        counts = {name: rounds(warm[name] + (settle and warm[name] + settle), share) for name in calls}
+        counts = {name: rounds(warm[name], share / 2, settle) for name in calls}
         gc.collect()
         times = interleave(calls, counts, clock, settle)
     outcomes = [

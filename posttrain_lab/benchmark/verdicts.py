@@ -4,15 +4,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .rows import BYTES, EXACT, FBGEMM, GEOMETRIC_MEAN, OURS, SCALING, Race, Target
-from .timing import Outcome, Result
+from .machine import Peaks
+from .roofline import share_of_peak
+from .rows import BYTES, EXACT, FBGEMM, GEOMETRIC_MEAN, OURS, SAME, SCALING, Target
+from .timing import Result, median, shape_of
 
-HOLDS, FAILS, UNKNOWN = "yes", "no", "-"
+HOLDS, FAILS, ABOVE, UNKNOWN = "yes", "no", "above the peak", "-"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One line of the speed table: `ours` in seconds, `best` the fastest peer, `ratio` what the target speaks of."""
+    """One line of the speed table: `ours` in seconds, `best` the fastest peer, `ratio` what the target speaks of.
+
+    `share`: of the peak that was measured on this machine. A target that would need more than the peak is "above the peak".
+    """
 
     op: str
     shape: str
@@ -24,17 +29,7 @@ class Verdict:
     target: str
     holds: str
     note: str = ""
-
-
-def shape_of(race: Race) -> str:
-    """(m, k, n), with density where weights are 0."""
-    kept = f", {100 * (1 - race.density):.0f} % zeros" if race.density < 1 else ""
-    return f"({race.m}, {race.k}, {race.n}){kept}{', extremes' if race.extreme else ''}"
-
-
-def median(outcome: Outcome | None) -> float | None:
-    """p50 of an outcome that was timed."""
-    return outcome.seconds[1] if outcome and outcome.seconds else None
+    share: float | None = None
 
 
 def best_peer(result: Result) -> tuple[str, float | None]:
@@ -50,7 +45,7 @@ def speed_ratio(result: Result, rival: str) -> float | None:
     return theirs / ours if ours and theirs else None
 
 
-def judge_target(result: Result, target: Target) -> Verdict:
+def judge_target(result: Result, target: Target, peaks: Peaks | None = None) -> Verdict:
     """Does one target of a race hold?"""
     race, ours, rival = result.race, result.outcome(OURS), result.outcome(target.rival)
     ratio, wanted = speed_ratio(result, target.rival), f">= {target.least:g}x"
@@ -60,13 +55,15 @@ def judge_target(result: Result, target: Target) -> Verdict:
         holds = _yes(ratio is not None and ratio <= target.least, ratio is None)
     elif target.measure == EXACT:
         wanted, holds = "exact", _yes(bool(ours and ours.right), ours is None)
+    share = share_of_peak(race, median(ours), peaks)
+    if holds == FAILS and target.measure == SAME and share and ratio and share * target.least / ratio > 1:
+        holds = ABOVE
     notes = [one.note for one in (ours, rival) if one and one.note and not race.conv]
     if ours and not ours.right:
         holds = FAILS
     name, seconds = best_peer(result)
-    return Verdict(
-        race.op, shape_of(race), median(ours), name, seconds, target.rival, ratio, wanted, holds, "; ".join(dict.fromkeys(notes))
-    )
+    note = "; ".join(dict.fromkeys(notes))
+    return Verdict(race.op, shape_of(race), median(ours), name, seconds, target.rival, ratio, wanted, holds, note, share)
 
 
 def _yes(holds: bool, unknown: bool = False) -> str:
@@ -101,7 +98,7 @@ def _scaling(results: Sequence[Result]) -> Verdict:
     return Verdict("int8_linear", "(1024, 1024, 1024)", shared, "", None, against, ratio, target, holds, note)
 
 
-def verdicts(results: Sequence[Result]) -> list[Verdict]:
-    """Every line of the speed table, in the order of the races; the mean and the scaling behind."""
-    lines = [judge_target(result, target) for result in results for target in result.race.targets]
+def verdicts(results: Sequence[Result], peaks: Peaks | None = None) -> list[Verdict]:
+    """Every line of the speed table, in the order of the races; the mean and the scaling behind. peaks: of one thread."""
+    lines = [judge_target(result, target, peaks) for result in results for target in result.race.targets]
     return [*lines, _geometric_mean(results), _scaling(results)]

@@ -189,7 +189,7 @@ def sparse_linear(
     >>> sparse_linear(torch.tensor([[1.0, 2.0]]), SparseWeight.from_float(torch.tensor([[0.0, 3.0], [0.0, 0.0]])))
     tensor([[6., 0.]])
     """
-    n = _check_float("sparse_linear", x, weight, SparseWeight, bias, lambda: len(weight.row_pointers) - 1)
+    _check_float("sparse_linear", x, weight, SparseWeight, bias, lambda: len(weight.row_pointers) - 1)
     y = call("sparse_linear", as_rows(x), weight.values, weight.columns, weight.row_pointers, bias)
     return as_batch(y, x)
 
@@ -222,7 +222,7 @@ def nm_linear(
     >>> nm_linear(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), NMWeight.from_float(torch.tensor([[0.0, 1.0, 0.0, 1.0]])))
     tensor([[6.]])
     """
-    n = _check_float("nm_linear", x, weight, NMWeight, bias, lambda: len(weight.positions))
+    _check_float("nm_linear", x, weight, NMWeight, bias, lambda: len(weight.positions))
     y = call("nm_linear", as_rows(x), weight.values, weight.positions, bias)
     return as_batch(y, x)
 

@@ -10,6 +10,7 @@ import torch
 from posttrain_lab.benchmark import machine, probe, report, run
 from posttrain_lab.benchmark.rows import Entrant, Race
 from posttrain_lab.cli import app
+from posttrain_lab.kernels.cpu.peaks import multiplications
 
 from .results import MACHINE
 
@@ -85,12 +86,10 @@ def test_peaks_are_measured_and_threads_come_back(monkeypatch):
     assert torch.get_num_threads() == before
 
 
-def test_the_register_loop_counts_right():
-    import numpy as np
-
-    codes = np.ones(16 * 4 * machine.STEP, np.int8 if machine.STEP == 4 else np.int16)
-    weights = np.ones(3 * machine.LANES * machine.STEP, np.uint8 if machine.STEP == 4 else np.int8)
-    assert machine.register_loop(codes, weights, 3) == 3 * machine.SUMS * machine.LANES * machine.STEP
+@pytest.mark.parametrize("pairs", [False, True])
+def test_the_loop_of_multiplications_counts_right(pairs):
+    call, operations = multiplications(pairs, repeats=3)
+    assert call() == operations // 2
 
 
 @pytest.mark.slow

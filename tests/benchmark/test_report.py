@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from posttrain_lab.benchmark import page, report
+from posttrain_lab.benchmark import page, report, roofline
 from posttrain_lab.benchmark.rows import Race, races
 from posttrain_lab.benchmark.verdicts import verdicts
 
@@ -82,6 +82,23 @@ def test_a_wrong_result_of_ours_never_holds():
     assert line.holds == "no"
 
 
+def test_a_target_that_would_need_more_than_the_peak_says_so():
+    race = next(race for race in races(1) if race.op == "int8_linear" and race.m == 256)
+    at_peak = 2 * 256 * 1024 * 1024 / (PEAKS[0].int8 * 1e9)
+    lines = {}
+    for slower in (1.1, 1.6):  # ours runs at 91 % or 62 % of the peak, the peer is 1.25 times as fast
+        times = {"posttrain_lab": slower * at_peak, "torch_quantized_x86": slower * at_peak / 1.25, "torch_fp32": 9.0}
+        lines[slower] = verdicts([made(race, times)], PEAKS[0])[0]
+    assert lines[1.1].share == pytest.approx(1 / 1.1)
+    assert (lines[1.1].holds, lines[1.6].holds) == ("above the peak", "no")
+    assert "1 would need more than this machine's measured peak" in report.summary([lines[1.1]])
+
+
+def test_the_peak_of_int4_is_not_known():
+    assert roofline.share_of_peak(Race("int4_linear", 2, 3, 5), 1e-3, PEAKS[0]) is None
+    assert roofline.share_of_peak(Race("sparse_linear", 100, 1000, 1000, 0.5), 1e-3, PEAKS[0]) == pytest.approx(1.0)
+
+
 def test_the_best_peer_is_the_fastest_other():
     race = next(race for race in races(1) if race.op == "int4_linear")
     times = {"posttrain_lab": 3e-3, "posttrain_lab_int8_linear": 1e-3, "torch_fp32": 2e-3}
@@ -106,9 +123,9 @@ def test_milliseconds(seconds, text):
 
 
 def test_work_and_bytes_of_a_product_and_a_convolution():
-    assert page.work_and_bytes(Race("int8_linear", 2, 3, 5), (4, 1, 4)) == (60.0, 24 + 15 + 40)
+    assert roofline.work_and_bytes(Race("int8_linear", 2, 3, 5), (4, 1, 4)) == (60.0, 24 + 15 + 40)
     conv = next(race for race in races(1) if race.conv)
-    work, moved = page.work_and_bytes(conv, (1, 1, 4))
+    work, moved = roofline.work_and_bytes(conv, (1, 1, 4))
     assert work == 2 * 196 * 216 * 48
     assert moved == 14 * 14 * 24 + 216 * 48 + 4 * 196 * 48  # images are read once, not once for each tap
 

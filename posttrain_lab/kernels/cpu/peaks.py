@@ -12,42 +12,50 @@ import numpy as np
 import torch
 from numba import njit
 
-from .simd import (
-    LANES,
-    STEP,
-    broadcast_pair,
-    broadcast_step,
-    load_weights,
-    load_widen,
-    multiply_add_pairs,
-    multiply_add_step,
-    store,
-    zero,
-)
+from .simd import LANES, STEP, dot_quads, load, load_bytes, multiply_add_pairs, store, zero
 
-LENGTH = 4096  # bytes that the loop runs over
+LENGTH = 4096  # numbers that the loop runs over
 MEGABYTES = 96  # the array to sum
 
 
-def _loop(load: Any, broadcast: Any, multiply_add: Any) -> Callable[..., None]:
-    """Ten independent sums, so that none waits for the multiplication before."""
+def _loop(line: Any, multiply_add: Any) -> Callable[..., None]:
+    """Eight independent sums, so that none waits for the multiplication before; one load for two multiplications."""
 
     @njit(nogil=True)
     def loop(x, w, out, repeats):
-        a, b, c, d, e = zero(), zero(), zero(), zero(), zero()
-        f, g, h, i, j = zero(), zero(), zero(), zero(), zero()
+        a, b, c, d, e, f, g, h = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
+        v, u = line(w, 0), line(w, 64)
         for _ in range(repeats):
-            for p in range(0, LENGTH, 64):
-                line = load(w, p)
-                a, b = multiply_add(a, broadcast(x, p), line), multiply_add(b, broadcast(x, p + 4), line)
-                c, d = multiply_add(c, broadcast(x, p + 8), line), multiply_add(d, broadcast(x, p + 12), line)
-                e, f = multiply_add(e, broadcast(x, p + 16), line), multiply_add(f, broadcast(x, p + 20), line)
-                g, h = multiply_add(g, broadcast(x, p + 24), line), multiply_add(h, broadcast(x, p + 28), line)
-                i, j = multiply_add(i, broadcast(x, p + 32), line), multiply_add(j, broadcast(x, p + 36), line)
-        for q, total in enumerate((a, b, c, d, e, f, g, h, i, j)):
+            for p in range(0, LENGTH, 256):
+                one, two = line(x, p), line(x, p + 64)
+                a, b, c, d = multiply_add(a, v, one), multiply_add(b, u, one), multiply_add(c, v, two), multiply_add(d, u, two)
+                one, two = line(x, p + 128), line(x, p + 192)
+                e, f, g, h = multiply_add(e, v, one), multiply_add(f, u, one), multiply_add(g, v, two), multiply_add(h, u, two)
+        for q, total in enumerate((a, b, c, d, e, f, g, h)):
             store(out, q * LANES, total)
 
     return loop
+
+
+def multiplications(pairs: bool = False, repeats: int = 2000) -> tuple[Callable[[], int], int]:
+    """A call that multiplies ones and returns their sum, and how many operations it makes: a multiply and an add are two.
+
+    With `pairs`: products of 16-bit pairs; else the best word of this machine.
+
+    >>> call, operations = multiplications(pairs=True, repeats=1)
+    >>> call() == operations // 2
+    True
+    """
+    fours = STEP == 4 and not pairs
+    loop = _loop(load_bytes, dot_quads) if fours else _loop(load, multiply_add_pairs)
+    x, w = np.ones(LENGTH, np.int8 if fours else np.int16), np.ones(LENGTH, np.uint8 if fours else np.int16)
+
+    def call() -> int:
+        out = np.empty(8 * LANES, np.int32)
+        loop(x, w, out, repeats)
+        return int(out.sum())
+
+    return call, 2 * (4 if fours else 2) * LANES * 8 * repeats * (LENGTH // 256)
 
 
 def _fastest(run: Callable[[], Any], runs: int = 15) -> float:
@@ -62,12 +70,8 @@ def _fastest(run: Callable[[], Any], runs: int = 15) -> float:
 
 def int8_peak(pairs: bool = False) -> float:
     """How many operations a second do int8 products reach? With `pairs`, those of 16-bit pairs; else the machine's best word."""
-    step = 2 if pairs else STEP
-    words = (load_widen, broadcast_pair, multiply_add_pairs) if pairs else (load_weights, broadcast_step, multiply_add_step)
-    loop, repeats, numbers = _loop(*words), 2000, LENGTH + 256
-    x = np.ones(numbers, np.int8 if step == 4 else np.int16)
-    w, out = np.ones(numbers, np.uint8 if step == 4 else np.int8), np.empty(10 * LANES, np.int32)
-    return 2 * step * LANES * 10 * repeats * (LENGTH // 64) / _fastest(lambda: loop(x, w, out, repeats))
+    call, operations = multiplications(pairs)
+    return operations / _fastest(call)
 
 
 def read_bandwidth() -> float:
