@@ -62,7 +62,7 @@ def writable(folder: Path) -> bool:
 
 def environment() -> dict[str, str]:
     """The environment for JupyterLab: our settings, and with a read-only home its files in a temporary folder."""
-    env = dict(os.environ)
+    env = {"POSTTRAIN_LAB_NOTES": "1", **os.environ}  # a first compilation of a kernel is told below its cell
     env["JUPYTER_CONFIG_PATH"] = os.pathsep.join([str(SETTINGS), *filter(None, [env.get("JUPYTER_CONFIG_PATH")])])
     if not writable(Path.home() / ".jupyter"):
         spare = tempfile.mkdtemp(prefix="posttrain-lab-")

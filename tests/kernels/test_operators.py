@@ -140,3 +140,14 @@ def test_a_terminal_is_told_about_compiling(tmp_path):
         told.append(os.read(main, 10_000).decode() if not told else "")
         os.close(main)
     assert "Compiling multiply_scaled for this processor, once" in told[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_notebook_is_told_about_compiling_when_it_wants_to(tmp_path, wanted):
+    code = "import sys, types; sys.modules['ipykernel'] = types.ModuleType('ipykernel'); import torch; from posttrain_lab import kernels as k; "
+    code += "k.int8_linear(torch.ones(1, 4), k.Int8Weight.from_float(torch.ones(2, 4)))"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "POSTTRAIN_LAB_NOTES": "1" if wanted else ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True, timeout=120)
+    assert ("Compiling multiply_scaled for this processor, once" in done.stdout) == wanted
+    assert done.stderr == ""
