@@ -5,7 +5,6 @@ The scratch holds BLOCK patches and stays in the cache: the patches of the whole
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from posttrain_lab.kernels.operators import conv_size
@@ -14,10 +13,10 @@ from posttrain_lab.kernels.packed import PANEL, Int8ConvWeight
 from .linear import bias_or_zeros, finish
 from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, copied, scaled, second_vector
 from .simd import OFFSET, STEP
-from .threads import compiled, cut, flat, run
+from .threads import compiled, cut, flat, inner, run
 
 
-@njit
+@inner
 def copy_run(target, to, source, at, count):
     """target[to + c] = source[at + c] for `count` neighbours; views, so that the compiler sees plain loops."""
     here, there = target[to : to + count], source[at : at + count]
@@ -25,7 +24,7 @@ def copy_run(target, to, source, at, count):
         here[c] = there[c]
 
 
-@njit
+@inner
 def fill_run(target, to, count, value):
     """target[to + c] = value for `count` neighbours."""
     here = target[to : to + count]
@@ -33,7 +32,7 @@ def fill_run(target, to, count, value):
         here[c] = value
 
 
-@njit
+@inner
 def sum_run(source, at, count):
     """The sum of `count` neighbours."""
     there, total = source[at : at + count], np.int32(0)
@@ -42,7 +41,7 @@ def sum_run(source, at, count):
     return total
 
 
-@njit
+@inner
 def gather(image, size, pixel, shape, channel, fill, patch, k_size, rows, totals):
     """Row r of patch = the window of output pixel `pixel + r`, in the order (row, column, channel); totals[r] = its sum.
 

@@ -7,7 +7,6 @@ float32. Nibbles are codes + 8, so every sum is too large by 8 times the group's
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,26 +26,26 @@ from .simd import (
     zero_products,
 )
 from .simd_floats import add_scaled, store_scaled, zero_scaled
-from .threads import compiled, cut, flat, run
+from .threads import compiled, cut, flat, inner, run
 
 DEEP = 32  # k in a row before 16 bits may be full: 8 pairs of each lane
 CHUNK = 256  # outputs whose float weights exist at once, with float activations
 
 
-@njit
+@inner
 def add_step(t, low, high, x, r):
     """One row of a vector of the tile: eight more k."""
     return add_products(add_products(t, low, broadcast_quad(x, r)), high, broadcast_quad(x, r + 4))
 
 
-@njit
+@inner
 def store_row(y, q, t0, t1):
     """y[q : q + COLUMNS] = a row of the tile."""
     store_scaled(y, q, t0)
     store_scaled(y, q + LANES, t1)
 
 
-@njit
+@inner
 def four_rows(x, r, k_size, group, offsets, row, w, p, second, scales, column, beside, y, q):
     """y[q : q + 4 * COLUMNS] = four rows of x from x[r], scaled group by group, times a tile of nibbles from w[p].
 
@@ -82,7 +81,7 @@ def four_rows(x, r, k_size, group, offsets, row, w, p, second, scales, column, b
     store_row(y, q + 3 * COLUMNS, h0, h1)
 
 
-@njit
+@inner
 def one_row(x, r, k_size, group, offsets, row, w, p, second, scales, column, beside, y, q):
     """The same for a single row."""
     e0, e1 = zero_scaled(), zero_scaled()

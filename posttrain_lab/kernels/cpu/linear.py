@@ -5,7 +5,6 @@ Each thread quantizes the rows it multiplies, block by block: the codes of all r
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,33 +12,36 @@ from posttrain_lab.kernels.packed import PANEL, Int8Weight
 
 from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, scaled, second_vector, tiles_of
 from .simd import OFFSET, STEP
-from .threads import compiled, cut, flat, run
+from .simd_floats import bits_of, float_of
+from .threads import compiled, cut, flat, inner, run
+
+LARGEST = np.finfo(np.float32).max
 
 
-@njit
+@inner
 def quantize_row(row, codes):
     """codes = round(row * (127 / max |row|)), zeros behind its end; gives max / 127 and the sum of the codes.
 
     row float32. As int32 and without their sign, floats are ordered like integers, NaN on top. The scale is NaN for a row that holds
     NaN or infinity, and 0 for one that is all 0 (or too small for 127 / max).
     """
-    bits, largest, total = row.view(np.int32), np.int32(0), np.int32(0)
+    largest, total, width = np.int32(0), np.int32(0), len(codes)
     for k in range(len(row)):
-        largest = max(largest, bits[k] & np.int32(0x7FFFFFFF))
+        largest = max(largest, bits_of(row[k]) & np.int32(0x7FFFFFFF))
+    top = float_of(largest)
+    inverse = np.float32(127) / top
     if largest >= 0x7F800000:
         return np.float32(np.nan), total
-    holder = np.empty(1, np.int32)
-    holder[0] = largest
-    top = holder.view(np.float32)[0]
-    inverse = np.float32(127) / top
-    if not np.isfinite(inverse):
-        codes[:] = 0
+    if inverse > LARGEST:
+        for k in range(width):
+            codes[k] = 0
         return np.float32(0), total
     for k in range(len(row)):
         code = np.int32(np.rint(row[k] * inverse))
         codes[k] = code
         total += code
-    codes[len(row) :] = 0
+    for k in range(len(row), width):
+        codes[k] = 0
     return top / np.float32(127), total
 
 

@@ -6,11 +6,11 @@ every sum of a row too large by OFFSET times the sum of its codes: `offsets`.
 """
 
 import numpy as np
-from numba import njit
 
 from posttrain_lab.kernels.packed import PANEL
 
 from .simd import LANES, STEP, broadcast_step, load_weights, multiply_add_step, store, zero
+from .threads import inner
 
 COLUMNS = 2 * LANES  # outputs of a tile: one panel on AVX2, two on AVX-512
 PANELS = COLUMNS // PANEL
@@ -30,7 +30,7 @@ def tiles_of(n: int) -> int:
     return -(-n // COLUMNS)
 
 
-@njit
+@inner
 def second_vector(panel, panels, stride):
     """Where the second vector of a tile lies behind its first: in the same panel, in the next one, or (none left) in itself."""
     if PANELS == 1:
@@ -38,20 +38,20 @@ def second_vector(panel, panels, stride):
     return stride if panel + 1 < panels else 0
 
 
-@njit
+@inner
 def add_row(t0, t1, a, w0, w1):
     """One row of the tile: COLUMNS sums, STEP more k."""
     return multiply_add_step(t0, w0, a), multiply_add_step(t1, w1, a)
 
 
-@njit
+@inner
 def store_row(sums, q, t0, t1):
     """sums[q : q + COLUMNS] = the sums of a row."""
     store(sums, q, t0)
     store(sums, q + LANES, t1)
 
 
-@njit
+@inner
 def four_rows(x, r, k_size, w, p, second, sums, q):
     """sums[q : q + 4 * COLUMNS] = four rows of x from x[r] times a tile of w from w[p]; a row has k_size codes, a multiple of STEP."""
     r1, r2, r3 = r + k_size, r + 2 * k_size, r + 3 * k_size
@@ -69,7 +69,7 @@ def four_rows(x, r, k_size, w, p, second, sums, q):
     store_row(sums, q + 3 * COLUMNS, d0, d1)
 
 
-@njit
+@inner
 def eight_rows(x, r, k_size, w, p, second, sums, q):
     """`four_rows` for the 32 registers of AVX-512: eight rows share each weight that is loaded."""
     r1, r2, r3, r4 = r + k_size, r + 2 * k_size, r + 3 * k_size, r + 4 * k_size
@@ -97,7 +97,7 @@ def eight_rows(x, r, k_size, w, p, second, sums, q):
     store_row(sums, q + 7 * COLUMNS, h0, h1)
 
 
-@njit
+@inner
 def one_row(x, r, k_size, w, p, second, sums, q):
     """The same for a single row, two steps at a time so that the sums do not wait for one another."""
     a0, a1, b0, b1 = zero(), zero(), zero(), zero()
@@ -115,24 +115,25 @@ def one_row(x, r, k_size, w, p, second, sums, q):
         sums[q + column] += sums[q + COLUMNS + column]
 
 
-@njit
+@inner
 def block_sums(x, first, rows, k_size, w, p, second, sums):
     """sums[row * COLUMNS + column] for `rows` rows of x from row `first`; sums holds BLOCK + 4 rows."""
     if rows < 4:
         for row in range(rows):
             one_row(x, (first + row) * k_size, k_size, w, p, second, sums, row * COLUMNS)
         return
-    if LANES == 16 and rows >= 8:
-        for row in range(0, rows, 8):
-            start = min(row, rows - 8)
-            eight_rows(x, (first + start) * k_size, k_size, w, p, second, sums, start * COLUMNS)
-        return
+    if LANES == 16:  # noqa: SIM102 - on its own: numba leaves the rest out where this is known to be false
+        if rows >= 8:
+            for row in range(0, rows, 8):
+                start = min(row, rows - 8)
+                eight_rows(x, (first + start) * k_size, k_size, w, p, second, sums, start * COLUMNS)
+            return
     for row in range(0, rows, 4):
         start = min(row, rows - 4)  # a last tile that would stick out is moved back: some sums are computed twice
         four_rows(x, (first + start) * k_size, k_size, w, p, second, sums, start * COLUMNS)
 
 
-@njit
+@inner
 def scaled(sums, rows, offsets, row_scale, w_scale, bias, relu, out, first, n, column, width):
     """out[first + row, column ...] = (sums - offset) * (row_scale * w_scale) + bias, below 0 cut off where relu; out is flat.
 
@@ -147,7 +148,7 @@ def scaled(sums, rows, offsets, row_scale, w_scale, bias, relu, out, first, n, c
             here[i] = max(y, np.float32(0)) if relu else y
 
 
-@njit
+@inner
 def copied(sums, rows, offsets, out, start, n, column, width):
     """out[start + row * n + column ...] = sums - offset, int32; out is flat. What wrapped around wraps back."""
     for row in range(rows):

@@ -19,6 +19,13 @@ As many as there are int32 sums, to scale these:
 | `zero_scaled()`                  | LANES float32 zeros                                             |
 | `add_scaled(y, sums, o, s, i)`   | y + float32(sums - o) * s[i : i + LANES], one int32 o           |
 | `store_scaled(array, i, y)`      | array[i : i + LANES] = y                                        |
+
+Single numbers, whose bits say more than their value: without the sign, floats are ordered like integers.
+
+| word             | meaning                              |
+|------------------|--------------------------------------|
+| `bits_of(x)`     | the 32 bits of a float32, as int32   |
+| `float_of(bits)` | the float32 with these bits          |
 """
 
 from llvmlite import ir
@@ -158,3 +165,23 @@ def store_scaled(typing, array, index, vector):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), code
+
+
+@word
+def bits_of(typing, number):
+    """The bits of a float32 as an int32."""
+
+    def code(context, builder, signature, args):
+        return builder.bitcast(args[0], I32)
+
+    return types.int32(types.float32), code
+
+
+@word
+def float_of(typing, bits):
+    """The float32 that has these bits."""
+
+    def code(context, builder, signature, args):
+        return builder.bitcast(args[0], F32)
+
+    return types.float32(types.int32), code

@@ -6,7 +6,6 @@ with W / 16 vectors, and the sums stay in registers. With few rows the weights s
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from posttrain_lab.kernels.sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
@@ -14,7 +13,7 @@ from posttrain_lab.kernels.sparse_weights import BlockSparseWeight, NMWeight, Sp
 from .linear import bias_or_zeros
 from .simd import LANES
 from .simd_floats import gather_floats, load_floats, multiply_add, multiply_vectors, store_floats, total_floats, zero_floats
-from .threads import compiled, cut, flat, run
+from .threads import compiled, cut, flat, inner, run
 
 WIDE, NARROW, FEW = 64, 16, 4  # rows of a tile; with fewer rows than FEW there are no tiles
 
@@ -45,7 +44,7 @@ def tiled(x: Tensor, width: int, columns: int) -> np.ndarray:
     return tiles
 
 
-@njit
+@inner
 def written(y, many, width, bias, out, first, row):
     """out[first + m, row + i] = y[i * width + m] + bias for `many` outputs i and the rows m of the tile that exist."""
     for m in range(min(width, len(out) - first)):
@@ -53,7 +52,7 @@ def written(y, many, width, bias, out, first, row):
             out[first + m, row + i] = y[i * width + m] + bias[row + i]
 
 
-@njit
+@inner
 def store_four(y, q, a, b, c, d):
     """y[q : q + 64] = four vectors."""
     store_floats(y, q, a)
@@ -62,14 +61,14 @@ def store_four(y, q, a, b, c, d):
     store_floats(y, q + 48, d)
 
 
-@njit
+@inner
 def wide_step(a, b, c, d, x, p, value):
     """One weight times 64 neighbours."""
     a, b = multiply_add(a, value, load_floats(x, p)), multiply_add(b, value, load_floats(x, p + 16))
     return a, b, multiply_add(c, value, load_floats(x, p + 32)), multiply_add(d, value, load_floats(x, p + 48))
 
 
-@njit
+@inner
 def row_of_wide(x, base, values, columns, start, end, y, q):
     """y[q : q + 64] = the weights of one output times a tile of 64 rows."""
     a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
@@ -78,7 +77,7 @@ def row_of_wide(x, base, values, columns, start, end, y, q):
     store_four(y, q, a, b, c, d)
 
 
-@njit
+@inner
 def row_of_narrow(x, base, values, columns, start, end, y, q):
     """y[q : q + 16] = the weights of one output times a tile of 16 rows, four weights at a time."""
     a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
@@ -143,14 +142,14 @@ def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None) -> Tenso
     return out
 
 
-@njit
+@inner
 def four_products(a, b, c, d, values, q, line):
     """One input, 16 rows of it, times the weights of four outputs."""
     a, b = multiply_add(a, values[q], line), multiply_add(b, values[q + 1], line)
     return a, b, multiply_add(c, values[q + 2], line), multiply_add(d, values[q + 3], line)
 
 
-@njit
+@inner
 def four_outputs(x, base, size, values, v, columns, start, end, y):
     """y[i * 16 : i * 16 + 16] for four outputs i of a block row, whose first value in a block is at v."""
     a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
@@ -192,7 +191,7 @@ def block_sparse_linear(x: Tensor, weight: BlockSparseWeight, bias: Tensor | Non
     return out
 
 
-@njit
+@inner
 def add_pair(total, x, base, values, positions, n, g):
     """Two more weights of output n, times a tile of 16 rows."""
     place = np.int64(positions[n, g])
@@ -200,7 +199,7 @@ def add_pair(total, x, base, values, positions, n, g):
     return multiply_add(total, values[n, g, 1], load_floats(x, base + (4 * g + (place >> 2)) * NARROW))
 
 
-@njit
+@inner
 def pairs_of_four(x, base, values, positions, n, last, y, q):
     """y[q : q + 64] = outputs n ... n + 3 (none above `last`), times a tile of 16 rows."""
     a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
