@@ -22,7 +22,7 @@ SOURCES = tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file 
 
 
 # For what kernels call: compiled into them, in half the time, since Python cannot call it.
-inner: Any = njit(**{"no_cpython_wrapper": True, "no_cfunc_wrapper": True})  # in a dict: options that numba's stubs leave out
+inner: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload] - numba's stubs lack these
 
 
 def compiled(function: Callable) -> Callable:
