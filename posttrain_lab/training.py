@@ -45,10 +45,12 @@ def train(
     config: TrainingConfig | None = None,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     progress: bool = True,
+    after_step: Callable[[nn.Module, int], None] | None = None,
 ) -> tuple[nn.Module, list[float]]:
     """Train a copy of `model` and return it in eval mode, with the mean loss of each epoch.
 
-    images [n, ...] float, labels [n] int64; `augment` changes a batch of images with the generator it is given.
+    images [n, ...] float, labels [n] int64; `augment` changes a batch of images with the generator it is given; `after_step` is
+    called after each step of the optimizer with the model in training and the number of steps taken (pruning puts its zeros back).
     Raises ValueError when a loss is not finite. The model that came in is left as it was.
     """
     config = config or TrainingConfig()
@@ -57,7 +59,7 @@ def train(
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = max(1, config.epochs * -(-len(labels) // config.batch_size))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps)
-    history = []
+    history, taken = [], 0
     with tqdm(total=steps, desc="training", unit="batch", disable=not progress) as bar:
         for epoch in range(config.epochs):
             total = 0.0
@@ -72,6 +74,9 @@ def train(
                     nn.utils.clip_grad_norm_(model.parameters(), config.clip)
                 optimizer.step()
                 schedule.step()
+                taken += 1
+                if after_step:
+                    after_step(model, taken)
                 total += loss.item() * len(y)
                 bar.update()
             history.append(total / len(labels))

@@ -1,0 +1,33 @@
+"""Pruning: find weights that do not matter, remove them, and measure whether the network is smaller and faster for it."""
+
+from .allocation import allocate_cost, allocate_sparsity, predicted_loss
+from .channels import prune_channels
+from .masked import keep_masks, masked_step, train_masked
+from .masks import apply_masks, block_mask, channel_mask, global_masks, magnitude_mask, masks_of, nm_mask
+from .scores import layer_scores, wanda_scores
+from .sensitivity import sensitivity_scan
+from .sparse import csr_matmul, model_stored_bytes, stored_bytes, to_csr
+
+__all__ = [
+    "allocate_cost",
+    "allocate_sparsity",
+    "apply_masks",
+    "block_mask",
+    "channel_mask",
+    "csr_matmul",
+    "global_masks",
+    "keep_masks",
+    "layer_scores",
+    "magnitude_mask",
+    "masked_step",
+    "masks_of",
+    "model_stored_bytes",
+    "nm_mask",
+    "predicted_loss",
+    "prune_channels",
+    "sensitivity_scan",
+    "stored_bytes",
+    "to_csr",
+    "train_masked",
+    "wanda_scores",
+]
