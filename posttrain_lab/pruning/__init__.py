@@ -7,27 +7,39 @@ from .masks import apply_masks, block_mask, channel_mask, global_masks, magnitud
 from .scores import layer_scores, wanda_scores
 from .sensitivity import sensitivity_scan
 from .sparse import csr_matmul, model_stored_bytes, stored_bytes, to_csr
+from .structured import Cut, Group, Unit, find_groups, mask_units, remove_units
+from .units import WorkBudget, choose_units, prune_units, unit_scores
 
 __all__ = [
+    "Cut",
+    "Group",
+    "Unit",
+    "WorkBudget",
     "allocate_cost",
     "allocate_sparsity",
     "apply_masks",
     "block_mask",
     "channel_mask",
+    "choose_units",
     "csr_matmul",
+    "find_groups",
     "global_masks",
     "keep_masks",
     "layer_scores",
     "magnitude_mask",
+    "mask_units",
     "masked_step",
     "masks_of",
     "model_stored_bytes",
     "nm_mask",
     "predicted_loss",
     "prune_channels",
+    "prune_units",
+    "remove_units",
     "sensitivity_scan",
     "stored_bytes",
     "to_csr",
     "train_masked",
+    "unit_scores",
     "wanda_scores",
 ]
