@@ -4,7 +4,10 @@ from .allocation import allocate_cost, allocate_sparsity, predicted_loss
 from .channels import prune_channels
 from .masked import keep_masks, masked_step, train_masked
 from .masks import apply_masks, block_mask, channel_mask, global_masks, magnitude_mask, masks_of, nm_mask
-from .scores import layer_scores, wanda_scores
+from .network import Pruned, PruningConfig, prune_model
+from .schedules import GradualConfig, Ticket, cubic_sparsity, lottery_tickets, prune_gradually
+from .scores import layer_grams, layer_scores, wanda_scores
+from .second_order import sparsegpt
 from .sensitivity import sensitivity_scan
 from .sparse import csr_matmul, model_stored_bytes, stored_bytes, to_csr
 from .structured import Cut, Group, Unit, find_groups, mask_units, remove_units
@@ -12,7 +15,11 @@ from .units import WorkBudget, choose_units, prune_units, unit_scores
 
 __all__ = [
     "Cut",
+    "GradualConfig",
     "Group",
+    "Pruned",
+    "PruningConfig",
+    "Ticket",
     "Unit",
     "WorkBudget",
     "allocate_cost",
@@ -22,10 +29,13 @@ __all__ = [
     "channel_mask",
     "choose_units",
     "csr_matmul",
+    "cubic_sparsity",
     "find_groups",
     "global_masks",
     "keep_masks",
+    "layer_grams",
     "layer_scores",
+    "lottery_tickets",
     "magnitude_mask",
     "mask_units",
     "masked_step",
@@ -34,9 +44,12 @@ __all__ = [
     "nm_mask",
     "predicted_loss",
     "prune_channels",
+    "prune_gradually",
+    "prune_model",
     "prune_units",
     "remove_units",
     "sensitivity_scan",
+    "sparsegpt",
     "stored_bytes",
     "to_csr",
     "train_masked",
