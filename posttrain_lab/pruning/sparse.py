@@ -5,6 +5,7 @@ fewer than about half of the weights are left, because each value brings a colum
 """
 
 import contextlib
+import copy
 
 import torch
 from jaxtyping import Float, Int32
@@ -98,3 +99,28 @@ def model_stored_bytes(model: nn.Module) -> int:
     others = [t for t in (*model.parameters(), *model.buffers()) if id(t) not in weights]
     dense = sum(t.numel() * t.element_size() for t in others)
     return dense + sum(min(stored_bytes(layer.weight).values()) for layer in layers.values())  # type: ignore[arg-type]
+
+
+def use_sparse_layers(model: nn.Module, kind: str = "csr", skip: tuple[str, ...] = (), **options: int) -> nn.Module:
+    """What is the network like when its linear layers compute from the weights that are left? A new model on the sparse kernels.
+
+    kind: "csr" (any zeros), "block" (option block=16), "nm" (2:4). Every nn.Linear but those to skip is exchanged, whether it wins or not:
+    `kernels.speed.compile_for_speed` measures and takes the faster. Convolutions stay dense. The model that came in is not changed.
+    Raises ValueError for another kind, or naming a layer whose weight is not pruned as the kind wants it.
+
+    >>> use_sparse_layers(nn.Sequential(nn.Linear(4, 2)))[0](torch.zeros(1, 4)).shape
+    torch.Size([1, 2])
+    """
+    if kind not in LAYERS:
+        raise ValueError(f"use_sparse_layers wants kind to be one of {', '.join(LAYERS)}, got {kind!r}.")
+    names = [name for name, layer in prunable_layers("use_sparse_layers", model, skip).items() if type(layer) is nn.Linear]
+    new = copy.deepcopy(model)
+    for name in names:
+        try:
+            layer = LAYERS[kind].from_linear(new.get_submodule(name), **options)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ValueError(f"use_sparse_layers cannot make layer '{name}' sparse: {error}") from error
+        if not name:
+            return layer
+        setattr(new.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], layer)
+    return new
