@@ -93,7 +93,7 @@ def _greedy(curves: Curves, costs: Curves, grids: Curves, target: float, whole_s
         if cost <= target:
             break
         part = 1.0 if whole_steps else min(1.0, (cost - target) / step.saved)
-        shares[step.layer] = step.start + part * (step.end - step.start)
+        shares[step.layer] = step.end if part > 1 - 1e-12 else step.start + part * (step.end - step.start)
         cost -= part * step.saved
     return shares
 

@@ -85,7 +85,10 @@ class Rules:
             return self.values[node] if found is None else found
 
         args, kwargs = fx.map_arg(n.args, swap), fx.map_arg(n.kwargs, swap)
-        return getattr(args[0], n.target)(*args[1:], **kwargs) if isinstance(n.target, str) else n.target(*args, **kwargs)  # type: ignore[operator]
+        if not isinstance(n.target, str):
+            return n.target(*args, **kwargs)  # type: ignore[operator]
+        method = "reshape" if n.target == "view" else n.target  # labels need not lie in memory as the values do
+        return getattr(args[0], method)(*args[1:], **kwargs)
 
     def fix(self, labels: Found) -> None:
         """None of these may be removed."""

@@ -58,6 +58,7 @@ def prune_gradually(
     config: GradualConfig | None = None,
     training: TrainingConfig | None = None,
     augment: Augment | None = None,
+    progress: bool = True,
 ) -> tuple[nn.Module, dict[str, Bool[Tensor, "..."]]]:
     """How good is a network that is pruned while it trains? Global magnitude, along the cubic schedule.
 
@@ -77,7 +78,7 @@ def prune_gradually(
         for name, weight in weights.items():
             weight.masked_fill_(~masks[name], 0.0)  # type: ignore[operator]
 
-    trained, _ = train(model, data.images, data.labels, training, augment, progress=True, after_step=after_step)
+    trained, _ = train(model, data.images, data.labels, training, augment, progress, after_step=after_step)
     return trained, masks
 
 
