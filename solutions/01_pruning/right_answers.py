@@ -1,6 +1,7 @@
 """Unit 01: right answers of another shape. They prove that the grader asks for what is right, not for how it is written."""
 
 import copy
+import itertools
 
 import numpy as np
 import torch
@@ -160,7 +161,7 @@ def allocate_by_sorted_steps(curves, sizes, budget):
     steps = [
         ((a - b) * (len(curve) - 1) / sizes[name], name, k)
         for name, curve in curves.items()
-        for k, (a, b) in enumerate(zip(curve, curve[1:], strict=False))
+        for k, (a, b) in enumerate(itertools.pairwise(curve))
     ]
     shares, left = dict.fromkeys(curves, 0.0), sum(sizes.values()) - budget
     for _, name, _ in sorted(steps, key=lambda step: (step[0], step[2])):

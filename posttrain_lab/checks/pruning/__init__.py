@@ -1,4 +1,4 @@
-"""The exercises of unit 01, in the notebook's order. Conventions: magnitude, together, scanning, allocating, stepping, patterns, storage, channels."""
+"""The exercises of unit 01, in the order of the notebook; their conventions stand in the modules beside this one."""
 
 from posttrain_lab.checks.compare import close, near
 from posttrain_lab.checks.exercise import Exercise

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from posttrain_lab.checks.compare import Judge, difference
 from posttrain_lab.checks.draw import Draw
-from posttrain_lab.checks.exercise import Case, Mistake
+from posttrain_lab.checks.exercise import Case
 from posttrain_lab.checks.submission import Outcome
 
 Layers = tuple[nn.Conv2d, nn.BatchNorm2d, Any]

@@ -137,7 +137,7 @@ def _every_parameter(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter,
 def _in_place_with_gradient(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Tensor]) -> None:
     optimizer.step()
     for parameter, mask in masks.items():
-        parameter *= mask  # noqa: PLW2901
+        parameter *= mask
 
 
 def _frozen(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Tensor]) -> None:
