@@ -89,11 +89,13 @@ def _greedy(curves: Curves, costs: Curves, grids: Curves, target: float, whole_s
     steps = [step for name in curves for step in _hull(name, curves[name], costs[name], grids[name])]
     shares = {name: 0.0 for name in curves}
     cost = sum(costs[name][0] for name in curves)
+    rounding = 1e-12 * cost  # of the sums of floats
     for step in sorted(steps, key=lambda step: step.lost / step.saved):
         if cost <= target:
             break
-        part = 1.0 if whole_steps else min(1.0, (cost - target) / step.saved)
-        shares[step.layer] = step.end if part > 1 - 1e-12 else step.start + part * (step.end - step.start)
+        whole = whole_steps or cost - target > step.saved - rounding
+        part = 1.0 if whole else (cost - target) / step.saved
+        shares[step.layer] = step.end if whole else step.start + part * (step.end - step.start)
         cost -= part * step.saved
     return shares
 

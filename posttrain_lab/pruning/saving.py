@@ -26,6 +26,7 @@ from posttrain_lab.metrics import check_model
 from .channels import slice_inputs, slice_norm, slice_outputs
 
 FORMAT = "posttrain_lab pruned 1"
+CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -44,7 +45,7 @@ def save_pruned(model: nn.Module, path: str | Path) -> Path:
             shapes[name] = list(value.shape)
         else:
             tensors[name] = value.clone()
-    groups = {name: layer.groups for name, layer in model.named_modules() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)}
+    groups = {name: layer.groups for name, layer in model.named_modules() if isinstance(layer, CONVS)}
     about = json.dumps({"format": FORMAT, "shapes": shapes, "groups": groups})
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -71,7 +72,7 @@ def load_pruned(path: str | Path, dense: nn.Module) -> nn.Module:
     state, groups = _read(path)
     model = copy.deepcopy(dense)
     for name, layer in list(model.named_modules()):
-        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | NORMS) and f"{name}.weight" in state and name:
+        if isinstance(layer, (nn.Linear, *CONVS, *NORMS)) and f"{name}.weight" in state and name:
             owner = model.get_submodule(name.rpartition(".")[0])
             setattr(owner, name.rpartition(".")[2], _fitted(name, layer, state[f"{name}.weight"], groups.get(name, 1)))
     try:

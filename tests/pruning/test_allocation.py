@@ -57,8 +57,8 @@ def test_scan_names_what_is_wrong():
         sensitivity_scan(nn.Sequential(nn.Flatten()), small_split(), [0.5])
 
 
-@settings(deadline=None)
-@given(LAYERS, st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+@given(LAYERS, st.just(0.0) | st.floats(1e-3, 1))
 def test_budget_is_kept_and_never_worse_than_even(layers, share):
     curves = {str(i): curve for i, (curve, _) in enumerate(layers)}
     sizes = {str(i): size for i, (_, size) in enumerate(layers)}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from posttrain_lab.data import load_fashion
+from posttrain_lab.data import Split, load_fashion
 from posttrain_lab.measure import passport, predict
 from posttrain_lab.metrics import accuracy, macs, model_bytes
 from posttrain_lab.models import fashion_cnn, fashion_resnet, fashion_vit, load_pretrained
@@ -134,7 +134,8 @@ def test_an_impossible_budget_is_named():
 @pytest.mark.slow
 def test_pruned_networks_have_passports_and_can_be_quantized():
     """Prune, then quantize: the smaller network is a plain chain, so it becomes an integer one; both are measured."""
-    split = load_fashion()
+    whole = load_fashion()
+    split = Split(whole.name, whole.train, whole.calibration.first(200), whole.validation.first(500), whole.test)
     dense = load_pretrained()
     small = prune_units(dense, split.calibration.images[:1], WorkBudget(0.7, "uniform", 8), "taylor", split.calibration)
     before, after = (passport(model, split, name, repeats=3) for model, name in ((dense, "dense"), (small, "channels")))
