@@ -221,7 +221,7 @@ def agreement(want: Float[Tensor, "n c"], got: Float[Tensor, "n c"]) -> go.Figur
     """Do two networks say the same? Every logit of one across, of the other up, on the diagonal when they agree."""
     title = f"{len(want)} images; largest difference {(got - want).abs().max():.1e}"
     plot = _figure("logit of the masked network", "logit of the smaller network", title)
-    ends = _numbers([want.min(), want.max()])
+    ends = _numbers([float(want.min()), float(want.max())])
     plot.add_scatter(x=ends, y=ends, mode="lines", name="equal", line={"color": GRID, "width": 6})
     dots = {"color": ORANGE, "size": 5, "line": {"color": INK, "width": 0.5}}
     return plot.add_scatter(x=_numbers(want.flatten()), y=_numbers(got.flatten()), mode="markers", name="one logit", marker=dots)

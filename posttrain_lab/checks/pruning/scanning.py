@@ -154,7 +154,8 @@ def scan_cases(seed: int) -> list[Case]:
         ("a network in training mode", _convolutions, "train"),
         ("in training mode, but for a frozen batch norm", _convolutions, "mixed"),
     ):
-        model = _drawn(draw, kind(draw)).train(mode != "eval")
+        with torch.random.fork_rng(devices=[]):
+            model = _drawn(draw, kind(draw)).train(mode != "eval")
         if mode == "mixed":
             model[0][1].eval()  # type: ignore[index]
         counts = [layer.weight.numel() for _, layer in _layers(model)]
