@@ -38,6 +38,15 @@ def shuffled_batches(images: Tensor, labels: Tensor, batch_size: int, generator:
         yield images[index], labels[index]
 
 
+def _follow_gradient(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:
+    """One step of the optimizer, along a gradient no longer than `clip` (0: of any length)."""
+    optimizer.zero_grad()
+    loss.backward()
+    if clip:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+
+
 def train(
     model: nn.Module,
     images: Tensor,
@@ -45,19 +54,21 @@ def train(
     config: TrainingConfig | None = None,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     progress: bool = True,
+    after_step: Callable[[nn.Module, int], None] | None = None,
 ) -> tuple[nn.Module, list[float]]:
     """Train a copy of `model` and return it in eval mode, with the mean loss of each epoch.
 
-    images [n, ...] float, labels [n] int64; `augment` changes a batch of images with the generator it is given.
+    images [n, ...] float, labels [n] int64; `augment` changes a batch of images with the generator it is given; `after_step` is
+    called after each step of the optimizer with the model in training and the number of steps taken (pruning puts its zeros back).
     Raises ValueError when a loss is not finite. The model that came in is left as it was.
     """
     config = config or TrainingConfig()
     model = copy.deepcopy(model).train()
     generator = torch.Generator().manual_seed(config.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = max(1, config.epochs * -(-len(labels) // config.batch_size))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps)
-    history = []
+    history, taken = [], 0
     with tqdm(total=steps, desc="training", unit="batch", disable=not progress) as bar:
         for epoch in range(config.epochs):
             total = 0.0
@@ -66,12 +77,11 @@ def train(
                 loss = F.cross_entropy(model(x), y, label_smoothing=config.label_smoothing)
                 if not torch.isfinite(loss):
                     raise ValueError(f"The loss became {loss.item()} in epoch {epoch}: try a smaller learning_rate.")
-                optimizer.zero_grad()
-                loss.backward()
-                if config.clip:
-                    nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-                optimizer.step()
+                _follow_gradient(model, optimizer, loss, config.clip)
                 schedule.step()
+                taken += 1
+                if after_step:
+                    after_step(model, taken)
                 total += loss.item() * len(y)
                 bar.update()
             history.append(total / len(labels))

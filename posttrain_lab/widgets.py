@@ -133,6 +133,34 @@ def _buttons(options: Sequence[str]) -> ipywidgets.RadioButtons:
     return ipywidgets.RadioButtons(options=list(options), value=None, layout=WIDE)
 
 
+def run_button(label: str, action: Callable[[], Any]) -> ipywidgets.VBox:
+    """What comes out when this longer step is run? A button; each click calls `action()` and shows what it returns below.
+
+    What is returned is shown by its `_repr_html_` when it has one, else as text; an error is shown as a sentence.
+
+    >>> box = run_button("Count", lambda: 2 + 2)
+    >>> box.children[0].click()
+    >>> box.children[1].value
+    '<pre>4</pre>'
+    """
+    button = ipywidgets.Button(description=label, layout=ipywidgets.Layout(width="auto"))
+    answer = ipywidgets.HTML()
+
+    def clicked(_: Any) -> None:
+        button.disabled, answer.value = True, "<p><i>Working; this takes some seconds.</i></p>"
+        try:
+            found = action()
+            shown = getattr(found, "_repr_html_", None)
+            answer.value = shown() if shown else f"<pre>{html.escape(str(found))}</pre>"
+        except Exception as error:
+            answer.value = html.escape(f"{type(error).__name__}: {error}")
+        finally:
+            button.disabled = False
+
+    button.on_click(clicked)
+    return ipywidgets.VBox([button, answer])
+
+
 @dataclass(frozen=True)
 class Question:
     """A quiz question: `right` is the index of the right choice, `why` the explanation shown after any choice."""

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from posttrain_lab.widgets import PLOTLY, Choice, Question, Slider, predict, quiz, slider_figure
+from posttrain_lab.widgets import PLOTLY, Choice, Question, Slider, predict, quiz, run_button, slider_figure
 
 
 def line(slope: float, name: str = "a") -> go.Figure:
@@ -111,3 +111,21 @@ def test_quiz_counts_and_takes_a_changed_answer_back():
     first.value = "5"
     assert "Not yet: 5." in said.value
     assert score.value == "<b>1 of 2 right.</b>"
+
+
+class Page:
+    def _repr_html_(self):
+        return "<table></table>"
+
+
+@pytest.mark.parametrize(
+    ("action", "shown"),
+    [(Page, "<table></table>"), (lambda: "a < b", "<pre>a &lt; b</pre>"), (lambda: 1 / 0, "division by zero")],
+)
+def test_a_button_shows_what_its_step_gives_each_time(action, shown):
+    button, answer = run_button("Go", action).children
+    assert answer.value == ""
+    for _ in range(2):
+        button.click()
+        assert shown in answer.value
+        assert not button.disabled

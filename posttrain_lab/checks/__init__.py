@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 UNITS = {
     "00_start_here": "start_here",
+    "01_pruning": "pruning",
     "02_quantization": "quantization",
     "05_cpu_kernels": "cpu_kernels",
     "06_gpu_kernels": "gpu_kernels",

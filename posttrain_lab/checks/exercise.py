@@ -114,6 +114,8 @@ class Exercise:
     attribute: str = ""
     through: str = ""
     _known: dict[int, list[tuple[Case, Outcome]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _tried: dict[tuple[int, str], Outcome] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _seen_before: dict[tuple[int, str], list[list[Outcome]]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def function_name(self) -> str:
@@ -180,15 +182,29 @@ class Exercise:
         """The known mistake with the same outcome on the failed case, and among several the one that agrees most often."""
         if outcome.unsolved:
             return None
-        suspects = [m for m in self.mistakes if same(failed.run(self._local(m)), outcome, self.judge)]
+        suspects = [m for m in self.mistakes if same(self._outcome_of(m, failed), outcome, self.judge)]
         return self._likeliest(suspects, seed, submission)
+
+    def _outcome_of(self, mistake: Mistake, case: Case) -> Outcome:
+        """What a known mistake gives on a case of `_known`; kept, because it is the same every time."""
+        key = (id(case), mistake.name)
+        if key not in self._tried:
+            self._tried[key] = case.run(self._local(mistake))
+        return self._tried[key]
 
     def _likeliest(self, suspects: list[Mistake], seed: int, submission: Submission) -> Mistake | None:
         """Of several mistakes that would explain a failure, the one that agrees with the submission most often."""
         if len(suspects) < 2:
             return suspects[0] if suspects else None
         seen = self._seen(seed, submission)
-        return max(suspects, key=lambda m: sum(map(self._agrees, self._seen(seed, self._local(m)), seen)))
+        return max(suspects, key=lambda m: sum(map(self._agrees, self._seen_of(m, seed), seen)))
+
+    def _seen_of(self, mistake: Mistake, seed: int) -> list[list[Outcome]]:
+        """What `_seen` gives for a known mistake; kept, because it is the same every time."""
+        key = (seed, mistake.name)
+        if key not in self._seen_before:
+            self._seen_before[key] = self._seen(seed, self._local(mistake))
+        return self._seen_before[key]
 
     def _seen(self, seed: int, submission: Submission) -> list[list[Outcome]]:
         """All that a function gives for one seed: the outcome of each case, the outcomes of each law."""

@@ -141,7 +141,7 @@ def adapter(through: str) -> Callable[..., Any]:
 
 def _has_codes(args: tuple[Any, ...]) -> bool:
     """Only where whole numbers come in does it matter whether floats are multiplied (and the spy slows all else down)."""
-    return any(isinstance(arg, Tensor) and not arg.is_floating_point() for arg in args)
+    return any(isinstance(arg, Tensor) and not arg.is_floating_point() and arg.dtype != torch.bool for arg in args)
 
 
 def is_library(function: Any) -> bool:

@@ -48,7 +48,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import trange
 
-from posttrain_lab import checks, data, kernels, measure, metrics, models, training, widgets
+from posttrain_lab import checks, data, handover, kernels, measure, metrics, models, training, widgets
 from posttrain_lab import quantization as lib
 from posttrain_lab.plots import passports as passport_plots
 from posttrain_lab.plots import quantization as plots
@@ -1215,6 +1215,21 @@ was_right, is_right = was == split.test.labels, now == split.test.labels
 worse, better, changed = (was_right & ~is_right).sum(), (~was_right & is_right).sum(), (was != now).sum()
 print(f"int8 changed {changed} of {len(was)} answers, {1000 * changed / len(was):.1f} of 1,000:")
 print(f"  {worse} right ones became wrong, {better} wrong ones right, {changed - worse - better} stayed wrong")
+
+# %% [markdown]
+# ## Pruned first, then quantized
+#
+# Unit 01 cuts channels out of the same network. Do the two savings multiply? The passports of this unit go into the file that
+# unit 01 writes too, `passports.json` in the folder above this notebook. One click takes the network that you cut there, or one
+# that comes with the course if there is none yet, quantizes it to 8 bits, and measures both on validation images.
+
+# %% tags=["nbval-ignore-output"]
+handover.keep_passports(passports)
+pruned_one, where_from = handover.pruned_network()
+print(f"{where_from}: {metrics.model_bytes(pruned_one) / 1000:.0f} kB in float32, the whole network {metrics.model_bytes(model) / 1000:.0f} kB")
+
+# %% tags=["widget", "nbval-ignore-output"]
+widgets.run_button("Quantize the pruned network", lambda: handover.prune_then_quantize(split))
 
 # %% [markdown]
 # ## What the numbers say

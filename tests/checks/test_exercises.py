@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from posttrain_lab import checks, kernels, measure, metrics, quantization
+from posttrain_lab import checks, kernels, measure, metrics, pruning, quantization
 from posttrain_lab.checks.exercise import EMPTY, HIDDEN_SEEDS, VISIBLE_SEEDS, CheckFailed
 from posttrain_lab.checks.submission import LocalSubmission, Outcome, _identical
 from posttrain_lab.checks.wire import decode, encode
@@ -20,6 +20,18 @@ from exercise_files import EXERCISES, each_exercise, each_mistake, each_right, e
 SEEDS = range(20)
 POINTS = {
     "00_start_here": {"accuracy": 1, "wilson_interval": 2, "model_bytes": 2, "latency": 2},
+    "01_pruning": {
+        "magnitude_mask": 2,
+        "global_masks": 2,
+        "sensitivity_scan": 3,
+        "allocate_sparsity": 3,
+        "masked_step": 2,
+        "nm_mask": 2,
+        "wanda_scores": 1,
+        "to_csr": 2,
+        "csr_matmul": 2,
+        "prune_channels": 4,
+    },
     "02_quantization": {
         "affine_qparams": 3,
         "quantize": 2,
@@ -116,6 +128,7 @@ LIBRARY = {
     **{name: getattr(quantization, name) for name in POINTS["02_quantization"] if name != "fake_quantize"},
     **{name: getattr(metrics, name) for name in ("accuracy", "wilson_interval", "model_bytes")},
     "latency": measure.latency,
+    **{f"01_pruning/{name}": getattr(pruning, name) for name in POINTS["01_pruning"]},
     **KERNELS,
     # the kernels of unit 06 are the notebook's own (the proof runs them); here the oracles stand alone
     **{f"06_gpu_kernels/{name}": exercise.oracle for name, exercise in checks.exercises("06_gpu_kernels").items()},
@@ -142,8 +155,8 @@ def test_exercises_stand_in_the_order_of_the_notebook_with_their_points(unit):
 def test_an_unknown_unit_is_named():
     with pytest.raises(ValueError, match="no unit '07_none'; the units are: 00_start_here"):
         checks.exercises("07_none")
-    with pytest.raises(AttributeError, match="no unit 'pruning'"):
-        checks.pruning  # noqa: B018
+    with pytest.raises(AttributeError, match="no unit 'nothing'"):
+        checks.nothing  # noqa: B018
 
 
 @each_exercise

@@ -1,0 +1,246 @@
+"""Cases and known mistakes of `prune_channels`: really smaller layers around a convolution.
+
+Conventions that the notebook states in the same words: `keep` is a bool tensor [out], True where a channel stays; channels keep their
+order. "Masked" means that the next layer sees 0 in the removed channels, so all that belongs to them is cut out and nothing is moved
+elsewhere. A Linear behind a flatten owns area columns for each channel, side by side: channel c has c * area ... (c + 1) * area - 1.
+Three new layers come back, with sizes that say what they are, options and modes as before; the three that came in stay as they were.
+
+The tensors are copies of parts, so they are equal: rtol 1e-6 only allows for another dtype on the way.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from posttrain_lab.checks.compare import Judge, difference
+from posttrain_lab.checks.draw import Draw
+from posttrain_lab.checks.exercise import Case
+from posttrain_lab.checks.submission import Outcome
+
+Layers = tuple[nn.Conv2d, nn.BatchNorm2d, Any]
+NAMES = ("conv", "bn", "next_layer")
+OPTIONS = {
+    nn.Conv2d: ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"),
+    nn.BatchNorm2d: ("num_features", "eps", "momentum", "affine", "track_running_stats", "training"),
+    nn.Linear: ("in_features", "out_features"),
+}
+STATISTICS = ("weight", "bias", "running_mean", "running_var")
+
+
+def channels_judge() -> Judge:
+    """Three layers of the same kinds with the same options and the same tensors."""
+
+    def judge(want: Outcome, got: Outcome) -> str | None:
+        if type(got.value) not in (tuple, list) or len(got.value) != 3:
+            return f"expected three layers (conv, bn, next_layer), got {type(got.value).__name__}."
+        for name, right, layer in zip(NAMES, want.value, got.value, strict=True):
+            if found := _layer_difference(right, layer):
+                return f"{name}: {found}"
+        return None
+
+    return judge
+
+
+def _layer_difference(right: nn.Module, layer: Any) -> str | None:
+    if type(layer) is not type(right):
+        return f"expected a {type(right).__name__}, got {type(layer).__name__}."
+    for option in OPTIONS[type(right)]:
+        if getattr(right, option) != getattr(layer, option):
+            return f"{option} must be {getattr(right, option)}, got {getattr(layer, option)}."
+    ours, theirs = ({k: v for k, v in one.state_dict().items() if k != "num_batches_tracked"} for one in (right, layer))
+    if missing := set(ours) ^ set(theirs):
+        return f"{sorted(missing)[0]} is {'missing' if missing & set(ours) else 'not wanted'}."
+    found = ((name, difference(ours[name], theirs[name], 1e-6, 0.0)) for name in ours)
+    return next((f"{name}: {text}" for name, text in found if text), None)
+
+
+def _norm(draw: Draw, channels: int, **options: float) -> nn.BatchNorm2d:
+    bn = nn.BatchNorm2d(channels, **options)  # type: ignore[arg-type]
+    bn.weight.data, bn.bias.data = draw.uniform(0.4, 2.0, channels), draw.normal(channels) + 0.7
+    bn.running_mean, bn.running_var = draw.normal(channels) - 1.2, draw.uniform(0.2, 3.0, channels)
+    return bn.eval()
+
+
+def _filled(draw: Draw, layer: Any) -> Any:
+    layer.weight.data = draw.normal(*layer.weight.shape)
+    if layer.bias is not None:
+        layer.bias.data = draw.normal(*layer.bias.shape)
+    return layer.eval()
+
+
+def _keep(draw: Draw, channels: int, count: int) -> Tensor:
+    """`count` of the channels, never the first ones alone: the first goes, the last stays (when there is a choice)."""
+    keep = torch.zeros(channels, dtype=torch.bool)
+    keep[draw.shuffled(range(channels))[:count]] = True
+    if 0 < count < channels and keep[0]:
+        keep[[0, int((~keep).nonzero()[-1])]] = torch.tensor([False, True])
+    return keep
+
+
+def channel_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "prune_channels")
+    a, b, c = draw.whole(2, 3), draw.whole(6, 8), draw.whole(4, 5)
+    with torch.random.fork_rng(devices=[]):
+        same = _filled(draw, nn.Conv2d(b, b, 3, padding=1, bias=False)), _norm(draw, b), _filled(draw, nn.Conv2d(b, b, 3))
+        plain = _filled(draw, nn.Conv2d(a, b, 3)), _norm(draw, b), _filled(draw, nn.Conv2d(b, c, 3, bias=False))
+        odd = (
+            _filled(draw, nn.Conv2d(a, b, (1, 3), stride=(1, 2), padding=(0, 1), padding_mode="circular")),
+            _norm(draw, b, eps=draw.real(0.01, 0.3), momentum=0.3),
+            _filled(draw, nn.Conv2d(b, c, 2, stride=2, dilation=2, padding=1)),
+        )
+        flat = _filled(draw, nn.Conv2d(1, b, 3, bias=False)), _norm(draw, b), _filled(draw, nn.Linear(b * c, a))
+        square = _filled(draw, nn.Conv2d(a, 4, 3)), _norm(draw, 4), _filled(draw, nn.Linear(4 * 4, 5, bias=False))
+        alone = _filled(draw, nn.Conv2d(a, c, 1)), _norm(draw, c), _filled(draw, nn.Linear(c, 3))
+        train = copy.deepcopy(plain[0]).train(), copy.deepcopy(plain[1]).train(), copy.deepcopy(plain[2]).train()
+    return [
+        Case("as many inputs as outputs in both convolutions", (*same, _keep(draw, b, b // 2))),
+        Case("two convolutions", (*plain, _keep(draw, b, draw.whole(2, b - 2)))),
+        Case("options of all kinds", (*odd, _keep(draw, b, draw.whole(2, b - 2)))),
+        Case("a linear layer behind a flatten", (*flat, _keep(draw, b, draw.whole(2, b - 2)))),
+        Case("as many columns for a channel as channels", (*square, _keep(draw, 4, 2))),
+        Case("a linear layer, one column for each channel", (*alone, _keep(draw, c, 2))),
+        Case("a single channel stays", (*plain, _keep(draw, b, 1))),
+        Case("all channels stay", (*flat, torch.ones(b, dtype=torch.bool))),
+        Case("layers in training mode", (*train, _keep(draw, b, draw.whole(2, b - 2)))),
+        Case("a mask that is not contiguous", (*plain, _keep(draw, b, 3).repeat_interleave(2)[::2])),
+    ]
+
+
+def _with(layer: Any, sizes: bool = True, **tensors: Tensor | None) -> Any:
+    """A copy with other tensors; its sizes follow unless told otherwise."""
+    new = copy.deepcopy(layer)
+    for name, tensor in tensors.items():
+        old = getattr(new, name)
+        if tensor is not None:
+            setattr(new, name, nn.Parameter(tensor.detach().clone()) if isinstance(old, nn.Parameter) else tensor.clone())
+    if sizes and isinstance(new, nn.Conv2d):
+        new.out_channels, new.in_channels = new.weight.shape[:2]
+    elif sizes and isinstance(new, nn.BatchNorm2d):
+        new.num_features = len(new.weight)
+    elif sizes:
+        new.out_features, new.in_features = new.weight.shape
+    return new
+
+
+def _columns(next_layer: Any, keep: Tensor, minor: bool = False) -> Tensor:
+    if isinstance(next_layer, nn.Conv2d):
+        return keep
+    area = next_layer.in_features // len(keep)
+    return keep.repeat(area) if minor else keep.repeat_interleave(area)
+
+
+def _first(conv: nn.Conv2d, keep: Tensor, **others: Any) -> nn.Conv2d:
+    return _with(conv, **{"weight": conv.weight[keep], "bias": None if conv.bias is None else conv.bias[keep], **others})
+
+
+def _middle(bn: nn.BatchNorm2d, keep: Tensor) -> nn.BatchNorm2d:
+    return _with(bn, **{name: getattr(bn, name)[keep] for name in STATISTICS})
+
+
+def right_channels(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+    last = _with(next_layer, weight=next_layer.weight[:, _columns(next_layer, keep)])
+    return _first(conv, keep), _middle(bn, keep), last
+
+
+def _but(change: Callable[[Layers, Any, Any, Any, Tensor], Any]) -> Callable[..., Any]:
+    """The right answer with something done to it."""
+    return lambda conv, bn, next_layer, keep: change(right_channels(conv, bn, next_layer, keep), conv, bn, next_layer, keep)
+
+
+def _zeroed(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+    """Same sizes, zeros in the removed channels."""
+    filters = conv.weight * keep[:, None, None, None]
+    bias = None if conv.bias is None else conv.bias * keep
+    return (
+        _with(conv, weight=filters, bias=bias),
+        _with(bn, weight=bn.weight * keep, bias=bn.bias * keep),
+        copy.deepcopy(next_layer),
+    )
+
+
+def _fresh_statistics(bn: nn.BatchNorm2d) -> nn.BatchNorm2d:
+    return _with(bn, running_mean=torch.zeros(bn.num_features), running_var=torch.ones(bn.num_features))
+
+
+def _fresh_norm(bn: nn.BatchNorm2d, **options: Any) -> nn.BatchNorm2d:
+    new = nn.BatchNorm2d(bn.num_features, **options).train(bn.training)
+    new.load_state_dict(bn.state_dict())
+    return new
+
+
+def _options_lost(conv: nn.Conv2d) -> nn.Conv2d:
+    new = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, bias=conv.bias is not None)  # type: ignore[arg-type]
+    new.load_state_dict(conv.state_dict())
+    return new
+
+
+def _without_bias(layer: Any) -> Any:
+    new = copy.deepcopy(layer)
+    new.bias = None
+    return new
+
+
+def _stale(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+    """New tensors in layers whose sizes still say the old numbers."""
+    bias = None if conv.bias is None else conv.bias[keep]
+    columns = _columns(next_layer, keep)
+    return (
+        _with(conv, sizes=False, weight=conv.weight[keep], bias=bias),
+        _with(bn, sizes=False, **{name: getattr(bn, name)[keep] for name in STATISTICS}),
+        _with(next_layer, sizes=False, weight=next_layer.weight[:, columns]),
+    )
+
+
+def _statistics_whole(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+    first, _, last = right_channels(conv, bn, next_layer, keep)
+    return first, _with(bn, weight=bn.weight[keep], bias=bn.bias[keep]), last
+
+
+def _bias_whole(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+    _, middle, last = right_channels(conv, bn, next_layer, keep)
+    return _first(conv, keep, bias=conv.bias), middle, last
+
+
+def _area_forgotten(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+    """Columns numbered like channels."""
+    first, middle, _ = right_channels(conv, bn, next_layer, keep)
+    return first, middle, _with(next_layer, weight=next_layer.weight[:, keep.nonzero().flatten()])
+
+
+def _mask_as_columns(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+    first, middle, _ = right_channels(conv, bn, next_layer, keep)
+    return first, middle, _with(next_layer, weight=next_layer.weight[:, keep])
+
+
+def _order_of_columns(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+    first, middle, _ = right_channels(conv, bn, next_layer, keep)
+    return first, middle, _with(next_layer, weight=next_layer.weight[:, _columns(next_layer, keep, minor=True)])
+
+
+def _next_outputs(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+    """The outputs of the next layer are cut in place of its inputs, where its shape lets that happen."""
+    first, middle, last = right_channels(conv, bn, next_layer, keep)
+    if len(next_layer.weight) != len(keep):
+        return first, middle, last
+    bias = None if next_layer.bias is None else next_layer.bias[keep]
+    return first, middle, _with(next_layer, weight=next_layer.weight[keep], bias=bias)
+
+
+def _inputs_of_first(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+    """The inputs of conv are cut in place of its filters, where its shape lets that happen."""
+    first, middle, last = right_channels(conv, bn, next_layer, keep)
+    return (_with(conv, weight=conv.weight[:, keep]) if conv.in_channels == len(keep) else first), middle, last
+
+
+def _shift_moved(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+    """What a removed channel would give if only its filter were 0 is added to the next bias."""
+    first, middle, last = right_channels(conv, bn, next_layer, keep)
+    if next_layer.bias is None or bn.running_mean is None or bn.running_var is None:
+        return first, middle, last
+    constant = torch.relu(bn.bias - bn.weight * bn.running_mean / (bn.running_var + bn.eps).sqrt()) * ~keep
+    whole = next_layer.weight.flatten(2).sum(2) if next_layer.weight.ndim == 4 else next_layer.weight
+    moved = next_layer.bias + whole @ constant.repeat_interleave(whole.shape[1] // len(keep))
+    return first, middle, _with(last, bias=moved)

@@ -1,0 +1,60 @@
+"""Numbers for things that must be removed together: union-find over labels, and tensors of labels.
+
+A tensor of labels has the shape of an activation; equal labels mean "the same channel". Label 0 means "must stay".
+"""
+
+import torch
+from torch import Tensor
+
+FIXED = 0
+
+
+class Labels:
+    """Fresh labels, and which of them have been tied to each other."""
+
+    def __init__(self) -> None:
+        self.parent = [FIXED]
+
+    def fresh(self, count: int) -> Tensor:
+        """So many new labels, each on its own."""
+        start = len(self.parent)
+        self.parent.extend(range(start, start + count))
+        return torch.arange(start, start + count)
+
+    def root(self, label: int) -> int:
+        """The label that stands for all that are tied to this one; 0 when it must stay."""
+        while self.parent[label] != label:
+            self.parent[label] = self.parent[self.parent[label]]
+            label = self.parent[label]
+        return label
+
+    def roots(self, labels: Tensor) -> Tensor:
+        """Every label replaced by its root."""
+        found, places = labels.unique(return_inverse=True)
+        return torch.tensor([self.root(int(label)) for label in found], dtype=torch.int64)[places].reshape(labels.shape)
+
+    def tie(self, a: Tensor, b: Tensor) -> None:
+        """Equal places of a and b (broadcast) go together."""
+        pairs = torch.stack(torch.broadcast_tensors(a, b)).flatten(1).unique(dim=1)
+        for one, other in pairs.T.tolist():
+            low, high = sorted((self.root(one), self.root(other)))
+            self.parent[high] = low
+
+    def fix(self, labels: Tensor) -> None:
+        """None of these may be removed."""
+        self.tie(labels, torch.zeros((), dtype=torch.int64))
+
+    def varying(self, labels: Tensor) -> list[int]:
+        """The axes along which the labels differ.
+
+        >>> labels = Labels()
+        >>> labels.varying(labels.fresh(3).reshape(1, 3, 1).expand(1, 3, 2))
+        [1]
+        """
+        roots = self.roots(labels)
+        return [axis for axis in range(roots.ndim) if bool((roots != roots.narrow(axis, 0, 1)).any())]
+
+    def tie_slices(self, labels: Tensor, axis: int) -> None:
+        """All labels with the same index along `axis` go together."""
+        rows = labels.movedim(axis, 0).flatten(1)
+        self.tie(rows, rows[:, :1])

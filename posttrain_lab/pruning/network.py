@@ -1,0 +1,119 @@
+"""Prune a whole network without removing anything yet: `prune_model(model, config, data)` gives a new one, and its masks."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from posttrain_lab.data import Dataset
+
+from .arguments import check_nm, check_sparsity, prunable_layers
+from .masks import apply_masks, block_from_scores, global_from_scores, keep_largest, nm_from_scores
+from .scores import SCORES, layer_grams, layer_scores
+from .second_order import prune_layer
+
+PATTERNS = ("global", "layer", "row", "nm", "block")
+
+
+@dataclass(frozen=True)
+class PruningConfig:
+    """What is removed from a network, and by which score.
+
+    | pattern  | what is compared with what                                                  |
+    |----------|-----------------------------------------------------------------------------|
+    | "global" | all weights of the network                                                  |
+    | "layer"  | the weights of one layer; `sparsities` may give each layer its own share    |
+    | "row"    | the weights of one output, as Wanda does                                    |
+    | "nm"     | each `m` neighbours along the inputs, of which `n` stay                     |
+    | "block"  | square blocks of one layer                                                  |
+
+    score: "magnitude", "random", "taylor", "wanda", "obs" (see scores.py), or "sparsegpt", which also changes the weights that stay.
+    skip: names of layers that stay whole (often the first and the last). seed: for "random".
+    """
+
+    sparsity: float = 0.9
+    pattern: str = "global"
+    score: str = "magnitude"
+    sparsities: tuple[tuple[str, float], ...] = ()
+    skip: tuple[str, ...] = ()
+    n: int = 2
+    m: int = 4
+    block: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_sparsity("PruningConfig", self.sparsity)
+        for name, share in self.sparsities:
+            check_sparsity("PruningConfig", share, name)
+        if self.pattern not in PATTERNS:
+            raise ValueError(f"PruningConfig wants pattern to be one of {', '.join(PATTERNS)}, got {self.pattern!r}.")
+        if self.score not in (*SCORES, "sparsegpt"):
+            raise ValueError(f"PruningConfig wants score to be one of {', '.join(SCORES)} or sparsegpt, got {self.score!r}.")
+        if self.score == "sparsegpt" and self.pattern not in ("layer", "nm"):
+            raise ValueError(f"PruningConfig wants pattern 'layer' or 'nm' with sparsegpt, got {self.pattern!r}.")
+        check_nm("PruningConfig", self.n, self.m, self.m)
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned:
+    """The new model, and by layer its mask, True where a weight is kept."""
+
+    model: nn.Module
+    masks: dict[str, Bool[Tensor, "..."]]
+
+
+@torch.no_grad()
+def prune_model(model: nn.Module, config: PruningConfig | None = None, data: Dataset | None = None) -> Pruned:
+    """What is left of a network when the weights that matter least are set to 0?
+
+    data: calibration images, for the scores that need them. The model that came in is not changed. Raises TypeError for no model;
+    ValueError, naming the layer, for NaN weights, shared ones, a width that m does not divide, a name to skip that is not there.
+
+    >>> pruned = prune_model(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)), PruningConfig(sparsity=0.5))
+    >>> sum(int(mask.sum()) for mask in pruned.masks.values())
+    15
+    """
+    config = config or PruningConfig()
+    layers = prunable_layers("prune_model", model, config.skip)
+    shares = dict(config.sparsities)
+    unknown = [name for name in shares if name not in layers]
+    if unknown:
+        raise ValueError(f"prune_model wants sparsities of layers that are pruned ({', '.join(layers)}), got {unknown[0]!r}.")
+    if config.score == "sparsegpt":
+        return _second_order(model, config, data, shares)
+    with torch.enable_grad():
+        found = layer_scores(model, config.score, data, config.seed)
+    scores = {name: found[name] for name in layers if name in found}
+    if config.pattern == "global":
+        masks = global_from_scores(dict(scores), scores, config.sparsity)
+    else:
+        masks = {name: _layer_mask(score, config, shares.get(name, config.sparsity), name) for name, score in scores.items()}
+    return Pruned(apply_masks(model, masks), masks)
+
+
+def _layer_mask(score: Tensor, config: PruningConfig, sparsity: float, name: str) -> Tensor:
+    """The mask of one layer from its scores."""
+    if config.pattern == "nm":
+        return nm_from_scores("prune_model", score, config.n, config.m, name)
+    if config.pattern == "block":
+        return block_from_scores("prune_model", score, sparsity, config.block)
+    if config.pattern == "row":
+        rows = score.flatten(1)
+        kept = torch.stack([keep_largest(row, round(sparsity * rows.shape[1])) for row in rows])
+        return kept.reshape(score.shape)
+    return keep_largest(score, round(sparsity * score.numel()))
+
+
+def _second_order(model: nn.Module, config: PruningConfig, data: Dataset | None, shares: dict[str, float]) -> Pruned:
+    """SparseGPT, every layer with the inputs that the dense network gives it."""
+    if data is None or len(data) == 0:
+        raise ValueError("prune_model wants calibration images for score 'sparsegpt', got none; give split.calibration.")
+    grams = layer_grams(model, data.images)
+    pruned = apply_masks(model, {})
+    layers = prunable_layers("prune_model", pruned, config.skip)
+    nm = (config.n, config.m) if config.pattern == "nm" else None
+    for name, layer in layers.items():
+        if name in grams:
+            layer.weight.copy_(prune_layer(layer, grams[name], shares.get(name, config.sparsity), nm, name))
+    return Pruned(pruned, {name: layer.weight.detach() != 0 for name, layer in layers.items()})

@@ -1,0 +1,130 @@
+"""A pruned network in a file that is as small as the network: safetensors, with zeros left out.
+
+| in the file                     | what it is                                                                         |
+|---------------------------------|------------------------------------------------------------------------------------|
+| `<name>`                        | a tensor with few zeros, as it is                                                  |
+| `<name>.values`, `<name>.bits`  | what is not 0, and one bit for each place (1: a value, first place in the lowest bit) |
+| metadata "pruned"               | JSON: the format, the shapes of the packed tensors, the groups of convolutions     |
+
+Channels that were removed need no mark: `load_pruned` cuts a dense network of the same kind down to the shapes in the file.
+"""
+
+import copy
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from posttrain_lab.metrics import check_model
+
+from .channels import slice_inputs, slice_norm, slice_outputs
+
+FORMAT = "posttrain_lab pruned 1"
+CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def save_pruned(model: nn.Module, path: str | Path) -> Path:
+    """Write a pruned network, whole or not at all; zeros cost a bit each instead of four bytes.
+
+    A tensor is packed when that makes it smaller. Raises TypeError for no model; OSError, naming the file, when it cannot be written.
+    """
+    check_model("save_pruned", model)
+    path, tensors, shapes = Path(path), {}, {}
+    for name, value in model.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        packed = _pack(value)
+        if sum(part.numel() * part.element_size() for part in packed) < value.numel() * value.element_size():
+            tensors |= {f"{name}.values": packed[0], f"{name}.bits": packed[1]}
+            shapes[name] = list(value.shape)
+        else:
+            tensors[name] = value.clone()
+    groups = {name: layer.groups for name, layer in model.named_modules() if isinstance(layer, CONVS)}
+    about = json.dumps({"format": FORMAT, "shapes": shapes, "groups": groups})
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, part, metadata={"pruned": about})
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        raise OSError(f"save_pruned cannot write {path}: {error}; choose an existing folder that you may write to.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def load_pruned(path: str | Path, dense: nn.Module) -> nn.Module:
+    """Read a network that `save_pruned` wrote: `dense` gives the kind of network, the file its widths and its numbers.
+
+    dense: the network before pruning (its weights do not matter, it is not changed), for example `fashion_cnn()`. Returns a new model
+    in eval mode. Raises FileNotFoundError for a missing file; ValueError for a damaged one, or one of another kind of network, naming
+    the layer.
+    """
+    check_model("load_pruned", dense)
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"load_pruned found no file {path}; write one with save_pruned(model, path).")
+    state, groups = _read(path)
+    model = copy.deepcopy(dense)
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, (nn.Linear, *CONVS, *NORMS)) and f"{name}.weight" in state and name:
+            owner = model.get_submodule(name.rpartition(".")[0])
+            setattr(owner, name.rpartition(".")[2], _fitted(name, layer, state[f"{name}.weight"], groups.get(name, 1)))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"load_pruned wants {path} to hold a network like the one given, got another: {error}") from error
+    return model.eval()
+
+
+def _pack(value: Tensor) -> tuple[Tensor, Tensor]:
+    """(values that are not 0, bits). The sign of a zero is not kept."""
+    kept = (value != 0).flatten()
+    bits = F.pad(kept.to(torch.uint8), (0, -len(kept) % 8)).reshape(-1, 8)
+    return value.flatten()[kept].clone(), (bits << torch.arange(8, dtype=torch.uint8)).sum(1).to(torch.uint8)
+
+
+def _unpack(values: Tensor, bits: Tensor, shape: list[int]) -> Tensor:
+    """The tensor with its zeros. Raises ValueError when values and bits do not fit together."""
+    count = torch.Size(shape).numel()
+    kept = ((bits[:, None] >> torch.arange(8, dtype=torch.uint8)) & 1).flatten()[:count].bool()
+    if int(kept.sum()) != len(values) or len(kept) != count:
+        raise ValueError(f"{len(values)} values for {int(kept.sum())} places")
+    return values.new_zeros(count).masked_scatter_(kept, values).reshape(shape)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """(state dict, groups of convolutions) of a file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("pruned", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        if about.get("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT!r}")
+        for name, shape in about["shapes"].items():
+            tensors[name] = _unpack(tensors.pop(f"{name}.values"), tensors.pop(f"{name}.bits"), shape)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"load_pruned wants a file that save_pruned wrote, got {path}, which is damaged or another ({error})."
+        ) from error
+    return tensors, about["groups"]
+
+
+def _fitted(name: str, layer: Any, weight: Tensor, groups: int) -> Any:
+    """The layer cut down to the shape of the saved weight."""
+    if weight.ndim != layer.weight.ndim or any(new > old for new, old in zip(weight.shape, layer.weight.shape, strict=True)):
+        raise ValueError(
+            f"load_pruned wants a network at least as wide as the saved one, got {tuple(layer.weight.shape)} for layer '{name}', "
+            f"where the file has {tuple(weight.shape)}."
+        )
+    if isinstance(layer, NORMS):
+        return slice_norm(layer, torch.arange(len(weight)))
+    layer = slice_outputs(layer, torch.arange(len(weight)))
+    if not isinstance(layer, nn.Linear):
+        layer.groups = groups
+    return slice_inputs(layer, torch.arange(weight.shape[1]))

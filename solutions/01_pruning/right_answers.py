@@ -1,0 +1,341 @@
+"""Unit 01: right answers of another shape. They prove that the grader asks for what is right, not for how it is written."""
+
+import copy
+import itertools
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+from posttrain_lab import measure, metrics
+
+
+# ---- magnitude_mask
+def magnitude_by_topk(weight, sparsity):
+    gone = round(sparsity * weight.numel())
+    mask = torch.zeros(weight.numel(), dtype=torch.bool)
+    mask[weight.abs().flatten().topk(weight.numel() - gone).indices] = True
+    return mask.reshape(weight.shape)
+
+
+def magnitude_in_numpy(weight, sparsity):
+    order = np.argsort(np.abs(weight.numpy()), axis=None, kind="stable")
+    mask = np.ones(weight.numel(), dtype=bool)
+    mask[order[: round(sparsity * weight.numel())]] = False
+    return torch.from_numpy(mask.reshape(tuple(weight.shape)))
+
+
+def magnitude_by_torch(weight, sparsity):
+    layer = nn.Module()
+    layer.weight = nn.Parameter(weight.contiguous().clone())
+    torch_prune.l1_unstructured(layer, "weight", round(sparsity * weight.numel()))
+    return layer.weight_mask.bool()
+
+
+def magnitude_by_ranks(weight, sparsity):
+    """Among equal magnitudes the later ones go."""
+    flat = weight.square().double().flatten().flip(0)
+    ranks = flat.argsort(stable=True).argsort().flip(0)
+    return (ranks >= round(sparsity * weight.numel())).reshape(weight.shape)
+
+
+# ---- global_masks
+def global_by_one_mask(weights, sparsity):
+    some = {name: weight for name, weight in weights.items() if weight.ndim > 1}
+    kept = magnitude_by_topk(torch.cat([weight.reshape(-1) for weight in some.values()]), sparsity)
+    parts = iter(kept.split([weight.numel() for weight in some.values()]))
+    return {n: next(parts).view(w.shape) if n in some else torch.full(w.shape, True) for n, w in weights.items()}
+
+
+def global_in_python(weights, sparsity):
+    places = [(abs(v), n, i) for n, w in weights.items() if w.dim() >= 2 for i, v in enumerate(w.flatten().tolist())]
+    masks = {name: torch.ones_like(weight, dtype=torch.bool).contiguous() for name, weight in weights.items()}
+    for _, name, index in sorted(places)[: round(sparsity * len(places))]:
+        masks[name].view(-1)[index] = False
+    return masks
+
+
+# ---- sensitivity_scan
+def scan_on_a_copy(model, split, sparsities):
+    twin, curves = copy.deepcopy(model).eval(), {}
+    for name, layer in twin.named_modules():
+        if not isinstance(layer, nn.Linear | nn.Conv2d):
+            continue
+        whole = layer.weight.detach().clone()
+        values = []
+        for sparsity in sparsities:
+            layer.weight.data.copy_(whole * magnitude_by_topk(whole, sparsity))
+            logits = measure.predict(twin, split.validation.images, batch_size=7)
+            values.append(metrics.accuracy(logits, split.validation.labels))
+        layer.weight.data.copy_(whole)
+        curves[name] = values
+    return curves
+
+
+def scan_in_place(model, split, sparsities):
+    """On the model itself, with everything put back."""
+    layers = {n: m for n, m in model.named_modules() if type(m) in (nn.Linear, nn.Conv2d)}
+    modes = {module: module.training for module in model.modules()}
+    kept = {name: layer.weight.data for name, layer in layers.items()}
+    model.eval()
+    curves = {name: [] for name in layers}
+    with torch.no_grad():
+        for sparsity in sparsities:
+            for name, layer in layers.items():
+                layer.weight.data = kept[name] * magnitude_in_numpy(kept[name], sparsity)
+                hits = model(split.validation.images).argmax(-1) == split.validation.labels
+                curves[name].append(hits.float().mean().item())
+                layer.weight.data = kept[name]
+    for module, mode in modes.items():
+        module.training = mode
+    return curves
+
+
+def scan_functional(model, split, sparsities):
+    """Without touching any layer: the weights are handed over at the call."""
+    twin = copy.deepcopy(model).eval()
+    tensors = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
+    names = [name for name, module in twin.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+
+    def accuracy(name, sparsity):
+        weight = tensors[f"{name}.weight"].detach()
+        changed = {**tensors, f"{name}.weight": weight * magnitude_by_topk(weight, sparsity)}
+        logits = torch.func.functional_call(twin, changed, (split.validation.images,))
+        return (logits.argmax(1) == split.validation.labels).double().mean().item()
+
+    return {name: [accuracy(name, sparsity) for sparsity in sparsities] for name in names}
+
+
+# ---- allocate_sparsity
+def at(curve, share):
+    place = share * (len(curve) - 1)
+    low = min(int(place), len(curve) - 2)
+    return curve[low] * (low + 1 - place) + curve[low + 1] * (place - low)
+
+
+def allocate_by_slopes(curves, sizes, budget):
+    """One limit on the loss for each parameter, found by bisection; the layer on the limit takes the rest."""
+    grid = np.linspace(0, 1, 201)
+    losses = {name: curve[0] - np.interp(grid, np.linspace(0, 1, len(curve)), curve) for name, curve in curves.items()}
+
+    def shares(limit):
+        return {name: float(grid[np.argmin(loss - limit * sizes[name] * grid)]) for name, loss in losses.items()}
+
+    def kept(some):
+        return sum(sizes[name] * (1 - share) for name, share in some.items())
+
+    low, high = 0.0, 1.0
+    for _ in range(45):
+        middle = (low + high) / 2
+        low, high = (low, middle) if kept(shares(middle)) <= budget else (middle, high)
+    result = shares(high)
+    spare, less = budget - kept(result), shares(low)
+    for name in sorted(result, key=lambda name: less[name] - result[name]):
+        back = min(result[name], spare / sizes[name])
+        result[name], spare = result[name] - back, spare - back * sizes[name]
+    return result
+
+
+def allocate_in_small_steps(curves, sizes, budget):
+    """Always the same number of parameters, wherever they are cheapest."""
+    shares, total = dict.fromkeys(curves, 0.0), sum(sizes.values())
+    left = total - budget
+    while left > 1e-6:
+        part = min(left, total / 80)
+
+        def price(name, part=part):
+            end = min(1.0, shares[name] + part / sizes[name])
+            moved = (end - shares[name]) * sizes[name]
+            return (at(curves[name], shares[name]) - at(curves[name], end)) / moved if moved > 1e-9 else float("inf")
+
+        best = min(curves, key=price)
+        end = min(1.0, shares[best] + part / sizes[best])
+        left -= (end - shares[best]) * sizes[best]
+        shares[best] = end
+    return shares
+
+
+def allocate_by_sorted_steps(curves, sizes, budget):
+    """All steps between the points of all curves, the cheapest first, the last one in part."""
+    steps = [
+        ((a - b) * (len(curve) - 1) / sizes[name], name, k)
+        for name, curve in curves.items()
+        for k, (a, b) in enumerate(itertools.pairwise(curve))
+    ]
+    shares, left = dict.fromkeys(curves, 0.0), sum(sizes.values()) - budget
+    for _, name, _ in sorted(steps, key=lambda step: (step[0], step[2])):
+        width = min(1 / (len(curves[name]) - 1), max(0.0, left) / sizes[name])
+        shares[name] = min(1.0, shares[name] + width)
+        left -= width * sizes[name]
+    return shares
+
+
+# ---- masked_step
+def step_by_product(optimizer, masks):
+    optimizer.step()
+    with torch.no_grad():
+        for parameter, mask in masks.items():
+            parameter.mul_(mask)
+
+
+def step_with_clean_state(optimizer, masks):
+    """Gradients and momentum of pruned weights are cleared too: no harm to the others."""
+    for parameter, mask in masks.items():
+        parameter.grad *= mask
+    optimizer.step()
+    for parameter, mask in masks.items():
+        parameter.data = torch.where(mask, parameter.data, torch.zeros(()))
+        for value in optimizer.state[parameter].values():
+            if isinstance(value, torch.Tensor) and value.shape == mask.shape:
+                value.mul_(mask)
+
+
+def step_by_groups(optimizer, masks):
+    loss = optimizer.step()
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            mask = masks.get(parameter)
+            if mask is not None:
+                parameter.data[mask.logical_not()] = 0
+    return loss
+
+
+# ---- nm_mask
+def nm_by_topk(weight, n, m):
+    groups = weight.abs().reshape(-1, m)
+    return torch.zeros_like(groups).scatter_(1, groups.topk(n, dim=1).indices, 1.0).bool().reshape(weight.shape)
+
+
+def nm_by_ranks(weight, n, m):
+    parts = torch.stack(weight.square().double().split(m, dim=1), dim=1)
+    return (parts.argsort(2).argsort(2) >= m - n).flatten(1)
+
+
+def nm_in_python(weight, n, m):
+    mask = torch.zeros(weight.shape, dtype=torch.bool)
+    for row, values in enumerate(weight.abs().tolist()):
+        for start in range(0, len(values), m):
+            for column in sorted(range(start, start + m), key=lambda c: -values[c])[:n]:
+                mask[row, column] = True
+    return mask
+
+
+# ---- wanda_scores
+def wanda_by_products(weight, inputs):
+    return weight.abs() * torch.sqrt((inputs.T @ inputs).diagonal())
+
+
+def wanda_in_numpy(weight, inputs):
+    return torch.from_numpy(np.abs(weight.numpy().astype(float)) * np.linalg.norm(inputs.numpy().astype(float), axis=0))
+
+
+def wanda_by_rows(weight, inputs):
+    return (weight * inputs.square().sum(0).sqrt().expand_as(weight)).abs()
+
+
+# ---- to_csr
+def csr_by_torch(weight):
+    sparse = weight.contiguous().to_sparse_csr()
+    return sparse.values(), sparse.col_indices().int(), sparse.crow_indices().to(torch.int32)
+
+
+def csr_in_numpy(weight):
+    array = weight.numpy()
+    rows, columns = np.nonzero(array)
+    pointers = np.searchsorted(rows, np.arange(len(array) + 1))
+    return torch.from_numpy(array[rows, columns]), torch.from_numpy(columns).int(), torch.from_numpy(pointers).int()
+
+
+def csr_row_by_row(weight):
+    columns = [row.nonzero().flatten() for row in weight]
+    values = torch.cat([row[index] for row, index in zip(weight, columns, strict=True)])
+    ends = torch.tensor([0, *map(len, columns)]).cumsum(0)
+    return [values, torch.cat(columns).to(torch.int32), ends.to(torch.int32)]
+
+
+# ---- csr_matmul
+def product_by_rows(csr, x):
+    values, columns, pointers = csr
+    rows = zip(pointers.tolist(), pointers.tolist()[1:], strict=False)
+    return torch.stack([(values[a:b, None] * x[columns[a:b].long()]).sum(0) for a, b in rows])
+
+
+def product_by_torch(csr, x):
+    values, columns, pointers = csr
+    weight = torch.sparse_csr_tensor(pointers.long(), columns.long(), values, (len(pointers) - 1, len(x)))
+    return weight @ x.contiguous()
+
+
+def product_in_numpy(csr, x):
+    values, columns, pointers = (tensor.numpy() for tensor in csr)
+    out = np.zeros((len(pointers) - 1, x.shape[1]), dtype=np.float64)
+    np.add.at(out, np.repeat(np.arange(len(out)), np.diff(pointers)), values[:, None] * x.numpy()[columns])
+    return torch.from_numpy(out)
+
+
+# ---- prune_channels
+def channels_anew(conv, bn, next_layer, keep):
+    index = torch.where(keep)[0]
+    first = nn.Conv2d(
+        conv.in_channels,
+        len(index),
+        conv.kernel_size,
+        conv.stride,
+        conv.padding,
+        conv.dilation,
+        bias=conv.bias is not None,
+        padding_mode=conv.padding_mode,
+    )
+    middle = nn.BatchNorm2d(len(index), eps=bn.eps, momentum=bn.momentum).train(bn.training)
+    with torch.no_grad():
+        first.weight.copy_(conv.weight[index])
+        if conv.bias is not None:
+            first.bias.copy_(conv.bias[index])
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            getattr(middle, name).copy_(getattr(bn, name)[index])
+    return first, middle, next_anew(next_layer, keep)
+
+
+def next_anew(layer, keep):
+    if isinstance(layer, nn.Linear):
+        weight = layer.weight.detach().reshape(layer.out_features, len(keep), -1)[:, keep].flatten(1)
+        new = nn.Linear(weight.shape[1], layer.out_features, bias=layer.bias is not None)
+    else:
+        weight = layer.weight.detach()[:, keep]
+        new = copy.deepcopy(layer)
+        new.in_channels = weight.shape[1]
+    new.weight = nn.Parameter(weight.clone())
+    if layer.bias is not None:
+        new.bias = nn.Parameter(layer.bias.detach().clone())
+    return new
+
+
+def channels_by_index_select(conv, bn, next_layer, keep):
+    kept = keep.nonzero().squeeze(1)
+    conv, bn, last = (copy.deepcopy(layer) for layer in (conv, bn, next_layer))
+    conv.weight, conv.out_channels = nn.Parameter(conv.weight.detach().index_select(0, kept)), len(kept)
+    if conv.bias is not None:
+        conv.bias = nn.Parameter(conv.bias.detach().index_select(0, kept))
+    bn.weight, bn.bias = (nn.Parameter(tensor.detach().index_select(0, kept)) for tensor in (bn.weight, bn.bias))
+    bn.running_mean, bn.running_var = (tensor.index_select(0, kept) for tensor in (bn.running_mean, bn.running_var))
+    bn.num_features = len(kept)
+    area = last.weight.shape[1] // len(keep)
+    columns = (kept[:, None] * area + torch.arange(area)).flatten()
+    last.weight = nn.Parameter(last.weight.detach().index_select(1, columns))
+    setattr(last, "in_features" if isinstance(last, nn.Linear) else "in_channels", len(columns))
+    return conv, bn, last
+
+
+ALTERNATIVES = {
+    "magnitude_mask": (magnitude_by_topk, magnitude_in_numpy, magnitude_by_torch, magnitude_by_ranks),
+    "global_masks": (global_by_one_mask, global_in_python),
+    "sensitivity_scan": (scan_on_a_copy, scan_in_place, scan_functional),
+    "allocate_sparsity": (allocate_by_slopes, allocate_in_small_steps, allocate_by_sorted_steps),
+    "masked_step": (step_by_product, step_with_clean_state, step_by_groups),
+    "nm_mask": (nm_by_topk, nm_by_ranks, nm_in_python),
+    "wanda_scores": (wanda_by_products, wanda_in_numpy, wanda_by_rows),
+    "to_csr": (csr_by_torch, csr_in_numpy, csr_row_by_row),
+    "csr_matmul": (product_by_rows, product_by_torch, product_in_numpy),
+    "prune_channels": (channels_anew, channels_by_index_select),
+}
