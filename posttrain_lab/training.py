@@ -119,7 +119,8 @@ def _begin(model: nn.Module, config: TrainingConfig, steps: int, hooks: Hooks) -
         schedule = hooks.schedule(optimizer, steps)
     else:
         rates = [group["lr"] for group in optimizer.param_groups]
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps)
+        cycle = hooks.optimizer is None  # momentum too; an optimizer that was given keeps its own
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, cycle_momentum=cycle)
     state = TrainingState(model, optimizer, schedule, torch.Generator().manual_seed(config.seed), config)
     for hook in hooks.before:
         hook(state)
