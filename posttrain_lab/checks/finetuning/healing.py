@@ -15,39 +15,33 @@ notes from which part a gradient came and whether a pruned weight was ever anoth
 
 import copy
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from posttrain_lab.checks.compare import Judge
 from posttrain_lab.checks.draw import Draw
 from posttrain_lab.checks.exercise import Case, Mistake
+from posttrain_lab.checks.finetuning.compressed import (
+    CLASSES,
+    PARTS,
+    STEP,
+    Masks,
+    OnGrid,
+    Pair,
+    accuracy,
+    apply,
+    compressed,
+    marked,
+    right_recover,
+    trained,
+)
 from posttrain_lab.checks.submission import Outcome
-from posttrain_lab.data.split import Dataset, Split
+from posttrain_lab.data.split import Split
 
-Masks = dict[str, Tensor]
-Pair = tuple[Tensor, Tensor]
-PARTS = ("train", "validation", "test")
-CLASSES, SIDE, HIDDEN, TRAIN, VALIDATION = 4, 4, 24, 192, 300
-SMALL = 25.0  # the first weights are divided by it twice over, and the pixels multiplied: few steps of Adam go far
-STEP = 1.2 / SMALL  # of the coarse grid
-REFERENCE, LEAST = 0.15, 0.05  # points won back, as parts of 1
-
-
-class OnGrid(nn.Module):
-    """A weight as the nearest points of a grid with this step; gradients pass straight through."""
-
-    def __init__(self, step: float):
-        super().__init__()
-        self.step = step
-
-    def forward(self, weight: Tensor) -> Tensor:
-        rounded = (weight / self.step).round() * self.step
-        return weight + (rounded - weight).detach()
+LEAST = 0.05  # points won back, as a part of 1
 
 
 class _Watch:
@@ -79,18 +73,12 @@ def largest_pruned(network: nn.Module, masks: Masks) -> float:
     return max(found)
 
 
-def _marked(images: Tensor, labels: Tensor, part: str) -> Dataset:
-    images = images.clone()
-    images[:, :, -1, -1] = PARTS.index(part) / 1000
-    return Dataset(images, labels, tuple(f"class {c}" for c in range(CLASSES)))
-
-
 def healed(
     function: Callable[..., nn.Module], model: nn.Module, masks: Masks, train: Pair, validation: Pair, epochs: int, step: float
 ) -> dict[str, Any]:
     """The adapter: recover a copy of the network, on a grid where step > 0, and tell what can be seen."""
-    own, held = _marked(*train, "train"), _marked(*validation, "validation")
-    test = _marked(validation[0].flip(0), (validation[1].flip(0) + 1) % CLASSES, "test")
+    own, held = marked(*train, "train"), marked(*validation, "validation")
+    test = marked(validation[0].flip(0), (validation[1].flip(0) + 1) % CLASSES, "test")
     given, watch = copy.deepcopy(model), _Watch(masks)
     if step:
         parametrize.register_parametrization(given[1], "weight", OnGrid(step))
@@ -118,14 +106,6 @@ def healed(
 def _off_grid(weight: Tensor, step: float) -> float:
     """How far the farthest weight is from the grid, in steps."""
     return ((weight / step) - (weight / step).round()).abs().max().item() if step else 0.0
-
-
-@torch.no_grad()
-def accuracy(network: nn.Module, data: Dataset) -> float:
-    was = network.training
-    hits = (network.eval()(data.images).argmax(1) == data.labels).double().mean().item()
-    network.train(was)
-    return hits
 
 
 def recover_judge() -> Judge:
@@ -160,88 +140,10 @@ def _rules(found: dict[str, Any]) -> tuple[tuple[bool, str], ...]:
     )
 
 
-# ---- the right answer, with parts to change
-def _trained(
-    model: nn.Module,
-    data: Dataset,
-    epochs: int,
-    after: Callable[[nn.Module], None] = lambda network: None,
-    sign: float = 1.0,
-    rate: float = 2e-3,
-) -> nn.Module:
-    """Adam in small batches; `after` is called after every step."""
-    network = copy.deepcopy(model).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
-    order = torch.Generator().manual_seed(1)
-    for _ in range(epochs):
-        for index in torch.randperm(len(data), generator=order).split(64):
-            optimizer.zero_grad()
-            (sign * F.cross_entropy(network(data.images[index]), data.labels[index])).backward()
-            optimizer.step()
-            after(network)
-    return network.eval()
-
-
-@torch.no_grad()
-def apply(network: nn.Module, masks: Masks) -> None:
-    for name, mask in masks.items():
-        network.get_parameter(name).mul_(mask)
-
-
-def right_recover(model: nn.Module, masks: Masks, split: Split, epochs: int) -> nn.Module:
-    return _trained(model, split.train, epochs, lambda network: apply(network, masks))
-
-
 # ---- cases
-@lru_cache(maxsize=64)
-def _compressed(seed: int, sparsity: float, step: float) -> tuple[nn.Sequential, Masks, Pair, Pair]:
-    """A trained network, pruned by magnitude or about to be rounded, that has lost much and wins REFERENCE back in 4 epochs."""
-    draw = Draw(seed, f"{sparsity} {step}")
-    while True:
-        model, train, validation = _learned(draw)
-        masks = {} if step else _masks(model, sparsity)
-        apply(model, masks)
-        rounded, held = copy.deepcopy(model), _marked(*validation, "validation")
-        if step:
-            parametrize.register_parametrization(rounded[1], "weight", OnGrid(step))
-        split = Split("tiny", _marked(*train, "train"), held, held, held)
-        if accuracy(rounded, held) < 0.8 and accuracy(right_recover(rounded, masks, split, 4), held) >= REFERENCE + accuracy(
-            rounded, held
-        ):
-            return model, masks, train, validation
-
-
-def _learned(draw: Draw) -> tuple[nn.Sequential, Pair, Pair]:
-    """A network that tells four classes of two clouds each apart, its first weights made small and the pixels large."""
-    centres = 0.9 * draw.normal(CLASSES, 2, SIDE * SIDE)
-    (images, labels), (others, their_labels) = _images(draw, centres, TRAIN), _images(draw, centres, VALIDATION)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(draw.whole(0, 10**6))
-        model = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CLASSES))
-    model = _trained(model, _marked(images, labels, "train"), 10, rate=2e-2)
-    with torch.no_grad():
-        model[1].weight.div_(SMALL), model[1].bias.mul_(SMALL), model[3].weight.div_(SMALL)
-    return model, (images * SMALL**2, labels), (others * SMALL**2, their_labels)
-
-
-def _images(draw: Draw, centres: Tensor, n: int) -> Pair:
-    """Two clouds a class."""
-    labels, which = draw.codes(0, CLASSES - 1, n).long(), draw.codes(0, 1, n).long()
-    return (centres[labels, which] + 0.5 * draw.normal(n, SIDE * SIDE)).reshape(n, 1, SIDE, SIDE), labels
-
-
-def _masks(model: nn.Sequential, sparsity: float) -> Masks:
-    """True for the largest weights of each layer."""
-    masks = {}
-    for name in ("1.weight", "3.weight"):
-        size = model.get_parameter(name).detach().abs()
-        masks[name] = size > size.flatten().kthvalue(round(sparsity * size.numel())).values
-    return masks
-
-
 def recover_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "recover")
-    pruned, coarse = _compressed(seed, 0.85, 0.0), _compressed(seed, 0.0, STEP)
+    pruned, coarse = compressed(seed, 0.85, 0.0), compressed(seed, 0.0, STEP)
     first_only = {"1.weight": pruned[1]["1.weight"]}
     return [
         Case("85 % of the weights pruned", (*pruned, 4 + draw.whole(0, 1), 0.0)),
@@ -254,7 +156,7 @@ def recover_cases(seed: int) -> list[Case]:
 # ---- known mistakes
 def _wrong(after: Callable[[nn.Module, Masks], None], part: str = "train") -> Any:
     def recover(model: nn.Module, masks: Masks, split: Split, epochs: int) -> nn.Module:
-        return _trained(model, getattr(split, part), epochs, lambda network: after(network, masks))
+        return trained(model, getattr(split, part), epochs, lambda network: after(network, masks))
 
     return recover
 
@@ -265,7 +167,7 @@ def _in_place(model: nn.Module, masks: Masks, split: Split, epochs: int) -> nn.M
 
 
 def _at_the_end(model: nn.Module, masks: Masks, split: Split, epochs: int) -> nn.Module:
-    network = _trained(model, split.train, epochs)
+    network = trained(model, split.train, epochs)
     apply(network, masks)
     return network
 
@@ -323,6 +225,6 @@ RECOVER_MISTAKES = (
     Mistake(
         "uphill",
         "The loss grows with your steps: step against its gradient (loss.backward(), then optimizer.step()).",
-        lambda model, masks, split, epochs: _trained(model, split.train, epochs, lambda network: apply(network, masks), -1.0),
+        lambda model, masks, split, epochs: trained(model, split.train, epochs, lambda network: apply(network, masks), -1.0),
     ),
 )
