@@ -132,7 +132,7 @@ def distill(
     teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
     if config.layers is None:
         hooks = Hooks(loss=lambda model, x, y: distillation_loss(model(x), teacher(x), y, config.temperature, config.weight))
-        return train(student, images, labels, config.training, progress=False, hooks=hooks)[0]
+        return train(student, images, labels, config.training, hooks=hooks)[0]
     paired = _paired(student, teacher, images[:1], config)
     own, others = config.layers
 
@@ -142,7 +142,7 @@ def distill(
         near = feature_loss(model.project(features), goal)  # type: ignore[operator]
         return distillation_loss(logits, wanted, y, config.temperature, config.weight) + config.feature_weight * near
 
-    return train(paired, images, labels, config.training, progress=False, hooks=Hooks(loss=loss))[0].student  # type: ignore[return-value]
+    return train(paired, images, labels, config.training, hooks=Hooks(loss=loss))[0].student  # type: ignore[return-value]
 
 
 def _paired(student: nn.Module, teacher: nn.Module, example: Tensor, config: DistillationConfig) -> _WithProjection:

@@ -102,7 +102,8 @@ def find_rate(
     The model stays as it was. Raises as `train` does; NaN ends the search like any other loss that left.
     Source: Smith 2017, "Cyclical learning rates for training neural networks".
     """
-    config, tried = config or TrainingConfig(), tried or RateRange()
+    config, tried = TrainingConfig() if config is None else config, tried or RateRange()
+    peak = config.learning_rate
     growth = (tried.high / tried.low) ** (1 / (tried.steps - 1))
     seen: list[float] = []
     smooth: list[float] = []
@@ -116,7 +117,7 @@ def find_rate(
         return value
 
     def schedule(optimizer: torch.optim.Optimizer, steps: int) -> Any:
-        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: tried.low * growth**step / config.learning_rate)
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: tried.low * growth**step / peak)
 
     epochs = tried.steps // max(1, -(-len(labels) // config.batch_size)) + 1
     config = dataclasses.replace(config, epochs=epochs)

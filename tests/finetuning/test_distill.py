@@ -48,7 +48,13 @@ def test_nothing_to_learn_from_an_equal_teacher_and_extremes_stay_finite():
     ],
 )
 def test_wrong_arguments_are_named(change, message):
-    given = {"student": torch.zeros(2, 3), "teacher": torch.zeros(2, 3), "labels": torch.tensor([0, 1]), "temperature": 2.0, "weight": 0.5}
+    given = {
+        "student": torch.zeros(2, 3),
+        "teacher": torch.zeros(2, 3),
+        "labels": torch.tensor([0, 1]),
+        "temperature": 2.0,
+        "weight": 0.5,
+    }
     with pytest.raises(ValueError, match=message):
         distillation_loss(**(given | change))
 
@@ -69,7 +75,7 @@ def test_outputs_of_a_layer_and_unknown_layers():
     assert torch.equal(logits, model(x))
     assert torch.equal(features, model[:7](x))
     assert not model[6]._forward_hooks
-    with pytest.raises(ValueError, match="one of 0, 1, .* got 'deep'"):
+    with pytest.raises(ValueError, match=r"one of 0, 1, .* got 'deep'"):
         outputs_of(model, "deep", x)
 
 

@@ -14,9 +14,9 @@ from posttrain_lab.finetuning import (
     LoRAConv2d,
     LoRALinear,
     QLoRALinear,
+    adaptable,
     add_lora,
     add_qlora,
-    adaptable,
     checksum,
     load_adapter,
     merge_lora,
@@ -82,7 +82,9 @@ def test_outputs_gradients_and_merged_weights_equal_peft():
 
 
 @settings(max_examples=30, deadline=None)
-@given(out=st.integers(1, 12), inputs=st.integers(1, 12), rank=st.integers(1, 12), alpha=st.floats(0.1, 32), seed=st.integers(0, 9))
+@given(
+    out=st.integers(1, 12), inputs=st.integers(1, 12), rank=st.integers(1, 12), alpha=st.floats(0.1, 32), seed=st.integers(0, 9)
+)
 def test_identity_at_start_and_merge_keeps_the_function(out, inputs, rank, alpha, seed):
     linear = nn.Linear(inputs, out)
     if rank > min(out, inputs):
@@ -114,7 +116,9 @@ def test_only_a_and_b_get_gradients_and_the_given_layer_stays():
         layer.merge()
 
 
-@pytest.mark.parametrize("options", [{"groups": 2}, {"stride": 2, "padding": 2}, {"padding": 1, "padding_mode": "reflect"}, {"dilation": 2}])
+@pytest.mark.parametrize(
+    "options", [{"groups": 2}, {"stride": 2, "padding": 2}, {"padding": 1, "padding_mode": "reflect"}, {"dilation": 2}]
+)
 def test_convolutions_of_every_kind_merge(options):
     conv = nn.Conv2d(4, 6, 3, **options)
     x = torch.randn(2, 4, 9, 9)
@@ -130,9 +134,9 @@ def test_convolutions_of_every_kind_merge(options):
 def test_wrong_alpha_and_wrong_layers_are_named(alpha):
     with pytest.raises(ValueError, match="positive, finite alpha"):
         LoRALinear(nn.Linear(2, 2), 1, alpha)
-    with pytest.raises(TypeError, match="LoRALinear wants an nn.Linear, got Conv2d"):
+    with pytest.raises(TypeError, match=r"LoRALinear wants an nn.Linear, got Conv2d"):
         LoRALinear(nn.Conv2d(1, 1, 1), 1, 1)
-    with pytest.raises(TypeError, match="LoRAConv2d wants an nn.Conv2d, got Linear"):
+    with pytest.raises(TypeError, match=r"LoRAConv2d wants an nn.Conv2d, got Linear"):
         LoRAConv2d(nn.Linear(2, 2), 1, 1)
 
 
@@ -178,7 +182,9 @@ def test_an_adapter_for_another_base_is_refused(tmp_path):
     with torch.no_grad():
         other[9].bias[0] += 1e-6
     before = kept(other)
-    with pytest.raises(ValueError, match="wants the base that .* was trained on .* an adapter corrects the weights of its own base"):
+    with pytest.raises(
+        ValueError, match=r"wants the base that .* was trained on .* an adapter corrects the weights of its own base"
+    ):
         load_adapter(other, path)
     assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
 
@@ -187,14 +193,14 @@ def test_an_adapter_for_another_base_is_refused(tmp_path):
 def test_a_truncated_adapter_is_refused(tmp_path, keep):
     path = save_adapter(trained(), tmp_path / "adapter.safetensors")
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match="whole file of save_adapter, got .*adapter.safetensors, which is truncated"):
+    with pytest.raises(ValueError, match=r"whole file of save_adapter, got .*adapter.safetensors, which is truncated"):
         load_adapter(small_cnn(), path)
 
 
 def test_other_files_are_refused(tmp_path):
     from safetensors.torch import save_file
 
-    with pytest.raises(FileNotFoundError, match="found no file .*; write one with save_adapter"):
+    with pytest.raises(FileNotFoundError, match=r"found no file .*; write one with save_adapter"):
         read_adapter(tmp_path / "none.safetensors")
     save_file({"x": torch.ones(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="another safetensors file"):

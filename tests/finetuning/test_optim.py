@@ -126,7 +126,9 @@ def test_the_rate_finder_stops_when_the_loss_leaves_and_suggests_a_rate_before()
     found = find_rate(model, data.images, data.labels, TrainingConfig(batch_size=20), RateRange(1e-4, 100.0, 60))
     assert len(found.rates) == len(found.losses) < 60
     assert found.rates[0] == 1e-4
-    assert all(second / first == pytest.approx(1e6 ** (1 / 59)) for first, second in zip(found.rates, found.rates[1:], strict=False))
+    assert all(
+        second / first == pytest.approx(1e6 ** (1 / 59)) for first, second in zip(found.rates, found.rates[1:], strict=False)
+    )
     assert 1e-4 < found.suggestion < found.rates[-1]
     assert same_state(model, small_cnn())
     again = find_rate(model, data.images, data.labels, TrainingConfig(batch_size=20), RateRange(1e-4, 100.0, 60))
