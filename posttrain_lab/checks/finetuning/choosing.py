@@ -4,9 +4,9 @@ Conventions that the notebook states in the same words: p = softmax(logits), row
 "margin": the smallest difference of the two largest probabilities first; "random": any k different indices, by any generator; the result is
 an int64 tensor [k] of different row numbers, the most uncertain first; ties may be broken in any way; a probability may be 0.
 
-The law of "random": 60 calls that draw 12 of n rows, n from 40 to 99. For a fair choice the mean place of the 720 rows, as a part of n, is
-1/2 with a standard deviation of at most 0.289 / sqrt(720) = 0.0108, and the same holds for their ranks by entropy. A limit of 0.065 is
-six of these: a right answer with a generator of its own fails once in 10^8 checks.
+The law of "random": one call draws a tenth of 4,000 to 5,000 rows. (Every call begins with the same seed, so that several calls would not
+be independent.) For a fair choice the mean place of these rows, as a part of n, is 1/2 with a standard deviation of at most
+0.289 / sqrt(400) = 0.0145, and the same holds for their ranks by entropy. The limit of 0.09 is six of these.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from posttrain_lab.checks.draw import Draw, strided
 from posttrain_lab.checks.exercise import Call, Case, Law, Mistake
 
 Select = Callable[[Tensor, int, str], Any]
-GAP, FAIR, CALLS, DRAWN = 2e-3, 0.065, 60, 12
+GAP, FAIR = 2e-3, 0.09
 
 
 def _probabilities(logits: Tensor, dim: int = 1) -> Tensor:
@@ -120,20 +120,17 @@ def _any_rows(call: Call, seed: int) -> str | None:
 
 def _fair(call: Call, seed: int) -> str | None:
     draw = Draw(seed, "fair")
-    places, ranks = [], []
-    for n in range(40, 40 + CALLS):
-        logits = draw.normal(n, 4) * draw.uniform(0.5, 4.0, n, 1)
-        found = call(logits, DRAWN, "random")
-        if problem := _problem(found, DRAWN, n):
-            return problem
-        place = torch.empty(n, dtype=torch.float64)
-        place[_uncertainty(logits, "entropy").argsort()] = (torch.arange(n) + 0.5).double() / n
-        places.append((found + 0.5).double() / n)
-        ranks.append(place[found])
-    for what, found in (("place in the pool", places), ("rank by entropy", ranks)):
-        mean = torch.cat(found).mean().item()
+    n = draw.whole(4000, 5000)
+    logits, k = draw.normal(n, 4) * draw.uniform(0.5, 4.0, n, 1), n // 10
+    found = call(logits, k, "random")
+    if problem := _problem(found, k, n):
+        return problem
+    place = torch.empty(n, dtype=torch.float64)
+    place[_uncertainty(logits, "entropy").argsort()] = (torch.arange(n) + 0.5).double() / n
+    for what, places in (("place in the pool", (found + 0.5).double() / n), ("rank by entropy", place[found])):
+        mean = places.mean().item()
         if abs(mean - 0.5) > FAIR:
-            return f"in {CALLS} calls the mean {what} of the rows is {mean:.2f} of the way, for a fair choice it is 0.5."
+            return f"of {k} rows drawn out of {n} the mean {what} is {mean:.2f} of the way, for a fair choice it is 0.5."
     return None
 
 
