@@ -83,16 +83,6 @@ def adamw_with(**change):
     return adamw_step
 
 
-SHARED = {}
-
-
-def adamw_shared(param, grad, state, *settings):
-    """One state for all parameters."""
-    if grad.shape != getattr(SHARED.get("exp_avg"), "shape", None):
-        SHARED.clear()
-    right.adamw_with_numbers(param, grad, SHARED, *settings)
-
-
 def adamw_amsgrad(param, grad, state, lr, betas, eps, weight_decay):
     if not state:
         state["own"] = nn.Parameter(param.detach().clone())
@@ -110,16 +100,6 @@ def adamw_clobbers(param, grad, state, *settings):
 
 def sign_step(param, grad, state, lr, betas, eps, weight_decay):
     param.mul_(1 - lr * weight_decay).sub_(lr * grad.sign())
-
-
-def nesterov(param, grad, state, lr, betas, eps, weight_decay):
-    if not state:
-        state["own"] = nn.Parameter(param.detach().clone())
-        state["it"] = torch.optim.NAdam([state["own"]], lr=lr, betas=betas, eps=eps)
-    state["own"].data.mul_(1 - lr * weight_decay)
-    state["own"].grad = grad.clone()
-    state["it"].step()
-    param.copy_(state["own"].detach())
 
 
 # ---- LoRALinear
@@ -307,12 +287,10 @@ WRONG = {
         freeze_by_zeroing,
         freeze_stops_early,
         freeze_then(lambda model: None, lambda count, model: float(count)),
-        freeze_then(lambda model: None, lambda count, model: torch.tensor(count)),
         freeze_then(lambda model: None, lambda count, model: count + sum(b.numel() for b in model.buffers())),
         freeze_then(lambda model: [p.mul_(0) for p in model.parameters() if not p.requires_grad]),
         freeze_then(lambda model: [layer.eval() for layer in model.modules() if isinstance(layer, nn.Dropout)]),
         freeze_then(lambda model: [layer.train() for layer in norms_of(model)]),
-        freeze_then(lambda model: None, lambda count, model: None),
     ),
     "parameter_groups": (
         groups_of_trainable_weights,
@@ -326,16 +304,13 @@ WRONG = {
         lambda model, base_lr, decay: list(model.parameters()),
     ),
     "adamw_step": (
-        adamw_shared,
         adamw_amsgrad,
         adamw_clobbers,
         sign_step,
-        nesterov,
         adamw_with(eps=lambda eps: 1e-8),
         adamw_with(betas=lambda betas: (0.9, 0.999)),
         adamw_with(lr=lambda lr: lr / 2),
         adamw_with(weight_decay=lambda decay: 0.01),
-        adamw_with(weight_decay=lambda decay: -decay),
         lambda param, grad, state, lr, betas, eps, weight_decay: param.sub_(lr * grad),
         lambda *args: None,
     ),
@@ -399,11 +374,7 @@ WRONG = {
         recover_other_optimizer,
         recover_mask_before,
         recover_then(lambda network, masks, model: as_nan(network)),
-        recover_then(lambda network, masks, model: model),
         recover_then(lambda network, masks, model: model.load_state_dict(network.state_dict()) and network),
-        recover_then(lambda network, masks, model: network.load_state_dict(model.state_dict()) and network),
         recover_then(lambda network, masks, model: [network.get_parameter(n).add_(1e-6) for n in masks] and network),
-        recover_then(lambda network, masks, model: network.state_dict()),
-        lambda model, masks, split, epochs: model,
     ),
 }
