@@ -1,8 +1,12 @@
-"""The one training loop of the course: shuffled batches, AdamW, a one-cycle learning rate. Seeded, so a run can be repeated."""
+"""The one training loop of the course: shuffled batches, AdamW, a one-cycle learning rate. Seeded, so a run can be repeated.
+
+Another loss, optimizer or schedule, early stopping and checkpoints step in through `Hooks`.
+"""
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,19 +36,111 @@ class TrainingConfig:
             )
 
 
+@dataclass
+class TrainingState:
+    """All that a run is, between two epochs: the hooks may look at it, save it, and put it back.
+
+    `memory` belongs to the hooks; `finished` ends the run.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Any
+    generator: torch.Generator
+    config: TrainingConfig
+    history: list[float] = field(default_factory=list)
+    memory: dict[str, Any] = field(default_factory=dict)
+    finished: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return len(self.history)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Where a technique steps into the loop; what is left out stays as `train` has it.
+
+    loss(model, x, y) -> scalar; optimizer(model) -> Optimizer; schedule(optimizer, steps) -> an object whose step() follows every
+    batch; before(state) at the start, after_epoch(state) when an epoch is done: several each, called in this order.
+    """
+
+    loss: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None
+    optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
+    schedule: Callable[[torch.optim.Optimizer, int], Any] | None = None
+    before: tuple[Callable[[TrainingState], None], ...] = ()
+    after_epoch: tuple[Callable[[TrainingState], None], ...] = ()
+
+
+class NotFiniteError(ValueError):
+    """A loss became NaN or infinite. `model`: the weights of the last batch whose loss was finite; `epoch`, `batch`: where."""
+
+    def __init__(self, value: float, epoch: int, batch: int, model: nn.Module) -> None:
+        super().__init__(
+            f"The loss became {value} in epoch {epoch}: try a smaller learning_rate, and look at batch {batch} (both counted "
+            "from 0) for inputs that are not finite. The error's .model has the last weights with a finite loss."
+        )
+        self.epoch, self.batch, self.model = epoch, batch, model
+
+
 def shuffled_batches(images: Tensor, labels: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
     """Every image once, in random order."""
     for index in torch.randperm(len(labels), generator=generator).split(batch_size):
         yield images[index], labels[index]
 
 
-def _follow_gradient(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:
-    """One step of the optimizer, along a gradient no longer than `clip` (0: of any length)."""
-    optimizer.zero_grad()
+def check_labels(labels: Tensor, classes: int, caller: str = "train") -> None:
+    """Raise ValueError unless every label is in 0..classes-1."""
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise ValueError(
+            f"{caller} wants labels in 0..{classes - 1}, one for each output of the model, got {int(labels.min())}.."
+            f"{int(labels.max())}; check that the labels belong to this model."
+        )
+
+
+def _default_loss(config: TrainingConfig) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
+    def loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        logits = model(x)
+        check_labels(y, logits.shape[1])
+        return F.cross_entropy(logits, y, label_smoothing=config.label_smoothing)
+
+    return loss
+
+
+def _begin(model: nn.Module, config: TrainingConfig, steps: int, hooks: Hooks) -> TrainingState:
+    """A copy of the model in train mode, with its optimizer and schedule."""
+    model = copy.deepcopy(model).train()
+    if hooks.optimizer:
+        optimizer = hooks.optimizer(model)
+    else:
+        optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    if hooks.schedule:
+        schedule = hooks.schedule(optimizer, steps)
+    else:
+        rates = [group["lr"] for group in optimizer.param_groups]
+        cycle = hooks.optimizer is None  # momentum too; an optimizer that was given keeps its own
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, cycle_momentum=cycle)
+    state = TrainingState(model, optimizer, schedule, torch.Generator().manual_seed(config.seed), config)
+    for hook in hooks.before:
+        hook(state)
+    return state
+
+
+def _step(state: TrainingState, loss: Tensor, after_step: Callable[[torch.optim.Optimizer], None] | None) -> None:
+    """Backward, clip, one step of the optimizer and of the schedule."""
+    state.optimizer.zero_grad()
     loss.backward()
-    if clip:
-        nn.utils.clip_grad_norm_(model.parameters(), clip)
-    optimizer.step()
+    if state.config.clip:
+        nn.utils.clip_grad_norm_(state.model.parameters(), state.config.clip)
+    state.optimizer.step()
+    if after_step:
+        after_step(state.optimizer)
+    state.schedule.step()
+
+
+def _snapshot(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def train(
@@ -54,36 +150,37 @@ def train(
     config: TrainingConfig | None = None,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     progress: bool = True,
-    after_step: Callable[[nn.Module, int], None] | None = None,
+    after_step: Callable[[torch.optim.Optimizer], None] | None = None,
+    hooks: Hooks | None = None,
 ) -> tuple[nn.Module, list[float]]:
     """Train a copy of `model` and return it in eval mode, with the mean loss of each epoch.
 
-    images [n, ...] float, labels [n] int64; `augment` changes a batch of images with the generator it is given; `after_step` is
-    called after each step of the optimizer with the model in training and the number of steps taken (pruning puts its zeros back).
-    Raises ValueError when a loss is not finite. The model that came in is left as it was.
+    images [n, ...] float, labels [n] int64; `augment` changes a batch of images with the generator it is given;
+    `after_step` is called after each step of the optimizer, for what must hold then. Dropout is seeded by the config too.
+    Raises ValueError for labels that are no class of the model, and `NotFiniteError`, a ValueError that keeps the last good
+    weights, when a loss is not finite. The model that came in is left as it was.
     """
-    config = config or TrainingConfig()
-    model = copy.deepcopy(model).train()
-    generator = torch.Generator().manual_seed(config.seed)
+    config, hooks = config or TrainingConfig(), hooks or Hooks()
     steps = max(1, config.epochs * -(-len(labels) // config.batch_size))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps)
-    history, taken = [], 0
-    with tqdm(total=steps, desc="training", unit="batch", disable=not progress) as bar:
-        for epoch in range(config.epochs):
+    loss_of = hooks.loss or _default_loss(config)
+    with torch.random.fork_rng(devices=[]), tqdm(total=steps, desc="training", unit="batch", disable=not progress) as bar:
+        torch.manual_seed(config.seed)
+        state = _begin(model, config, steps, hooks)
+        good = _snapshot(state.model)
+        while state.epoch < config.epochs and not state.finished:
             total = 0.0
-            for x, y in shuffled_batches(images, labels, config.batch_size, generator):
-                x = augment(x, generator) if augment else x
-                loss = F.cross_entropy(model(x), y, label_smoothing=config.label_smoothing)
+            for number, (x, y) in enumerate(shuffled_batches(images, labels, config.batch_size, state.generator)):
+                now = _snapshot(state.model)
+                loss = loss_of(state.model, augment(x, state.generator) if augment else x, y)
                 if not torch.isfinite(loss):
-                    raise ValueError(f"The loss became {loss.item()} in epoch {epoch}: try a smaller learning_rate.")
-                _follow_gradient(model, optimizer, loss, config.clip)
-                schedule.step()
-                taken += 1
-                if after_step:
-                    after_step(model, taken)
+                    state.model.load_state_dict(good)
+                    raise NotFiniteError(loss.item(), state.epoch, number, state.model.eval())
+                good = now
+                _step(state, loss, after_step)
                 total += loss.item() * len(y)
                 bar.update()
-            history.append(total / len(labels))
-            bar.set_postfix(loss=f"{history[-1]:.3f}")
-    return model.eval(), history
+            state.history.append(total / len(labels))
+            bar.set_postfix(loss=f"{state.history[-1]:.3f}")
+            for hook in hooks.after_epoch:
+                hook(state)
+    return state.model.eval(), state.history

@@ -11,6 +11,7 @@ UNITS = {
     "00_start_here": "start_here",
     "01_pruning": "pruning",
     "02_quantization": "quantization",
+    "03_fine_tuning": "finetuning",
     "05_cpu_kernels": "cpu_kernels",
     "06_gpu_kernels": "gpu_kernels",
 }

@@ -10,14 +10,13 @@ from posttrain_lab.glossary.words_pruning import PRUNING_WORDS
 
 __all__ = ["FIRST", "TERMS", "UNITS", "Term", "markdown"]
 
-TERMS: tuple[Term, ...] = FIRST + tuple(
-    sorted(A_TO_F + G_TO_O + P_TO_Z + GPU_WORDS + PRUNING_WORDS, key=lambda term: term.name.casefold())
-)
+WORDS = A_TO_F + GPU_WORDS + G_TO_O + PRUNING_WORDS + P_TO_Z + TUNING_WORDS
+TERMS: tuple[Term, ...] = FIRST + tuple(sorted(WORDS, key=lambda term: term.name.casefold()))
 UNITS = {
     "00_start_here": "written",
     "01_pruning": "written",
     "02_quantization": "written",
-    "03_fine_tuning": "planned",
+    "03_fine_tuning": "written",
     "04_calibration": "planned",
     "05_cpu_kernels": "written",
     "06_gpu_kernels": "written",

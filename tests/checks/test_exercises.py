@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from posttrain_lab import checks, kernels, measure, metrics, pruning, quantization
+from posttrain_lab import checks, finetuning, kernels, measure, metrics, pruning, quantization
 from posttrain_lab.checks.exercise import EMPTY, HIDDEN_SEEDS, VISIBLE_SEEDS, CheckFailed
 from posttrain_lab.checks.submission import LocalSubmission, Outcome, _identical
 from posttrain_lab.checks.wire import decode, encode
@@ -43,6 +43,16 @@ POINTS = {
         "int8_linear": 3,
         "fake_quantize": 2,
         "optimal_rounding": 4,
+    },
+    "03_fine_tuning": {
+        "freeze": 3,
+        "parameter_groups": 2,
+        "adamw_step": 3,
+        "LoRALinear": 4,
+        "ewc_penalty": 2,
+        "select_for_labelling": 2,
+        "distillation_loss": 3,
+        "recover": 3,
     },
     "05_cpu_kernels": {
         "arithmetic_intensity": 2,
@@ -126,6 +136,7 @@ KERNELS = {
 LIBRARY = {
     "fake_quantize": quantization.FakeQuantize.apply,
     **{name: getattr(quantization, name) for name in POINTS["02_quantization"] if name != "fake_quantize"},
+    **{name: getattr(finetuning, name) for name in POINTS["03_fine_tuning"]},
     **{name: getattr(metrics, name) for name in ("accuracy", "wilson_interval", "model_bytes")},
     "latency": measure.latency,
     **{f"01_pruning/{name}": getattr(pruning, name) for name in POINTS["01_pruning"]},

@@ -5,7 +5,7 @@ import json
 
 from posttrain_lab.data.files import FILES
 
-SHIPPED = (".npz", ".safetensors")
+SHIPPED = (".npz", ".safetensors", ".csv")
 
 
 def main() -> None:

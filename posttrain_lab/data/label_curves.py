@@ -1,0 +1,57 @@
+"""The shipped table of unit 03: how well five ways to learn the UCI digits do with few labels, over several draws.
+
+Made by `python -m posttrain_lab.data.making.label_curves`, which takes some minutes; a unit has one.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from posttrain_lab.data.files import FILES, open_file
+
+NAME = "label_curves.csv"
+# Student's t for a two-sided interval of 95 %, by the number of runs
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+
+
+@dataclass(frozen=True)
+class LabelRun:
+    """One run: which method learned from how many labels, drawn with which seed; accuracy on the new and the old test images."""
+
+    method: str
+    labels: int
+    seed: int
+    new: float
+    old: float
+
+
+def load_label_curves() -> tuple[LabelRun, ...]:
+    """What did each method reach with 20, 50, 100 and 400 labels? One row a run.
+
+    Raises FileNotFoundError or ValueError, naming the file, when it is missing or damaged.
+
+    >>> sorted({run.labels for run in load_label_curves()})
+    [20, 50, 100, 400]
+    """
+    text = open_file(FILES / NAME).read().decode("utf-8")
+    rows = csv.DictReader(io.StringIO(text))
+    return tuple(LabelRun(r["method"], int(r["labels"]), int(r["seed"]), float(r["new"]), float(r["old"])) for r in rows)
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of repeated runs and its 95 % interval by Student's t: (mean, low, high).
+
+    mean -+ t * s / sqrt(n), s the standard deviation with n - 1. Raises ValueError unless there are 2 to 10 runs.
+
+    >>> [round(value, 3) for value in mean_interval([0.8, 0.9, 1.0])]
+    [0.9, 0.652, 1.148]
+    """
+    n = len(values)
+    if n not in STUDENT:
+        raise ValueError(f"mean_interval wants 2 to 10 runs, got {n}; one run has no interval.")
+    mean = sum(values) / n
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
+    half = STUDENT[n] * spread / math.sqrt(n)
+    return mean, mean - half, mean + half

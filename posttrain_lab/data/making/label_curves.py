@@ -1,0 +1,43 @@
+"""Measure the shipped table of unit 03: `python -m posttrain_lab.data.making.label_curves`.
+
+Five methods, 20 to 400 labels, five draws of labels and weights each, with the settings that `AdaptConfig` has. The test images are used to
+report only.
+"""
+
+import csv
+
+import torch
+from tqdm import tqdm
+
+from posttrain_lab.data import few_labels, load_digits, load_mnist
+from posttrain_lab.data.files import FILES
+from posttrain_lab.data.label_curves import NAME, LabelRun
+from posttrain_lab.finetuning import METHODS, AdaptConfig, adapt
+from posttrain_lab.measure import predict
+from posttrain_lab.metrics import accuracy
+from posttrain_lab.models import load_pretrained
+
+COUNTS, SEEDS = (20, 50, 100, 400), range(5)
+
+
+def runs() -> list[LabelRun]:
+    """Every method, number of labels and seed; a seed draws the labels and the new weights."""
+    torch.set_num_threads(1)
+    old, new, base = load_mnist(), load_digits(), load_pretrained("mnist_cnn")
+    found = []
+    for seed, count, method in tqdm([(s, c, m) for s in SEEDS for c in COUNTS for m in METHODS], unit="run"):
+        network = adapt(base, few_labels(new.train, count, seed), method, AdaptConfig(seed=seed))
+        scores = [accuracy(predict(network, split.test.images), split.test.labels) for split in (new, old)]
+        found.append(LabelRun(method, count, seed, *(round(score, 4) for score in scores)))
+    return found
+
+
+def main() -> None:
+    with (FILES / NAME).open("w", encoding="utf-8", newline="\n") as file:
+        writer = csv.DictWriter(file, ["method", "labels", "seed", "new", "old"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(vars(run) for run in runs())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""QLoRA in small: the base's weights have 4 bits, the thin correction beside them is learned in float.
+
+The int4 weight is the one of `posttrain_lab.kernels`. Its product has no gradient of its own; here it gets the one of the
+weight that the codes stand for, so that errors pass through to the layers before it. Source: Dettmers et al. 2023. Left out: the
+NF4 code (ours are equal steps), scales that are quantized again, paging. Convolutions stay in float: their int4 kernel does not exist.
+"""
+
+import copy
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from posttrain_lab import kernels
+from posttrain_lab.kernels.packed import GROUP_STEP, Int4Weight
+
+from .adapters import exchange
+from .freeze import freeze
+
+
+class _Int4Product(torch.autograd.Function):
+    """x W^T by the int4 kernel; backward: gradient W, with W from its codes. The weight itself gets none."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Int4Weight) -> Tensor:
+        ctx.weight = weight
+        return kernels.int4_linear(x, weight, activations="float32")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None]:
+        return gradients[0] @ ctx.weight.dense(), None
+
+
+def group_of(inputs: int, group: int = 64) -> int:
+    """The largest group up to `group` that the int4 kernel takes for this many inputs; ValueError when there is none.
+
+    >>> group_of(576), group_of(40)
+    (64, 40)
+    """
+    sizes = [size for size in range(GROUP_STEP, min(group, inputs) + 1, GROUP_STEP) if inputs % size == 0]
+    if not sizes:
+        raise ValueError(
+            f"group_of wants inputs that a multiple of {GROUP_STEP} divides, got {inputs} with groups up to {group}."
+        )
+    return sizes[-1]
+
+
+class QLoRALinear(nn.Module):
+    """A linear layer of 4-bit weights that learns through two thin matrices: y = int4(x) + (alpha / rank) (x A^T) B^T.
+
+    x [..., in] float32 -> [..., out]. Only A [rank, in] and B [out, rank] learn; B starts at 0. `dense()` is the merged float layer:
+    merging back into 4 bits would round the correction away. Raises TypeError for another layer; ValueError for a rank outside
+    1..min(in, out), alpha that is not positive, or inputs that no group fits. Source: Dettmers et al. 2023.
+
+    >>> layer = QLoRALinear(nn.Linear(64, 8), rank=2, alpha=2)
+    >>> layer(torch.ones(3, 64)).shape, layer.weight.bytes
+    (torch.Size([3, 8]), 576)
+    """
+
+    codes: Tensor
+    scale: Tensor
+    bias: Tensor | None
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float, group: int = 64, seed: int = 0) -> None:
+        super().__init__()
+        if not isinstance(linear, nn.Linear):
+            raise TypeError(f"QLoRALinear wants an nn.Linear, got {type(linear).__name__}; convolutions have no int4 kernel.")
+        out, inputs = linear.weight.shape
+        if not isinstance(rank, int) or not 1 <= rank <= min(out, inputs) or not (math.isfinite(alpha) and alpha > 0):
+            raise ValueError(f"QLoRALinear wants a rank from 1 to {min(out, inputs)} and alpha > 0, got {rank} and {alpha}.")
+        weight = Int4Weight.from_float(linear.weight, group_of(inputs, group))
+        self.in_features, self.out_features, self.rank, self.alpha = inputs, out, rank, float(alpha)
+        self.register_buffer("codes", weight.codes)
+        self.register_buffer("scale", weight.scale)
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().clone())
+        generator = torch.Generator().manual_seed(seed)
+        self.A = nn.Parameter((2 * torch.rand(rank, inputs, generator=generator) - 1) / math.sqrt(inputs))
+        self.B = nn.Parameter(torch.zeros(out, rank))
+        self.macs_per_output = inputs
+
+    @property
+    def weight(self) -> Int4Weight:
+        """The weight as the kernel takes it."""
+        return Int4Weight(self.codes, self.scale, self.in_features, self.out_features)
+
+    def forward(self, x: Float[Tensor, "*n in"]) -> Float[Tensor, "*n out"]:
+        y = _Int4Product.apply(x, self.weight) + self.alpha / self.rank * F.linear(F.linear(x, self.A), self.B)
+        return y if self.bias is None else y + self.bias
+
+    @torch.no_grad()
+    def dense(self) -> nn.Linear:
+        """A float layer with the same outputs: the weight that the codes stand for, and the correction."""
+        layer = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None)
+        layer.weight.copy_(self.weight.dense() + self.alpha / self.rank * self.B @ self.A)
+        if self.bias is not None:
+            layer.bias.copy_(self.bias)
+        return layer
+
+    def extra_repr(self) -> str:
+        return f"{self.out_features} x {self.in_features} in 4 bits, rank={self.rank}, alpha={self.alpha:g}"
+
+
+def add_qlora(model: nn.Module, rank: int, alpha: float, group: int = 64, seed: int = 0) -> nn.Module:
+    """What is the network like with linear layers of 4 bits, each with a thin correction to learn? A new one.
+
+    Linear layers whose inputs no group fits, and all other layers, stay in float and are frozen; batch norms keep their statistics.
+    Raises ValueError for a model without a linear layer that fits.
+
+    >>> model = add_qlora(nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 2)), rank=1, alpha=1)
+    >>> [type(layer).__name__ for layer in model]
+    ['QLoRALinear', 'ReLU', 'QLoRALinear']
+    """
+    adapted = copy.deepcopy(model)
+    fitting = [name for name, m in adapted.named_modules() if type(m) is nn.Linear and m.in_features % GROUP_STEP == 0]
+    if not fitting:
+        raise ValueError(f"add_qlora wants a Linear layer with a multiple of {GROUP_STEP} inputs, got none.")
+    for number, name in enumerate(fitting):
+        layer: Any = adapted.get_submodule(name)
+        own = min(rank, *layer.weight.shape)
+        exchange(adapted, name, QLoRALinear(layer, own, alpha * own / rank, group, seed + number))
+    freeze(adapted, [name for name, _ in adapted.named_parameters() if name.rpartition(".")[2] in ("A", "B")])
+    return adapted

@@ -1,0 +1,1196 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03 Fine-tuning: a new task from few labels, and what is forgotten
+#
+# A network has learned to read digits from one source. Now digits come from another: other writers, another scanner,
+# a coarser grid. Its answers get worse. Do you train a new network? Or do you teach the old one, and if so, which of
+# its numbers may move? In this unit you write the parts of the answer: freezing, learning rates by layer, the AdamW
+# step, low-rank adapters, a memory for the old task, a choice of what to label, a teacher for a smaller network, and
+# a way to heal a compressed one.
+#
+# **The question.** How many labelled images does a network that starts from nothing need until it reads the new
+# digits as well as the adapted one does after 20? And how much of the old digits does the adapted one forget? Both
+# are measured below, by code you can open.
+#
+# **You need** Python and a little PyTorch (tensors, `nn.Module`, `backward`). No other unit comes first.
+#
+# **How it works.** There are eight exercises; they take about two hours. Replace `raise NotImplementedError` with
+# your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
+# often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
+# In a terminal, `posttrain-lab check 03` shows the points of the whole notebook. The words of the field stand in the
+# [glossary](../glossary.md).
+#
+# **Which images for what.** Weights learn from *train* images, choices are made on *validation* images, and the
+# *test* images are used for the numbers at the end. Some results need many repetitions, more than a minute of
+# computing. They come from a table that is part of the course, and the page says so each time; one star in that
+# figure is measured live.
+
+# %% tags=["setup"]
+import copy
+import sys
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+from tqdm import tqdm
+
+from posttrain_lab import checks, data, measure, metrics, models, quantization, training, widgets
+from posttrain_lab import finetuning as lib
+from posttrain_lab.data.label_curves import load_label_curves, mean_interval
+from posttrain_lab.plots import finetuning as plots
+from posttrain_lab.plots import passports as passport_plots
+
+torch.set_num_threads(1)  # one thread: times can be compared, and sums come out the same at every run
+torch.manual_seed(0)
+old, new = data.load_mnist(), data.load_digits()  # what the network knows, and what it is to learn
+base = models.load_pretrained("mnist_cnn")
+
+
+def accuracy_of(network: nn.Module, part: data.Dataset) -> float:
+    return metrics.accuracy(measure.predict(network, part.images), part.labels)
+
+
+def cross_entropy(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(network(images), labels)
+
+
+def teach(network: nn.Module, labelled: data.Dataset, optimizer, steps: int = 60, loss=cross_entropy) -> nn.Module:
+    """Some steps on batches of 25 labelled images, in place; whatever requires no gradient stays. In eval mode at the end."""
+    order, done = torch.Generator().manual_seed(0), 0
+    while done < steps:
+        for images, labels in training.shuffled_batches(labelled.images, labelled.labels, 25, order):
+            optimizer.zero_grad()
+            loss(network, images, labels).backward()
+            optimizer.step()
+            done += 1
+    return network.eval()
+
+
+# %% [markdown]
+# ## Where we start
+#
+# The old digits are from MNIST: 28 x 28 pixels. The new ones are from the UCI collection: 8 x 8 pixels, enlarged to
+# the same size. The classes are the same, 0 to 9. The *passport* of the network on both, on images it has not been
+# trained on:
+
+# %% tags=["nbval-ignore-output"]
+before = [measure.passport(base, split, f"on {name}", repeats=5) for name, split in (("old", old), ("new", new))]
+measure.compare(before)
+
+# %% [markdown]
+# The network was never shown a new digit, and still reads many. That is what fine-tuning starts from.
+
+# %% tags=["widget", "nbval-ignore-output"]
+widgets.predict(
+    "Teach the network with 20 labelled new digits, two of each. How many labels does a network that starts from "
+    "random weights need to be as good?",
+    ["about 20 too", "about 50", "100 or more"],
+    "The figure 'what a label buys' in part 2 shows it.",
+)
+
+# %% [markdown]
+# ## Part 1: which numbers move, and how
+#
+# ### Exercise 1: freeze
+# *Difficulty 2 of 5, 14 minutes, 3 points*
+#
+# **Aim:** let the named parameters learn, and hold everything else still.
+#
+# - `trainable` holds exact names of `model.named_parameters()`, such as `"16.weight"`. Those get
+#   `requires_grad = True`, **all other parameters** get `requires_grad = False`, whatever they had before.
+# - A [batch norm](../glossary.md#batch-norm) has numbers that no gradient moves: in train mode it averages what it
+#   sees into `running_mean` and `running_var`. `freeze` is called on a network in train mode. **A batch norm none of
+#   whose parameters is trainable** (also one that has none) goes to eval mode (`.eval()`): it uses its stored
+#   statistics and leaves them as they are. Every other layer stays in train mode.
+# - Returned is the number of trainable numbers, a plain `int` (`numel` counts the numbers of one tensor).
+#
+# A later `model.train()` would wake the batch norms up again. So the order is: train mode first, freeze second.
+#
+# **Predict:** you freeze everything but the last layer with `requires_grad = False` alone, and train on the new
+# digits. Then you put the old last layer back. Does the network read the old digits as before?
+#
+# <details><summary>Answer</summary>
+#
+# No. No weight has changed, but the running statistics have, and in eval mode they take part in every answer. The
+# figure below shows how much that costs.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "freeze", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def freeze(model: nn.Module, trainable: list[str]) -> int:
+    """Let only the named parameters learn; batch norms none of whose parameters learns go to eval mode. Changes `model`.
+
+    Returns how many numbers are trainable.
+
+    >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3)).train()
+    >>> freeze(model, ["3.weight", "3.bias"])
+    27
+    >>> model[1].training, model[0].training, model[0].bias.requires_grad
+    (False, True, False)
+    """
+    ### BEGIN SOLUTION
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in trainable)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and not any(p.requires_grad for p in module.parameters()):
+            module.eval()
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test_freeze", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+checks.finetuning.freeze(freeze)
+### BEGIN HIDDEN TESTS
+checks.finetuning.freeze(freeze, hidden=True)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Four common choices, counted by your function, then the experiment of the prediction. Both networks train the same
+# last layer on the same 50 labels. In one of them your `freeze` holds the statistics.
+
+# %% tags=["nbval-ignore-output"]
+everything = [name for name, _ in base.named_parameters()]
+choices = {"head": lib.head_names(base), "norms": lib.norm_names(base), "biases": lib.bias_names(base), "all": everything}
+counts = {name: freeze(copy.deepcopy(base).train(), names) for name, names in choices.items()}
+plots.trainable_bars(counts, counts["all"])
+
+# %% [markdown]
+# *What is seen: four bars on a logarithmic axis. The head, the norms and the biases are each about one hundredth of the
+# network or less.*
+
+# %% tags=["nbval-ignore-output"]
+few = data.few_labels(new.train, 50)
+on_old, on_new = {"as it was": accuracy_of(base, old.validation)}, {"as it was": accuracy_of(base, new.validation)}
+for name, hold in (("statistics held", freeze), ("statistics free", lambda network, names: network.requires_grad_(False))):
+    network = copy.deepcopy(base).train()
+    hold(network, choices["head"])
+    network[-1].requires_grad_(True)
+    teach(network, few, torch.optim.AdamW(network[-1].parameters(), lr=1e-2))
+    on_new[name] = accuracy_of(network, new.validation)
+    network[-1] = base[-1]  # the old head again
+    on_old[name] = accuracy_of(network, old.validation)
+sizes = {"old digits, old head": len(old.validation), "new digits, new head": len(new.validation)}
+plots.grouped_accuracy(dict(zip(sizes, (on_old, on_new), strict=True)), sizes)
+
+# %% [markdown]
+# *What is seen: pairs of bars with 95 % intervals for three networks. With the statistics held, the old head still
+# reads the old digits exactly as before. With the statistics free it reads them worse, though no weight below it has
+# changed.*
+#
+# **Question.** With the statistics free the new task may gain. Why might that be, and what is its price?
+#
+# <details><summary>Answer</summary>
+#
+# New statistics fit the new digits: each channel is centred and scaled for them, which is a cheap form of adaptation. The
+# price is that the old task no longer finds its own. Whoever needs both keeps two sets of statistics.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 2: a learning rate for each layer
+# *Difficulty 3 of 5, 14 minutes, 2 points*
+#
+# **Aim:** make early layers slower than late ones, and spare biases and norms from weight decay.
+#
+# Early layers see edges, which every digit has; late layers see what makes a class. So late ones should move more
+# (Howard and Ruder 2018). A layer is a module with parameters of its own, in the order of `model.modules()`. With
+# layers 0 to L − 1:
+#
+# $$rate_l = base\_lr \cdot decay^{\,L - 1 - l}, \qquad 0 < decay \le 1$$
+#
+# The last layer has the rate `base_lr`, each one before it `decay` times the rate of the next. Return a list of dicts
+# as optimizers take it: `{"params": [tensors], "lr": rate}`.
+#
+# - **Every parameter stands in exactly one group.** One that two layers share belongs to the first of them
+#   (`model.named_parameters()` lists it once, under its first name).
+# - **Biases and all parameters of norms** get `"weight_decay": 0.0` in their group. Groups of other weights leave
+#   `"weight_decay"` out, so that the optimizer's own holds. In our networks these are exactly the parameters with one
+#   axis, `p.ndim == 1`.
+# - The order and the number of groups are free.
+#
+# **Predict:** why does a weight decay harm the scale of a batch norm?
+#
+# <details><summary>Answer</summary>
+#
+# Decay pulls towards 0. A scale of 0 switches its channel off, which is no simpler network in any useful sense. For the
+# weights of a convolution, small is a reasonable guess; for a scale, 1 would be.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "parameter_groups", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def parameter_groups(model: nn.Module, base_lr: float, decay: float) -> list[dict]:
+    """Groups for an optimizer: the last layer learns with base_lr, each one before it `decay` times as fast as the next.
+
+    Each parameter in one group; biases and norms with "weight_decay": 0.0, the others without this key.
+
+    >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    >>> rows = [(len(p), group["lr"], group.get("weight_decay")) for group in parameter_groups(model, 0.1, 0.5) for p in group["params"]]
+    >>> rows  # (outputs, rate, weight decay) of each parameter
+    [(4, 0.05, None), (4, 0.05, 0.0), (2, 0.1, None), (2, 0.1, 0.0)]
+    """
+    ### BEGIN SOLUTION
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name, _ in model.named_parameters()))
+    groups = []
+    for name, p in model.named_parameters():
+        rate = base_lr * decay ** (len(layers) - 1 - layers.index(name.rpartition(".")[0]))
+        groups.append({"params": [p], "lr": rate} | ({"weight_decay": 0.0} if p.ndim == 1 else {}))
+    return groups
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test_parameter_groups", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+checks.finetuning.parameter_groups(parameter_groups)
+### BEGIN HIDDEN TESTS
+checks.finetuning.parameter_groups(parameter_groups, hidden=True)
+### END HIDDEN TESTS
+
+
+# %% tags=["widget", "nbval-ignore-output"]
+def draw_rates(decay: float):
+    names = {id(p): name for name, p in base.named_parameters()}
+    rows = {names[id(p)]: group for group in parameter_groups(base, 1e-3, decay) for p in group["params"]}
+    ordered = [name for name, _ in base.named_parameters()]
+    rates = [rows[name]["lr"] for name in ordered]
+    return plots.layer_rates(ordered, rates, [rows[name].get("weight_decay") is None for name in ordered])
+
+
+widgets.slider_figure(draw_rates, decay=widgets.Slider(0.3, 1.0, start=0.6, step=0.1, label="decay"))
+
+# %% [markdown]
+# *What is seen: one bar for each parameter, from the first convolution to the last layer, on a logarithmic axis. The
+# bars climb in equal steps; the hatched ones are spared from weight decay. With decay 1 all are equal.*
+#
+# **Question.** Which decay makes "all layers" nearly the same as "the head alone"?
+#
+# <details><summary>Answer</summary>
+#
+# A very small one: at 0.3 the first convolution learns thousands of times slower than the head. Freezing is the limit,
+# decay towards 0.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 3: one step of AdamW
+# *Difficulty 3 of 5, 16 minutes, 3 points*
+#
+# **Aim:** write the step that nearly all fine-tuning uses.
+#
+# AdamW (Loshchilov and Hutter 2019) keeps two running means for every number: m of its gradient g and v of the
+# squared gradient. In step t = 1, 2, …
+#
+# $$\theta \leftarrow (1 - lr \cdot weight\_decay)\, \theta \qquad
+# m \leftarrow \beta_1 m + (1 - \beta_1) g \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2$$
+# $$\theta \leftarrow \theta - lr \cdot \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + eps}$$
+#
+# - `param` and `state` are changed **in place** (`mul_`, `sub_`), and nothing is returned. `grad` stays as it was.
+# - `state` is `{}` before the first step and belongs to this parameter. What you keep in it is yours:
+#   `state.get("t", 0)` helps. m and v begin at 0; dividing by $1 - \beta^t$ makes up for that beginning.
+# - First the decay, then the step. eps is added to the root of the *corrected* second mean.
+#
+# `param`, `grad` are float `[*shape]`.
+#
+# **Predict:** the gradients of two weights are 10 and 0.001. With lr 0.1 and no decay, how far does each move in the
+# first step?
+#
+# <details><summary>Answer</summary>
+#
+# Both by 0.1, against the sign of the gradient. In the first step the corrected m is g and the corrected v is g², so
+# the quotient is 1 or −1 whatever the size. That is why one learning rate fits layers of very different gradients.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "adamw_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def adamw_step(
+    param: Float[Tensor, "*shape"],
+    grad: Float[Tensor, "*shape"],
+    state: dict,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """One step of AdamW; changes `param` and `state` in place. `state` is {} before the first step.
+
+    param *= 1 - lr * weight_decay;  param -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    >>> param, state = torch.tensor([1.0, -2.0]), {}
+    >>> adamw_step(param, torch.tensor([10.0, 0.001]), state, lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.5)
+    >>> param  # 0.95 * 1 - 0.1 and 0.95 * -2 - 0.1
+    tensor([ 0.8500, -2.0000])
+    """
+    ### BEGIN SOLUTION
+    b1, b2 = betas
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = b1 * state.get("m", 0.0) + (1 - b1) * grad
+    v = state["v"] = b2 * state.get("v", 0.0) + (1 - b2) * grad**2
+    param.mul_(1 - lr * weight_decay)
+    param.sub_(lr * (m / (1 - b1**t)) / ((v / (1 - b2**t)).sqrt() + eps))
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test_adamw_step", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+checks.finetuning.adamw_step(adamw_step)
+### BEGIN HIDDEN TESTS
+checks.finetuning.adamw_step(adamw_step, hidden=True)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Now your step walks. Two weights, a loss with a long valley, 60 steps from the star. Plain descent and momentum are
+# the library's; the third path is yours. All three get the same learning rate. Move it: where does each path leave the
+# valley, and where does it crawl?
+
+
+# %% tags=["widget", "nbval-ignore-output"]
+def bent_valley(w: Tensor) -> Tensor:
+    return (1 - w[..., 0]).square() + 10 * (w[..., 1] - w[..., 0].square()).square()
+
+
+def straight_valley(w: Tensor) -> Tensor:
+    return 0.5 * (w[..., 0] - 1).square() + 20 * (w[..., 1] - 0.5 * w[..., 0]).square()
+
+
+SURFACES = {"bent valley": bent_valley, "straight valley": straight_valley}
+WALKERS = {
+    "plain descent": lambda w, g, state, lr: lib.sgd_step(w, g, state, lr),
+    "momentum 0.9": lambda w, g, state, lr: lib.sgd_step(w, g, state, lr, momentum=0.9),
+    "your AdamW": lambda w, g, state, lr: adamw_step(w, g, state, lr, (0.9, 0.999), 1e-8, 0.0),
+}
+
+
+def walk(step, surface, lr: float, steps: int = 60) -> Tensor:
+    """The places of a walker, [steps + 1, 2]; one that leaves the map stays where it left."""
+    w, state, places = torch.tensor([-1.3, 1.6]), {}, []
+    for _ in range(steps + 1):
+        places.append(w.clone())
+        here = w.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(surface(here), here)
+        if w.abs().max() < 5:
+            step(w, gradient, state, lr)
+    return torch.stack(places)
+
+
+def draw_walks(surface: str, exponent: float):
+    loss, axis = SURFACES[surface], torch.linspace(-2, 2, 33)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
+    paths = {name: walk(step, loss, 10**exponent) for name, step in WALKERS.items()}
+    return plots.surface_walks(
+        (axis, axis), (loss(grid) + 0.01).log10(), paths, {name: loss(path[-1]).item() for name, path in paths.items()}
+    )
+
+
+widgets.slider_figure(
+    draw_walks,
+    surface=widgets.Choice(tuple(SURFACES), label="surface"),
+    exponent=widgets.Slider(-3.0, 0.0, start=-1.6, step=0.2, label="log10 of the rate"),
+)
+
+# %% [markdown]
+# *What is seen: contour lines of a valley and three paths that begin at one star. Small rates: plain descent crawls,
+# momentum rolls on, AdamW walks with steps of nearly constant length. Large rates: plain descent jumps across the
+# valley and leaves the map first.*
+#
+# **Question.** Make the rate as large as AdamW bears. Why does it never come to rest?
+#
+# <details><summary>Answer</summary>
+#
+# Its steps keep a length of about the rate as long as the gradients keep their sign, however flat the ground is. Near
+# the minimum it swings around. So training lowers the rate towards the end: a schedule.
+#
+# </details>
+#
+# From here on all networks of this notebook are trained by your step, through `lib.AdamW(..., step_function=adamw_step)`.
+
+# %% [markdown]
+# ## Part 2: learn beside the weights
+#
+# ### Exercise 4: a low-rank adapter
+# *Difficulty 4 of 5, 20 minutes, 4 points*
+#
+# **Aim:** give a linear layer a thin correction that learns, while the layer itself stays.
+#
+# LoRA (Hu et al. 2022) leaves the weight W `[out, in]` alone and learns two thin matrices, A `[rank, in]` and
+# B `[out, rank]`:
+#
+# $$y = linear(x) + \frac{alpha}{rank} \; x A^\top B^\top \qquad\qquad W' = W + \frac{alpha}{rank} \, B A$$
+#
+# - `LoRALinear(linear, rank, alpha)` is an `nn.Module` with **two trainable parameters, A and B, and no other**: the
+#   given layer's weight and bias get `requires_grad = False`, and they stay as they are.
+# - At the start the output is that of the given layer: **one of the two begins with zeros, the other with random
+#   numbers** of any kind.
+# - `merge()` returns an `nn.Linear` with the weight W′ and the bias of the given layer. A second `merge()` raises an
+#   error (given below). The LoRALinear gives the same outputs after `merge()` as before. x is `[..., in]`.
+#
+# **Predict:** a layer with in = 576 and out = 64, rank 2. What part of its weights do A and B have? And why not begin
+# with zeros in both?
+#
+# <details><summary>Answer</summary>
+#
+# 2 · (576 + 64) = 1,280 of 36,864, about 3.5 %. With both zero, the gradient of A is multiplied by B = 0 and that of B by
+# A = 0: nothing would ever move.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "LoRALinear", "locked": false, "schema_version": 3, "solution": true, "task": false}
+class LoRALinear(nn.Module):
+    """A linear layer that stays, and a correction of low rank beside it: y = linear(x) + alpha / rank * x A^T B^T.
+
+    >>> layer = LoRALinear(nn.Linear(3, 2, bias=False), rank=2, alpha=4.0)
+    >>> for parameter in layer.parameters():
+    ...     _ = nn.init.constant_(parameter, 0.5)
+    >>> layer(torch.ones(1, 3)).detach()  # 1.5 + 4 / 2 * 1.5
+    tensor([[4.5000, 4.5000]])
+    >>> layer.merge().weight.detach()  # 0.5 + 4 / 2 * 0.5
+    tensor([[1.5000, 1.5000, 1.5000],
+            [1.5000, 1.5000, 1.5000]])
+    """
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float):
+        super().__init__()
+        self.linear, self.merged = linear, False
+        ### BEGIN SOLUTION
+        self.scale = alpha / rank
+        self.linear.requires_grad_(False)
+        self.A = nn.Parameter(torch.randn(rank, linear.in_features) / linear.in_features**0.5)
+        self.B = nn.Parameter(torch.zeros(linear.out_features, rank))
+        ### END SOLUTION
+
+    def forward(self, x: Float[Tensor, "*n in"]) -> Float[Tensor, "*n out"]:
+        """The given layer's output and the correction."""
+        ### BEGIN SOLUTION
+        return self.linear(x) + self.scale * (x @ self.A.T @ self.B.T)
+        ### END SOLUTION
+
+    def merge(self) -> nn.Linear:
+        """One plain layer that does the work of both; a second call is an error."""
+        if self.merged:
+            raise RuntimeError("merged already: a second time would add the correction twice")
+        self.merged, merged = True, copy.deepcopy(self.linear)
+        ### BEGIN SOLUTION
+        merged.weight.data += self.scale * (self.B @ self.A).detach()
+        ### END SOLUTION
+        return merged
+
+
+# %% nbgrader={"grade": true, "grade_id": "test_LoRALinear", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+checks.finetuning.LoRALinear(LoRALinear)
+### BEGIN HIDDEN TESTS
+checks.finetuning.LoRALinear(LoRALinear, hidden=True)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# The whole network with adapters: your class beside the two linear layers, the library's `LoRAConv2d` (the same idea
+# for a convolution) beside the others. Your `freeze` holds the rest, your `adamw_step` trains.
+
+
+# %% tags=["nbval-ignore-output"]
+def with_lora(network: nn.Module, rank: int = 2, alpha: float = 4.0) -> nn.Module:
+    """A copy of the network in train mode with an adapter beside each layer, and nothing else to learn."""
+    torch.manual_seed(0)
+    network = copy.deepcopy(network).train()
+    for name, layer in list(network.named_children()):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            kind = LoRALinear if isinstance(layer, nn.Linear) else lib.LoRAConv2d
+            network._modules[name] = kind(layer, rank, alpha)
+    freeze(network, [name for name, p in network.named_parameters() if name.rpartition(".")[2] in ("A", "B")])
+    return network
+
+
+def adamw(network: nn.Module, lr: float) -> lib.AdamW:
+    return lib.AdamW([p for p in network.parameters() if p.requires_grad], lr=lr, step_function=adamw_step)
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """The network with every adapter merged into its layer."""
+    merged = copy.deepcopy(network)
+    for name, layer in list(merged.named_children()):
+        if hasattr(layer, "merge"):
+            merged._modules[name] = layer.merge()
+    return merged.eval()
+
+
+adapted = with_lora(base)
+share = sum(p.numel() for p in adapted.parameters() if p.requires_grad) / counts["all"]
+teach(adapted, few, adamw(adapted, 5e-3), steps=100)
+merged = plain(adapted)
+change = (measure.predict(adapted, new.validation.images) - measure.predict(merged, new.validation.images)).abs().max()
+held = adapted[-1].linear.weight.equal(base[-1].weight)
+print(f"trainable: {share:.1%} of the network; the base's last layer is bit for bit as before: {held}")
+print(f"validation, new digits: {accuracy_of(base, new.validation):.1%} before, {accuracy_of(adapted, new.validation):.1%} now")
+print(f"merged into plain layers, the largest difference of a logit is {change:.1e}")
+
+# %% [markdown]
+# ### What a label buys
+#
+# Five ways to learn the new digits from 20, 50, 100 and 400 labels: *scratch* (random weights), the *head* alone, the
+# *norms* alone, *LoRA*, and *all* weights. And one that knows no network at all: logistic regression on the pixels.
+# One run says little, because another draw of 20 images gives another result. The curves are **from the table of the
+# course**: means and 95 % intervals over several draws. The logistic regression and the stars are **live**.
+
+# %% tags=["nbval-ignore-output"]
+NAMES = {"scratch": "scratch", "head": "head", "norm": "norms", "lora": "LoRA", "all": "all weights"}
+runs, label_counts = load_label_curves(), (20, 50, 100, 400)
+
+
+def regression(count: int, seed: int) -> float:
+    """Test accuracy of a logistic regression on the pixels: one linear layer, a little decay, to convergence."""
+    some, layer = data.few_labels(new.train, count, seed), nn.Linear(784, 10)
+    nn.init.zeros_(layer.weight), nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=60, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = F.cross_entropy(layer(some.images.flatten(1)), some.labels) + 1e-3 * layer.weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return accuracy_of(nn.Sequential(nn.Flatten(), layer), new.test)
+
+
+curves = {
+    name: [
+        (count, *mean_interval([run.new for run in runs if (run.method, run.labels) == (method, count)]))
+        for count in label_counts
+    ]
+    for method, name in NAMES.items()
+}
+curves["regression, just now"] = [
+    (count, *mean_interval([regression(count, seed) for seed in range(5)])) for count in label_counts
+]
+again = lib.adapt(base, few, "head", lib.AdaptConfig(seed=0))  # the same 50 labels as in the table's first run
+live = {"head": (50, accuracy_of(again, new.test)), "LoRA, yours": (50, accuracy_of(adapted, new.test))}
+(stored,) = [run.new for run in runs if (run.method, run.labels, run.seed) == ("head", 50, 0)]
+print(f"head, 50 labels, first draw: {stored:.1%} in the table, {live['head'][1]:.1%} measured just now")
+plots.label_curves(curves, live, len(new.test))
+
+# %% [markdown]
+# *What is seen: accuracy rises with the labels. On the left, all curves that begin with the trained network lie above
+# scratch and above the regression, and their intervals are wide. On the right they come together.*
+#
+# **Question.** Read the answer to the question at the top off the figure. From how many labels on would you no longer
+# bother to adapt an old network?
+#
+# <details><summary>Answer</summary>
+#
+# Go up from 20 labels to the best adapted curve, then right until the curve of *scratch* is as high. Where the intervals
+# overlap, the difference may be luck. The cell below computes it from the table.
+#
+# </details>
+
+# %% tags=["nbval-ignore-output"]
+best = max((name for name in curves if name not in ("scratch", "regression, just now")), key=lambda name: curves[name][0][1])
+goal = curves[best][0][1]
+enough = [int(count) for count, mean, *_ in curves["scratch"] if mean >= goal]
+print(f"with 20 labels the best is {best}: {goal:.1%}")
+print(f"scratch gets there with {enough[0]} labels" if enough else "scratch does not get there with 400 labels")
+for count, mean, low, high in curves["regression, just now"]:
+    beaten = [name for name in NAMES.values() if dict((row[0], row[1]) for row in curves[name])[count] < mean]
+    print(f"{count:3} labels: logistic regression {mean:.1%} [{low:.1%}, {high:.1%}] beats {', '.join(beaten) or 'none of them'}")
+
+# %% [markdown]
+# ## Part 3: what is forgotten
+#
+# ### Exercise 5: hold what the old task needs
+# *Difficulty 3 of 5, 12 minutes, 2 points*
+#
+# **Aim:** make it expensive to move the weights on which the old task depends.
+#
+# Elastic weight consolidation (EWC, Kirkpatrick et al. 2017) adds a penalty to the loss of the new task. It pulls each
+# parameter θ back to its place before training, `anchor`, and pulls hard where the [Fisher
+# information](../glossary.md#fisher-information) of the *old* task is large:
+#
+# $$penalty = \frac{strength}{2} \sum_i fisher_i \, (\theta_i - anchor_i)^2$$
+#
+# - `anchor` and `fisher` are dicts with the same keys, names of `model.named_parameters()`, and tensors of the
+#   parameters' shapes.
+# - **Parameters that they do not name** (a new head) are free.
+# - The result is a scalar tensor whose gradient reaches the parameters. During training the parameters carry
+#   gradients of the new task in `.grad`; the penalty has no use for them.
+#
+# **Predict:** what is the gradient of the penalty at the anchor? What if `strength` is huge?
+#
+# <details><summary>Answer</summary>
+#
+# 0, so the first step feels nothing of it. With a huge strength, weights that matter to the old task cannot move, and those with
+# Fisher 0 still can: it is a soft freeze, weight by weight.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "ewc_penalty", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def ewc_penalty(model: nn.Module, anchor: dict[str, Tensor], fisher: dict[str, Tensor], strength: float) -> Float[Tensor, ""]:
+    """strength / 2 * sum of fisher * (parameter - anchor)^2 over all numbers that anchor names.
+
+    >>> model = nn.Linear(1, 2, bias=False)
+    >>> model.weight.data = torch.tensor([[5.0], [1.0]])
+    >>> penalty = ewc_penalty(model, {"weight": torch.tensor([[2.0], [2.0]])}, {"weight": torch.tensor([[1.0], [4.0]])}, strength=2.0)
+    >>> penalty.item()  # 2 / 2 * (1 * 3^2 + 4 * (-1)^2)
+    13.0
+    """
+    ### BEGIN SOLUTION
+    parameters = dict(model.named_parameters())
+    terms = [(fisher[name] * (parameters[name] - anchor[name]).square()).sum() for name in anchor]
+    return strength / 2 * sum(terms)
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test_ewc_penalty", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+checks.finetuning.ewc_penalty(ewc_penalty)
+### BEGIN HIDDEN TESTS
+checks.finetuning.ewc_penalty(ewc_penalty, hidden=True)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Now both tasks in one picture. All weights learn from the 50 new labels, with your penalty at several strengths. Beside it
+# stand the head alone, your LoRA, and *replay*: 50 old images among the new ones. Old and new are validation images.
+
+
+# %% tags=["nbval-ignore-output"]
+def both(network: nn.Module) -> tuple[float, float]:
+    return accuracy_of(network, new.validation), accuracy_of(network, old.validation)
+
+
+anchor = {name: p.detach().clone() for name, p in base.named_parameters()}
+fisher = lib.fisher_information(base, old.train.images[:200])
+points = {"EWC, your penalty": [], "head": [], "LoRA": [("", *both(adapted))], "replay": []}
+for strength in tqdm((0.0, 100.0, 1e4), desc="strengths", file=sys.stdout):
+    network = copy.deepcopy(base).train()
+    freeze(network, everything)
+
+    def penalized(network, images, labels, strength=strength):
+        return cross_entropy(network, images, labels) + ewc_penalty(network, anchor, fisher, strength)
+
+    teach(network, few, adamw(network, 2e-3), steps=60, loss=penalized)
+    points["EWC, your penalty"].append((f"{strength:g}", *both(network)))
+for name, names, labelled in (("head", choices["head"], few), ("replay", everything, lib.with_replay(few, old.train, 50))):
+    network = copy.deepcopy(base).train()
+    freeze(network, names)
+    teach(network, labelled, adamw(network, 1e-2 if name == "head" else 2e-3), steps=60)
+    points[name].append(("", *both(network)))
+plots.frontier(points, both(base))
+
+# %% [markdown]
+# *What is seen: each point is one network, the new task across, the old task up. The star is the network before. The EWC
+# curve begins at strength 0, with much new and some old lost, and climbs with the strength. Each number is measured on
+# 200 images, so two or three points may be chance.*
+#
+# **Question.** LoRA did not change a single weight of the base. Why does it still stand below the star here, and why does
+# this matter less than for the others?
+#
+# <details><summary>Answer</summary>
+#
+# With its adapters the network computes other outputs, so the old task suffers. But the adapters can be taken off: the base
+# is there, bit for bit. One base with an adapter for each task forgets nothing, as long as somebody says which task it is.
+#
+# </details>
+
+# %% tags=["nbval-ignore-output"]
+without = copy.deepcopy(adapted)
+for name, layer in list(without.named_children()):
+    if hasattr(layer, "merge"):
+        without._modules[name] = layer.linear if isinstance(layer, LoRALinear) else layer.base
+same = torch.equal(measure.predict(without, old.test.images), measure.predict(base, old.test.images))
+print(f"{len(old.test)} old test images; with the adapters taken off all logits are bit for bit those of the base: {same}")
+
+# %% [markdown]
+# ## Part 4: which images to label
+#
+# ### Exercise 6: select
+# *Difficulty 2 of 5, 12 minutes, 2 points*
+#
+# **Aim:** choose the images that a person should label next.
+#
+# [Active learning](../glossary.md#active-learning) asks the network where it is unsure. With p = softmax(logits), row
+# by row (logits `[n, c]`, one row an image):
+#
+# | method | first comes the image with |
+# |---|---|
+# | `"entropy"` | the largest $-\sum_c p_c \log p_c$ |
+# | `"margin"` | the smallest difference of the two largest *probabilities* |
+# | `"random"` | any k different images, by any generator: what the others have to beat |
+#
+# Return an int64 tensor `[k]` of different row numbers, the most uncertain first; 0 ≤ k ≤ n. Ties may be broken in any way. A
+# probability may be 0 in float32, and then $p \log p$ counts as 0: `torch.special.entr(p)` is −p log p and knows that.
+# `topk`, `argsort` and `torch.randperm` help.
+#
+# **Predict:** probabilities (0.5, 0.5, 0) and (0.4, 0.3, 0.3). Which image comes first by entropy, which by margin?
+#
+# <details><summary>Answer</summary>
+#
+# By entropy the second (1.09 against 0.69): three classes are in play. By margin the first (0 against 0.1): its two best
+# answers tie.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "select_for_labelling", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def select_for_labelling(logits: Float[Tensor, "n c"], k: int, method: str) -> Int64[Tensor, " k"]:
+    """Row numbers of the k images to label next, the most uncertain first; method "random", "entropy" or "margin".
+
+    >>> logits = torch.tensor([[5.0, 0.0, 0.0], [2.0, 2.0, -9.0], [0.3, 0.0, 0.0]])
+    >>> select_for_labelling(logits, 2, "entropy"), select_for_labelling(logits, 2, "margin")
+    (tensor([2, 1]), tensor([1, 2]))
+    """
+    ### BEGIN SOLUTION
+    if method == "random":
+        return torch.randperm(len(logits))[:k]
+    p = logits.softmax(dim=1)
+    ordered = p.sort(dim=1, descending=True).values
+    score = torch.special.entr(p).sum(dim=1) if method == "entropy" else ordered[:, 1] - ordered[:, 0]
+    return score.argsort(descending=True)[:k]
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test_select_for_labelling", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+checks.finetuning.select_for_labelling(select_for_labelling)
+### BEGIN HIDDEN TESTS
+checks.finetuning.select_for_labelling(select_for_labelling, hidden=True)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# The race, all of it **live**, eight times with other beginnings. Each begins with ten labels, one of each class; five
+# times your function chooses ten more out of the pool of 900. To make this quick only the head learns, on features that
+# the frozen network computed once.
+
+# %% tags=["nbval-ignore-output"]
+body = nn.Sequential(*list(base.children())[:-1]).eval()
+features, held_features = (measure.predict(body, part.images) for part in (new.train, new.validation))
+
+
+def train_head(x: Tensor, y: Tensor) -> nn.Linear:
+    """The base's head, trained further on these features by full batches."""
+    head = copy.deepcopy(base[-1])
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.02)
+    for _ in range(40):
+        optimizer.zero_grad()
+        (F.cross_entropy(head(x), y) + 1e-3 * head.weight.square().sum()).backward()
+        optimizer.step()
+    return head
+
+
+def race(method: str, seed: int) -> list[float]:
+    """Validation accuracy with 10, 20, ... 60 labels."""
+    torch.manual_seed(seed)
+    order = torch.randperm(len(new.train))
+    labelled = torch.stack([order[new.train.labels[order] == c][0] for c in range(10)])
+    scores = []
+    for _ in range(6):
+        head = train_head(features[labelled], new.train.labels[labelled])
+        with torch.no_grad():
+            scores.append((head(held_features).argmax(1) == new.validation.labels).double().mean().item())
+            rest = torch.tensor(sorted(set(range(len(features))) - set(labelled.tolist())))
+            labelled = torch.cat([labelled, rest[select_for_labelling(head(features[rest]), 10, method)]])
+    return scores
+
+
+contest = {}
+for method in tqdm(("random", "entropy", "margin"), desc="methods", file=sys.stdout):
+    repeated = [race(method, seed) for seed in range(8)]
+    contest[method] = [
+        (10 * (i + 1), *mean_interval([scores[i] for scores in repeated])) for i in range(6)
+    ]
+for method in ("entropy", "margin"):
+    gains = [100 * (a[1] - b[1]) for a, b in zip(contest[method], contest["random"], strict=True)]
+    print(f"{method:8} minus random, points by number of labels:", ", ".join(f"{10 * (i + 1)}: {g:+.1f}" for i, g in enumerate(gains)))
+plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
+
+# %% [markdown]
+# *What is seen: three curves from one common point, means of eight races with 95 % intervals, all measured just now. Where
+# the intervals overlap, no method is shown to be better.*
+#
+# **Question.** Look for label counts at which a method that asks the network is no better, or worse, than random. What can go wrong
+# with ten at a time, and with an unsure network?
+#
+# <details><summary>Answer</summary>
+#
+# Ten images chosen at once can be ten copies of one doubt: they resemble each other. And a network that has seen ten
+# labels is unsure in the wrong places: it may ask for odd scribbles that teach nothing. Random images look like the ones to come,
+# and are a strong opponent as long as there are few labels.
+#
+# </details>
+
+# %% [markdown]
+# ## Part 5: smaller networks
+#
+# ### Exercise 7: learn from a teacher
+# *Difficulty 3 of 5, 16 minutes, 3 points*
+#
+# **Aim:** train a small network on the probabilities of a large one, not on labels alone.
+#
+# A label says "7". A teacher says "7, a little like 1, and not at all like 0". To make the small probabilities count,
+# both networks are softened by a temperature T (Hinton, Vinyals, Dean 2015):
+#
+# $$p = softmax(teacher / T) \qquad q = softmax(student / T)$$
+# $$loss = weight \cdot T^2 \cdot \underset{images}{mean} \; KL(p \,\|\, q) \;+\; (1 - weight) \cdot \underset{images}{mean} \; CE(student, label)$$
+#
+# with $KL(p \| q) = \sum_c p_c (\log p_c - \log q_c)$, natural logarithms. The cross-entropy CE has temperature 1. Logits are
+# `[n, c]`, labels int64 `[n]`; the result is a scalar tensor.
+#
+# - A gradient reaches the student's logits and **none the teacher's** (`detach`).
+# - A probability may be 0 in float32: work with `log_softmax`.
+# - `F.kl_div(log q, p, reduction="batchmean")` is the mean over images of KL(p || q), with log q first.
+#
+# **Predict:** why T²?
+#
+# <details><summary>Answer</summary>
+#
+# Softening divides the logits by T, and with it the gradient, once for the division and once because p and q come closer. T²
+# undoes both, so that `weight` means the same at every temperature.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "distillation_loss", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def distillation_loss(
+    student: Float[Tensor, "n c"], teacher: Float[Tensor, "n c"], labels: Int64[Tensor, " n"], temperature: float, weight: float
+) -> Float[Tensor, ""]:
+    """weight * T^2 * mean KL(softmax(teacher / T) || softmax(student / T)) + (1 - weight) * cross-entropy with the labels.
+
+    >>> student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[2.0, 0.0]])
+    >>> round(distillation_loss(student, teacher, torch.tensor([0]), temperature=2.0, weight=1.0).item(), 4)
+    0.4435
+    """
+    ### BEGIN SOLUTION
+    log_q = F.log_softmax(student / temperature, dim=1)
+    p = F.softmax(teacher.detach() / temperature, dim=1)
+    divergence = F.kl_div(log_q, p, reduction="batchmean")
+    return weight * temperature**2 * divergence + (1 - weight) * F.cross_entropy(student, labels)
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test_distillation_loss", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+checks.finetuning.distillation_loss(distillation_loss)
+### BEGIN HIDDEN TESTS
+checks.finetuning.distillation_loss(distillation_loss, hidden=True)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# What the teacher says about one image, as it is and softened. Move the temperature.
+
+# %% tags=["widget", "nbval-ignore-output"]
+teacher_logits = measure.predict(base, old.train.images[:600])
+unsure = teacher_logits.softmax(1).amax(1).argmin()  # the image about which the teacher is least sure
+
+
+def draw_softened(temperature: float):
+    columns = {f"T = {t:g}": (teacher_logits[unsure] / t).softmax(0).tolist() for t in dict.fromkeys((1.0, temperature))}
+    return plots.softened(data.digits.CLASSES, columns, temperature)
+
+
+widgets.slider_figure(draw_softened, temperature=widgets.Slider(1.5, 10.0, start=4.0, step=0.5, label="temperature"))
+
+# %% [markdown]
+# *What is seen: for each class a bar at temperature 1 and one at the chosen temperature, on a logarithmic axis. Softening
+# brings the bars closer to each other; their order does not change.*
+#
+# Now a student with a quarter of the parameters, trained on 600 old digits: on the labels alone, and with your loss. Three
+# random beginnings each, **live**.
+
+
+# %% tags=["nbval-ignore-output"]
+small_set = old.train.first(600)
+
+
+def small_network(seed: int, weight: float, steps: int = 72) -> nn.Module:
+    """A network of a quarter of the size, trained with your loss; weight 0 is the labels alone."""
+    torch.manual_seed(seed)
+    student = models.digits_cnn(width=8).train()
+    optimizer, order = torch.optim.AdamW(student.parameters(), lr=5e-3), torch.Generator().manual_seed(seed)
+    for _ in range(steps // 12):
+        for index in torch.randperm(len(small_set), generator=order).split(50):
+            optimizer.zero_grad()
+            logits = student(small_set.images[index])
+            distillation_loss(logits, teacher_logits[index], small_set.labels[index], temperature=4.0, weight=weight).backward()
+            optimizer.step()
+    return student.eval()
+
+
+alone, taught = ([small_network(seed, weight) for seed in range(3)] for weight in (0.0, 0.9))
+sizes = [sum(p.numel() for p in network.parameters()) for network in (base, alone[0])]
+print(f"{sizes[1]:,} parameters, {sizes[1] / sizes[0]:.0%} of the teacher's {sizes[0]:,}; {len(old.test)} old test images")
+for name, found in (("labels alone", alone), ("with the teacher", taught)):
+    scores = [accuracy_of(network, old.test) for network in found]
+    mean, low, high = mean_interval(scores)
+    print(f"{name:17} {', '.join(f'{score:.1%}' for score in scores)}; mean {mean:.1%} [{low:.1%}, {high:.1%}]")
+differences = [accuracy_of(b, old.test) - accuracy_of(a, old.test) for a, b in zip(alone, taught, strict=True)]
+print("gain of each pair, points:", ", ".join(f"{100 * d:+.1f}" for d in differences))
+
+# %% [markdown]
+# **Question.** The teacher was trained on 3,600 images, the student on 600 of them. What did the student get from the
+# teacher that its labels do not hold?
+#
+# <details><summary>Answer</summary>
+#
+# What the teacher learned from the other 3,000: which digits resemble which, and how sure one can be. Look at the printed
+# pairs before you believe in the gain; with three pairs the intervals are wide.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 8: heal a compressed network
+# *Difficulty 3 of 5, 16 minutes, 3 points*
+#
+# **Aim:** train a pruned network on, and keep its zeros.
+#
+# After pruning, the weights that are left were trained together with others that are gone. Some more training lets them
+# take over. But an optimizer moves every weight, also those at 0: momentum, decay and the gradient itself fill them
+# again.
+#
+# - `masks` maps names of parameters to boolean tensors, **true where a weight stays**. The network comes with its
+#   pruned weights at 0; they must be **exactly 0 after every step**. `torch.no_grad()`,
+#   `recovered.get_parameter(name)` and `mul_` help.
+# - Train on `split.train` only, for `epochs` times. The loop is given; write what happens in it.
+# - A new network comes back, in eval mode; the given one stays as it was. (Both are given below.)
+# - A network whose weights come from a grid (a parametrization) keeps that grid: only use `get_parameter`, and do not
+#   replace its layers.
+#
+# **Predict:** is it enough to multiply the *gradients* by the masks?
+#
+# <details><summary>Answer</summary>
+#
+# If the weight is exactly 0 and the optimizer has no memory of it, yes: no gradient, no decay, no step. With a momentum from
+# before, no. Setting the weights back after each step holds in every case.
+#
+# </details>
+
+
+# %% nbgrader={"grade": false, "grade_id": "recover", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def recover(model: nn.Module, masks: dict[str, Bool[Tensor, "..."]], split: data.Split, epochs: int) -> nn.Module:
+    """A copy of the network, trained on split.train; weights where a mask is false are 0 after every step.
+
+    >>> images, labels = torch.tensor([[[[1.0, 2.0]]], [[[2.0, 1.0]]]]), torch.tensor([0, 1])
+    >>> part = data.Dataset(images, labels, ("left", "right"))
+    >>> model, mask = nn.Sequential(nn.Flatten(), nn.Linear(2, 2)), torch.tensor([[True, False], [True, True]])
+    >>> model[1].weight.data *= mask
+    >>> healed = recover(model, {"1.weight": mask}, data.Split("two", part, part, part, part), epochs=2)
+    >>> healed[1].weight[0, 1].item(), healed.training, healed[1].weight.equal(model[1].weight)
+    (0.0, False, False)
+    """
+    recovered, order = copy.deepcopy(model).train(), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(recovered.parameters(), lr=2e-3, weight_decay=0.01)
+    for _ in range(epochs):
+        for images, labels in training.shuffled_batches(split.train.images, split.train.labels, 64, order):
+            ### BEGIN SOLUTION
+            optimizer.zero_grad()
+            F.cross_entropy(recovered(images), labels).backward()
+            optimizer.step()
+            with torch.no_grad():
+                for name, mask in masks.items():
+                    recovered.get_parameter(name).mul_(mask)
+            ### END SOLUTION
+    return recovered.eval()
+
+
+# %% nbgrader={"grade": true, "grade_id": "test_recover", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+checks.finetuning.recover(recover)
+### BEGIN HIDDEN TESTS
+checks.finetuning.recover(recover, hidden=True)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Two patients, both made from the network for clothes that comes with the course. One loses 92 % of the weights in each layer,
+# the smallest. The other keeps all of them at 3 bits: a grid of seven values for each channel. (How to prune and how to
+# quantize well are units of their own.) Your `recover` trains each for one pass over 2,500 images. For the second one the
+# weights are parametrized: the layer sees the nearest point of its grid, and the gradient passes straight through.
+
+
+# %% tags=["nbval-ignore-output"]
+class OnGrid(nn.Module):
+    """What the layer sees of a weight: the nearest point of its grid, at training too."""
+
+    def __init__(self, grid: lib.Grid):
+        super().__init__()
+        self.grid = grid
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return quantization.FakeQuantize.apply(weight, self.grid.scale, 0, self.grid.bits).clamp(-3 * self.grid.scale, 3 * self.grid.scale)
+
+
+clothes = data.load_fashion()
+lesson = data.Split("fashion", clothes.train.first(2500), clothes.calibration, clothes.validation, clothes.test)
+whole = models.load_pretrained("fashion_cnn")
+weights = {name: p.detach() for name, p in whole.named_parameters() if p.ndim > 1}
+masks = {name: w.abs() > w.abs().flatten().kthvalue(round(0.92 * w.numel())).values for name, w in weights.items()}
+pruned = copy.deepcopy(whole)
+with torch.no_grad():
+    for name, mask in masks.items():
+        pruned.get_parameter(name).mul_(mask)
+rounded, grids = lib.round_to_grid(whole, bits=3)
+on_grid = copy.deepcopy(rounded)
+for name, grid in grids.items():
+    parametrize.register_parametrization(on_grid.get_submodule(name.rpartition(".")[0]), "weight", OnGrid(grid))
+healed = recover(pruned, masks, lesson, epochs=1)
+refined = recover(on_grid, {}, lesson, epochs=1)
+for name in grids:
+    parametrize.remove_parametrizations(refined.get_submodule(name.rpartition(".")[0]), "weight", leave_parametrized=True)
+patients = {"whole": whole, "pruned": pruned, "pruned, healed": healed, "3 bits": rounded, "3 bits, healed": refined}
+zeros = all(not healed.get_parameter(name)[~mask].any() for name, mask in masks.items())
+points_kept = all(grid.holds(refined.get_parameter(name)) for name, grid in grids.items())
+print(f"every pruned weight is exactly 0 after healing: {zeros}; sparsity {metrics.sparsity(healed):.1%}")
+print(f"every weight of the 3-bit network lies on its grid after healing: {points_kept}")
+passports = [measure.passport(network, clothes, name, repeats=3) for name, network in patients.items()]
+measure.compare(passports)
+
+# %% tags=["nbval-ignore-output"]
+scores = {one.name: one.accuracy for one in passports}
+plots.grouped_accuracy({"clothes, validation": scores}, {"clothes, validation": len(clothes.validation)})
+
+# %% [markdown]
+# *What is seen: five bars with 95 % intervals. Both patients fall, the pruned one far, and both climb back most of the way
+# after one short pass.*
+#
+# **Question.** The size in the passports is the same for all five. Why? And what would have to happen to gain from the zeros
+# and from the seven values?
+#
+# <details><summary>Answer</summary>
+#
+# Zeros and grid points are stored here as 32-bit floats like any other number. The gain comes when only the kept weights are
+# stored, or codes of 3 bits with a scale, and when a kernel computes with them. Units 01, 02 and 05 are about that.
+#
+# </details>
+
+# %% [markdown]
+# ## The numbers, once
+#
+# Everything is chosen: LoRA with rank 2 from 50 labels, your layers, your step, your freeze. Now the test images of both
+# tasks, for the network as it was, with its adapters, and merged.
+
+# %% tags=["nbval-ignore-output"]
+final = {"as it was": base, "with LoRA": adapted, "LoRA, merged": merged}
+last = [measure.passport(network, new, name, part="test", repeats=8) for name, network in final.items()]
+measure.compare(last)
+
+# %% tags=["nbval-ignore-output"]
+passport_plots.latency_bars(last)
+
+# %% [markdown]
+# *What is seen: milliseconds for one image, alone and in batches of 64. The adapters cost time as long as they stand beside
+# the weights; merged, the network is as fast as before.*
+
+# %% tags=["nbval-ignore-output"]
+tests = {"new digits": new.test, "old digits": old.test}
+table = {task: {name: accuracy_of(network, part) for name, network in final.items()} for task, part in tests.items()}
+for task, row in table.items():
+    low, high = metrics.wilson_interval(round(row["with LoRA"] * len(tests[task])), len(tests[task]))
+    print(f"{task}: {row['as it was']:.1%} before, {row['with LoRA']:.1%} [{low:.1%}, {high:.1%}] with adapters from 50 labels")
+
+# %% [markdown]
+# ## What the numbers say
+#
+# - **Few labels.** Where there are few labels, everything that begins with the trained network is ahead of what begins with
+#   nothing. With 400 labels the ways come together: a good start is worth labels, and no more than that.
+# - **How much must move?** A few numbers in a hundred go most of the way. What the curves do not show is a clear winner
+#   among the adapted ones: look at the intervals.
+# - **Forgetting.** Every way that changes what the network computes costs something of the old task. EWC trades one for the other;
+#   replay needs the old images; adapters can be taken off.
+# - **Where it lost.** The logistic regression knows no network, and the cell below the curves says which methods it beats at which
+#   number of labels. Active learning does not win everywhere, and where it loses the print says so. Healing needs labels.
+#   And adapters beside the weights are slower until they are merged.
+# - **What was not measured.** Other pairs of tasks: between tasks that have nothing in common a trained network may be no
+#   better start than a random one. Larger networks, where LoRA's saving of memory counts. Labels that are wrong.
+#
+# ## Five questions
+
+# %% tags=["widget", "nbval-ignore-output"]
+widgets.quiz(
+    [
+        widgets.Question(
+            "All parameters are frozen, and the network is in train mode. What can still change its answers?",
+            ("nothing", "the running statistics of its batch norms", "the weight decay"),
+            1,
+            "Statistics are averaged in every forward pass in train mode, without any gradient.",
+        ),
+        widgets.Question(
+            "Why does AdamW shrink the weights directly, and not through the gradient?",
+            (
+                "through the gradient, the decay would be divided by the root of v like any gradient",
+                "because it is faster to compute",
+                "because biases have no gradient",
+            ),
+            0,
+            "Then weights with large gradients would be decayed less, which nobody asked for.",
+        ),
+        widgets.Question(
+            "Why may only one factor of LoRA begin at zero?",
+            (
+                "otherwise the start would not be the given layer",
+                "otherwise both gradients are 0 for ever",
+                "otherwise the rank is too large",
+            ),
+            1,
+            "The gradient of each factor is multiplied by the other one.",
+        ),
+        widgets.Question(
+            "Whose Fisher information does EWC need?",
+            ("that of the new task", "that of the old task", "that of both together"),
+            1,
+            "It says which weights the old task depends on. Those are held.",
+        ),
+        widgets.Question(
+            "Entropy beats random in one race of active learning. What do you know?",
+            (
+                "that entropy is better on these data",
+                "that it is better with few labels",
+                "little: races differ, so repeat them and look at the intervals",
+            ),
+            2,
+            "The beginning is drawn at random, and ten labels more or less decide much.",
+        ),
+    ]
+)
+
+# %% [markdown]
+# ## Papers
+#
+# - Howard and Ruder 2018, *Universal Language Model Fine-tuning for Text Classification*: rates by layer, gradual
+#   unfreezing.
+# - Kingma and Ba 2015, *Adam*; Loshchilov and Hutter 2019, *Decoupled Weight Decay Regularization*: exercise 3.
+# - Hu et al. 2022, *LoRA: Low-Rank Adaptation of Large Language Models*: exercise 4. Dettmers et al. 2023, *QLoRA*: the same over a
+#   4-bit base.
+# - Frankle, Schwab, Morcos 2021, *Training BatchNorm and Only BatchNorm*: how far the norms alone can go.
+# - Kirkpatrick et al. 2017, *Overcoming Catastrophic Forgetting in Neural Networks*: exercise 5. Li, Grandvalet, Davoine 2018, *Explicit
+#   Inductive Bias for Transfer Learning*: pull all weights back alike.
+# - Settles 2009, *Active Learning Literature Survey*: exercise 6. Sener and Savarese 2018, *Active Learning for Convolutional Neural
+#   Networks: A Core-Set Approach*: choose images that differ.
+# - Hinton, Vinyals, Dean 2015, *Distilling the Knowledge in a Neural Network*: exercise 7.
+# - Han et al. 2015, *Learning both Weights and Connections for Efficient Neural Networks*: exercise 8.
+#
+# ## If you want more
+#
+# 1. **Thaw slowly.** `lib.gradual_unfreezing` with `lib.stages_from_the_end(base)`: does it beat all weights at once with 20
+#    labels? Repeat with five draws before you answer.
+# 2. **Choose what differs.** Put `lib.core_set` on the features into the race of part 4. It looks at the images and not at the
+#    doubts.
+# 3. **QLoRA.** `lib.add_qlora` puts adapters over 4-bit weights. How many bytes does it take, and how much does it lose?
+# 4. **Teach features.** `lib.distill` with `layers=` also compares what the networks compute on the way. Does the small network
+#    gain more?
+# 5. **Another day, other clothes.** Adapt the network for clothes to `data.load_corrupted_fashion("rotation")` and draw the
+#    frontier of part 3 for it.
+#
+# Words of this unit in the glossary: [fine-tuning](../glossary.md#fine-tuning), [freezing](../glossary.md#freezing), [batch
+# norm](../glossary.md#batch-norm), [Adam](../glossary.md#adam), [weight decay](../glossary.md#weight-decay), [learning
+# rate](../glossary.md#learning-rate), [LoRA](../glossary.md#lora), [catastrophic
+# forgetting](../glossary.md#catastrophic-forgetting), [EWC](../glossary.md#elastic-weight-consolidation), [Fisher
+# information](../glossary.md#fisher-information), [active learning](../glossary.md#active-learning),
+# [entropy](../glossary.md#entropy), [distillation](../glossary.md#distillation), [KL
+# divergence](../glossary.md#kl-divergence), [passport](../glossary.md#passport).

@@ -1,0 +1,380 @@
+"""Unit 03: wrong answers that no message names, and (in right_answers.py) right ones of another shape. They prove the grader."""
+
+import copy
+from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+right = SimpleNamespace(**run_path(str(Path(__file__).with_name("right_answers.py"))))
+ALTERNATIVES = right.ALTERNATIVES
+
+
+# ---- freeze: the right answer with something done to it
+def freeze_then(change, returned=lambda count, model: count):
+    def freeze(model, trainable):
+        count = right.freeze_all_then_open(model, trainable)
+        with torch.no_grad():
+            change(model)
+        return returned(count, model)
+
+    return freeze
+
+
+def norms_of(model):
+    return [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+
+def freeze_by_weight(model, trainable):
+    """Looks at the weight of a batch norm alone."""
+    count = right.freeze_all_then_open(model, trainable)
+    for layer in norms_of(model):
+        layer.train(layer.weight is not None and layer.weight.requires_grad)
+    return count
+
+
+def freeze_by_zeroing(model, trainable):
+    """Forgets the statistics in place of holding them."""
+    count = right.freeze_all_then_open(model, trainable)
+    for layer in norms_of(model):
+        if not layer.training:
+            layer.reset_running_stats()
+    return count
+
+
+def freeze_stops_early(model, trainable):
+    """Closes the parameters up to the first that learns, and leaves the ones behind it open."""
+    open_now = False
+    for name, parameter in model.named_parameters():
+        open_now = open_now or name in trainable
+        parameter.requires_grad_(open_now)
+    for layer in norms_of(model):
+        if not any(p.requires_grad for p in layer.parameters()):
+            layer.eval()
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+# ---- parameter_groups
+def groups_then(change):
+    return lambda model, base_lr, decay: change(right.groups_by_modules(model, base_lr, decay))
+
+
+def groups_of_trainable_weights(model, base_lr, decay):
+    return [group for group in right.groups_by_modules(model, base_lr, decay) if "weight_decay" not in group]
+
+
+def groups_two_only(model, base_lr, decay):
+    """Head and body."""
+    parameters = list(model.parameters())
+    return [{"params": parameters[:-2], "lr": base_lr * decay}, {"params": parameters[-2:], "lr": base_lr}]
+
+
+# ---- adamw_step
+def adamw_with(**change):
+    """The right step with other settings."""
+
+    def adamw_step(param, grad, state, lr, betas, eps, weight_decay):
+        given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        right.adamw_with_numbers(param, grad, state, **{**given, **{name: new(given[name]) for name, new in change.items()}})
+
+    return adamw_step
+
+
+def adamw_amsgrad(param, grad, state, lr, betas, eps, weight_decay):
+    if not state:
+        state["own"] = nn.Parameter(param.detach().clone())
+        state["it"] = torch.optim.AdamW([state["own"]], lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=True)
+    state["own"].grad = grad.clone()
+    state["it"].step()
+    param.copy_(state["own"].detach())
+
+
+def adamw_clobbers(param, grad, state, *settings):
+    """Uses the gradient's memory for its own sums."""
+    right.adamw_with_numbers(param, grad, state, *settings)
+    grad.mul_(0)
+
+
+def sign_step(param, grad, state, lr, betas, eps, weight_decay):
+    param.mul_(1 - lr * weight_decay).sub_(lr * grad.sign())
+
+
+# ---- LoRALinear
+class Lora(right.LowRankBeside):
+    """The right layer; subclasses break one part."""
+
+
+class Dropping(Lora):
+    def forward(self, x):
+        return self.base(x) + self.factor * self.up(self.down(x)).relu()
+
+
+class Drifting(Lora):
+    """Its merge() adds to the base it keeps, so that later outputs count the correction twice."""
+
+    @torch.no_grad()
+    def merge(self):
+        new = super().merge()
+        self.base.weight.copy_(new.weight)
+        return new
+
+
+class Whole(nn.Module):
+    """Not thin at all: a trainable copy of the weight."""
+
+    def __init__(self, linear, rank, alpha):
+        super().__init__()
+        self.layer = copy.deepcopy(linear)
+
+    def forward(self, x):
+        return self.layer(x)
+
+    def merge(self):
+        return self.layer
+
+
+class BiasLearns(Lora):
+    def __init__(self, linear, rank, alpha):
+        super().__init__(linear, rank, alpha)
+        self.extra = nn.Parameter(torch.zeros(linear.out_features))
+
+    def forward(self, x):
+        return super().forward(x) + self.extra
+
+
+class ZeroesTheGiven(Lora):
+    def __init__(self, linear, rank, alpha):
+        super().__init__(linear, rank, alpha)
+        linear.weight.data.mul_(0.5)
+
+
+class AlphaLater(Lora):
+    """Right outputs, but merge() divides by the rank twice."""
+
+    @torch.no_grad()
+    def merge(self):
+        new = super().merge()
+        new.weight.copy_(self.base.weight + self.factor / self.down.out_features * self.up.weight @ self.down.weight)
+        return new
+
+
+class Constant(Lora):
+    """Begins with equal numbers everywhere."""
+
+    def __init__(self, linear, rank, alpha):
+        super().__init__(linear, rank, alpha)
+        nn.init.constant_(self.down.weight, 0.1)
+
+
+class Sequenced(Lora):
+    def merge(self):
+        return nn.Sequential(super().merge())
+
+
+# ---- distillation_loss
+def distil_then(change):
+    return lambda s, t, y, temperature, weight: change(right.distil_by_hand(s, t, y, temperature, weight), s, t, y)
+
+
+def distil_symmetric(s, t, y, temperature, weight):
+    return 0.5 * (
+        right.distil_by_hand(s, t, y, temperature, weight) + right.distil_by_hand(t.detach(), s, y, temperature, weight)
+    )
+
+
+def distil_mse(s, t, y, temperature, weight):
+    return weight * F.mse_loss(s, t.detach()) + (1 - weight) * F.cross_entropy(s, y)
+
+
+def distil_with_kl_div_defaults(s, t, y, temperature, weight):
+    soft = F.kl_div(F.log_softmax(s / temperature, 1), F.softmax(t.detach() / temperature, 1))
+    return weight * temperature**2 * soft + (1 - weight) * F.cross_entropy(s, y)
+
+
+def distil_student_detached(s, t, y, temperature, weight):
+    return right.distil_by_hand(s.detach(), t, y, temperature, weight)
+
+
+# ---- select_for_labelling
+def select_but(**methods):
+    return lambda logits, k, method: methods.get(method, right.select_by_topk)(logits, k, method)
+
+
+def random_among_unsure(logits, k, method):
+    return right.select_by_topk(logits, min(2 * k, len(logits)), "entropy")[torch.randperm(min(2 * k, len(logits)))[:k]]
+
+
+def random_from_the_front(logits, k, method):
+    return torch.randperm(max(k, len(logits) // 2))[:k]
+
+
+# ---- ewc_penalty
+def ewc_then(change):
+    return lambda model, anchor, fisher, strength: change(right.ewc_by_vectors(model, anchor, fisher, strength))
+
+
+def ewc_also_decays(model, anchor, fisher, strength):
+    return right.ewc_by_vectors(model, anchor, fisher, strength) + 1e-2 * sum(p.square().sum() for p in model.parameters())
+
+
+def ewc_of_layers(model, anchor, fisher, strength):
+    """One mean Fisher number for each parameter."""
+    return right.ewc_by_vectors(model, anchor, {n: f.mean().expand_as(f) for n, f in fisher.items()}, strength)
+
+
+def ewc_in_place(model, anchor, fisher, strength):
+    with torch.no_grad():
+        for name, place in anchor.items():
+            model.get_parameter(name).copy_(place)
+    return right.ewc_by_vectors(model, anchor, fisher, strength)
+
+
+# ---- recover
+def recover_then(change):
+    def recover(model, masks, split, epochs):
+        network = right.recover_by_fill(model, masks, split, epochs)
+        with torch.no_grad():
+            return change(network, masks, model) or network
+
+    return recover
+
+
+def recover_head_start(model, masks, split, epochs):
+    """All the images there are."""
+    both = torch.cat([split.train.images, split.validation.images]), torch.cat([split.train.labels, split.validation.labels])
+    part = type(split.train)(*both, split.train.classes)
+    return right.recover_by_fill(model, masks, type(split)("all", part, part, split.validation, split.test), epochs)
+
+
+def recover_without_labels(model, masks, split, epochs):
+    """Learns its own answers."""
+    part = type(split.train)(split.train.images, model(split.train.images).argmax(1), split.train.classes)
+    return right.recover_by_fill(model, masks, type(split)("own", part, part, split.validation, split.test), epochs)
+
+
+def recover_other_optimizer(model, masks, split, epochs):
+    """The optimizer holds the parameters of the given network, so that the copy never moves."""
+    network = copy.deepcopy(model).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(epochs):
+        F.cross_entropy(network(split.train.images), split.train.labels).backward()
+        optimizer.step()
+    return network.eval()
+
+
+def recover_mask_before(model, masks, split, epochs):
+    network = copy.deepcopy(model).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    for seed in range(epochs):
+        right.epoch(network, split, optimizer, seed, lambda: None)
+        with torch.no_grad():
+            for name, mask in masks.items():
+                network.get_parameter(name).mul_(mask)
+    return network.eval()
+
+
+def as_nan(model):
+    for parameter in model.parameters():
+        parameter.fill_(float("nan"))
+
+
+WRONG = {
+    "freeze": (
+        freeze_by_weight,
+        freeze_by_zeroing,
+        freeze_stops_early,
+        freeze_then(lambda model: None, lambda count, model: float(count)),
+        freeze_then(lambda model: None, lambda count, model: count + sum(b.numel() for b in model.buffers())),
+        freeze_then(lambda model: [p.mul_(0) for p in model.parameters() if not p.requires_grad]),
+        freeze_then(lambda model: [layer.eval() for layer in model.modules() if isinstance(layer, nn.Dropout)]),
+        freeze_then(lambda model: [layer.train() for layer in norms_of(model)]),
+    ),
+    "parameter_groups": (
+        groups_of_trainable_weights,
+        groups_two_only,
+        groups_then(lambda groups: groups[:-1]),
+        groups_then(lambda groups: [{**g, "lr": max(g["lr"], 1e-2)} for g in groups]),
+        groups_then(lambda groups: [{"params": g["params"]} for g in groups]),
+        groups_then(lambda groups: [{**g, "params": [nn.Parameter(p.detach().clone()) for p in g["params"]]} for g in groups]),
+        groups_then(lambda groups: [{"weight_decay": 0.01, **g} for g in groups]),
+        lambda model, base_lr, decay: [{"params": list(model.parameters()), "lr": base_lr}],
+        lambda model, base_lr, decay: list(model.parameters()),
+    ),
+    "adamw_step": (
+        adamw_amsgrad,
+        adamw_clobbers,
+        sign_step,
+        adamw_with(eps=lambda eps: 1e-8),
+        adamw_with(betas=lambda betas: (0.9, 0.999)),
+        adamw_with(lr=lambda lr: lr / 2),
+        adamw_with(weight_decay=lambda decay: 0.01),
+        lambda param, grad, state, lr, betas, eps, weight_decay: param.sub_(lr * grad),
+        lambda *args: None,
+    ),
+    "LoRALinear": (
+        Dropping,
+        Drifting,
+        Whole,
+        BiasLearns,
+        ZeroesTheGiven,
+        AlphaLater,
+        Constant,
+        Sequenced,
+        lambda linear, rank, alpha: linear,
+        lambda linear, rank, alpha: Lora(linear, max(rank, 2), alpha),
+        lambda linear, rank, alpha: Lora(linear, rank, float(rank)),
+    ),
+    "ewc_penalty": (
+        ewc_also_decays,
+        ewc_of_layers,
+        ewc_in_place,
+        ewc_then(lambda penalty: penalty.item()),
+        ewc_then(lambda penalty: penalty * 2 if penalty > 1 else penalty),
+        ewc_then(lambda penalty: -penalty),
+        ewc_then(lambda penalty: penalty.clamp(max=10.0)),
+        ewc_then(lambda penalty: penalty.reshape(1)),
+        lambda model, anchor, fisher, strength: torch.zeros((), requires_grad=True),
+        lambda model, anchor, fisher, strength: right.ewc_by_vectors(model, anchor, fisher, strength**2),
+    ),
+    "select_for_labelling": (
+        random_among_unsure,
+        select_but(random=random_among_unsure),
+        select_but(random=random_from_the_front),
+        select_but(random=lambda logits, k, method: torch.arange(len(logits)).flip(0)[:k]),
+        select_but(random=lambda logits, k, method: torch.randperm(len(logits))),
+        select_but(margin=lambda logits, k, method: right.select_by_topk(logits.softmax(1), k, "margin")),
+        select_but(entropy=lambda logits, k, method: (logits * logits.exp()).sum(1).argsort()[:k]),
+        select_but(entropy=lambda logits, k, method: logits.var(1).argsort()[:k]),
+        lambda logits, k, method: right.select_by_topk(logits, k, method).tolist(),
+        lambda logits, k, method: right.select_by_topk(logits, k, method).int(),
+        lambda logits, k, method: right.select_by_topk(logits, k, method).flip(0),
+        lambda logits, k, method: right.select_by_topk(logits[: max(k, 10)], k, method),
+    ),
+    "distillation_loss": (
+        distil_symmetric,
+        distil_mse,
+        distil_with_kl_div_defaults,
+        distil_student_detached,
+        distil_then(lambda loss, s, t, y: torch.tensor(1.0, requires_grad=True)),
+        distil_then(lambda loss, s, t, y: loss.item()),
+        distil_then(lambda loss, s, t, y: loss + 1e-2),
+        distil_then(lambda loss, s, t, y: loss.clamp(max=1.0)),
+        distil_then(lambda loss, s, t, y: loss / torch.log(torch.tensor(2.0))),
+        distil_then(lambda loss, s, t, y: loss + 0 * t.sum()),
+        lambda s, t, y, temperature, weight: right.distil_by_hand(s, t, y, 4.0, weight),
+        lambda s, t, y, temperature, weight: right.distil_by_hand(s, t, y, temperature, 0.5),
+        lambda s, t, y, temperature, weight: right.distil_by_hand(s, t, t.argmax(1), temperature, weight),
+    ),
+    "recover": (
+        recover_head_start,
+        recover_without_labels,
+        recover_other_optimizer,
+        recover_mask_before,
+        recover_then(lambda network, masks, model: as_nan(network)),
+        recover_then(lambda network, masks, model: model.load_state_dict(network.state_dict()) and network),
+        recover_then(lambda network, masks, model: [network.get_parameter(n).add_(1e-6) for n in masks] and network),
+    ),
+}

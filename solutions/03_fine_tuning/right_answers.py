@@ -1,0 +1,342 @@
+"""Unit 03: right answers of another shape. They prove that the grader asks for what is right, not for how it is written."""
+
+import copy
+from types import MethodType
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+
+# ---- freeze
+def freeze_all_then_open(model, trainable):
+    """Close everything, then open the parameters one by one by their names."""
+    model.requires_grad_(False)
+    for name in trainable:
+        model.get_parameter(name).requires_grad = True
+    for layer in model.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and all(not p.requires_grad for p in layer.parameters()):
+            layer.train(False)
+    return sum(model.get_parameter(name).numel() for name in trainable)
+
+
+def freeze_for_good(model, trainable):
+    """Batch norms that even a later train() leaves asleep."""
+    count = 0
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name in set(trainable)
+        count += parameter.numel() * parameter.requires_grad
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and True not in [p.requires_grad for p in module.parameters()]:
+            module.training = False
+            module.train = MethodType(lambda self, mode=True: self, module)
+    return count
+
+
+# ---- parameter_groups
+def groups_by_modules(model, base_lr, decay):
+    """One or two groups for each layer, walked from the end; a shared parameter goes to its first layer."""
+    layers = [m for m in model.modules() if list(m.parameters(recurse=False))]
+    owner = {p: m for m in reversed(layers) for p in m.parameters(recurse=False)}
+    groups, rate = [], base_lr
+    for layer in reversed(layers):
+        own = [p for p in layer.parameters(recurse=False) if owner[p] is layer]
+        groups.append({"params": [p for p in own if p.ndim > 1], "lr": rate})
+        groups.append({"params": [p for p in own if p.ndim <= 1], "lr": rate, "weight_decay": 0})
+        rate *= decay
+    return [group for group in groups if group["params"]]
+
+
+def groups_by_kind(model, base_lr, decay):
+    """Single tensors in place of lists, biases and norms first."""
+    layers, seen, decayed, spared = [], set(), [], []
+    for module in model.modules():
+        if module._parameters and any(p is not None for p in module._parameters.values()):
+            layers.append(module)
+    for depth, module in enumerate(layers, 1):
+        for name, p in module.named_parameters(recurse=False):
+            if id(p) in seen:
+                continue
+            seen.add(id(p))
+            group = {"params": p, "lr": torch.tensor(base_lr, dtype=torch.float64).item() * decay ** (len(layers) - depth)}
+            norm = "Norm" in type(module).__name__
+            (spared if norm or name == "bias" else decayed).append(
+                group | ({"weight_decay": 0.0} if norm or name == "bias" else {})
+            )
+    return spared + decayed
+
+
+# ---- adamw_step
+def adamw_with_numbers(param, grad, state, lr, betas, eps, weight_decay):
+    """In place, as torch's own loop does it."""
+    if not state:
+        state.update(step=0, exp_avg=torch.zeros_like(param), exp_avg_sq=torch.zeros_like(param))
+    state["step"] += 1
+    param.mul_(1 - lr * weight_decay)
+    state["exp_avg"].lerp_(grad, 1 - betas[0])
+    state["exp_avg_sq"].mul_(betas[1]).addcmul_(grad, grad, value=1 - betas[1])
+    first, second = (1 - beta ** state["step"] for beta in betas)
+    param.addcdiv_(state["exp_avg"], state["exp_avg_sq"].sqrt() / second**0.5 + eps, value=-lr / first)
+
+
+def adamw_by_torch(param, grad, state, lr, betas, eps, weight_decay):
+    """The optimizer itself is what the state keeps."""
+    if "optimizer" not in state:
+        state["own"] = nn.Parameter(param.detach().clone())
+        state["optimizer"] = torch.optim.AdamW([state["own"]], lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    state["own"].grad = grad.clone()
+    state["optimizer"].step()
+    param.copy_(state["own"].detach())
+
+
+def adamw_in_float64(param, grad, state, lr, betas, eps, weight_decay):
+    """The decay as part of the step, all in float64, whole history kept."""
+    state.setdefault("grads", []).append(grad.double())
+    n = len(state["grads"])
+    means = []
+    for beta, power in zip(betas, (1, 2), strict=True):
+        weights = [(1 - beta) * beta ** (n - 1 - i) for i in range(n)]
+        means.append(sum(w * g**power for w, g in zip(weights, state["grads"], strict=True)) / (1 - beta**n))
+    step = means[0] / (means[1].sqrt() + eps) + weight_decay * param.double()
+    param.data = (param.double() - lr * step).to(param.dtype)
+
+
+# ---- LoRALinear
+class LowRankBeside(nn.Module):
+    """Two linear layers without biases; the given layer is copied."""
+
+    def __init__(self, linear, rank, alpha):
+        super().__init__()
+        self.base = copy.deepcopy(linear).requires_grad_(False)
+        self.down, self.up = nn.Linear(linear.in_features, rank, bias=False), nn.Linear(rank, linear.out_features, bias=False)
+        nn.init.zeros_(self.up.weight)
+        self.factor, self.done = alpha / rank, False
+
+    def forward(self, x):
+        return self.base(x) + self.up(self.down(x)) * self.factor
+
+    @torch.no_grad()
+    def merge(self):
+        assert not self.done, "already merged"
+        self.done = True
+        new = nn.Linear(self.base.in_features, self.base.out_features, bias=self.base.bias is not None)
+        new.weight.copy_(self.base.weight + self.factor * self.up.weight @ self.down.weight)
+        if new.bias is not None:
+            new.bias.copy_(self.base.bias)
+        return new
+
+
+class LowRankTransposed(nn.Module):
+    """Factors stored the other way round, A at zero and B at random; the weight is put together before it is used."""
+
+    def __init__(self, linear, rank, alpha):
+        super().__init__()
+        self.register_buffer("weight", linear.weight.detach().clone())
+        self.register_buffer("shift", None if linear.bias is None else linear.bias.detach().clone())
+        self.left = nn.Parameter(torch.zeros(linear.in_features, rank))
+        self.right = nn.Parameter(torch.rand(rank, linear.out_features) - 0.5)
+        self.rank, self.alpha, self.merges = rank, alpha, 0
+
+    def whole(self):
+        return self.weight + (self.alpha / self.rank) * (self.left @ self.right).T
+
+    def forward(self, x):
+        return F.linear(x, self.whole(), self.shift)
+
+    def merge(self):
+        self.merges += 1
+        if self.merges > 1:
+            raise ValueError("twice")
+        linear = nn.Linear(*self.weight.T.shape, bias=self.shift is not None)
+        linear.load_state_dict({"weight": self.whole().detach()} | ({} if self.shift is None else {"bias": self.shift}))
+        return linear
+
+
+class MergesInPlace(nn.Module):
+    """Adds the correction to its own copy, and leaves it out afterwards."""
+
+    def __init__(self, linear, rank, alpha):
+        super().__init__()
+        self.own = copy.deepcopy(linear)
+        for p in self.own.parameters():
+            p.requires_grad = False
+        self.lora_A = nn.Parameter(nn.init.kaiming_uniform_(torch.empty(rank, linear.in_features)))
+        self.lora_B = nn.Parameter(torch.zeros(linear.out_features, rank))
+        self.scaling, self.merged = alpha / rank, False
+
+    def forward(self, x):
+        out = self.own(x)
+        return out if self.merged else out + torch.einsum("...i,ri,or->...o", x, self.lora_A, self.lora_B) * self.scaling
+
+    def merge(self):
+        if self.merged:
+            raise RuntimeError
+        self.merged = True
+        self.own.weight.data += self.scaling * torch.mm(self.lora_B.data, self.lora_A.data)
+        return self.own
+
+
+# ---- ewc_penalty
+def ewc_by_vectors(model, anchor, fisher, strength):
+    """All numbers in one long vector."""
+    named = {name: p for name, p in model.named_parameters() if name in anchor}
+    moved = torch.cat([(p - anchor[name]).flatten() for name, p in named.items()])
+    weights = torch.cat([fisher[name].flatten() for name in named])
+    return 0.5 * strength * (weights @ moved**2)
+
+
+def ewc_in_a_loop(model, anchor, fisher, strength):
+    total = 0.0
+    for name, parameter in model.named_parameters():
+        if name not in fisher:
+            continue
+        total = total + strength * torch.sum(fisher[name] * torch.pow(parameter - anchor[name], 2)) / 2
+    return total
+
+
+def ewc_by_mse(model, anchor, fisher, strength):
+    """Through torch's own loss, in float64."""
+    parts = [
+        (fisher[n].double() * F.mse_loss(model.get_parameter(n).double(), anchor[n].double(), reduction="none")).sum()
+        for n in anchor
+    ]
+    return torch.stack(parts).sum() * (strength / 2)
+
+
+# ---- select_for_labelling
+def select_by_topk(logits, k, method):
+    log_p = F.log_softmax(logits, dim=-1)
+    if method == "entropy":
+        return torch.topk(-(log_p.exp() * log_p).sum(-1), k).indices
+    if method == "margin":
+        top = log_p.exp().topk(2, dim=-1).values
+        return torch.topk(top[:, 0] - top[:, 1], k, largest=False).indices
+    return torch.multinomial(torch.ones(len(logits)), k, replacement=False) if k else torch.arange(0)
+
+
+def select_in_numpy(logits, k, method):
+    z = logits.numpy().astype(np.float64)
+    p = np.exp(z - z.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    if method == "random":
+        return torch.from_numpy(np.random.default_rng().choice(len(z), k, replace=False))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.where(p > 0, p * np.log2(p), 0).sum(1)
+    ordered = np.sort(p, 1)
+    score = -entropy if method == "entropy" else ordered[:, -1] - ordered[:, -2]
+    return torch.from_numpy(np.argsort(score, kind="stable")[:k].copy())
+
+
+def select_by_categorical(logits, k, method):
+    if method == "random":
+        return torch.rand(len(logits)).argsort()[:k]
+    if method == "entropy":
+        p = logits.double().softmax(1).clamp(min=1e-300)
+        return (p * p.log()).sum(1).argsort()[:k]
+    first, second = logits.double().softmax(1).sort(dim=1).values.flip(1)[:, :2].T
+    return torch.argsort(first - second)[:k]
+
+
+# ---- distillation_loss
+def distil_by_hand(student, teacher, labels, temperature, weight):
+    with torch.no_grad():
+        log_p = (teacher / temperature).log_softmax(1)
+    soft = (log_p.exp() * (log_p - (student / temperature).log_softmax(1))).sum(1).mean()
+    hard = -student.log_softmax(1)[torch.arange(len(labels)), labels].mean()
+    return weight * temperature * temperature * soft + (1 - weight) * hard
+
+
+def distil_by_cross_entropies(student, teacher, labels, temperature, weight):
+    """KL as the difference of two cross-entropies with soft targets."""
+    p = (teacher.detach() / temperature).softmax(1)
+    kl = F.cross_entropy(student / temperature, p) - F.cross_entropy(teacher.detach() / temperature, p)
+    return (1 - weight) * F.cross_entropy(student, labels) + weight * temperature**2 * kl
+
+
+def distil_by_log_targets(student, teacher, labels, temperature, weight):
+    log_q, log_p = F.log_softmax(student / temperature, 1), F.log_softmax(teacher / temperature, 1).detach()
+    soft = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum() / len(student)
+    return F.nll_loss(F.log_softmax(student, 1), labels) * (1 - weight) + soft * (weight * temperature**2)
+
+
+# ---- recover
+def epoch(network, split, optimizer, seed, after):
+    order = torch.randperm(len(split.train), generator=torch.Generator().manual_seed(seed))
+    for index in order.split(32):
+        loss = F.cross_entropy(network(split.train.images[index]), split.train.labels[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        after()
+
+
+def recover_by_fill(model, masks, split, epochs):
+    """Adam with a larger rate, zeros filled in through .data."""
+    network = copy.deepcopy(model)
+    network.train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+
+    def after():
+        for name, parameter in network.named_parameters():
+            if name in masks:
+                parameter.data[~masks[name]] = 0.0
+
+    for seed in range(epochs):
+        epoch(network, split, optimizer, seed, after)
+    network.eval()
+    return network
+
+
+def recover_by_gradients(model, masks, split, epochs):
+    """Weights that are 0 and never get a gradient stay 0; hooks see to that."""
+    network = copy.deepcopy(model).train()
+    hooks = [network.get_parameter(n).register_hook(lambda g, mask=mask: g * mask) for n, mask in masks.items()]
+    optimizer = torch.optim.RMSprop(network.parameters(), lr=2e-3)
+    for seed in range(epochs):
+        epoch(network, split, optimizer, seed, lambda: None)
+    for hook in hooks:
+        hook.remove()
+    return network.eval()
+
+
+class Masked(nn.Module):
+    def __init__(self, mask):
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, weight):
+        return weight * self.mask
+
+
+def recover_best_epoch(model, masks, split, epochs):
+    """Masks as a parametrization; the best epoch on the validation images is kept."""
+    network, best = copy.deepcopy(model).train(), None
+    for name, mask in masks.items():
+        layer, _, kind = name.rpartition(".")
+        parametrize.register_parametrization(network.get_submodule(layer), kind, Masked(mask))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for seed in range(epochs):
+        epoch(network, split, optimizer, seed, lambda: None)
+        hits = (network(split.validation.images).argmax(1) == split.validation.labels).sum().item()
+        if best is None or hits > best[0]:
+            best = hits, copy.deepcopy(network.state_dict())
+    if best:
+        network.load_state_dict(best[1])
+    for name in masks:
+        layer, _, kind = name.rpartition(".")
+        parametrize.remove_parametrizations(network.get_submodule(layer), kind)
+    return network.eval()
+
+
+ALTERNATIVES = {
+    "freeze": (freeze_all_then_open, freeze_for_good),
+    "parameter_groups": (groups_by_modules, groups_by_kind),
+    "adamw_step": (adamw_with_numbers, adamw_by_torch, adamw_in_float64),
+    "LoRALinear": (LowRankBeside, LowRankTransposed, MergesInPlace),
+    "ewc_penalty": (ewc_by_vectors, ewc_in_a_loop, ewc_by_mse),
+    "select_for_labelling": (select_by_topk, select_in_numpy, select_by_categorical),
+    "distillation_loss": (distil_by_hand, distil_by_cross_entropies, distil_by_log_targets),
+    "recover": (recover_by_fill, recover_by_gradients, recover_best_epoch),
+}
