@@ -134,11 +134,24 @@ def fashion_vit(classes: int = 10) -> nn.Sequential:
     return nn.Sequential(*stem, *blocks, nn.LayerNorm(64), MeanToken(), nn.Linear(64, classes))
 
 
+def digits_cnn(classes: int = 10, width: int = 16) -> nn.Sequential:
+    """Three convolution blocks and two linear layers for 1 x 28 x 28 digits in [0, 1]: 61 thousand parameters at width 16.
+
+    Channels: width, 2 width, 4 width. At width 8 it has a quarter of the parameters.
+
+    >>> [sum(p.numel() for p in digits_cnn(width=width).parameters()) for width in (16, 8)]
+    [60986, 15522]
+    """
+    blocks = [*conv_block(1, width), *conv_block(width, 2 * width), *conv_block(2 * width, 4 * width)]
+    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(36 * width, 4 * width), nn.ReLU(), nn.Linear(4 * width, classes))
+
+
 PRETRAINED = {
     "fashion_cnn": fashion_cnn,
     "fashion_cnn_60k": fashion_cnn,
     "fashion_resnet": fashion_resnet,
     "fashion_vit": fashion_vit,
+    "mnist_cnn": digits_cnn,  # trained on load_mnist().train; see data/making/mnist_cnn.py
 }
 
 
@@ -159,18 +172,3 @@ def load_pretrained(name: str = "fashion_cnn") -> nn.Sequential:
     model = PRETRAINED[name]()
     model.load_state_dict(load(open_file(FILES / f"{name}.safetensors").read()))
     return model.eval()
-
-
-def digits_cnn(classes: int = 10, width: int = 16) -> nn.Sequential:
-    """Three convolution blocks and two linear layers for 1 x 28 x 28 digits in [0, 1]: 61 thousand parameters at width 16.
-
-    Channels: width, 2 width, 4 width. At width 8 it has a quarter of the parameters.
-
-    >>> [sum(p.numel() for p in digits_cnn(width=width).parameters()) for width in (16, 8)]
-    [60986, 15522]
-    """
-    blocks = [*conv_block(1, width), *conv_block(width, 2 * width), *conv_block(2 * width, 4 * width)]
-    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(36 * width, 4 * width), nn.ReLU(), nn.Linear(4 * width, classes))
-
-
-PRETRAINED["mnist_cnn"] = digits_cnn  # trained on load_mnist().train; see data/making/mnist_cnn.py

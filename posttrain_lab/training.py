@@ -38,7 +38,7 @@ class TrainingConfig:
 
 @dataclass
 class TrainingState:
-    """All that a run is, between two epochs: the hooks may look at it, save it, and put it back.
+    """All that a run is: the hooks may look at it, and between two epochs save it and put it back.
 
     `memory` belongs to the hooks; `finished` ends the run.
     """
@@ -49,6 +49,7 @@ class TrainingState:
     generator: torch.Generator
     config: TrainingConfig
     history: list[float] = field(default_factory=list)
+    steps: int = 0
     memory: dict[str, Any] = field(default_factory=dict)
     finished: bool = False
 
@@ -127,15 +128,16 @@ def _begin(model: nn.Module, config: TrainingConfig, steps: int, hooks: Hooks) -
     return state
 
 
-def _step(state: TrainingState, loss: Tensor, after_step: Callable[[torch.optim.Optimizer], None] | None) -> None:
+def _step(state: TrainingState, loss: Tensor, after_step: Callable[[TrainingState], None] | None) -> None:
     """Backward, clip, one step of the optimizer and of the schedule."""
     state.optimizer.zero_grad()
     loss.backward()
     if state.config.clip:
         nn.utils.clip_grad_norm_(state.model.parameters(), state.config.clip)
     state.optimizer.step()
+    state.steps += 1
     if after_step:
-        after_step(state.optimizer)
+        after_step(state)
     state.schedule.step()
 
 
@@ -150,13 +152,13 @@ def train(
     config: TrainingConfig | None = None,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     progress: bool = True,
-    after_step: Callable[[torch.optim.Optimizer], None] | None = None,
+    after_step: Callable[[TrainingState], None] | None = None,
     hooks: Hooks | None = None,
 ) -> tuple[nn.Module, list[float]]:
     """Train a copy of `model` and return it in eval mode, with the mean loss of each epoch.
 
     images [n, ...] float, labels [n] int64; `augment` changes a batch of images with the generator it is given;
-    `after_step` is called after each step of the optimizer, for what must hold then. Dropout is seeded by the config too.
+    `after_step` is called with the state after each step of the optimizer (pruning puts its zeros back). Dropout is seeded by the config too.
     Raises ValueError for labels that are no class of the model, and `NotFiniteError`, a ValueError that keeps the last good
     weights, when a loss is not finite. The model that came in is left as it was.
     """

@@ -29,6 +29,7 @@ def save_checkpoint(path: Path | str, state: TrainingState) -> None:
         "generator": state.generator.get_state(),
         "torch": torch.get_rng_state(),
         "history": list(state.history),
+        "steps": state.steps,
         "memory": state.memory,
         "finished": state.finished,
     }
@@ -67,6 +68,7 @@ def load_checkpoint(path: Path | str, state: TrainingState) -> None:
     state.generator.set_state(content["generator"])
     torch.set_rng_state(content["torch"])
     state.history[:] = content["history"]
+    state.steps = content["steps"]
     state.memory.clear()
     state.memory.update(content["memory"])
     state.finished = content["finished"]

@@ -18,7 +18,7 @@ from posttrain_lab.data import Split
 from posttrain_lab.quantization.affine import code_range, quantize_weight
 from posttrain_lab.quantization.granularity import PerChannel
 from posttrain_lab.quantization.qat import FakeQuantize
-from posttrain_lab.training import Hooks, TrainingConfig, train
+from posttrain_lab.training import Hooks, TrainingConfig, TrainingState, train
 
 from .freeze import check_names
 from .stopping import EarlyStopping
@@ -70,25 +70,13 @@ def recover(
     _zero(model, masks)
     config = dataclasses.replace(config or RECOVERY, epochs=epochs)
     keep_best = EarlyStopping(split.validation, patience=epochs + 1)
-    images, labels, names = split.train.images, split.train.labels, [name for name, _ in model.named_parameters()]
     hooks = Hooks(before=(keep_best,), after_epoch=(keep_best,))
-    return train(model, images, labels, config, after_step=masking(names, masks), hooks=hooks)[0]
+    return train(model, split.train.images, split.train.labels, config, after_step=masking(masks), hooks=hooks)[0]
 
 
-def masking(names: list[str], masks: Masks) -> Callable[[torch.optim.Optimizer], None]:
-    """What the training loop calls after every step: zeros where the masks are false.
-
-    names: the parameters in the order in which the optimizer holds them.
-    """
-
-    def after_step(optimizer: torch.optim.Optimizer) -> None:
-        held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        with torch.no_grad():
-            for name, parameter in zip(names, held, strict=True):
-                if name in masks:
-                    parameter.masked_fill_(~masks[name], 0.0)
-
-    return after_step
+def masking(masks: Masks) -> Callable[[TrainingState], None]:
+    """What the training loop calls after every step: zeros where the masks are false."""
+    return lambda state: _zero(state.model, masks)
 
 
 @dataclass(frozen=True, eq=False)

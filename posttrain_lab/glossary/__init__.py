@@ -7,6 +7,7 @@ from posttrain_lab.glossary.words_g_to_o import G_TO_O
 from posttrain_lab.glossary.words_gpu import GPU_WORDS
 from posttrain_lab.glossary.words_p_to_z import P_TO_Z
 from posttrain_lab.glossary.words_pruning import PRUNING_WORDS
+from posttrain_lab.glossary.words_tuning import TUNING_WORDS
 
 __all__ = ["FIRST", "TERMS", "UNITS", "Term", "markdown"]
 

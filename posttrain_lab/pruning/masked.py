@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from posttrain_lab.data import Dataset, Split
-from posttrain_lab.training import TrainingConfig, train
+from posttrain_lab.training import TrainingConfig, TrainingState, train
 
 from .arguments import check_mask, prunable_layers
 from .masks import apply_masks
@@ -38,13 +38,13 @@ def masked_step(optimizer: torch.optim.Optimizer, masks: Mapping[nn.Parameter, B
         parameter.masked_fill_(~mask, 0.0)
 
 
-def keep_masks(masks: Mapping[str, Bool[Tensor, "..."]]) -> Callable[[nn.Module, int], None]:
+def keep_masks(masks: Mapping[str, Bool[Tensor, "..."]]) -> Callable[[TrainingState], None]:
     """What `train(after_step=...)` wants: zeros back into the layers of these names."""
 
     @torch.no_grad()
-    def after_step(model: nn.Module, step: int) -> None:
+    def after_step(state: TrainingState) -> None:
         for name, mask in masks.items():
-            model.get_submodule(name).weight.masked_fill_(~mask, 0.0)  # type: ignore[operator, union-attr]
+            state.model.get_submodule(name).weight.masked_fill_(~mask, 0.0)  # type: ignore[operator, union-attr]
 
     return after_step
 

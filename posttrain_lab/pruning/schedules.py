@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from posttrain_lab.data import Dataset
-from posttrain_lab.training import TrainingConfig, train
+from posttrain_lab.training import TrainingConfig, TrainingState, train
 
 from .arguments import check_sparsity, prunable_layers
 from .masked import train_masked
@@ -71,8 +71,8 @@ def prune_gradually(
     masks: dict[str, Tensor] = {name: torch.ones_like(layer.weight, dtype=torch.bool) for name, layer in layers.items()}
 
     @torch.no_grad()
-    def after_step(network: nn.Module, step: int) -> None:
-        weights = {name: network.get_submodule(name).weight for name in masks}
+    def after_step(state: TrainingState) -> None:
+        step, weights = state.steps, {name: state.model.get_submodule(name).weight for name in masks}
         if step <= steps and (step % config.every == 0 or step == steps):
             masks.update(global_masks(weights, cubic_sparsity(step, steps, config.sparsity)))  # type: ignore[arg-type]
         for name, weight in weights.items():

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from posttrain_lab.metrics import macs
-from posttrain_lab.models import PRETRAINED, fashion_cnn, fashion_resnet, fashion_vit
+from posttrain_lab.models import PRETRAINED, digits_cnn, fashion_cnn, fashion_resnet, fashion_vit
 from posttrain_lab.pruning import find_groups, mask_units, remove_units
 from tests.pruning.graphs import Heads, random_network, shaken
 
-NETWORKS = {"cnn": fashion_cnn, "resnet": fashion_resnet, "vit": fashion_vit}
+NETWORKS = {"cnn": fashion_cnn, "digits": digits_cnn, "resnet": fashion_resnet, "vit": fashion_vit}
 
 
 def random_keep(groups, seed: int, share: float = 0.6) -> dict[str, Tensor]:
