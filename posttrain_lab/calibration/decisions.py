@@ -40,6 +40,7 @@ def expected_cost(p: Float[Tensor, " n"], y: Shaped[Tensor, " n"], threshold: fl
     p [n] probabilities of y = 1; y [n] bool or 0/1; costs > 0 in any one unit, and the answer has that unit per case.
     Raises TypeError for other dtypes; ValueError for p outside [0, 1], NaN, shapes that differ, costs <= 0.
 
+    >>> import torch
     >>> expected_cost(torch.tensor([0.2, 0.5, 0.6, 0.1]), torch.tensor([0, 0, 1, 1]), 0.5, cost_fp=1, cost_fn=10)
     2.75
     """
@@ -51,6 +52,7 @@ def case_costs(
 ) -> Float[Tensor, " n"]:
     """What does each single case cost? Their mean is `expected_cost`; `bootstrap_interval` resamples them. float64.
 
+    >>> import torch
     >>> case_costs(torch.tensor([0.2, 0.5]), torch.tensor([1, 0]), 0.5, cost_fp=1, cost_fn=10).tolist()
     [10.0, 1.0]
     """

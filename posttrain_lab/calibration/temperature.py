@@ -43,6 +43,7 @@ def fit_temperature(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"])
     infinity), rows of equal logits.
     Source: Guo et al. (2017).
 
+    >>> import torch
     >>> round(fit_temperature(torch.tensor([[2.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1])), 4)
     1.8205
     """
@@ -75,6 +76,7 @@ def apply_temperature(logits: Float[Tensor, "*shape"], temperature: float) -> Fl
 
     Raises ValueError unless the temperature is a finite number above 0.
 
+    >>> import torch
     >>> apply_temperature(torch.tensor([[2.0, -1.0]]), 2.0)
     tensor([[ 1.0000, -0.5000]])
     """
