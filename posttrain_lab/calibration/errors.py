@@ -49,7 +49,7 @@ def equal_width(confidence: Float[Tensor, " n"], bins: int) -> Int64[Tensor, " n
     """
     steps = torch.arange(1, bins, dtype=torch.float64, device=confidence.device)
     inner_edges = (steps / bins).to(confidence.dtype).double()
-    return torch.bucketize(confidence.double(), inner_edges, right=False)
+    return torch.bucketize(confidence.double().contiguous(), inner_edges, right=False)
 
 
 def equal_mass(confidence: Float[Tensor, " n"], bins: int) -> Int64[Tensor, " n"]:
@@ -61,7 +61,7 @@ def equal_mass(confidence: Float[Tensor, " n"], bins: int) -> Int64[Tensor, " n"
     >>> equal_mass(torch.tensor([0.9, 0.1, 0.5, 0.5]), bins=2).tolist()
     [1, 0, 0, 0]
     """
-    rank = torch.searchsorted(confidence.sort().values, confidence.contiguous(), right=False)
+    rank = torch.searchsorted(confidence.sort().values.contiguous(), confidence.contiguous(), right=False)
     return bins * rank // len(confidence)
 
 

@@ -13,10 +13,10 @@ from posttrain_lab.data.files import FILES, open_file
 from posttrain_lab.data.split import Dataset, Split
 
 HORIZON = 5 * 365  # days
-FEATURES = ("age in years", "male", "log kappa", "log lambda", "log creatinine", "creatinine missing", "MGUS")
+FEATURES = ("age in years", "male", "kappa", "lambda", "creatinine", "creatinine missing", "MGUS")
 CLASSES = ("alive after 5 years", "died within 5 years")
 SHARES = {"train": 0.4, "calibration": 0.2, "validation": 0.15, "test": 0.25}
-CREATININE = FEATURES.index("log creatinine")
+CREATININE = FEATURES.index("creatinine")
 
 
 def _shipped() -> dict[str, np.ndarray]:
@@ -28,8 +28,7 @@ def known_outcomes() -> tuple[Tensor, Tensor]:
     """Features [n, 7] float32 and labels [n] int64 of all whose five years are known: who died in them, and who was followed longer.
 
     195 people were last seen alive before (censored); nobody knows their label, so they are left out, and so are 3 whose
-    sample was taken on the day of their death. Unknown creatinine is NaN here. Kappa, lambda and creatinine are natural
-    logarithms.
+    sample was taken on the day of their death. Unknown creatinine is NaN here. Blood values are as the source gives them.
     """
     table = _shipped()
     died = table["died"] & (table["days"] <= HORIZON)
@@ -37,9 +36,9 @@ def known_outcomes() -> tuple[Tensor, Tensor]:
     columns = [
         table["age"],
         table["male"],
-        np.log(table["kappa"]),
-        np.log(table["lambda"]),
-        np.log(table["creatinine"]),
+        table["kappa"],
+        table["lambda"],
+        table["creatinine"],
         np.isnan(table["creatinine"]),
         table["mgus"],
     ]
