@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 UNITS = {
     "00_start_here": "start_here",
     "02_quantization": "quantization",
+    "04_calibration": "calibration",
     "05_cpu_kernels": "cpu_kernels",
     "06_gpu_kernels": "gpu_kernels",
 }
