@@ -174,14 +174,14 @@ def fit_beta(probability: Float[Tensor, " n"], labels: Shaped[Tensor, " n"]) -> 
         raise ValueError(
             "fit_beta found a threshold that separates the classes perfectly: no finite curve is best. Use more data or fit_platt."
         )
-    kept = [0, 1]
-    while True:
-        *slopes, c = fit_logistic(x[:, kept], y)
-        below = [k for k, slope in zip(kept, slopes, strict=True) if slope < 0]
-        if not below:
-            full = dict(zip(kept, slopes, strict=True))
-            return Beta(full.get(0, 0.0), full.get(1, 0.0), c)
-        kept = [k for k in kept if k not in below[:1]]
+    a, b, c = fit_logistic(x, y)
+    if a < 0 or b < 0:
+        kept = 0 if b < 0 else 1  # the feature that rises
+        slope, c = fit_logistic(x[:, [kept]], y)
+        a, b = (slope, 0.0) if kept == 0 else (0.0, slope)
+        if slope < 0:
+            a, b, c = 0.0, 0.0, torch.logit(y.mean()).item()
+    return Beta(a, b, c)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from .scaling import fit_dirichlet, fit_vector
 from .scores import brier
 from .temperature import apply_temperature, fit_temperature
 
+DIRICHLET_PENALTIES = (100.0, 10.0, 1.0)
 Map = Callable[[Tensor], Tensor]
 Method = Callable[[Tensor, Tensor], Map]
 
@@ -135,6 +136,10 @@ def _of_probability(fit: Callable[[Tensor, Tensor], Map]) -> Method:
     return method
 
 
+def _leashed(penalty: float) -> Callable[[Tensor, Tensor], Map]:
+    return lambda logits, labels: fit_dirichlet(logits, labels, penalty, penalty)
+
+
 def methods(classes: int) -> dict[str, Method]:
     """Every method of this folder that suits so many classes, by name, from the simplest on; "none" is softmax alone.
 
@@ -144,7 +149,8 @@ def methods(classes: int) -> dict[str, Method]:
     check_count("methods", "classes", classes, 2)
     always: dict[str, Method] = {"none": lambda logits, labels: softmax, "temperature": _temperature}
     if classes > 2:
-        return {**always, "vector": _scaling(fit_vector), "Dirichlet": _scaling(fit_dirichlet)}
+        leashes = {f"Dirichlet, penalty {penalty:g}": _scaling(_leashed(penalty)) for penalty in DIRICHLET_PENALTIES}
+        return {**always, "vector": _scaling(fit_vector), **leashes}
     return {
         **always,
         "Platt": _platt,

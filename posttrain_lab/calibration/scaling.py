@@ -6,20 +6,16 @@ validation part says whether they paid (see protocol.py).
 Source: Guo et al. (2017) for vector scaling; Kull et al. (2019) for Dirichlet calibration and its penalty.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
-from torch.nn.functional import cross_entropy, log_softmax
+from torch.nn.functional import log_softmax
 
 from .arguments import check_finite
+from .newton import fit_softmax
 from .temperature import check_logits
-
-STEPS = 500
-FLAT = 1e-7  # the largest slope at which the fit counts as finished
-FARTHEST = 1e4  # a parameter beyond this is on its way to infinity
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,31 +33,6 @@ class Scaling:
         x = logits.double()
         x = log_softmax(x, dim=1) if self.logs else x
         return (x @ self.weight.T + self.bias).to(logits.dtype)
-
-
-def _minimize(objective: Callable[[Tensor], Tensor], start: Tensor, name: str) -> Tensor:
-    """L-BFGS to the end, in float64. The objectives here are convex."""
-    found = start.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [found], max_iter=STEPS, history_size=20, tolerance_grad=FLAT / 10, tolerance_change=0, line_search_fn="strong_wolfe"
-    )
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = objective(found)
-        loss.backward()
-        return loss
-
-    with torch.enable_grad():
-        for _ in range(3):
-            optimizer.step(closure)
-            closure()
-            if found.grad is not None and found.grad.abs().max() < FLAT and found.abs().max() < FARTHEST:
-                return found.detach()
-    raise ValueError(
-        f"{name} found no finite answer: the labels are (nearly) all explained, so that surer is always better. "
-        "Use more data, or fit_temperature."
-    )
 
 
 def _check_all_classes(name: str, logits: Tensor, labels: Tensor) -> None:
@@ -84,21 +55,18 @@ def fit_vector(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> S
     [0.5, 0.5, 0.333, 0.333, 0.333]
     """
     _check_all_classes("fit_vector", logits, labels)
-    z, y, classes = logits.double(), labels.long(), logits.shape[1]
-    unit = z.abs().max()
-
-    def objective(theta: Tensor) -> Tensor:
-        return cross_entropy(z / unit * theta[:classes] + theta[classes:], y)
-
-    start = torch.cat([torch.ones(classes).double() * unit, torch.zeros(classes).double()])
-    theta = _minimize(objective, start, "fit_vector")
-    return Scaling((theta[:classes] / unit).diag(), theta[classes:] - theta[classes:].mean(), logs=False)
+    z, classes = logits.double(), logits.shape[1]
+    one = torch.eye(classes, dtype=torch.float64)
+    features = torch.cat([z[:, :, None] * one, one.expand(len(z), -1, -1)], dim=2)
+    start = torch.cat([torch.ones(classes), torch.zeros(classes)]).double()
+    theta = fit_softmax(features, labels, start, ridge=torch.zeros_like(start))
+    return Scaling(theta[:classes].diag(), theta[classes:], logs=False)
 
 
 def fit_dirichlet(
-    logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"], off_diagonal: float = 0.01, intercept: float = 0.01
+    logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"], off_diagonal: float = 10.0, intercept: float = 10.0
 ) -> Scaling:
-    """Which map of the log-probabilities makes the labels least surprising? softmax(W log p + b), c^2 + c numbers.
+    """Which map of the log-probabilities makes the labels least surprising? softmax(W log p + b), c^2 + c numbers (for some tens of classes).
 
     Minimized is the nll + off_diagonal * mean of the squared W_ij (i != j) + intercept * mean of the squared b_i: so many
     numbers need a leash. Which leash is best, validation says. Both >= 0. Logits (not probabilities) are given, as
@@ -114,14 +82,11 @@ def fit_dirichlet(
     for penalty in (off_diagonal, intercept):
         if not penalty >= 0:
             raise ValueError(f"fit_dirichlet wants penalties >= 0, got {penalty}; 0 leaves the matrix free.")
-    x, y, classes = log_softmax(logits.double(), dim=1), labels.long(), logits.shape[1]
-    outside = 1 - torch.eye(classes, dtype=torch.float64)
-
-    def objective(theta: Tensor) -> Tensor:
-        weight, bias = theta[:-1], theta[-1]
-        leash = off_diagonal * (outside * weight).square().sum() / (classes * (classes - 1))
-        return cross_entropy(x @ weight.T + bias, y) + leash + intercept * bias.square().mean()
-
-    start = torch.cat([torch.eye(classes).double(), torch.zeros(1, classes).double()])
-    theta = _minimize(objective, start, "fit_dirichlet")
-    return Scaling(theta[:-1], theta[-1], logs=True)
+    x, classes = log_softmax(logits.double(), dim=1), logits.shape[1]
+    one = torch.eye(classes, dtype=torch.float64)
+    products = (one[:, :, None] * x[:, None, None, :]).flatten(2)  # [n, k, c * c]: the row k of W meets x
+    features = torch.cat([products, one.expand(len(x), -1, -1)], dim=2)
+    leash = 2 * off_diagonal * (1 - one) / (classes * (classes - 1))
+    ridge = torch.cat([leash.flatten(), torch.full((classes,), 2 * intercept / classes, dtype=torch.float64)])
+    theta = fit_softmax(features, labels, torch.cat([one.flatten(), torch.zeros(classes).double()]), ridge)
+    return Scaling(theta[: classes**2].reshape(classes, classes), theta[classes**2 :], logs=True)
