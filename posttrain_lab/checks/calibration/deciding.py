@@ -127,7 +127,7 @@ def cost_cases(seed: int) -> list[Case]:
         Case("a view that is not contiguous", (strided(_clear(p, 0.4)), y, 0.4, 0.5, 5)),
         Case("threshold 0: everybody gets an alarm", (p, y, 0.0, 3, 10)),
         Case("threshold 1, and some are certain", (torch.where(p > 0.8, 1.0, p), y, 1.0, 3, 10)),
-        Case("a threshold above all", (p, y, 1.5, 3, 10)),
+        Case("a threshold above all, certain ones too", (torch.where(p > 0.6, 1.0, p), y, 1.5, 3, 10)),
         Case("nobody is a 1", (_clear(p, 0.3), torch.zeros(n).long(), 0.3, 2, 9)),
         Case("everybody is a 1", (_clear(p, 0.3), torch.ones(n).long(), 0.3, 2, 9)),
         Case("one person who is missed", (torch.tensor([0.1]), torch.tensor([1]), 0.5, 1, miss)),

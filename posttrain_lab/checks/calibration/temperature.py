@@ -132,7 +132,7 @@ def curvature(logits: Tensor, labels: Tensor, temperature: float) -> float:
 TEMPERATURE_LAWS = (Law("smaller logits", _shrinks), Law("slope at the optimum", _gradient))
 
 
-GRID = torch.logspace(math.log10(LOW), math.log10(HIGH), 301, dtype=torch.float64)
+GRID = torch.logspace(math.log10(LOW), math.log10(HIGH), 151, dtype=torch.float64)
 
 
 def _best(loss: Callable[[Tensor], Tensor], logits: Tensor, grid: Tensor = GRID) -> float:
@@ -140,24 +140,25 @@ def _best(loss: Callable[[Tensor], Tensor], logits: Tensor, grid: Tensor = GRID)
     return grid[int(loss((logits.double() / grid[:, None, None]).softmax(2)).argmin())].item()
 
 
-def _lbfgs(logits: Tensor, labels: Tensor) -> float:
-    """As in the code that came with Guo et al. (2017)."""
-    temperature = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([temperature], lr=0.01, max_iter=50)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(logits.double() / temperature, labels)
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)  # type: ignore[arg-type]
-    return temperature.item()
-
-
 def _by_t(logits: Tensor, labels: Tensor, temperature: float) -> float:
     """The derivative of the mean loss by T."""
     return -_slope(logits, labels, 1 / temperature) / temperature**2
+
+
+def _lbfgs(logits: Tensor, labels: Tensor, lr: float = 0.01, steps: int = 50) -> float:
+    """What torch.optim.LBFGS([T], lr=0.01, max_iter=50) does from 1.5, as in the code that came with Guo et al. (2017).
+
+    For a single number L-BFGS is the secant method: each step is lr times the one that would end at the slope 0.
+    """
+    temperature, slope = 1.5, _by_t(logits, labels, 1.5)
+    move, share = -slope, lr * min(1.0, 1 / abs(slope))
+    for _ in range(steps):
+        before, temperature = slope, temperature + share * move
+        slope = _by_t(logits, labels, temperature)
+        if abs(share * move) < 1e-9 or slope == before:
+            break
+        move, share = -slope * share * move / (slope - before), lr
+    return temperature
 
 
 def _adam(logits: Tensor, labels: Tensor, lr: float = 0.01, steps: int = 100) -> float:
