@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,11 +73,25 @@ def prune_by_magnitude(model: nn.Module, sparsity: float) -> nn.Module:
 
 
 def compress(model: nn.Module, calibration: Dataset, sparsity: float, bits: int) -> nn.Module:
-    """A copy of the model, pruned by magnitude, then with its weights in `bits` bits, one scale per channel (32: left as floats)."""
-    pruned = prune_by_magnitude(model, sparsity)
-    if bits == FLOAT:
-        return pruned
-    return quantize_model(pruned, calibration, QuantizationConfig(bits=bits, mode="weight_only"))
+    """What does the model compute when it is pruned by magnitude and its weights then have `bits` bits (32: left as floats)?
+
+    One scale per channel, as `quantize_model` in mode "weight_only" does it; but the codes are decoded here once instead of in every
+    call, and laid out channels last, which halves the time. So the answers are those of the small network, the bytes are not: for these
+    ask `quantize_model`. A new model in eval mode. Raises as `prune_by_magnitude` and `quantize_model`.
+
+    >>> layer = nn.Sequential(nn.Linear(2, 1, bias=False))
+    >>> layer[0].weight.data = torch.tensor([[1.0, 0.4]])
+    >>> compress(layer, Dataset(torch.zeros(1, 2), torch.tensor([0]), ("a",)), sparsity=0, bits=2)[0].weight.tolist()
+    [[1.0, 0.0]]
+    """
+    small = prune_by_magnitude(model, sparsity)
+    if bits != FLOAT:
+        coded = quantize_model(small, calibration, QuantizationConfig(bits=bits, mode="weight_only"))
+        for name, layer in small.named_modules():
+            if type(layer) in (nn.Linear, nn.Conv2d):
+                stand_in: Any = coded.get_submodule(name)
+                layer.weight = nn.Parameter(stand_in.weight.detach(), requires_grad=False)
+    return small.to(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
@@ -121,7 +136,7 @@ def ece_grid(
     """What do pruning and few bits do to the confidences, and does fitting the temperature again repair it?
 
     For every sparsity and width: compress, fit the temperature on the calibration part, report ECE on the first n test images. Nothing is
-    chosen here. In order of sparsity, then bits. Takes about a second per network for 2,000 test images.
+    chosen here. In order of sparsity, then bits. Takes about half a second per network for 2,000 test images.
     """
     dense = temperature_or_limit(_calibration(model, split))
     test = split.test.first(n)
@@ -159,11 +174,12 @@ def shift_table(model: nn.Module, data: Dataset, temperature: float, shifts: dic
     temperature: fitted on clean calibration pictures. data: pictures to report on. shifts: kind -> (function, strengths), as SHIFTS, where
     function(images, strength) gives images. One row for each kind and strength.
     """
+    fast = copy.deepcopy(model).to(memory_format=torch.channels_last)
     wanted: dict[str, tuple[Callable[[Tensor, float], Tensor], Sequence[float]]] = SHIFTS if shifts is None else shifts
     rows = []
     pairs = [(kind, change, strength) for kind, (change, strengths) in wanted.items() for strength in strengths]
     for kind, change, strength in tqdm(pairs, desc="shifted pictures", unit="shift"):
-        logits = predict(model, change(data.images, strength))
+        logits = predict(fast, change(data.images, strength))
         raw, mended = softmax(logits), scaled(logits, temperature)
         accuracy = (logits.argmax(1) == data.labels).double().mean().item()
         numbers = [v for p in (raw, mended) for v in (p.amax(1).mean().item(), top_ece(p, data.labels))]
