@@ -1,6 +1,6 @@
 """From a probability to a decision that costs least: thresholds, costs, and whether a model is worth asking at all.
 
-Source: Elkan (2001); Drummond and Holte (2006); Vickers and Elkin (2006).
+Source: Elkan (2001); Vickers and Elkin (2006).
 """
 
 from dataclasses import dataclass

@@ -38,6 +38,7 @@ def bootstrap_interval(
     statistic(*data) -> float; all tensors [n, ...] are resampled together, rows with replacement, `resamples` times. The ends
     are the quantiles (1 - level) / 2 and (1 + level) / 2, shifted so that the mean of the resamples is the value of the whole sample: a
     resample repeats examples, and a number that depends on n, such as the ECE, is larger for it. For a mean nothing shifts.
+    What the statistic raises comes through: one that wants both classes may refuse a resample of a few examples.
     Raises ValueError for no data, different lengths, resamples < 2, level outside (0, 1). Source: Efron (1979).
 
     >>> found = bootstrap_interval(lambda x: x.mean().item(), torch.arange(100.0))

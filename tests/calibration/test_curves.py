@@ -8,7 +8,7 @@ from scipy.stats import mannwhitneyu
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
-from posttrain_lab.calibration import average_precision, precision_recall, roc_auc, roc_curve
+from posttrain_lab.calibration import average_precision, bootstrap_interval, precision_recall, roc_auc, roc_curve
 from posttrain_lab.metrics import wilson_interval
 
 from .drawing import as_numpy, honest_yes, modest, yes_or_no
@@ -74,6 +74,13 @@ def test_intervals_are_wilsons():
     assert (pr.precision_low[9].item(), pr.precision_high[9].item()) == pytest.approx(
         wilson_interval(hits, 10, 1.959964), abs=1e-6
     )
+
+
+def test_average_precision_has_an_interval():
+    p, y = honest_yes(200)
+    found = bootstrap_interval(average_precision, p, y, resamples=100)
+    assert found.value == average_precision(p, y)
+    assert found.low < found.value < found.high
 
 
 def test_a_random_order_has_the_share_of_ones_as_precision():
