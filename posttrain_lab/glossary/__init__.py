@@ -3,19 +3,22 @@
 from posttrain_lab.glossary.first import FIRST
 from posttrain_lab.glossary.term import Term
 from posttrain_lab.glossary.words_a_to_f import A_TO_F
+from posttrain_lab.glossary.words_calibration import CALIBRATION_WORDS
 from posttrain_lab.glossary.words_g_to_o import G_TO_O
 from posttrain_lab.glossary.words_gpu import GPU_WORDS
 from posttrain_lab.glossary.words_p_to_z import P_TO_Z
 
 __all__ = ["FIRST", "TERMS", "UNITS", "Term", "markdown"]
 
-TERMS: tuple[Term, ...] = FIRST + tuple(sorted(A_TO_F + G_TO_O + P_TO_Z + GPU_WORDS, key=lambda term: term.name.casefold()))
+TERMS: tuple[Term, ...] = FIRST + tuple(
+    sorted(A_TO_F + G_TO_O + P_TO_Z + CALIBRATION_WORDS + GPU_WORDS, key=lambda term: term.name.casefold())
+)
 UNITS = {
     "00_start_here": "written",
     "01_pruning": "planned",
     "02_quantization": "written",
     "03_fine_tuning": "planned",
-    "04_calibration": "planned",
+    "04_calibration": "written",
     "05_cpu_kernels": "written",
     "06_gpu_kernels": "written",
 }

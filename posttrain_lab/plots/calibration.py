@@ -85,7 +85,7 @@ def scorecard(scores: Mapping[str, Mapping[str, float]], larger_is_better: Seque
             places[row][column] = ranked.index(value)
             shown = f"{value:.3f}"
             text[row][column] = f"<b>{shown}</b>" if value == ranked[0] else shown
-    plot = figure((), "score", "", height=120 + 52 * len(models), margin_t=40)
+    plot = figure((), "score", "", height=90 + 45 * len(models), margin_t=60, margin_b=10)
     shades = [[0.0, ORANGE], [1.0, "#ffffff"]]
     heat = go.Heatmap(
         x=names, y=models, z=places, text=text, texttemplate="%{text}", colorscale=shades, showscale=False, xgap=2, ygap=2
@@ -99,7 +99,7 @@ def loss_against_temperature(temperatures: Sequence[float], curves: Mapping[str,
     plot = _figure("temperature T (log scale)", "mean negative log-likelihood (nats)", f"fitted: T = {fitted:.3f}")
     for index, (name, values) in enumerate(curves.items()):
         _add(plot, name, (temperatures, values), index)
-    plot.add_vline(x=fitted, line={"color": INK, "width": 1}, annotation_text="fitted", annotation_position="top right")
+    plot.add_vline(x=fitted, line={"color": INK, "width": 1})
     return plot.update_xaxes(type="log", tickvals=[0.25, 0.5, 1, 2, 4])
 
 
@@ -128,9 +128,12 @@ def cost_against_threshold(
         plot.add_scatter(x=_short(thresholds), y=_short(high), fill="tonexty", opacity=0.2, **edge)
         plot.data[-1].fillcolor = f"rgba({','.join(str(int(style['color'][i : i + 2], 16)) for i in (1, 3, 5))},0.18)"
         plot.add_scatter(x=_short(thresholds), y=_short(cost), mode="lines", name=name, line={**style, "width": 3})
-    plot.add_vline(
-        x=mark, line={"color": INK, "width": 1}, annotation_text="c_fp / (c_fp + c_fn)", annotation_position="top right"
-    )
+    plot.add_vline(x=mark, line={"color": INK, "width": 1})
+    note = {"text": "c_fp / (c_fp + c_fn)", "showarrow": False, "xanchor": "right", "xshift": -5}
+    plot.add_annotation(
+        x=math.log10(mark), y=0.02, yref="paper", yanchor="bottom", **note
+    )  # on a log axis notes stand at the exponent
+    plot.update_layout(legend_traceorder="normal")
     return plot.update_xaxes(type="log", tickvals=[0.01, 0.03, 0.1, 0.3, 1]).update_yaxes(rangemode="tozero")
 
 
@@ -142,7 +145,7 @@ def coverage_histogram(found: Mapping[str, Sequence[float]], promise: float, n: 
     means = ", ".join(f"{name} {100 * sum(values) / len(values):.2f} %" for name, values in found.items())
     plot = _figure("coverage (%)", "splits", f"mean: {means}")
     everything = [100 * v for values in found.values() for v in values]
-    low, size = math.floor(2 * min(everything)) / 2, 0.5
+    low, size = math.floor(min(everything)), 1.0
     places = [low + size * k for k in range(math.ceil((max(everything) - low) / size) + 1)]
     for index, (name, values) in enumerate(found.items()):
         counts = [sum(place <= 100 * v < place + size for v in values) for place in places]
@@ -169,7 +172,8 @@ def accuracy_by_set_size(sizes: Sequence[int], counts: Sequence[int], accuracy: 
         "marker": bar_style(0),
     }
     plot.add_bar(**bars, name="accuracy")
-    return plot.update_yaxes(range=[0, 115], tickvals=[0, 25, 50, 75, 100]).update_layout(showlegend=False)
+    plot.update_xaxes(type="category").update_yaxes(range=[0, 115], tickvals=[0, 25, 50, 75, 100])
+    return plot.update_layout(showlegend=False, margin_t=20)
 
 
 def risk_against_coverage(curves: Mapping[str, Curve]) -> go.Figure:

@@ -621,8 +621,8 @@ plots.probability_maps({name: (grid, p) for name, p in maps.items()}, (middle, s
 
 # %% [markdown]
 # *What is seen: three rising curves over the log-odds that naive Bayes claims. "As claimed" goes to 1 soon after 0; the
-# circles stay far below it on the right. Platt's line is a flat S that misses the circles in the middle and on the left. The
-# isotonic curve is a staircase near the circles.*
+# circles stay far below it on the right and above it on the left. Platt's curve is so flat that it is too high for some circles
+# and too low for others. The isotonic curve is a staircase near the circles.*
 #
 # **Question.** Platt's curve misses the circles although it was fitted without error. Why? And why not always take
 # the isotonic one?
@@ -737,10 +737,10 @@ for name, p in p_of.items():
 plots.cost_against_threshold(thresholds, curves, bayes_threshold(FALSE_ALARM, MISS))
 
 # %% [markdown]
-# *What is seen: four curves with bands over the threshold on a logarithmic axis, and a line at Bayes' threshold. All
-# come from the level of "alarm for all" on the left and rise to "alarm for none" on the right. The isotonic curve is lowest
-# near the line. "As it is" is flat and low over a wide range. Platt's curve has its low part to the right of the
-# line. The useless model jumps from one level to the other.*
+# *What is seen: four curves with bands over the threshold on a logarithmic axis, and a line at Bayes' threshold. The
+# useless model jumps from one level, alarm for all, to a higher one, alarm for none. The isotonic curve is lowest at and
+# around the line. "As it is" is flat and low over a wide range to the left of it. Platt's curve has a narrow low part to the
+# right of the line.*
 #
 # **Question.** "As it is" costs nearly as little as "isotonic" at the line, although its probabilities are wrong. How
 # can that be? And what would you do about Platt's curve?
@@ -893,7 +893,8 @@ def names_of(row: Tensor) -> str:
 
 
 shown = torch.cat([(size == s).nonzero().flatten()[:4] for s in (1, 2, 4)])
-gallery(split.validation.images[shown], [names_of(sets[i]) for i in shown], columns=4)
+wide = F.pad(split.validation.images[shown], (10, 10, 0, 4))  # room for the names
+gallery(wide, [names_of(sets[i]) for i in shown], columns=4)
 
 # %% [markdown]
 # *What is seen: twelve images with the classes of their sets below. The first row has sets of one class: plain cases. In the
@@ -974,7 +975,7 @@ plots.risk_against_coverage(curves)
 
 # %% [markdown]
 # *What is seen: four curves of the share of wrong answers over the share of questions answered. Three lie on top of each other,
-# near zero on the left and rising to the error rate; the random order is level.*
+# near zero on the left and rising to the error rate; the random order wanders up to that level early.*
 #
 # **Question.** The network was not well calibrated as trained, and still its curve is as good as after scaling. What does
 # that say about what calibration is for?
@@ -1045,9 +1046,10 @@ with tqdm(total=len(rows) * len(columns), desc="compressed networks", unit="netw
 plots.error_maps(rows, columns, maps, "weights set to zero", "bits of a weight")
 
 # %% [markdown]
-# *What is seen: three tables of twenty cells in percentage points, darker is worse, up to 30 points. Left, the accuracy lost: little
-# down to 4 bits and 70 %, then a cliff. Middle, the ECE with the old temperature: as long as accuracy holds it is small, beyond
-# the cliff it grows to tens of points. Right, after fitting T again: light almost everywhere.*
+# *What is seen: three tables of twenty cells in percentage points, darker is worse, full colour from 30 points on. Left, the accuracy
+# lost: nothing at 8 bits, little at 4, more with every weight that is removed, and nearly everything at 2 bits. Middle, the ECE with
+# the old temperature: it is small where accuracy holds, and grows with the damage to tens of points. Right, after fitting T again:
+# light everywhere.*
 #
 # **Question.** Your first guess: does the confidence of a damaged network fall as much as its accuracy? And where did
 # fitting again gain nothing?
@@ -1056,7 +1058,8 @@ plots.error_maps(rows, columns, maps, "weights set to zero", "bits of a weight")
 #
 # No: with the old temperature the middle map would be light if it did. A damaged network does not know that it is damaged. Where
 # compression cost no accuracy, the old temperature was still good, and the new one differs by chance. Note what fitting again cannot
-# do: the left map stays as it is. A network that is right half the time can be made to say so, and no more.
+# do: the left map stays as it is. The networks of 2 bits know almost nothing; their new temperature makes them say so, as the model
+# that says "one in ten".
 #
 # </details>
 
@@ -1146,8 +1149,8 @@ measure.compare(passports)
 #   brought nothing.
 # - **What it cannot do.** No map makes a model know more. "One in ten, always" had no calibration error and no use. Look at a
 #   proper score, too.
-# - **Compression.** As long as accuracy holds, so does calibration. Beyond the cliff networks keep their confidence. Fitting a single
-#   number again, on a thousand labelled images, makes them honest.
+# - **Compression.** As long as accuracy holds, so does calibration. Beyond that the confidence falls less than the accuracy. Fitting a
+#   single number again, on a thousand labelled images, makes the networks honest, not better.
 # - **Shift.** Everything here is promised for new examples from the same source. Turned and blurred pictures are not.
 # - **What was not measured.** Whether the costs are right, whether a nurse's visit helps, other places, other decades, other
 #   seeds of the split. A cost per person also hides who pays: misses may fall on one group.

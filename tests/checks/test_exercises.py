@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from posttrain_lab import checks, kernels, measure, metrics, quantization
+from posttrain_lab import calibration, checks, kernels, measure, metrics, quantization
 from posttrain_lab.checks.exercise import EMPTY, HIDDEN_SEEDS, VISIBLE_SEEDS, CheckFailed
 from posttrain_lab.checks.submission import LocalSubmission, Outcome, _identical
 from posttrain_lab.checks.wire import decode, encode
@@ -31,6 +31,20 @@ POINTS = {
         "int8_linear": 3,
         "fake_quantize": 2,
         "optimal_rounding": 4,
+    },
+    "04_calibration": {
+        "expected_calibration_error": 3,
+        "adaptive_ece": 2,
+        "nll": 2,
+        "brier": 2,
+        "fit_temperature": 3,
+        "fit_platt": 3,
+        "fit_isotonic": 4,
+        "bayes_threshold": 1,
+        "expected_cost": 2,
+        "conformal_quantile": 3,
+        "prediction_sets": 1,
+        "risk_coverage": 2,
     },
     "05_cpu_kernels": {
         "arithmetic_intensity": 2,
@@ -116,6 +130,7 @@ LIBRARY = {
     **{name: getattr(quantization, name) for name in POINTS["02_quantization"] if name != "fake_quantize"},
     **{name: getattr(metrics, name) for name in ("accuracy", "wilson_interval", "model_bytes")},
     "latency": measure.latency,
+    **{name: getattr(calibration, name) for name in POINTS["04_calibration"]},
     **KERNELS,
     # the kernels of unit 06 are the notebook's own (the proof runs them); here the oracles stand alone
     **{f"06_gpu_kernels/{name}": exercise.oracle for name, exercise in checks.exercises("06_gpu_kernels").items()},
