@@ -13,10 +13,11 @@ regression (Barlow et al. 1972), which pools nothing: value i is the largest, ov
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from posttrain_lab.checks.draw import Draw, strided
+from posttrain_lab.checks.draw import Draw, plain, strided
 from posttrain_lab.checks.exercise import Call, Case, Law
 
 Curve = Callable[[Tensor], Tensor]
@@ -53,14 +54,13 @@ def curve(values: Tensor, heights: Tensor) -> Curve:
 
 
 def min_max(means: Tensor, weights: Tensor) -> Tensor:
-    total, mass = (torch.cat([torch.zeros(1).double(), part.cumsum(0)]) for part in (means * weights, weights))
+    total, mass = (np.concatenate([[0.0], plain(part).cumsum()]) for part in (means * weights, weights))
     k = len(means)
-    found = torch.empty(k, dtype=torch.float64)
-    for i in range(k):
-        starts, ends = torch.arange(i + 1)[:, None], torch.arange(i, k)[None, :]
-        mean = (total[ends + 1] - total[starts]) / (mass[ends + 1] - mass[starts])
-        found[i] = mean.amin(1).amax()
-    return found
+    found = np.empty(k)
+    for i in range(k):  # rows: starts 0..i, columns: ends i..k-1
+        mean = (total[None, i + 1 :] - total[: i + 1, None]) / (mass[None, i + 1 :] - mass[: i + 1, None])
+        found[i] = mean.min(axis=1).max()
+    return torch.from_numpy(found)
 
 
 def right_isotonic(scores: Tensor, labels: Tensor) -> Curve:

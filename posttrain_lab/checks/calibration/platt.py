@@ -12,11 +12,12 @@ within a tenth of that (the loss is convex, and slope / curvature is the distanc
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from posttrain_lab.checks.compare import difference
-from posttrain_lab.checks.draw import Draw, strided
+from posttrain_lab.checks.draw import Draw, plain, strided
 from posttrain_lab.checks.exercise import Call, Case, Law, Mistake
 
 Line = tuple[float, float]
@@ -31,25 +32,24 @@ def _targets(labels: Tensor) -> Tensor:
 
 def _fit(scores: Tensor, targets: Tensor, weights: Tensor | None = None, ridge: float = 0.0) -> Line:
     """Newton's method with halved steps, in float64: the minimum of the weighted cross entropy plus ridge/2 * a^2."""
-    x = torch.stack([scores.double(), torch.ones(len(scores), dtype=torch.float64)], 1)
-    weights = torch.ones(len(scores), dtype=torch.float64) if weights is None else weights
-    penalty = torch.tensor([ridge, 1e-12], dtype=torch.float64)
-    line = torch.zeros(2, dtype=torch.float64)
+    x = np.stack([plain(scores), np.ones(len(scores))])
+    t, w = plain(targets), np.ones(len(scores)) if weights is None else plain(weights)
+    penalty, line = np.array([ridge, 1e-12]), np.zeros(2)
 
-    def loss(at: Tensor) -> float:
-        z = x @ at
-        return float((weights * (torch.nn.functional.softplus(z) - targets * z)).sum() + (penalty * at * at).sum() / 2)
+    def loss(at: np.ndarray) -> float:
+        z = at @ x
+        return float((w * (np.logaddexp(0.0, z) - t * z)).sum() + (penalty * at * at).sum() / 2)
 
     for _ in range(100):
-        p = (x @ line).sigmoid()
-        slope = x.T @ (weights * (p - targets)) + penalty * line
-        step = torch.linalg.solve((x.T * (weights * p * (1 - p))) @ x + torch.diag(penalty), slope)
-        while loss(line - step) > loss(line) + 1e-12 and step.abs().max() > 1e-12:
+        p = 0.5 + 0.5 * np.tanh(0.5 * (line @ x))
+        slope = x @ (w * (p - t)) + penalty * line
+        step, before = np.linalg.solve((x * (w * p * (1 - p))) @ x.T + np.diag(penalty), slope), loss(line)
+        while np.abs(step).max() > 1e-12 and loss(line - step) > before + 1e-12:
             step = step / 2
         line = line - step
-        if step.abs().max() < 1e-10:
+        if np.abs(step).max() < 1e-10:
             break
-    return line[0].item(), line[1].item()
+    return float(line[0]), float(line[1])
 
 
 def right_platt(scores: Tensor, labels: Tensor) -> Line:
@@ -126,10 +126,10 @@ def _swapped(labels: Tensor) -> Tensor:
 def _walked(scores: Tensor, labels: Tensor) -> Line:
     """100 steps of gradient descent, too small to arrive."""
     a = b = 0.0
-    targets = _targets(labels)
+    x, targets = plain(scores), plain(_targets(labels))
     for _ in range(100):
-        left = (a * scores.double() + b).sigmoid() - targets
-        a, b = a - 0.02 * (left * scores).mean().item(), b - 0.02 * left.mean().item()
+        left = 1 / (1 + np.exp(-(a * x + b))) - targets
+        a, b = a - 0.02 * float((left * x).mean()), b - 0.02 * float(left.mean())
     return a, b
 
 
@@ -145,10 +145,10 @@ def _standardized(scores: Tensor, labels: Tensor) -> Line:
 
 def _through_origin(scores: Tensor, labels: Tensor) -> Line:
     """a alone, by bisection of its slope."""
-    targets, low, high = _targets(labels), -60.0, 60.0
-    for _ in range(60):
+    x, targets, low, high = plain(scores), plain(_targets(labels)), -60.0, 60.0
+    for _ in range(50):
         a = (low + high) / 2
-        slope = (((a * scores.double()).sigmoid() - targets) * scores).sum().item()
+        slope = ((0.5 + 0.5 * np.tanh(0.5 * a * x) - targets) * x).sum()
         low, high = (low, a) if slope > 0 else (a, high)
     return (low + high) / 2, 0.0
 

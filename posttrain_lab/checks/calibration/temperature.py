@@ -15,11 +15,12 @@ Planted temperatures are exact: the labels of a row of logits occur as often as 
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from posttrain_lab.checks.compare import Judge, difference
-from posttrain_lab.checks.draw import Draw, strided
+from posttrain_lab.checks.draw import Draw, plain, strided
 from posttrain_lab.checks.exercise import Call, Case, Law, Mistake
 from posttrain_lab.checks.submission import Outcome
 
@@ -27,20 +28,35 @@ LOW, HIGH, TOLERANCE = 0.05, 20.0, 0.01
 Labelled = tuple[Tensor, Tensor]  # logits [n, c], labels [n]
 
 
-def _slope(logits: Tensor, labels: Tensor, beta: float) -> float:
+def _moments(z: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray]:
+    """Under softmax(beta * z): the mean of each row of z [n, c], and its variance."""
+    powers = np.exp(beta * (z - z.max(axis=1, keepdims=True)))
+    p = powers / powers.sum(axis=1, keepdims=True)
+    mean = (p * z).sum(axis=1)
+    return mean, (p * (z - mean[:, None]) ** 2).sum(axis=1)
+
+
+def _slopes(logits: Tensor, labels: Tensor) -> Callable[[float], float]:
     """The derivative of the mean loss by beta = 1/T, in which it is convex: mean logit under the model minus the label's."""
-    logits = logits.double()
-    expected = ((logits * beta).softmax(1) * logits).sum(1)
-    return (expected - logits.gather(1, labels[:, None])[:, 0]).mean().item()
+    z = plain(logits)
+    own = z[np.arange(len(z)), labels.tolist()].mean()
+    return lambda beta: float(_moments(z, beta)[0].mean() - own)
 
 
 def right_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Bisection of the slope: no loss is compared, nothing can stop early."""
-    low, high = 1 / HIGH, 1 / LOW
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (low, middle) if _slope(logits, labels, middle) > 0 else (middle, high)
-    return 2 / (low + high)
+    """Newton's method for the slope 0, kept between two bounds that it narrows: no loss is compared, nothing can stop early."""
+    z = plain(logits)
+    own, low, high, beta = z[np.arange(len(z)), labels.tolist()], 1 / HIGH, 1 / LOW, 1.0
+    for _ in range(100):
+        mean, variance = _moments(z, beta)
+        slope, curve = float((mean - own).mean()), float(variance.mean())
+        low, high = (low, beta) if slope > 0 else (beta, high)
+        after = beta - slope / curve if curve else 0.0
+        after = after if low < after < high else (low + high) / 2
+        if abs(after - beta) < 1e-12 * beta:
+            break
+        beta = after
+    return 1 / beta
 
 
 def _frequencies(draw: Draw, rows: int, classes: int, out_of: int = 20) -> Tensor:
@@ -115,7 +131,7 @@ def _gradient(call: Call, seed: int) -> str | None:
     temperature = call(logits, labels)
     if type(temperature) is not float or not LOW / 2 < temperature < 2 * HIGH:
         return f"a plain number between {LOW} and {HIGH} is wanted, got {temperature!r}."
-    by_log, curve = -_slope(logits, labels, 1 / temperature) / temperature, curvature(logits, labels, temperature)
+    by_log, curve = -_slopes(logits, labels)(1 / temperature) / temperature, curvature(logits, labels, temperature)
     if abs(by_log) < TOLERANCE * curve:
         return None
     return f"at your T = {temperature:.4g} the loss still falls (its slope by log T is {by_log:+.2g}); at the optimum it is 0."
@@ -140,9 +156,10 @@ def _best(loss: Callable[[Tensor], Tensor], logits: Tensor, grid: Tensor = GRID)
     return grid[int(loss((logits.double() / grid[:, None, None]).softmax(2)).argmin())].item()
 
 
-def _by_t(logits: Tensor, labels: Tensor, temperature: float) -> float:
+def _by_t(logits: Tensor, labels: Tensor) -> Callable[[float], float]:
     """The derivative of the mean loss by T."""
-    return -_slope(logits, labels, 1 / temperature) / temperature**2
+    slope = _slopes(logits, labels)
+    return lambda temperature: -slope(1 / temperature) / temperature**2
 
 
 def _lbfgs(logits: Tensor, labels: Tensor, lr: float = 0.01, steps: int = 50) -> float:
@@ -150,11 +167,12 @@ def _lbfgs(logits: Tensor, labels: Tensor, lr: float = 0.01, steps: int = 50) ->
 
     For a single number L-BFGS is the secant method: each step is lr times the one that would end at the slope 0.
     """
-    temperature, slope = 1.5, _by_t(logits, labels, 1.5)
+    slope_at, temperature = _by_t(logits, labels), 1.5
+    slope = slope_at(temperature)
     move, share = -slope, lr * min(1.0, 1 / abs(slope))
     for _ in range(steps):
         before, temperature = slope, temperature + share * move
-        slope = _by_t(logits, labels, temperature)
+        slope = slope_at(temperature)
         if abs(share * move) < 1e-9 or slope == before:
             break
         move, share = -slope * share * move / (slope - before), lr
@@ -162,9 +180,9 @@ def _lbfgs(logits: Tensor, labels: Tensor, lr: float = 0.01, steps: int = 50) ->
 
 
 def _adam(logits: Tensor, labels: Tensor, lr: float = 0.01, steps: int = 100) -> float:
-    temperature, mean, square = 1.0, 0.0, 0.0
+    slope_at, temperature, mean, square = _by_t(logits, labels), 1.0, 0.0, 0.0
     for step in range(1, steps + 1):
-        slope = _by_t(logits, labels, temperature)
+        slope = slope_at(temperature)
         mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope**2
         temperature -= lr * mean / (1 - 0.9**step) / (math.sqrt(square / (1 - 0.999**step)) + 1e-8)
     return temperature
@@ -219,7 +237,7 @@ TEMPERATURE_MISTAKES = (
     Mistake(
         "one step",
         "You take a single step of gradient descent; repeat until the slope is 0, or use an optimizer that converges.",
-        lambda logits, labels: 1 - _by_t(logits, labels, 1.0),
+        lambda logits, labels: 1 - _by_t(logits, labels)(1.0),
     ),
     Mistake(
         "small steps of LBFGS",
