@@ -180,7 +180,7 @@ def risk_against_coverage(curves: Mapping[str, Curve]) -> go.Figure:
     """How many answers are wrong when only the surest are given? One curve an order of the questions; fractions in, percent drawn."""
     plot = _figure("questions answered (%)", "wrong answers among them (%)")
     for index, (name, (share, risk)) in enumerate(curves.items()):
-        _add(plot, name, (_short(share, 100), risk), index, 100)
+        _add(plot, name, ([100 * float(s) for s in share], risk), index, 100)
     return plot
 
 

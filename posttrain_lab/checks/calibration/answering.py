@@ -7,6 +7,7 @@ Conventions that the notebook states in the same words:
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,7 +64,7 @@ def _each(confidence: Tensor, correct: Tensor, order: Tensor | None = None) -> C
     return answered / len(order), (~correct[order]).cumsum(0) / answered
 
 
-def _with(change: Callable[[Tensor, Tensor, int], Curve]) -> Callable[[Tensor, Tensor], Curve]:
+def _with(change: Callable[[Tensor, Tensor, int], Any]) -> Callable[[Tensor, Tensor], Any]:
     return lambda confidence, correct: change(*right_risk_coverage(confidence, correct), len(correct))
 
 
