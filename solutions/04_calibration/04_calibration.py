@@ -94,7 +94,7 @@ def answers(part: lib.Predictions, temperature: float = 1.0) -> tuple[Tensor, Te
 # First the network of the course, which names ten kinds of clothes. We let it answer once for all calibration and all
 # validation images, and keep its logits. Everything in parts 1 and 2 works on these two tables of numbers.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 fitting = networks.fitting_predictions(model, split)
 calibration, validation = fitting.calibration, fitting.validation
 confidence, correct = answers(validation)
@@ -254,7 +254,7 @@ checks.calibration.adaptive_ece(adaptive_ece, hidden=True)
 # How much do the bins matter? We also ask what chance alone would show: answers are drawn so that every confidence is
 # exactly true, and your function measures them. (Twenty draws for each number of bins.)
 
-# %%
+# %% tags=["nbval-ignore-output"]
 numbers = (2, 5, 10, 15, 30, 60, 120)
 drawn = torch.rand(20, len(confidence), generator=torch.Generator().manual_seed(0), dtype=torch.float64) < confidence
 curves = {
@@ -362,7 +362,7 @@ checks.calibration.brier(brier, hidden=True)
 # (logits halved), and one that gives every class the same probability, whatever the image. Which is best? All
 # numbers come from your functions.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 candidates = {
     "as trained": validation.logits,
     "bolder": 2 * validation.logits,
@@ -440,7 +440,7 @@ checks.calibration.fit_temperature(fit_temperature)
 checks.calibration.fit_temperature(fit_temperature, hidden=True)
 ### END HIDDEN TESTS
 
-# %%
+# %% tags=["nbval-ignore-output"]
 temperature = fit_temperature(calibration.logits, calibration.labels)
 for name, t in (("as trained", 1.0), ("your T", temperature)):
     sure, right = answers(validation, t)
@@ -484,7 +484,7 @@ plots.loss_against_temperature(some, curves, temperature)
 # the same news twice. *Logistic regression* weighs them together. Both are fitted on the train part. A score is the
 # log-odds $\log (p / (1 - p))$ of death that a model claims.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 people = data.load_mortality()
 parts = {"calibration": people.calibration, "validation": people.validation}
 nurses = {"naive Bayes": lib.fit_naive_bayes(people.train), "logistic": lib.fit_logistic_regression(people.train)}
@@ -608,7 +608,7 @@ checks.calibration.fit_isotonic(fit_isotonic, hidden=True)
 # Both of your curves for naive Bayes, fitted on calibration people. The circles are others: the validation people in
 # twelve groups of equal size, ordered by score.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 a, b = fit_platt(scores["naive Bayes"]["calibration"], died["calibration"])
 isotonic = fit_isotonic(scores["naive Bayes"]["calibration"], died["calibration"])
 grid = torch.linspace(-8, 12, 161)
@@ -720,7 +720,7 @@ checks.calibration.expected_cost(expected_cost, hidden=True)
 # maps, and the useless model that gives everyone the share of deaths. The curves are your `expected_cost`; the bands
 # are bootstrap intervals.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 FALSE_ALARM, MISS = 1, 10
 p_of = {
     "as it is": scores["naive Bayes"]["validation"].double().sigmoid(),
@@ -842,7 +842,7 @@ checks.calibration.prediction_sets(prediction_sets, hidden=True)
 # measure on all others in how many the true class is in the set. That is done 500 times, with your function and with the plain
 # 90 % quantile.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 PROMISE = 0.9
 p, labels = lib.softmax(validation.logits / temperature), validation.labels
 strange = lib.conformal_scores(p, labels)
@@ -872,7 +872,7 @@ plots.coverage_histogram(kept, PROMISE, len(others))
 #
 # Now with all thousand calibration images and a stronger promise. Which images get large sets?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 q = conformal_quantile(lib.conformal_scores(lib.softmax(calibration.logits / temperature), calibration.labels), alpha=0.02)
 sets = prediction_sets(p, q)
 size, right = sets.sum(dim=1), p.argmax(dim=1) == labels
@@ -886,7 +886,7 @@ plots.accuracy_by_set_size(found, [int((size == s).sum()) for s in found], [righ
 # the set, the lower the accuracy of the top answer: the sets grow where the model has reason to doubt.*
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def names_of(row: Tensor) -> str:
     names = [split.validation.classes[k] for k in row.nonzero().flatten()]
     return "<br>".join(", ".join(names[i : i + 2]) for i in range(0, len(names), 2)) or "(empty)"
@@ -955,7 +955,7 @@ checks.calibration.risk_coverage(risk_coverage)
 checks.calibration.risk_coverage(risk_coverage, hidden=True)
 ### END HIDDEN TESTS
 
-# %%
+# %% tags=["nbval-ignore-output"]
 sure, right = answers(validation)
 scaled_sure, _ = answers(validation, temperature)
 top = validation.logits.double().topk(2).values
@@ -1070,7 +1070,7 @@ plots.error_maps(rows, columns, maps, "weights set to zero", "bits of a weight")
 # triage, in false alarms for one person, with bootstrap intervals. "Chosen" is the map with the smallest Brier score on the
 # validation people.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 truth = people.test.labels
 score = {name: lib.log_odds(m(people.test.images)).float() for name, m in nurses.items()}
 brier_of = {name: brier(lib.both(p_of[name]), died["validation"]) for name in ("as it is", "Platt", "isotonic")}
@@ -1110,7 +1110,7 @@ plots.costs_with_intervals(costs)
 # weights and bias by T, so the calibrated network has the same size and speed.
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def with_temperature(network: nn.Sequential, t: float) -> nn.Sequential:
     """A copy whose logits are divided by t: the last layer's weights and bias are."""
     scaled = copy.deepcopy(network)
