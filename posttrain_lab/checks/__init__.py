@@ -12,6 +12,7 @@ UNITS = {
     "01_pruning": "pruning",
     "02_quantization": "quantization",
     "03_fine_tuning": "finetuning",
+    "04_calibration": "calibration",
     "05_cpu_kernels": "cpu_kernels",
     "06_gpu_kernels": "gpu_kernels",
 }

@@ -1,11 +1,13 @@
 """Real data that comes with the package. `load_fashion()` gives a `Split` of train, calibration, validation and test.
 
-`load_mnist()` and `load_digits()` are handwritten digits from two sources; `load_corrupted_fashion()` is the clothes, badly seen.
+`load_mnist()` and `load_digits()` are handwritten digits from two sources; `load_corrupted_fashion()` is the clothes, badly seen;
+`load_mortality()` is who died within five years, in numbers instead of images.
 """
 
 from posttrain_lab.data.corrupted import corrupt, load_corrupted_fashion
 from posttrain_lab.data.digits import few_labels, load_digits, load_mnist
 from posttrain_lab.data.fashion import load_fashion, load_full_fashion
+from posttrain_lab.data.mortality import load_mortality
 from posttrain_lab.data.split import Dataset, Split
 
 __all__ = [
@@ -18,4 +20,5 @@ __all__ = [
     "load_fashion",
     "load_full_fashion",
     "load_mnist",
+    "load_mortality",
 ]

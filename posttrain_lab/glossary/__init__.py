@@ -3,6 +3,7 @@
 from posttrain_lab.glossary.first import FIRST
 from posttrain_lab.glossary.term import Term
 from posttrain_lab.glossary.words_a_to_f import A_TO_F
+from posttrain_lab.glossary.words_calibration import CALIBRATION_WORDS
 from posttrain_lab.glossary.words_g_to_o import G_TO_O
 from posttrain_lab.glossary.words_gpu import GPU_WORDS
 from posttrain_lab.glossary.words_p_to_z import P_TO_Z
@@ -11,14 +12,14 @@ from posttrain_lab.glossary.words_tuning import TUNING_WORDS
 
 __all__ = ["FIRST", "TERMS", "UNITS", "Term", "markdown"]
 
-WORDS = A_TO_F + GPU_WORDS + G_TO_O + PRUNING_WORDS + P_TO_Z + TUNING_WORDS
+WORDS = A_TO_F + CALIBRATION_WORDS + GPU_WORDS + G_TO_O + PRUNING_WORDS + P_TO_Z + TUNING_WORDS
 TERMS: tuple[Term, ...] = FIRST + tuple(sorted(WORDS, key=lambda term: term.name.casefold()))
 UNITS = {
     "00_start_here": "written",
     "01_pruning": "written",
     "02_quantization": "written",
     "03_fine_tuning": "written",
-    "04_calibration": "planned",
+    "04_calibration": "written",
     "05_cpu_kernels": "written",
     "06_gpu_kernels": "written",
 }

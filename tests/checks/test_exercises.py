@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from posttrain_lab import checks, finetuning, kernels, measure, metrics, pruning, quantization
+from posttrain_lab import calibration, checks, kernels, measure, metrics, quantization
 from posttrain_lab.checks.exercise import EMPTY, HIDDEN_SEEDS, VISIBLE_SEEDS, CheckFailed
 from posttrain_lab.checks.submission import LocalSubmission, Outcome, _identical
 from posttrain_lab.checks.wire import decode, encode
@@ -53,6 +54,19 @@ POINTS = {
         "select_for_labelling": 2,
         "distillation_loss": 3,
         "recover": 3,
+    "04_calibration": {
+        "expected_calibration_error": 3,
+        "adaptive_ece": 2,
+        "nll": 2,
+        "brier": 2,
+        "fit_temperature": 3,
+        "fit_platt": 3,
+        "fit_isotonic": 4,
+        "bayes_threshold": 1,
+        "expected_cost": 2,
+        "conformal_quantile": 3,
+        "prediction_sets": 1,
+        "risk_coverage": 2,
     },
     "05_cpu_kernels": {
         "arithmetic_intensity": 2,
@@ -140,6 +154,7 @@ LIBRARY = {
     **{name: getattr(metrics, name) for name in ("accuracy", "wilson_interval", "model_bytes")},
     "latency": measure.latency,
     **{f"01_pruning/{name}": getattr(pruning, name) for name in POINTS["01_pruning"]},
+    **{name: getattr(calibration, name) for name in POINTS["04_calibration"]},
     **KERNELS,
     # the kernels of unit 06 are the notebook's own (the proof runs them); here the oracles stand alone
     **{f"06_gpu_kernels/{name}": exercise.oracle for name, exercise in checks.exercises("06_gpu_kernels").items()},

@@ -48,7 +48,7 @@ def test_unknown_command_is_a_usage_error(capsys, monkeypatch):
 def test_unknown_unit_is_one_sentence(capsys, monkeypatch, command):
     code, _, err = run(capsys, monkeypatch, command, "99_magic")
     assert code == 1
-    units = "00_start_here, 02_quantization, 05_cpu_kernels, 06_gpu_kernels"
+    units = "00_start_here, 02_quantization, 04_calibration, 05_cpu_kernels, 06_gpu_kernels"
     assert err == f"Error: There is no unit '99_magic'; the units are: {units}.\n"
 
 

@@ -1,0 +1,73 @@
+"""Pictures as the world delivers them: turned, out of focus, noisy. In plain torch, the input untouched.
+
+Source: Hendrycks and Dietterich (2019); Ovadia et al. (2019), who measured calibration under such shifts.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def _check(name: str, images: Tensor, argument: str, value: float, least: float) -> None:
+    if not (isinstance(images, Tensor) and images.is_floating_point() and images.ndim == 4 and images.numel()):
+        got = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"{name} wants float images [n, channels, height, width], got {got}; do images.float().")
+    if not (math.isfinite(value) and value >= least):
+        raise ValueError(f"{name} wants a finite {argument} >= {least}, got {value}.")
+
+
+def rotate(images: Float[Tensor, "n c h w"], degrees: float) -> Float[Tensor, "n c h w"]:
+    """Each picture turned counter-clockwise around its middle, by bilinear interpolation; what comes in from outside is 0.
+
+    degrees may be of either sign. 0 gives an equal copy. Raises TypeError for other images; ValueError for NaN or infinity.
+
+    >>> rotate(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 90).round()
+    tensor([[[[2., 4.],
+              [1., 3.]]]])
+    """
+    _check("rotate", images, "number of degrees", degrees, -math.inf)
+    if degrees % 360 == 0:
+        return images.clone()
+    n, _, height, width = images.shape
+    turn = math.radians(degrees)
+    cos, sin, ratio = math.cos(turn), math.sin(turn), height / width
+    matrix = images.new_tensor([[cos, -sin * ratio, 0], [sin / ratio, cos, 0]]).expand(n, 2, 3)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def blur(images: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h w"]:
+    """Each picture out of focus: convolved with a Gaussian of standard deviation sigma pixels, cut at 3 sigma; edges repeated.
+
+    sigma = 0 gives an equal copy. A constant picture stays. Raises TypeError for other images; ValueError for sigma < 0.
+
+    >>> blur(torch.ones(1, 1, 3, 3), 1.0).allclose(torch.ones(1, 1, 3, 3))
+    True
+    """
+    _check("blur", images, "sigma", sigma, 0)
+    if sigma == 0:
+        return images.clone()
+    reach = max(1, math.ceil(3 * sigma))
+    steps = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
+    kernel = torch.exp(-(steps**2) / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    n, channels, height, width = images.shape
+    flat = F.pad(images.reshape(n * channels, 1, height, width), (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(flat, kernel[None, None, None, :]), kernel[None, None, :, None]).reshape(images.shape)
+
+
+def add_noise(images: Float[Tensor, "n c h w"], sd: float, seed: int = 0) -> Float[Tensor, "n c h w"]:
+    """Each pixel plus a normal number of standard deviation sd, cut to [0, 1]. sd = 0 gives an equal copy of pictures in [0, 1].
+
+    Raises TypeError for other images; ValueError for sd < 0.
+
+    >>> add_noise(torch.full((1, 1, 1, 1), 0.5), 0.0)
+    tensor([[[[0.5000]]]])
+    """
+    _check("add_noise", images, "sd", sd, 0)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(images.shape, generator=generator, dtype=images.dtype).to(images.device)
+    return (images + sd * noise).clamp(0, 1)

@@ -1,0 +1,187 @@
+"""The networks of the course and their confidences: what pruning, quantization and bad pictures do to them.
+
+Import it by name (`from posttrain_lab.calibration.networks import ...`): it stands above the measuring that the rest of this folder
+stands below.
+
+Source: Guo et al. (2017); Ovadia et al. (2019) for confidences under shift.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from posttrain_lab.data import Dataset, Split
+from posttrain_lab.measure import predict
+from posttrain_lab.metrics import check_model
+from posttrain_lab.quantization import QuantizationConfig, quantize_model
+
+from .corruptions import add_noise, blur, rotate
+from .protocol import Fitting, Predictions, softmax, top_ece
+from .temperature import apply_temperature, fit_temperature
+
+FLOAT = 32  # bits of weights that are left as they are
+SPARSITIES = (0.0, 0.5, 0.7, 0.8)
+BITS = (FLOAT, 8, 4, 3, 2)
+SHIFTS = {
+    "rotation in degrees": (rotate, (0.0, 10.0, 20.0, 30.0, 45.0, 60.0)),
+    "blur in pixels": (blur, (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)),
+    "noise, standard deviation": (add_noise, (0.0, 0.05, 0.1, 0.2, 0.3, 0.4)),
+}
+
+
+def fitting_predictions(model: nn.Module, split: Split) -> Fitting:
+    """What the model says about the two parts that may be looked at while fitting and choosing."""
+    parts = (split.calibration, split.validation)
+    return Fitting(*(Predictions(predict(model, part.images), part.labels) for part in parts))
+
+
+def final_predictions(model: nn.Module, split: Split) -> Predictions:
+    """What the model says about the test part: for `report`, once, last."""
+    return Predictions(predict(model, split.test.images), split.test.labels)
+
+
+def prune_by_magnitude(model: nn.Module, sparsity: float) -> nn.Module:
+    """A copy of the model in which the smallest `sparsity` of all weights are 0: one threshold for all layers, no recovery.
+
+    Weights are the parameters with two dimensions or more; exactly round(sparsity * count) become 0, of equal magnitudes those that come
+    first go. Raises TypeError for no nn.Module; ValueError for a sparsity outside [0, 1].
+
+    >>> pruned = prune_by_magnitude(nn.Linear(4, 4), 0.5)
+    >>> int((pruned.weight == 0).sum())
+    8
+    """
+    check_model("prune_by_magnitude", model)
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"prune_by_magnitude wants a sparsity in [0, 1], got {sparsity}; 0.5 removes half.")
+    pruned = copy.deepcopy(model).eval()
+    weights = [weight for weight in pruned.parameters() if weight.ndim >= 2]
+    if not weights:
+        raise ValueError("prune_by_magnitude wants a model with weights, got none.")
+    with torch.no_grad():
+        magnitudes = torch.cat([weight.abs().flatten() for weight in weights])
+        keep = torch.ones_like(magnitudes)
+        keep[magnitudes.argsort(stable=True)[: round(sparsity * len(magnitudes))]] = 0
+        for weight, mask in zip(weights, keep.split([weight.numel() for weight in weights]), strict=True):
+            weight *= mask.view_as(weight)
+    return pruned
+
+
+def compress(model: nn.Module, calibration: Dataset, sparsity: float, bits: int) -> nn.Module:
+    """What does the model compute when it is pruned by magnitude and its weights then have `bits` bits (32: left as floats)?
+
+    One scale per channel, as `quantize_model` in mode "weight_only" does it; but the codes are decoded here once instead of in every
+    call, and laid out channels last, which halves the time. So the answers are those of the small network, the bytes are not: for these
+    ask `quantize_model`. A new model in eval mode. Raises as `prune_by_magnitude` and `quantize_model`.
+
+    >>> layer = nn.Sequential(nn.Linear(2, 1, bias=False))
+    >>> layer[0].weight.data = torch.tensor([[1.0, 0.4]])
+    >>> compress(layer, Dataset(torch.zeros(1, 2), torch.tensor([0]), ("a",)), sparsity=0, bits=2)[0].weight.tolist()
+    [[1.0, 0.0]]
+    """
+    small = prune_by_magnitude(model, sparsity)
+    if bits != FLOAT:
+        coded = quantize_model(small, calibration, QuantizationConfig(bits=bits, mode="weight_only"))
+        for name, layer in small.named_modules():
+            if type(layer) in (nn.Linear, nn.Conv2d):
+                stand_in: Any = coded.get_submodule(name)
+                layer.weight = nn.Parameter(stand_in.weight.detach(), requires_grad=False)
+    return small.to(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """One compressed network, by its numbers on n test images: ECE of its own softmax, with the temperature that was fitted to the
+    network before compression, and with a temperature fitted to itself (infinite where no finite one is best)."""
+
+    sparsity: float
+    bits: int
+    accuracy: float
+    ece: float
+    ece_old_temperature: float
+    ece_refitted: float
+    temperature: float
+    n: int
+
+
+def temperature_or_limit(part: Predictions) -> float:
+    """fit_temperature, or infinity for a network whose logits are no better than a guess: then all classes are equally likely."""
+    try:
+        return fit_temperature(part.logits, part.labels)
+    except ValueError as error:
+        if "no better than a guess" in str(error):
+            return math.inf
+        raise
+
+
+def scaled(logits: Tensor, temperature: float) -> Tensor:
+    """softmax(logits / temperature); at infinity every class has the same probability, but the first keeps its place by the logits."""
+    if math.isinf(temperature):
+        return torch.full_like(logits, 1 / logits.shape[1], dtype=torch.float64)
+    return softmax(apply_temperature(logits, temperature))
+
+
+def ece_grid(
+    model: nn.Module,
+    split: Split,
+    sparsities: Sequence[float] = SPARSITIES,
+    bits: Sequence[int] = BITS,
+    n: int = 2000,
+) -> list[GridCell]:
+    """What do pruning and few bits do to the confidences, and does fitting the temperature again repair it?
+
+    For every sparsity and width: compress, fit the temperature on the calibration part, report ECE on the first n test images. Nothing is
+    chosen here. In order of sparsity, then bits. Takes about half a second per network for 2,000 test images.
+    """
+    dense = temperature_or_limit(_calibration(model, split))
+    test = split.test.first(n)
+    cells = []
+    for sparsity, width in tqdm([(s, b) for s in sparsities for b in bits], desc="compressed networks", unit="network"):
+        small = compress(model, split.calibration, sparsity, width)
+        temperature = temperature_or_limit(_calibration(small, split))
+        logits = predict(small, test.images)
+        errors = [top_ece(scaled(logits, t), test.labels) for t in (1.0, dense, temperature)]
+        accuracy = (logits.argmax(1) == test.labels).double().mean().item()
+        cells.append(GridCell(sparsity, width, accuracy, *errors, temperature=temperature, n=len(test)))
+    return cells
+
+
+def _calibration(model: nn.Module, split: Split) -> Predictions:
+    return Predictions(predict(model, split.calibration.images), split.calibration.labels)
+
+
+@dataclass(frozen=True)
+class ShiftRow:
+    """One kind and strength of shift: accuracy, mean confidence and ECE of the network, before and after temperature scaling."""
+
+    kind: str
+    strength: float
+    accuracy: float
+    confidence: float
+    ece: float
+    confidence_scaled: float
+    ece_scaled: float
+
+
+def shift_table(model: nn.Module, data: Dataset, temperature: float, shifts: dict | None = None) -> list[ShiftRow]:
+    """Do the confidences fall as fast as the accuracy, when the pictures get worse than those that were calibrated on?
+
+    temperature: fitted on clean calibration pictures. data: pictures to report on. shifts: kind -> (function, strengths), as SHIFTS, where
+    function(images, strength) gives images. One row for each kind and strength.
+    """
+    fast = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    wanted: dict[str, tuple[Callable[[Tensor, float], Tensor], Sequence[float]]] = SHIFTS if shifts is None else shifts
+    rows = []
+    pairs = [(kind, change, strength) for kind, (change, strengths) in wanted.items() for strength in strengths]
+    for kind, change, strength in tqdm(pairs, desc="shifted pictures", unit="shift"):
+        logits = predict(fast, change(data.images, strength))
+        raw, mended = softmax(logits), scaled(logits, temperature)
+        accuracy = (logits.argmax(1) == data.labels).double().mean().item()
+        numbers = [v for p in (raw, mended) for v in (p.amax(1).mean().item(), top_ece(p, data.labels))]
+        rows.append(ShiftRow(kind, strength, accuracy, *numbers))
+    return rows

@@ -1,0 +1,241 @@
+"""The figures of unit 04: arrays in, a plotly Figure out. Nothing is shown or computed here; titles sum up what is drawn.
+
+Every figure has labelled axes with units, reads in grey (dashes, markers and numbers besides colours) and holds few points.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import plotly.graph_objects as go
+from torch import Tensor
+
+from posttrain_lab.plots import BLUE, GRID, INK, ORANGE, VERMILLION, bar_style, figure, line_style, marker_style
+
+LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+THIN = {"color": "#888888", "width": 1, "dash": "dash"}
+SHADES = [[0.0, "#ffffff"], [1.0, ORANGE]]  # lightness carries the number, so that grey prints keep the order
+Curve = tuple[Sequence[float] | Tensor, Sequence[float] | Tensor]
+
+
+def _figure(x: str, y: str, title: str = "", height: int = 360) -> go.Figure:
+    """An empty figure in the house style with the legend above."""
+    return figure((), x, y, title, height=height, legend=LEGEND, margin_t=80, showlegend=True)
+
+
+def _short(values: Iterable[float] | Tensor, factor: float = 1.0, digits: int = 4) -> list[float | None]:
+    """Plain rounded numbers, None where there is none: they keep the saved notebook small."""
+    return [float(f"{factor * float(v):.{digits}g}") if math.isfinite(float(v)) else None for v in values]
+
+
+def _add(plot: go.Figure, name: str, curve: Curve, index: int, y_factor: float = 1.0, **more: object) -> None:
+    x, y = curve
+    plot.add_scatter(x=_short(x), y=_short(y, y_factor), mode="lines", name=name, line=line_style(index), **more)
+
+
+def reliability_diagram(claimed: Sequence[float], hit_rate: Sequence[float], count: Sequence[int], title: str = "") -> go.Figure:
+    """Does each bin deliver what it claims? Above: hit rate against mean confidence; below: how many answers say so.
+
+    claimed, hit_rate: fractions, one a bin, NaN where a bin is empty. A dot on the dashed line keeps its word; the bar from the line to
+    the dot is the gap. Raises ValueError for lengths that differ.
+    """
+    if not len(claimed) == len(hit_rate) == len(count):
+        raise ValueError(f"reliability_diagram wants one of each a bin, got {len(claimed)}, {len(hit_rate)} and {len(count)}.")
+    plot = _figure("confidence", "hit rate", title, height=470)
+    x, y = _short(claimed), _short(hit_rate)
+    ends = [(a, b) for a, b in zip(x, y, strict=True) if a is not None and b is not None]
+    gaps = [
+        [value for a, b in ends for value in triple(a, b)] for triple in (lambda a, b: (a, a, None), lambda a, b: (a, b, None))
+    ]
+    plot.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="as claimed", line=THIN)
+    plot.add_scatter(x=gaps[0], y=gaps[1], mode="lines", name="gap", line={"color": VERMILLION, "width": 5})
+    plot.add_scatter(x=x, y=y, mode="markers", name="bin", marker=marker_style(0, 11))
+    centres, width = [(b + 0.5) / len(count) for b in range(len(count))], 0.9 / len(count)
+    bars = {"x": _short(centres), "y": [int(n) for n in count], "width": width, "marker": bar_style(3)}
+    plot.add_bar(**bars, name="answers in the bin", yaxis="y2")
+    plot.update_layout(
+        yaxis={"domain": [0.38, 1], "range": [-0.02, 1.02]},
+        yaxis2={"domain": [0, 0.24], "title": {"text": "answers"}, "anchor": "x"},
+        xaxis={"range": [-0.02, 1.02], "anchor": "y2"},
+    )
+    return plot
+
+
+def error_against_bins(bins: Sequence[int], curves: Mapping[str, Sequence[float]]) -> go.Figure:
+    """How much does the number depend on the bins? One curve a way to bin, or what chance alone gives; errors as fractions."""
+    plot = _figure("number of bins (log scale)", "calibration error (percentage points)")
+    for index, (name, values) in enumerate(curves.items()):
+        _add(plot, name, (bins, values), index, 100)
+        plot.data[-1].update(mode="lines+markers", marker=marker_style(index, 8))
+    return plot.update_xaxes(type="log", tickvals=list(bins)).update_yaxes(rangemode="tozero")
+
+
+def scorecard(scores: Mapping[str, Mapping[str, float]], larger_is_better: Sequence[str] = ()) -> go.Figure:
+    """Which model is best, and does every score agree? scores[model][score]; the best of each column is bold and dark.
+
+    Shades say the place in the column, 1 the best. Raises ValueError unless every model has the same scores.
+    """
+    models, names = list(scores), list(next(iter(scores.values())))
+    if any(list(row) != names for row in scores.values()):
+        raise ValueError("scorecard wants the same scores for every model; give each model all of them, in one order.")
+    places, text = [[0] * len(names) for _ in models], [[""] * len(names) for _ in models]
+    for column, name in enumerate(names):
+        values = [scores[model][name] for model in models]
+        ranked = sorted(values, reverse=name in larger_is_better)
+        for row, value in enumerate(values):
+            places[row][column] = ranked.index(value)
+            shown = f"{value:.3f}"
+            text[row][column] = f"<b>{shown}</b>" if value == ranked[0] else shown
+    plot = figure((), "score", "", height=90 + 45 * len(models), margin_t=60, margin_b=10)
+    shades = [[0.0, ORANGE], [1.0, "#ffffff"]]
+    heat = go.Heatmap(
+        x=names, y=models, z=places, text=text, texttemplate="%{text}", colorscale=shades, showscale=False, xgap=2, ygap=2
+    )
+    plot.add_trace(heat)
+    return plot.update_yaxes(autorange="reversed").update_xaxes(side="top")
+
+
+def loss_against_temperature(temperatures: Sequence[float], curves: Mapping[str, Sequence[float]], fitted: float) -> go.Figure:
+    """Where is the loss smallest? One curve a set of examples; the vertical line is the fitted temperature."""
+    plot = _figure("temperature T (log scale)", "mean negative log-likelihood (nats)", f"fitted: T = {fitted:.3f}")
+    for index, (name, values) in enumerate(curves.items()):
+        _add(plot, name, (temperatures, values), index)
+    plot.add_vline(x=fitted, line={"color": INK, "width": 1})
+    return plot.update_xaxes(type="log", tickvals=[0.25, 0.5, 1, 2, 4])
+
+
+def probability_maps(curves: Mapping[str, Curve], seen: Curve) -> go.Figure:
+    """What does each method make of a score? One curve a method; the dots are the share of deaths in groups of people."""
+    plot = _figure("what the model says: log-odds of death", "probability of death within 5 years")
+    for index, (name, curve) in enumerate(curves.items()):
+        _add(plot, name, curve, index)
+    dots = {"symbol": "circle-open", "size": 10, "color": INK, "line": {"width": 2}}
+    plot.add_scatter(x=_short(seen[0]), y=_short(seen[1]), mode="markers", name="share seen", marker=dots)
+    return plot.update_yaxes(range=[-0.03, 1.03])
+
+
+def cost_against_threshold(
+    thresholds: Sequence[float], curves: Mapping[str, Sequence[tuple[float, float, float]]], mark: float
+) -> go.Figure:
+    """Where is the decision cheapest? curves[model]: (cost, low, high) at each threshold; the line is Bayes' threshold.
+
+    The bands are 95 % intervals; a cost is that of one person, in false alarms.
+    """
+    plot = _figure("threshold: alarm from this probability on (log scale)", "cost a person (false alarms)", height=400)
+    for index, (name, rows) in enumerate(curves.items()):
+        style, cost, low, high = line_style(index), *zip(*rows, strict=True)
+        edge = {"mode": "lines", "line": {"color": style["color"], "width": 0}, "hoverinfo": "skip", "showlegend": False}
+        plot.add_scatter(x=_short(thresholds), y=_short(low), **edge)
+        plot.add_scatter(x=_short(thresholds), y=_short(high), fill="tonexty", opacity=0.2, **edge)
+        plot.data[-1].fillcolor = f"rgba({','.join(str(int(style['color'][i : i + 2], 16)) for i in (1, 3, 5))},0.18)"
+        plot.add_scatter(x=_short(thresholds), y=_short(cost), mode="lines", name=name, line={**style, "width": 3})
+    plot.add_vline(x=mark, line={"color": INK, "width": 1})
+    note = {"text": "c_fp / (c_fp + c_fn)", "showarrow": False, "xanchor": "right", "xshift": -5}
+    plot.add_annotation(
+        x=math.log10(mark), y=0.02, yref="paper", yanchor="bottom", **note
+    )  # on a log axis notes stand at the exponent
+    plot.update_layout(legend_traceorder="normal")
+    return plot.update_xaxes(type="log", tickvals=[0.01, 0.03, 0.1, 0.3, 1]).update_yaxes(rangemode="tozero")
+
+
+def coverage_histogram(found: Mapping[str, Sequence[float]], promise: float, n: int) -> go.Figure:
+    """Is the promise kept? The share of true classes in their sets, over many splits; the dashed line is the promise.
+
+    found[method]: coverages as fractions, each measured on n examples.
+    """
+    means = ", ".join(f"{name} {100 * sum(values) / len(values):.2f} %" for name, values in found.items())
+    plot = _figure("coverage (%)", "splits", f"mean: {means}")
+    everything = [100 * v for values in found.values() for v in values]
+    low, size = math.floor(min(everything)), 1.0
+    places = [low + size * k for k in range(math.ceil((max(everything) - low) / size) + 1)]
+    for index, (name, values) in enumerate(found.items()):
+        counts = [sum(place <= 100 * v < place + size for v in values) for place in places]
+        bars = {
+            "x": [place + size / 2 for place in places],
+            "y": counts,
+            "width": 0.45 * size,
+            "offset": (index - 1) * 0.45 * size,
+        }
+        plot.add_bar(**bars, name=f"{name}, {n} examples each", marker=bar_style(index))
+    plot.add_vline(x=100 * promise, line={**THIN, "color": INK}, annotation_text="promise", annotation_position="top left")
+    return plot
+
+
+def accuracy_by_set_size(sizes: Sequence[int], counts: Sequence[int], accuracy: Sequence[float]) -> go.Figure:
+    """Are sets large where the model is wrong? One bar a size of the set, height the share of right answers, number of images above."""
+    plot = _figure("classes in the set", "accuracy of the top answer (%)", height=320)
+    text = [f"{n} images" for n in counts]
+    bars = {
+        "x": [str(s) for s in sizes],
+        "y": _short(accuracy, 100),
+        "text": text,
+        "textposition": "outside",
+        "marker": bar_style(0),
+    }
+    plot.add_bar(**bars, name="accuracy")
+    plot.update_xaxes(type="category").update_yaxes(range=[0, 115], tickvals=[0, 25, 50, 75, 100])
+    return plot.update_layout(showlegend=False, margin_t=20)
+
+
+def risk_against_coverage(curves: Mapping[str, Curve]) -> go.Figure:
+    """How many answers are wrong when only the surest are given? One curve an order of the questions; fractions in, percent drawn."""
+    plot = _figure("questions answered (%)", "wrong answers among them (%)")
+    for index, (name, (share, risk)) in enumerate(curves.items()):
+        _add(plot, name, ([100 * float(s) for s in share], risk), index, 100)
+    return plot
+
+
+def confidence_under_shift(panels: Mapping[str, Mapping[str, Curve]]) -> go.Figure:
+    """Does the confidence fall with the accuracy? One panel a kind of shift, one curve a quantity, percent against strength."""
+    plot = _figure("", "%", height=380)
+    width = 1 / len(panels)
+    for place, (kind, curves) in enumerate(panels.items()):
+        axis = "" if place == 0 else str(place + 1)
+        for index, (name, curve) in enumerate(curves.items()):
+            more = {"xaxis": f"x{axis}", "yaxis": "y", "showlegend": place == 0, "legendgroup": name}
+            _add(plot, name, curve, index, 100, **more)
+            plot.data[-1].update(mode="lines+markers", marker=marker_style(index, 7))
+        domain = [place * width + 0.02, (place + 1) * width - 0.02]
+        plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": {"text": kind}, "anchor": "y"}
+    return plot.update_yaxes(range=[0, 102])
+
+
+def error_maps(
+    rows: Sequence[str], columns: Sequence[str], maps: Mapping[str, Sequence[Sequence[float]]], x: str, y: str
+) -> go.Figure:
+    """Which compressed network is honest? maps[name][row][column] in fractions, drawn in percentage points; dark is bad.
+
+    All maps share one scale of shades, which ends at 30 points. Raises ValueError for maps of another shape.
+    """
+    if any(len(values) != len(rows) or {len(row) for row in values} != {len(columns)} for values in maps.values()):
+        raise ValueError(f"error_maps wants {len(rows)} rows of {len(columns)} numbers in each map.")
+    plot = _figure("", "", height=330)
+    width = 1 / len(maps)
+    for index, (name, values) in enumerate(maps.items()):
+        axis = "" if index == 0 else str(index + 1)
+        text = [[f"{100 * v:.1f}" for v in row] for row in values]
+        heat = go.Heatmap(x=list(columns), y=list(rows), z=[_short(row, 100, 3) for row in values], text=text, name=name)
+        heat.update(texttemplate="%{text}", textfont={"size": 13, "color": "black"}, zmin=0, zmax=30, xgap=2, ygap=2)
+        heat.update(colorscale=SHADES, showscale=False, xaxis=f"x{axis}", yaxis=f"y{axis}")
+        plot.add_trace(heat)
+        domain = [index * width + 0.02, (index + 1) * width - 0.02]
+        plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": {"text": f"{x}<br><b>{name}</b>"}, "anchor": f"y{axis}"}
+        first = {"title": {"text": y}} if index == 0 else {"showticklabels": False}
+        plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", **first}
+    plot.update_xaxes(type="category").update_yaxes(type="category")
+    return plot.update_layout(showlegend=False, margin_t=30)
+
+
+def costs_with_intervals(costs: Mapping[str, tuple[float, float, float]]) -> go.Figure:
+    """What does each way to decide cost? costs[way]: (cost, low, high) of one person, in false alarms; bars are 95 % intervals."""
+    plot = _figure("cost a person (false alarms)", "", height=130 + 45 * len(costs))
+    for index, (name, (cost, low, high)) in enumerate(costs.items()):
+        spread = {
+            "type": "data",
+            "symmetric": False,
+            "array": _short([high - cost]),
+            "arrayminus": _short([cost - low]),
+            "thickness": 3,
+        }
+        plot.add_scatter(x=_short([cost]), y=[name], mode="markers", error_x=spread, name=name, marker=marker_style(index, 13))
+    plot.update_xaxes(rangemode="tozero", gridcolor=GRID).update_yaxes(autorange="reversed")
+    return plot.update_layout(showlegend=False, margin_t=30, colorway=[BLUE])
