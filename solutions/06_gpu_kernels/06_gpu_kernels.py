@@ -47,7 +47,9 @@ from posttrain_lab import checks, data, measure, models, widgets
 from posttrain_lab.checks.gpu_kernels import ahead, workbench
 from posttrain_lab.plots import gpu_kernels as plots
 
-DEVICE = workbench.start()  # before triton is imported: without a fitting GPU it sets TRITON_INTERPRET=1; says what to do if triton is missing
+DEVICE = (
+    workbench.start()
+)  # before triton is imported: without a fitting GPU it sets TRITON_INTERPRET=1; says what to do if triton is missing
 
 import triton
 import triton.language as tl
@@ -100,6 +102,7 @@ widgets.predict(
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "masked_add", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def masked_add(x: Float32[Tensor, " n"], y: Float32[Tensor, " n"], block: int = 16) -> Float32[Tensor, " n"]:
     """The sum of two vectors, one program for each block of `block` numbers.
@@ -122,6 +125,7 @@ def masked_add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
     y = tl.load(y_ptr + i, mask=i < n)
     tl.store(out_ptr + i, x + y, mask=i < n)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test_masked_add", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.masked_add(masked_add)
@@ -173,6 +177,7 @@ widgets.slider_figure(
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "row_quantize", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def row_quantize(x: Float32[Tensor, "rows columns"]) -> tuple[Int8[Tensor, "rows columns"], Float32[Tensor, " rows"]]:
     """Codes and scales, one scale a row: scale = max |x| / 127 (1.0 for zeros), code = floor(x / scale + 0.5).
@@ -200,6 +205,7 @@ def row_quantize_kernel(x_ptr, codes_ptr, scale_ptr, columns, BLOCK: tl.constexp
     tl.store(codes_ptr + row * columns + k, code, mask=k < columns)
     tl.store(scale_ptr + row, scale)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test_row_quantize", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.row_quantize(row_quantize)
@@ -258,6 +264,7 @@ plots.bars({name: dict(zip(names, e, strict=True)) for name, e in errors.items()
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "int8_matmul", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def int8_matmul(
     x: Int8[Tensor, "m k"], w: Int8[Tensor, "n k"], block_m: int = 16, block_n: int = 16, block_k: int = 32
@@ -289,6 +296,7 @@ def int8_matmul_kernel(x_ptr, w_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.
         total = tl.dot(x, w, total, out_dtype=tl.int32)
     tl.store(out_ptr + m * N + n, total, mask=(m < M) & (n < N))
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test_int8_matmul", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.int8_matmul(int8_matmul)
@@ -338,6 +346,7 @@ plots.curves(
 #
 # The edges cost too. Move the sizes of the matrix and the tile.
 
+
 # %% tags=["widget", "nbval-ignore-output"]
 def cover(m: int, n: int, tile: int):
     return plots.covering(m, n, tile, tile)
@@ -364,6 +373,7 @@ widgets.slider_figure(
 #
 # Which tiles run at the same time matters as well, because programs that run together share a cache. The next figure is bookkeeping, without
 # a kernel: it numbers the tiles of a 16 × 16 net in groups of rows, and counts the strips of inputs that the tiles running together need.
+
 
 # %% tags=["widget", "nbval-ignore-output"]
 def draw_order(group: int, together: int):
@@ -417,6 +427,7 @@ widgets.slider_figure(
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "fused_linear", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def fused_linear(
     xq: Int8[Tensor, "m k"],
@@ -464,6 +475,7 @@ def fused_linear_kernel(
         y = tl.maximum(y, 0.0)
     tl.store(out_ptr + m * N + n, y, mask=(m < M) & (n < N))
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test_fused_linear", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.fused_linear(fused_linear)
@@ -527,6 +539,7 @@ plots.logits(wanted.flatten().tolist(), got.flatten().tolist(), f"{same} of {len
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "unpack_int4", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def unpack_int4(
     packed: UInt8[Tensor, "rows bytes"], scale: Float32[Tensor, "rows groups"], columns: int, group: int, block: int = 32
@@ -556,6 +569,7 @@ def unpack_int4_kernel(packed_ptr, scale_ptr, out_ptr, columns, bytes_a_row, gro
     tl.store(out_ptr + row * columns + k, code * scale, mask=k < columns)
     ### END SOLUTION
 
+
 # %% nbgrader={"grade": true, "grade_id": "test_unpack_int4", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.unpack_int4(unpack_int4)
 ### BEGIN HIDDEN TESTS
@@ -584,7 +598,9 @@ for group in (8, 24, 72, 216, 864):
     bits[f"{group}"] = 8 * (packed.numel() + 4 * scale.numel()) / weight.numel()
     error[f"{group}"] = float((restored - weight).norm() / weight.norm())
     print(f"groups of {group:3}: {bits[str(group)]:.2f} bits a weight, relative error {error[str(group)]:.3f}")
-plots.curves([int(g) for g in error], {"relative error of the weights": list(error.values())}, "columns in a group", "error", "", "x")
+plots.curves(
+    [int(g) for g in error], {"relative error of the weights": list(error.values())}, "columns in a group", "error", "", "x"
+)
 
 # %% [markdown]
 # *What is seen: the error of the weights rises with the size of the groups, from left to right. The lines above the figure say what
@@ -620,6 +636,7 @@ plots.curves([int(g) for g in error], {"relative error of the weights": list(err
 # Zeros. The loop does not run once, and `total` is still zero: the store must stand behind the loop, not in it.
 #
 # </details>
+
 
 # %% nbgrader={"grade": false, "grade_id": "block_sparse_matmul", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def block_sparse_matmul(
@@ -658,6 +675,7 @@ def block_sparse_kernel(x_ptr, blocks_ptr, columns_ptr, starts_ptr, out_ptr, M, 
         total = tl.dot(x, w, total, out_dtype=tl.int32)
     tl.store(out_ptr + m * N + row * B + b[None, :], total, mask=m < M)
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test_block_sparse_matmul", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.block_sparse_matmul(block_sparse_matmul)
@@ -734,6 +752,7 @@ plots.curves(
 #
 # </details>
 
+
 # %% nbgrader={"grade": false, "grade_id": "read_ptx", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def read_ptx(ptx: str) -> dict[str, str | int]:
     """Which instruction multiplies matrices, how often it stands there, and how many registers are declared.
@@ -752,6 +771,7 @@ def read_ptx(ptx: str) -> dict[str, str | int]:
     registers = sum(int(number) for number in re.findall(r"\.reg\s+\.\w+\s+%\w+<(\d+)>", text))
     return {"multiply": names[0] if names else "", "times": len(names), "registers": registers}
     ### END SOLUTION
+
 
 # %% nbgrader={"grade": true, "grade_id": "test_read_ptx", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.read_ptx(read_ptx)
@@ -775,6 +795,7 @@ for chip, name in ahead.CHIPS.items():
 # If a chip failed above, that is the compiler's answer and no mistake of yours: Triton gives up on int8 products before Ampere. A way round is
 # exact: multiply the codes as 16-bit floats with 32-bit sums. A code fits float16 exactly, and sums are exact up to $2^{24}$, that is for
 # K up to 1,024 products of 128 · 128. Does it reach the tensor cores? If the line below names no matrix instruction, the products are single `fma`s.
+
 
 # %% tags=["nbval-ignore-output"]
 @triton.jit
