@@ -47,9 +47,7 @@ from posttrain_lab import checks, data, measure, models, widgets
 from posttrain_lab.checks.gpu_kernels import ahead, workbench
 from posttrain_lab.plots import gpu_kernels as plots
 
-DEVICE = (
-    workbench.start()
-)  # before triton is imported: without a fitting GPU it sets TRITON_INTERPRET=1; says what to do if triton is missing
+DEVICE = workbench.start()  # before triton is imported: without a fitting GPU it sets TRITON_INTERPRET=1; says what to do if triton is missing
 
 import triton
 import triton.language as tl
@@ -102,7 +100,6 @@ widgets.predict(
 #
 # </details>
 
-
 # %% nbgrader={"grade": false, "grade_id": "masked_add", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def masked_add(x: Float32[Tensor, " n"], y: Float32[Tensor, " n"], block: int = 16) -> Float32[Tensor, " n"]:
     """The sum of two vectors, one program for each block of `block` numbers.
@@ -125,7 +122,6 @@ def masked_add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
     y = tl.load(y_ptr + i, mask=i < n)
     tl.store(out_ptr + i, x + y, mask=i < n)
     ### END SOLUTION
-
 
 # %% nbgrader={"grade": true, "grade_id": "test_masked_add", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.masked_add(masked_add)
@@ -177,7 +173,6 @@ widgets.slider_figure(
 #
 # </details>
 
-
 # %% nbgrader={"grade": false, "grade_id": "row_quantize", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def row_quantize(x: Float32[Tensor, "rows columns"]) -> tuple[Int8[Tensor, "rows columns"], Float32[Tensor, " rows"]]:
     """Codes and scales, one scale a row: scale = max |x| / 127 (1.0 for zeros), code = floor(x / scale + 0.5).
@@ -205,7 +200,6 @@ def row_quantize_kernel(x_ptr, codes_ptr, scale_ptr, columns, BLOCK: tl.constexp
     tl.store(codes_ptr + row * columns + k, code, mask=k < columns)
     tl.store(scale_ptr + row, scale)
     ### END SOLUTION
-
 
 # %% nbgrader={"grade": true, "grade_id": "test_row_quantize", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.row_quantize(row_quantize)
@@ -264,7 +258,6 @@ plots.bars({name: dict(zip(names, e, strict=True)) for name, e in errors.items()
 #
 # </details>
 
-
 # %% nbgrader={"grade": false, "grade_id": "int8_matmul", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def int8_matmul(
     x: Int8[Tensor, "m k"], w: Int8[Tensor, "n k"], block_m: int = 16, block_n: int = 16, block_k: int = 32
@@ -296,7 +289,6 @@ def int8_matmul_kernel(x_ptr, w_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.
         total = tl.dot(x, w, total, out_dtype=tl.int32)
     tl.store(out_ptr + m * N + n, total, mask=(m < M) & (n < N))
     ### END SOLUTION
-
 
 # %% nbgrader={"grade": true, "grade_id": "test_int8_matmul", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.int8_matmul(int8_matmul)
@@ -346,7 +338,6 @@ plots.curves(
 #
 # The edges cost too. Move the sizes of the matrix and the tile.
 
-
 # %% tags=["widget", "nbval-ignore-output"]
 def cover(m: int, n: int, tile: int):
     return plots.covering(m, n, tile, tile)
@@ -373,7 +364,6 @@ widgets.slider_figure(
 #
 # Which tiles run at the same time matters as well, because programs that run together share a cache. The next figure is bookkeeping, without
 # a kernel: it numbers the tiles of a 16 × 16 net in groups of rows, and counts the strips of inputs that the tiles running together need.
-
 
 # %% tags=["widget", "nbval-ignore-output"]
 def draw_order(group: int, together: int):
@@ -427,7 +417,6 @@ widgets.slider_figure(
 #
 # </details>
 
-
 # %% nbgrader={"grade": false, "grade_id": "fused_linear", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def fused_linear(
     xq: Int8[Tensor, "m k"],
@@ -475,7 +464,6 @@ def fused_linear_kernel(
         y = tl.maximum(y, 0.0)
     tl.store(out_ptr + m * N + n, y, mask=(m < M) & (n < N))
     ### END SOLUTION
-
 
 # %% nbgrader={"grade": true, "grade_id": "test_fused_linear", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.fused_linear(fused_linear)
@@ -539,7 +527,6 @@ plots.logits(wanted.flatten().tolist(), got.flatten().tolist(), f"{same} of {len
 #
 # </details>
 
-
 # %% nbgrader={"grade": false, "grade_id": "unpack_int4", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def unpack_int4(
     packed: UInt8[Tensor, "rows bytes"], scale: Float32[Tensor, "rows groups"], columns: int, group: int, block: int = 32
@@ -569,7 +556,6 @@ def unpack_int4_kernel(packed_ptr, scale_ptr, out_ptr, columns, bytes_a_row, gro
     tl.store(out_ptr + row * columns + k, code * scale, mask=k < columns)
     ### END SOLUTION
 
-
 # %% nbgrader={"grade": true, "grade_id": "test_unpack_int4", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.unpack_int4(unpack_int4)
 ### BEGIN HIDDEN TESTS
@@ -598,9 +584,7 @@ for group in (8, 24, 72, 216, 864):
     bits[f"{group}"] = 8 * (packed.numel() + 4 * scale.numel()) / weight.numel()
     error[f"{group}"] = float((restored - weight).norm() / weight.norm())
     print(f"groups of {group:3}: {bits[str(group)]:.2f} bits a weight, relative error {error[str(group)]:.3f}")
-plots.curves(
-    [int(g) for g in error], {"relative error of the weights": list(error.values())}, "columns in a group", "error", "", "x"
-)
+plots.curves([int(g) for g in error], {"relative error of the weights": list(error.values())}, "columns in a group", "error", "", "x")
 
 # %% [markdown]
 # *What is seen: the error of the weights rises with the size of the groups, from left to right. The lines above the figure say what
@@ -636,7 +620,6 @@ plots.curves(
 # Zeros. The loop does not run once, and `total` is still zero: the store must stand behind the loop, not in it.
 #
 # </details>
-
 
 # %% nbgrader={"grade": false, "grade_id": "block_sparse_matmul", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def block_sparse_matmul(
@@ -675,7 +658,6 @@ def block_sparse_kernel(x_ptr, blocks_ptr, columns_ptr, starts_ptr, out_ptr, M, 
         total = tl.dot(x, w, total, out_dtype=tl.int32)
     tl.store(out_ptr + m * N + row * B + b[None, :], total, mask=m < M)
     ### END SOLUTION
-
 
 # %% nbgrader={"grade": true, "grade_id": "test_block_sparse_matmul", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.block_sparse_matmul(block_sparse_matmul)
@@ -752,7 +734,6 @@ plots.curves(
 #
 # </details>
 
-
 # %% nbgrader={"grade": false, "grade_id": "read_ptx", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def read_ptx(ptx: str) -> dict[str, str | int]:
     """Which instruction multiplies matrices, how often it stands there, and how many registers are declared.
@@ -771,7 +752,6 @@ def read_ptx(ptx: str) -> dict[str, str | int]:
     registers = sum(int(number) for number in re.findall(r"\.reg\s+\.\w+\s+%\w+<(\d+)>", text))
     return {"multiply": names[0] if names else "", "times": len(names), "registers": registers}
     ### END SOLUTION
-
 
 # %% nbgrader={"grade": true, "grade_id": "test_read_ptx", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.read_ptx(read_ptx)
@@ -795,7 +775,6 @@ for chip, name in ahead.CHIPS.items():
 # If a chip failed above, that is the compiler's answer and no mistake of yours: Triton gives up on int8 products before Ampere. A way round is
 # exact: multiply the codes as 16-bit floats with 32-bit sums. A code fits float16 exactly, and sums are exact up to $2^{24}$, that is for
 # K up to 1,024 products of 128 · 128. Does it reach the tensor cores? If the line below names no matrix instruction, the products are single `fma`s.
-
 
 # %% tags=["nbval-ignore-output"]
 @triton.jit
@@ -843,17 +822,20 @@ plots.bars({"registers a thread": registers, "bytes spilled a thread": spilled},
 #
 # ## Where a GPU would lose
 #
-# No GPU is needed to see when it cannot win, since its data sheet gives a bound that no kernel can beat: the multiplications over the peak, the
-# bytes over the bandwidth, whichever is longer, and about 5 microseconds to start a kernel. If the data are in the computer's memory,
-# they must cross to the GPU first, and the results back: two more starts. The processor is measured here and now, in float32 on one thread.
+# No GPU is needed to see when it can hardly win. Its data sheet gives a bound that no kernel can beat: the multiplications over the peak, or the
+# bytes over the bandwidth, whichever takes longer. Starting a kernel comes on top, some microseconds; 5 are assumed here, the one number that is
+# neither measured nor from a data sheet. If the data are in the computer's memory, they must cross to the GPU first, and the results back: two
+# more starts. The processor is measured here and now, in float32 on one thread.
 
 # %% tags=["nbval-ignore-output"]
-SHEETS = {"T4": (130e12, 300e9), "A100": (624e12, 1555e9), "H100": (1979e12, 3350e9)}  # int8 operations, bytes a second (NVIDIA)
-START, CROSSING = 5e-6, 12e9  # seconds to start a kernel; bytes a second over PCIe 3.0 in practice
+# NVIDIA: int8 operations a second without sparsity, bytes a second (T4: 256 bits at 10 Gbit/s; H100: SXM, half of its 3958 TOPS with sparsity)
+SHEETS = {"T4": (130e12, 320e9), "H100": (1979e12, 3350e9)}
+CROSSING = 16 * 8e9 * 128 / 130 / 8  # bytes a second: 16 lanes of PCIe 3.0, 8 GT/s each, 128 of 130 bits are data
+START = 5e-6  # seconds to start a kernel: an assumption
 
 
 def gpu_bound(m: int, n: int, k: int, chip: str, crossing: bool = False) -> float:
-    """Seconds that the data sheet allows at best for an int8 layer; `crossing` brings rows there and results back."""
+    """Seconds that data sheet and start allow at best for an int8 layer; `crossing` brings rows there and results back."""
     operations, bandwidth = SHEETS[chip]
     work = max(2 * m * n * k / operations, (m * k + n * k + 4 * m * n) / bandwidth)
     return START + work + (2 * START + (m * k + 4 * m * n) / CROSSING) * crossing  # two copies, each started too
