@@ -23,10 +23,10 @@ from posttrain_lab.checks.gpu_kernels import workbench
 from posttrain_lab.checks.numpy_spy import PRODUCTS, WatchedArray, watching
 
 HERE = Path(__file__).parent
-LIBRARY = str(HERE.parent / "x")[:-1]
-# what a student's function may pass through: the checks' own helpers, and the decorators and words of unit 05
-OPEN = tuple(str(HERE.parent / part) for part in ("checks", "kernels/cpu/notebook.py", "kernels/cpu/simd"))
-DECORATORS = OPEN[1]
+LIBRARY = tuple(str(HERE.parent / part) for part in ("kernels", "quantization"))
+# what a student's function may pass through: the decorators and words of unit 05
+OPEN = tuple(str(HERE.parent / "kernels" / "cpu" / part) for part in ("notebook.py", "simd"))
+DECORATORS = OPEN[0]
 TORCH_PRODUCTS = {"mm", "bmm", "addmm", "baddbmm", "_int_mm", "mv", "dot"}
 # ops of torch that compute; making, copying, cutting and converting tensors is left out
 COMPUTING = TORCH_PRODUCTS | set(
@@ -68,7 +68,8 @@ def by_blocks(function: Function, a: Tensor, b: Tensor, tile: int) -> Any:
             super()._note(name, operands, result)
 
     def look(name: str, operands: tuple[Any, ...]) -> None:
-        if name in TORCH_PRODUCTS and tuple(one.numel() for one in operands if isinstance(one, Tensor)) == whole:
+        sizes = tuple(one.numel() for one in operands if isinstance(one, Tensor))
+        if name in TORCH_PRODUCTS and sizes == whole and not _inside(str(HERE / "cpu_kernels")):  # a known mistake's product
             raise NotTheTask(WHOLE.format(who="torch"))
 
     with _looking(look), watching(None, Blocks):
@@ -93,15 +94,21 @@ def launched(function: Function, *args: Any, **kwargs: Any) -> Any:
     if _trusted(function):
         return function(*args, **kwargs)
 
+    stand_ins = []
+
     def look(name: str, operands: tuple[Any, ...]) -> None:
-        if name in COMPUTING and not _inside(workbench.__file__):
+        if _inside(workbench.__file__):
+            return
+        if _inside(str(HERE / "gpu_kernels")):  # a known mistake, called by the proof from a cell of the notebook
+            stand_ins.append(name)
+        elif name in COMPUTING:
             raise NotTheTask(
                 f"torch's {name} computes here what the kernel should; leave the function above the kernel as it was"
             )
 
     with workbench.counting() as traffic, _looking(look):
         result = function(*args, **kwargs)
-    if not traffic.launches:
+    if not traffic.launches and not stand_ins:
         raise NotTheTask("no kernel was launched; leave the function above the kernel as it was, and write the kernel's body")
     return result
 
@@ -132,10 +139,10 @@ def _refuse_the_library(frame: FrameType, event: str, argument: Any) -> None:
         raise NotTheTask(f"the library's own {name} made this; write it yourself in the cell above")
 
 
-def _inside(file: str) -> bool:
-    """Is a function of this file being called?"""
+def _inside(place: str) -> bool:
+    """Is a function of this file or folder being called?"""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename != file:
+    while frame is not None and not frame.f_code.co_filename.startswith(place):
         frame = frame.f_back
     return frame is not None
 
