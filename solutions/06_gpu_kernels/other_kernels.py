@@ -71,10 +71,10 @@ def matmul_kernel(
     m = tl.program_id(0) * BM + tl.arange(0, BM)[:, None]
     n = tl.program_id(1) * BN + tl.arange(0, BN)[None, :]
     total, real = tl.zeros((BM, BN), tl.int32), tl.zeros((BM, BN), tl.float32)
-    if HOW == "number by number" or HOW == "in int8":
+    if HOW == "in int8":  # number by number
         for k in range(0, K):
             x, w = tl.load(x_ptr + m * K + k, mask=m < M, other=0), tl.load(w_ptr + n * K + k, mask=n < N, other=0)
-            total += x * w if HOW == "in int8" else x.to(tl.int32) * w.to(tl.int32)
+            total += x * w
     else:
         for start in range(0, K, 32 if HOW == "steps of 32" else BK):
             k = start + tl.arange(0, BK)
@@ -157,8 +157,6 @@ def unpack_kernel(
     if HOW == "shift by one":
         byte = byte << 3 * (k % 2)
     code = (byte << 28 - 4 * (k % 2)) >> 28  # up to the top of 32 bits and down again, with its sign
-    if HOW == "exclusive or":
-        code = (((byte >> 4 * (k % 2)) & 15) ^ 8) - 8
     place = k // group
     if HOW == "group of the byte":
         place = k // 2 // group

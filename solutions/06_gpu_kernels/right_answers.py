@@ -151,9 +151,9 @@ def read_line_by_line(ptx):
 ALTERNATIVES = {
     "masked_add": (kernel("masked_add", "from the end"), kernel("masked_add", "clamped")),
     "row_quantize": (kernel("row_quantize"),),
-    "int8_matmul": (kernel("int8_matmul", "float16 steps"), kernel("int8_matmul", "number by number")),
-    "fused_linear": (kernel("fused_linear"), kernel("fused_linear", "weights first")),
-    "unpack_int4": (kernel("unpack_int4"), kernel("unpack_int4", "exclusive or")),
+    "int8_matmul": (kernel("int8_matmul", "float16 steps"),),
+    "fused_linear": (kernel("fused_linear", "weights first"),),
+    "unpack_int4": (kernel("unpack_int4"),),
     "block_sparse_matmul": (kernel("block_sparse_matmul"),),
     "read_ptx": (read_line_by_line,),
 }
