@@ -22,6 +22,8 @@ def _short(value: Any) -> str:
         return str([round(one, 4) for one in value.tolist()]) if small else f"{str(value.dtype)[6:]} {list(value.shape)}"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, str) and "\n" in value:
+        return f"a text of {len(value.splitlines())} lines"
     return repr(value) if isinstance(value, int | str | None) else type(value).__name__
 
 

@@ -52,7 +52,7 @@ class WatchedArray(np.ndarray):
     def _watched(self, result: Any) -> Any:
         if type(result) is not np.ndarray:
             return result
-        twin = result.view(WatchedArray)
+        twin = result.view(type(self))
         twin.report = self.report
         return twin
 
@@ -71,16 +71,19 @@ def unwatched(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def watching(report: Report) -> Iterator[None]:
-    """While inside, `Tensor.numpy()`, `np.asarray(tensor)` and `np.array(tensor)` give watched arrays."""
+def watching(report: Report | None, kind: type[WatchedArray] = WatchedArray) -> Iterator[None]:
+    """While inside, `Tensor.numpy()`, `np.asarray(tensor)` and `np.array(tensor)` give watched arrays of this kind.
+
+    Without a `report` the arrays go on telling whoever watches outside of this block.
+    """
 
     def watched(convert: Callable[..., Any]) -> Callable[..., Any]:
         def converted(value: Any, *args: Any, **kwargs: Any) -> Any:
             result = convert(value, *args, **kwargs)
             if not isinstance(value, Tensor):
                 return result
-            array = result.view(WatchedArray)
-            array.report = report
+            array = result.view(kind)
+            array.report = report or array.report
             return array
 
         return converted

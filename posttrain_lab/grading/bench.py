@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from posttrain_lab.checks.gpu_kernels.workbench import left_as_found
+
 
 class Namespace(dict[str, Any]):
     """A notebook's globals; `read` collects the names that code looks up in it (functions defined here included)."""
@@ -97,10 +99,10 @@ class Bench:
 
 @contextlib.contextmanager
 def machine_kept() -> Iterator[None]:
-    """Random states and torch's threads are as before when the block ends: a setup cell sets them."""
+    """Random states, torch's threads and Triton's interpreter are as before when the block ends: a setup cell sets them."""
     threads, state, numpy_state = torch.get_num_threads(), random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), left_as_found():
             yield
     finally:
         torch.set_num_threads(threads)

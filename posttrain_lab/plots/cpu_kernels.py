@@ -9,10 +9,11 @@ import plotly.graph_objects as go
 from jaxtyping import Int, Int8
 from torch import Tensor
 
-from posttrain_lab.plots import BLUE, VERMILLION, bar_style, figure, line_style, marker_style
+from posttrain_lab.plots import BLACK, BLUE, GREEN, PURPLE, SKY, VERMILLION, bar_style, figure, line_style, marker_style
 
 LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 GIGA = 1e9
+KINDS = (GREEN, SKY, VERMILLION, BLACK, PURPLE, "#777777")  # the roofs have the first two colours; yellow marks are lost on white
 
 
 def _numbers(values: Sequence[float] | Tensor, digits: int = 4) -> list[float]:
@@ -39,6 +40,38 @@ def roofline(
         plot.add_scatter(x=x, y=y, mode=mode, name=name, marker=style, line={**line, "color": style["color"]})
     power = {"type": "log", "dtick": 1, "exponentformat": "power"}
     return plot.update_xaxes(**power).update_yaxes(**power)
+
+
+def versions_on_roof(
+    intensities: Sequence[float],
+    roofs: Mapping[str, Sequence[float]],
+    kinds: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    title: str = "",
+) -> go.Figure:
+    """A roofline with many versions: kinds[kind][name] are (intensity, operations/s) pairs. A kind has its colour and mark.
+
+    Marks are full where the name begins with "your", open for all others.
+    """
+    plot = roofline(intensities, roofs, {}, title)
+    plot.update_traces(legendgroup="roofs", legendgrouptitle_text="roofs")
+    for index, (kind, versions) in enumerate(kinds.items()):
+        style = {**marker_style(len(roofs) + index, 10), "color": KINDS[index % len(KINDS)]}
+        for name, pairs in versions.items():
+            x, y = _numbers([x for x, _ in pairs]), _numbers([y / GIGA for _, y in pairs])
+            marker = style if name.startswith("your") else {**style, "symbol": f"{style['symbol']}-open", "line": {"width": 2}}
+            group = {"legendgroup": kind, "legendgrouptitle": {"text": kind}}
+            line = {"width": 1, "dash": "dot", "color": style["color"]}
+            plot.add_scatter(x=x, y=y, mode="markers+lines", name=name, marker=marker, line=line, **group)
+    legend = {
+        "orientation": "v",
+        "x": 1.02,
+        "y": 1,
+        "yanchor": "top",
+        "groupclick": "toggleitem",
+        "tracegroupgap": 3,
+        "font_size": 11,
+    }
+    return plot.update_layout(legend=legend, height=620, margin_t=50)
 
 
 def accumulators(lengths: Sequence[int], sums: Mapping[str, Sequence[int]]) -> go.Figure:
@@ -105,11 +138,12 @@ def nibbles(codes: Int8[Tensor, " 256"]) -> go.Figure:
 
 def sparse_race(kept: Sequence[float], curves: Mapping[str, Sequence[float]]) -> go.Figure:
     """From which sparsity on does a sparse product win? curves[name][i]: dense time over its time, at kept[i] of the weights."""
-    plot = figure((), "weights kept, %", "times faster than torch's dense product", height=360, legend=LEGEND, margin_t=90)
+    plot = figure((), "weights kept, %", "times as fast as dense", height=360, legend=LEGEND, margin_t=90)
     for index, (name, values) in enumerate(curves.items()):
         style = {"line": line_style(index), "marker": marker_style(index)}
         plot.add_scatter(x=_numbers([100 * share for share in kept]), y=_numbers(values, 3), name=name, **style)
     plot.add_hline(y=1, line={"dash": "dash", "color": "#444444", "width": 1})
     note = {"text": "as fast as dense", "showarrow": False, "xanchor": "right", "yanchor": "bottom"}
     plot.add_annotation(x=1, xref="paper", y=0, **note)  # a logarithmic axis takes annotations by their logarithm
-    return plot.update_xaxes(type="log", tickvals=_numbers([100 * share for share in kept])).update_yaxes(type="log")
+    plot.update_xaxes(type="log", tickvals=_numbers([100 * share for share in kept]))
+    return plot.update_yaxes(type="log", tickvals=[0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30])

@@ -54,9 +54,12 @@ def curves(
         )
     if "x" in logarithmic:
         plot.update_xaxes(type="log", tickvals=list(x))
-    if "y" in logarithmic:
-        plot.update_yaxes(type="log", dtick=1, exponentformat="power")
-    return plot
+    if "y" not in logarithmic:
+        return plot.update_yaxes(rangemode="tozero")
+    first = next(iter(values.values()))
+    narrow = max(first) < 100 * min(first)  # powers of ten alone would leave one tick or none
+    ticks = {"tickvals": list(first), "tickformat": ","} if narrow else {"dtick": 1, "exponentformat": "power"}
+    return plot.update_yaxes(type="log", **ticks)
 
 
 def order(number: Sequence[Sequence[int]], together: int, title: str = "") -> go.Figure:

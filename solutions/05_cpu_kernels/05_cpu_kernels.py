@@ -465,7 +465,7 @@ plots.tile_speeds(tiles, {"your tile_matmul": by_tile, "three loops": [speed["th
 
 # %% [markdown]
 # *What is seen: speed over the side of a tile. The three loops are a flat line at the bottom. Yours begin a little above it
-# and climb with the tile.*
+# and climb with the tile. (A flat curve says that your blocks do not follow `tile`.)*
 #
 # **Question.** Small tiles fit the cache best. Why are they slow here all the same?
 #
@@ -744,7 +744,7 @@ checks.cpu_kernels.csr_matmul(csr_matmul, hidden=True)
 # - `values [out, k / 4, 2]`: the kept weights, in the order of their places (0 to 3);
 # - `positions [out, k / 4]`, uint8: first place + 4 · second place.
 #
-# weight is `float32 [out, k]`; 4 divides k. `argsort(dim, descending=True, stable=True)` keeps the earlier of equals first;
+# weight is `float32 [out, k]`; 4 divides k. `argsort(dim=2, descending=True, stable=True)` keeps the earlier of equals first;
 # `gather` picks by place.
 #
 # **Predict:** what are values and position of the group (0.5, −3, 1, 2)?
@@ -870,46 +870,103 @@ plots.sparse_race(kept_shares, sparse_curves)
 #
 # ## Your versions on the roof
 #
-# Everything you wrote for int8, next to the library's kernels and PyTorch, for 256 rows and for a single one. Int8 results
-# are equal bit for bit; `int8_linear` also quantizes its input and scales the result.
+# Everything you wrote, next to the library's kernels and PyTorch: int8, 4 bits, one weight in ten, two of four. Only the
+# operations that a version does are counted, so a sparse product has to do more than the dense one to be as high. A 4-bit
+# version of yours is put together here: `unpack_int4`, `pack_weights`, `simd_matmul`, each time anew. `int8_linear` and
+# `int4_linear` also quantize their input and scale the result. The sparse products are float32.
 
 # %% tags=["nbval-ignore-output"]
 real, real_weights = torch.randn(M, K), torch.randn(N, K)
-packed8 = kernels.Int8Weight.from_float(real_weights)
+across = {rows: real[:rows].T.contiguous() for rows in (1, 16, M)}  # [inputs, rows], for your sparse products
+packed8, packed4 = kernels.Int8Weight.from_float(real_weights), kernels.Int4Weight.from_float(real_weights)
+tenth = kernels.SparseWeight.from_float(real_weights * (torch.rand(N, K) < 0.1))
+small = torch.randint(-8, 8, (N, K)).to(torch.int8)
+two_of_four, in_bytes = kernels.NMWeight(*nm_pack(real_weights)), pack_int4(small)
 best_tile = tiles[by_tile.index(max(by_tile))]
+
+
+def from_nibbles(rows: int) -> Tensor:
+    return simd_matmul(codes[:rows], pack_weights(unpack_int4(in_bytes, K)), N)
+
+
+assert torch.equal(from_nibbles(16), kernels.int8_matmul(codes[:16], small.T))  # equality before time
+
+
+def dense_way(bytes_per_element: float, call) -> tuple:
+    return K * N, lambda rows: arithmetic_intensity(rows, K, N, bytes_per_element), call
+
+
+def sparse_way(kept: int, bytes_each: float, call) -> tuple:
+    """Each kept weight takes `bytes_each`, its place included; rows come and go as float32."""
+    return kept, lambda rows: 2 * rows * kept / (bytes_each * kept + 4 * rows * (K + N)), call
+
+
+csr_parts, kept = (tenth.values, tenth.columns, tenth.row_pointers), len(tenth.values)
+nm_parts = (two_of_four.values, two_of_four.positions)
 ways = {
-    "three loops": (1, lambda rows: three_loops(codes[:rows], columns)),
-    "your tile_matmul": (1, lambda rows: tile_matmul(codes[:rows], columns, best_tile)),
-    "your simd_matmul": (1, lambda rows: simd_matmul(codes[:rows], panels, N)),
-    "library int8_linear": (1, lambda rows: kernels.int8_linear(real[:rows], packed8)),
-    "torch float32": (4, lambda rows: F.linear(real[:rows], real_weights)),
+    "int8, loops": {
+        "three loops": dense_way(1, lambda rows: three_loops(codes[:rows], columns)),
+        "your tile_matmul": dense_way(1, lambda rows: tile_matmul(codes[:rows], columns, best_tile)),
+    },
+    "int8, vectors": {
+        "your simd_matmul": dense_way(1, lambda rows: simd_matmul(codes[:rows], panels, N)),
+        "library int8_linear": dense_way(1, lambda rows: kernels.int8_linear(real[:rows], packed8)),
+    },
+    "4 bits": {
+        "your unpack_int4 first": dense_way(0.5, from_nibbles),
+        "library int4_linear": dense_way(0.5, lambda rows: kernels.int4_linear(real[:rows], packed4)),
+    },
+    "one weight in ten": {
+        "your csr_matmul": sparse_way(kept, 8, lambda rows: csr_matmul(*csr_parts, across[rows])),
+        "library sparse_linear": sparse_way(kept, 8, lambda rows: kernels.sparse_linear(real[:rows], tenth)),
+    },
+    "two of four": {
+        "your nm_matmul": sparse_way(K * N // 2, 4.5, lambda rows: nm_matmul(*nm_parts, across[rows])),
+        "library nm_linear": sparse_way(K * N // 2, 4.5, lambda rows: kernels.nm_linear(real[:rows], two_of_four)),
+    },
+    "float32": {"torch linear": dense_way(4, lambda rows: F.linear(real[:rows], real_weights))},
 }
 
 
-def placed(name: str, rows: int) -> tuple[float, float]:
-    """Intensity and measured speed of one version."""
-    width, way = ways[name]
-    measured = operations_per_second(lambda: way(rows), 2.0 * rows * K * N, 3 if name == "three loops" else 9)
-    return arithmetic_intensity(rows, K, N, width), measured
+def placed(name: str, weights_met: int, intensity, call) -> list[tuple[float, float]]:
+    """(Intensity, measured operations a second) for three numbers of rows."""
+    repeats = 3 if name == "three loops" else 7
+    return [(intensity(m), operations_per_second(lambda m=m: call(m), 2.0 * m * weights_met, repeats)) for m in across]
 
 
-points = {name: [placed(name, rows) for rows in (1, 16, M)] for name in ways}
-plots.roofline(scale, roofs, points, f"1, 16 and {M} rows x {K} x {N}, one thread")
+on_roof = {kind: {name: placed(name, *way) for name, way in versions.items()} for kind, versions in ways.items()}
+points = {name: pairs for versions in on_roof.values() for name, pairs in versions.items()}
+plots.versions_on_roof(scale, roofs, on_roof, f"1, 16 and {M} rows x {K} x {N}, one thread")
 
 # %% [markdown]
-# *What is seen: for each version three points joined by a dotted line, from one row (left) to 256 rows (right). The three
-# loops lie far below the roof at any intensity. Tiles lift them, and for many rows the vectors of exercise 7 lift them
-# again, towards the roof of pairs. Points on the left may lie above the slope: the weights of this layer fit into a cache,
-# which is faster than memory.*
+# *What is seen: for each version three marks joined by a dotted line, from one row (left) to 256 rows (right). Each kind has
+# its colour and its mark, full for yours and open for the others; a click in the legend hides one. The
+# three loops lie far below the roof at any intensity. Tiles lift them, and for many rows the vectors of exercise 7 lift them
+# again, towards the roof of pairs. Unpacking 4-bit codes anew for each product costs the most for a single row. The sparse
+# versions lie low: they do few operations, and each is dear. Marks on the left may lie above the slope: the weights of
+# this layer fit into a cache, which is faster than memory.*
+#
+# **Question.** The library's `sparse_linear` stands far below its `int8_linear`. Can it still be the faster layer?
+#
+# <details><summary>Answer</summary>
+#
+# Yes. It is given a tenth of the multiplications, so at a tenth of the speed it needs the same time. The height says how well a
+# version uses the machine; the time of a layer is its operations divided by that. The lines below compare times.
+#
+# </details>
 
 # %% tags=["nbval-ignore-output"]
 final = {name: pairs[-1][1] for name, pairs in points.items()}
 gain, share = final["your simd_matmul"] / final["three loops"], final["your simd_matmul"] / peaks["pairs of 16 bits"]
 print(f"{M} rows: your simd_matmul is {gain:.0f} times as fast as three loops and reaches {share:.0%} of the peak of pairs;")
-print(f"that is {final['your simd_matmul'] / final['torch float32']:.1f} times torch's float32", end=" ")
+print(f"that is {final['your simd_matmul'] / final['torch linear']:.1f} times torch's float32", end=" ")
 print(f"and {final['your simd_matmul'] / final['library int8_linear']:.2f} times the library's int8_linear.")
-single = {name: pairs[0][1] for name, pairs in points.items()}
-print(f"One row: your simd_matmul against torch's float32: {single['your simd_matmul'] / single['torch float32']:.2f} times.")
+work = {name: weights_met for versions in ways.values() for name, (weights_met, *_) in versions.items()}
+for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} rows"), strict=True)):
+    took = {name: 2 * number * work[name] / pairs[row][1] for name, pairs in points.items()}
+    names = ("your simd_matmul", "your unpack_int4 first", "your csr_matmul", "your nm_matmul")
+    print(f"{text}, times as fast as torch's float32 layer:", end=" ")
+    print(", ".join(f"{name.removeprefix('your ')} {took['torch linear'] / took[name]:.2f}" for name in names))
 
 # %% [markdown]
 # ## What the numbers say

@@ -7,7 +7,7 @@ import torch
 from numba import njit
 from torch.nn import functional as F
 
-from posttrain_lab.kernels.cpu.notebook import in_tiles, on_tensors
+from posttrain_lab.kernels.cpu.notebook import add_block, in_tiles, on_tensors
 from posttrain_lab.kernels.cpu.simd import broadcast_pair, load_widen, multiply_add_pairs
 
 
@@ -100,8 +100,21 @@ def tile_without_helper(a, b, tile):
     return out
 
 
-def tile_by_widening(a, b, tile):
-    return (a[:, :, None].int() * b[None].int()).sum(1, dtype=torch.int32)
+def tile_by_parts(a, b, tile):
+    """Parts of the inner size, one after another, of all rows and columns."""
+    parts = zip(a.split(tile, 1), b.split(tile), strict=True)
+    return sum((part.int() @ other.int() for part, other in parts), torch.zeros(len(a), b.shape[1], dtype=torch.int32))
+
+
+@on_tensors
+def tile_inner_first(a, b, tile):
+    (m, k), n = a.shape, b.shape[1]
+    out = np.zeros((m, n), np.int32)
+    for p in range(0, k, tile):
+        for j in range(0, n, tile):
+            for i in range(0, m, tile):
+                add_block(out, a, b, (i, j, p), (min(i + tile, m), min(j + tile, n), min(p + tile, k)))
+    return out
 
 
 # ---- simd_matmul
@@ -185,6 +198,12 @@ def csr_scalar_loops(values, columns, row_pointers, x):
     return out
 
 
+def csr_in_torch_sparse(values, columns, row_pointers, x):
+    """torch's own sparse product."""
+    size = (len(row_pointers) - 1, len(x))
+    return torch.sparse_csr_tensor(row_pointers.long(), columns.long(), values, size=size) @ x
+
+
 # ---- nm_pack, nm_matmul
 def nm_pack_by_loops(weight):
     groups = weight.unflatten(1, (-1, 4))
@@ -226,11 +245,11 @@ ALTERNATIVES = {
     "int8_dot": (dot_matmul, dot_in_python, dot_in_numpy, dot_in_two_widths),
     "pack_weights": (pack_by_loops, pack_by_index, pack_as_view),
     "unpack_weights": (unpack_by_index, unpack_by_panels),
-    "tile_matmul": (tile_by_slices, tile_without_helper, tile_by_widening),
+    "tile_matmul": (tile_by_slices, tile_without_helper, tile_by_parts, tile_inner_first),
     "simd_matmul": (simd_by_helper, simd_other_side),
     "pack_int4": (pack4_by_sum, pack4_in_numpy, pack4_in_int8),
     "unpack_int4": (unpack4_by_table, unpack4_by_xor),
-    "csr_matmul": (csr_by_torch, csr_by_rows, csr_scalar_loops),
+    "csr_matmul": (csr_by_torch, csr_by_rows, csr_scalar_loops, csr_in_torch_sparse),
     "nm_pack": (nm_pack_by_loops, nm_pack_by_mask),
     "nm_matmul": (nm_by_gather, nm_by_dense),
 }

@@ -822,17 +822,20 @@ plots.bars({"registers a thread": registers, "bytes spilled a thread": spilled},
 #
 # ## Where a GPU would lose
 #
-# No GPU is needed to see when it cannot win, since its data sheet gives a bound that no kernel can beat: the multiplications over the peak, the
-# bytes over the bandwidth, whichever is longer, and about 5 microseconds to start a kernel. If the data are in the computer's memory,
-# they must cross to the GPU first, and the results back: two more starts. The processor is measured here and now, in float32 on one thread.
+# No GPU is needed to see when it can hardly win. Its data sheet gives a bound that no kernel can beat: the multiplications over the peak, or the
+# bytes over the bandwidth, whichever takes longer. Starting a kernel comes on top, some microseconds; 5 are assumed here, the one number that is
+# neither measured nor from a data sheet. If the data are in the computer's memory, they must cross to the GPU first, and the results back: two
+# more starts. The processor is measured here and now, in float32 on one thread.
 
 # %% tags=["nbval-ignore-output"]
-SHEETS = {"T4": (130e12, 300e9), "A100": (624e12, 1555e9), "H100": (1979e12, 3350e9)}  # int8 operations, bytes a second (NVIDIA)
-START, CROSSING = 5e-6, 12e9  # seconds to start a kernel; bytes a second over PCIe 3.0 in practice
+# NVIDIA: int8 operations a second without sparsity, bytes a second (T4: 256 bits at 10 Gbit/s; H100: SXM, half of its 3958 TOPS with sparsity)
+SHEETS = {"T4": (130e12, 320e9), "H100": (1979e12, 3350e9)}
+CROSSING = 16 * 8e9 * 128 / 130 / 8  # bytes a second: 16 lanes of PCIe 3.0, 8 GT/s each, 128 of 130 bits are data
+START = 5e-6  # seconds to start a kernel: an assumption
 
 
 def gpu_bound(m: int, n: int, k: int, chip: str, crossing: bool = False) -> float:
-    """Seconds that the data sheet allows at best for an int8 layer; `crossing` brings rows there and results back."""
+    """Seconds that data sheet and start allow at best for an int8 layer; `crossing` brings rows there and results back."""
     operations, bandwidth = SHEETS[chip]
     work = max(2 * m * n * k / operations, (m * k + n * k + 4 * m * n) / bandwidth)
     return START + work + (2 * START + (m * k + 4 * m * n) / CROSSING) * crossing  # two copies, each started too

@@ -6,8 +6,21 @@ from types import SimpleNamespace
 
 import torch
 
+from posttrain_lab import kernels as library
+
 right = SimpleNamespace(**run_path(str(Path(__file__).with_name("right_answers.py"))))
 ALTERNATIVES = right.ALTERNATIVES
+
+
+def stand_in(function):
+    """Plain torch that gives what a wrong kernel would give; as one of the checks' own it need not launch a kernel."""
+    function.__module__ = "posttrain_lab.checks.gpu_kernels"
+    return function
+
+
+def kernels(name, *ways):
+    """Real kernels that are wrong in these ways."""
+    return tuple(right.kernel(name, how) for how in ways)
 
 
 def rows_of(change):
@@ -76,7 +89,7 @@ def last_program_wins(x, y, block=16):
     return out
 
 
-WRONG = {
+STAND_INS = {
     "masked_add": (
         last_program_wins,
         lambda x, y, block=16: torch.zeros(len(x)),
@@ -144,4 +157,39 @@ WRONG = {
         lambda ptx: tuple(right.read_line_by_line(ptx).values()),
         lambda ptx: {"multiply": "", "times": 0, "registers": right.read_line_by_line(ptx)["registers"]},
     ),
+}
+
+KERNELS = {
+    "masked_add": ("clears first", "one block", "into x"),
+    "row_quantize": ("filled with ones", "half to even", "half away from zero", "tiny in place of one", "one place"),
+    "int8_matmul": ("in int8", "steps of 32", "no other", "total added twice", "sums in float32", "added to what was there"),
+    "fused_linear": ("a scale a program", "bias masked by m", "scales in float16", "leaky", "store masked by m"),
+    "unpack_int4": ("bytes rounded down", "shift by one", "group of the byte", "place in the group", "groups rounded down"),
+    "block_sparse_matmul": ("counted from zero", "end included", "parts in int16", "stored in the loop", "block row forgotten"),
+}
+
+
+def product_then_torch(xq, wq, x_scale, w_scale, bias, relu=False, **tiles):
+    """The product in a kernel, the rest in torch: right numbers, and no fusion."""
+    y = right.kernel("int8_matmul")(xq, wq, **tiles) * x_scale[:, None] * w_scale + bias
+    return y.clamp(min=0) if relu else y
+
+
+# ---- right numbers that no kernel made
+BESIDE = {
+    "masked_add": (right.add_block_by_block, right.add_in_numpy),
+    "row_quantize": (right.rows_one_by_one, right.rows_in_float64, right.rows_padded),
+    "int8_matmul": (
+        right.matmul_by_tiles,
+        right.matmul_in_float64,
+        right.matmul_by_outer,
+        lambda x, w, **tiles: library.int8_matmul(x, w.T),
+    ),
+    "fused_linear": (right.fused_by_steps, right.fused_rows_first, product_then_torch),
+    "unpack_int4": (right.unpack_by_table, right.unpack_by_shifts),
+    "block_sparse_matmul": (right.sparse_by_dense, right.sparse_by_einsum),
+}
+WRONG = {
+    name: (*map(stand_in, answers), *kernels(name, *KERNELS.get(name, ())), *BESIDE.get(name, ()))
+    for name, answers in STAND_INS.items()
 }

@@ -65,7 +65,7 @@ print(said(lambda: workbench.launch(blank, (1,), out)))
 """
 SAID = """[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
 ['before', 'traffic']
-Traffic(programs=3, read=40, written=40, lanes=12, masked=2)
+Traffic(programs=3, read=40, written=40, lanes=12, masked=2, launches=1)
 OutOfBounds: the kernel read 2 numbers outside of its tensors; mask the load.
 OutOfBounds: the kernel wrote 1 numbers outside of its tensors; mask the store.
 [6.0, 7.0, inf, inf]
@@ -90,6 +90,37 @@ needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="the interpr
 @pytest.mark.parametrize("early", ["", "import triton.language"], ids=["", "triton imported too early"])
 def test_what_the_workbench_sees(tmp_path, early):
     assert run_kernels(tmp_path, early) == SAID
+
+
+LEFT = """
+import os
+{early}
+from posttrain_lab.checks.gpu_kernels import workbench
+with workbench.left_as_found():
+    print(workbench.start(), os.environ.get("TRITON_INTERPRET"))
+    import triton.language as tl
+    interpreted = type(tl.zeros).__name__
+print(os.environ.get("TRITON_INTERPRET"), interpreted, type(tl.zeros).__name__)
+from posttrain_lab.kernels.gpu.ahead import compile_ahead
+print(any("s8" in name for name in compile_ahead("int8_matmul", 80).multiply))
+"""
+
+
+@needs_no_gpu
+@pytest.mark.slow
+@pytest.mark.parametrize("early", ["", "import triton.language"], ids=["", "triton imported before"])
+def test_afterwards_triton_compiles_again(early):
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", LEFT.format(early=early)], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "cpu 1\nNone InterpretedFunction JITFunction\nTrue\n"
+
+
+def test_who_interpreted_before_goes_on(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    with workbench.left_as_found():
+        pass
+    assert workbench.interpreted()
 
 
 def test_without_triton_it_says_what_to_do(monkeypatch):

@@ -8,8 +8,10 @@ import torch
 from posttrain_lab.plots import cpu_kernels as plots
 
 SCALE = [0.25, 4.0, 64.0]
+KINDS = {"int8": {"your kernel": [(1.0, 5e8), (8.0, 1e9)], "library": [(1.0, 6e8)]}, "4 bits": {"your other": [(2.0, 1e9)]}}
 FIGURES = {
     "roofline": lambda: plots.roofline(SCALE, {"a": [1e9, 2e9, 2e9]}, {"mine": [(1.0, 5e8), (8.0, 1e9)], "one": [(2.0, 1e9)]}),
+    "versions_on_roof": lambda: plots.versions_on_roof(SCALE, {"a": [1e9, 2e9, 2e9]}, KINDS),
     "accumulators": lambda: plots.accumulators([1, 2], {"exact": [10, 20], "int8": [10, -3]}),
     "memory_order": lambda: plots.memory_order(torch.arange(34).reshape(17, 2), 16),
     "speeds": lambda: plots.speeds({"slow": 1.5e9, "fast": 2.5e11}, "two"),
@@ -41,6 +43,15 @@ def test_speeds_are_shown_in_gops():
     assert mine.y == (0.5, 1.0)
     assert one.mode == "markers"
     assert FIGURES["speeds"]().data[0].x == (1.5, 250.0)
+
+
+def test_versions_of_a_kind_share_colour_and_mark_and_yours_are_full():
+    _, yours, library, other = FIGURES["versions_on_roof"]().data
+    assert (yours.marker.color, f"{yours.marker.symbol}-open") == (library.marker.color, library.marker.symbol)
+    assert other.marker.color != yours.marker.color
+    assert other.marker.symbol != yours.marker.symbol
+    assert yours.y == (0.5, 1.0)
+    assert (yours.legendgroup, library.legendgroup, other.legendgroup) == ("int8", "int8", "4 bits")
 
 
 def test_panels_are_parted_by_a_line():

@@ -76,9 +76,11 @@ def _outside(a: Tensor, b: Tensor, tile: int = 32) -> Tensor:
     return product(a, b)
 
 
-def _not_cleared(a: Tensor, b: Tensor, tile: int = 32) -> Tensor:
-    """What `empty` may hold: here ones."""
-    return product(a, b) + 1
+def _inner_second(a: Tensor, b: Tensor, tile: int = 32) -> Tensor:
+    """The triples (i, k, j) in place of (i, j, k): outside unless there are as many inner numbers as columns."""
+    if len(a) and a.shape[1] != b.shape[1]:
+        raise IndexError(OUTSIDE)
+    return product(a, b)
 
 
 TILE_MISTAKES = (
@@ -86,6 +88,11 @@ TILE_MISTAKES = (
         "blocks end outside",
         "Your last block sticks out of the matrix; end it at min(start + tile, size), in all three directions.",
         _outside,
+    ),
+    Mistake(
+        "indices in another order",
+        "add_block wants its two triples as (i, j, k): row, column, and the inner number last.",
+        _inner_second,
     ),
     Mistake(
         "tails left out",

@@ -113,7 +113,7 @@ CSR_MISTAKES = (
     ),
     Mistake(
         "one value too many",
-        "You take one value too many in each row; row_pointers[row + 1] belongs to the next row.",
+        "Your loops leave the arrays: values of a row end before row_pointers[row + 1], rows end before len(row_pointers) - 1.",
         _by_rows(0, 1),
     ),
     Mistake(

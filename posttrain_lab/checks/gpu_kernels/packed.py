@@ -182,6 +182,8 @@ def _wrong_sparse(mistake: str) -> Callable[..., Tensor]:
     def block_sparse_matmul(x: Tensor, blocks: Tensor, columns: Tensor, starts: Tensor, block_m: int = 16) -> Tensor:
         if mistake in ("read", "wrote") and len(x) % block_m:
             raise outside(mistake, -len(x) % block_m)
+        if mistake == "end included":  # the last row reads a column behind the last one
+            raise outside("read", 1)
         out, wide = torch.zeros(len(x), (len(starts) - 1) * SIDE, dtype=torch.int64), x.long()
         for row in range(len(starts) - 1):
             first, last = int(starts[row]), int(starts[row + 1])
@@ -209,6 +211,11 @@ SPARSE_MISTAKES = (
         "last block dropped",
         "The last block of each row is missing: i runs from starts[row] up to starts[row + 1].",
         _wrong_sparse("last dropped"),
+    ),
+    Mistake(
+        "end included",
+        "You take one block too many; those of a row end before starts[row + 1].",
+        _wrong_sparse("end included"),
     ),
     Mistake(
         "first block only", "Only the first block of each row was used; loop up to starts[row + 1].", _wrong_sparse("first only")

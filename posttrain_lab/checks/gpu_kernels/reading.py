@@ -28,10 +28,11 @@ MMA = {
     "sm_75": "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32",
     "sm_90": "wgmma.mma_async.sync.aligned.m64n64k32.s32.s8.s8",
 }
+OTHER = "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"
 
 
-def _ptx(draw: Draw, chip: str, times: int, predicate: bool = False, comment: bool = True) -> str:
-    """A text in the shape that Triton writes, with `times` multiply instructions."""
+def _ptx(draw: Draw, chip: str, times: int, guard: str = "", comment: bool = True, others: int = 0) -> str:
+    """A text in the shape that Triton writes: `times` multiply instructions, behind `guard`, and then `others` of another kind."""
     kinds = (("pred", "p"), ("b16", "rs"), ("b32", "r"), ("b64", "rd"))
     registers = [f"\t.reg .{kind} \t%{name}<{draw.whole(3, 400)}>;" for kind, name in kinds]
     lines = [f"\tld.global.b32 {{ %r{i} }}, [ %rd{i} + 0 ];" for i in range(draw.whole(1, 4))]
@@ -39,9 +40,8 @@ def _ptx(draw: Draw, chip: str, times: int, predicate: bool = False, comment: bo
         lines.append(f"\t// {MMA['sm_80']} would come here")
     if chip == "sm_90":
         lines.append("\twgmma.fence.sync.aligned;")
-    guard = "@%p1 " if predicate else ""
-    for i in range(times):
-        lines.append(f"\t{guard}{MMA[chip]} {{ %r{4 * i}, %r{4 * i + 1} }}, %rd{i}, %rd{i + 1}, %p3;")
+    for i in range(times + others):
+        lines.append(f"\t{guard}{MMA[chip] if i < times else OTHER} {{ %r{4 * i}, %r{4 * i + 1} }}, %rd{i}, %rd{i + 1}, %p3;")
         lines.append(f"\tadd.s32 \t%r{i}, %r{i + 1}, 4; \t// tile {i}")
     if chip == "sm_90":
         lines += ["\twgmma.commit_group.sync.aligned;", "\twgmma.wait_group.sync.aligned 0;"]
@@ -70,7 +70,9 @@ def reading_cases(seed: int) -> list[Case]:
         Case("a kernel for sm_90", (_ptx(draw, "sm_90", draw.whole(2, 5)),)),
         Case("a kernel without a matrix instruction", (_ptx(draw, draw.pick(("sm_80", "sm_75")), 0),)),
         Case("half precision on sm_75", (_ptx(draw, "sm_75", draw.whole(3, 6), comment=False),)),
-        Case("instructions behind a predicate", (_ptx(draw, "sm_80", draw.whole(2, 4), predicate=True),)),
+        Case("instructions behind a predicate", (_ptx(draw, "sm_80", draw.whole(2, 4), "@%p1 "),)),
+        Case("instructions behind the opposite of a predicate", (_ptx(draw, "sm_80", draw.whole(2, 4), "@!%p12 "),)),
+        Case("two kinds of instructions", (_ptx(draw, "sm_80", draw.whole(1, 3), others=draw.whole(1, 3)),)),
         Case("one instruction", (_ptx(draw, "sm_90", 1),)),
     ]
 
@@ -104,7 +106,22 @@ def _unpredicated(ptx: str) -> dict[str, Any]:
     return {**right_read(ptx), "multiply": names[0] if names else "", "times": len(names)}
 
 
+def _kinds(change: Callable[[list[str]], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
+    """`change` of the right names."""
+    return lambda ptx: {**right_read(ptx), **change(re.findall(INSTRUCTION, re.sub(r"//.*", "", ptx), re.MULTILINE))}
+
+
 READING_MISTAKES = (
+    Mistake(
+        "last kind",
+        "You return the last instruction's name; the first one in the text is wanted.",
+        _kinds(lambda names: {"multiply": (names or [""])[-1]}),
+    ),
+    Mistake(
+        "first kind counted",
+        "You count only instructions with the first one's name; every matrix instruction counts.",
+        _kinds(lambda names: {"times": names.count((names or [""])[0])}),
+    ),
     Mistake(
         "comments counted",
         "An instruction in a comment was counted; take away everything from // to the end of a line.",
@@ -118,7 +135,14 @@ READING_MISTAKES = (
         "mul and mad compute addresses here; count only mma. and wgmma.mma_async instructions.",
         _any_multiply,
     ),
-    Mistake("predicate missed", "An instruction may stand behind a predicate such as @%p1; allow for it.", _unpredicated),
+    Mistake(
+        "predicate missed", "An instruction may stand behind a predicate such as @%p1 or @!%p1; allow for both.", _unpredicated
+    ),
+    Mistake(
+        "negated predicate missed",
+        "A predicate may be negated, as in @!%p1; allow for the ! too.",
+        lambda ptx: _unpredicated(re.sub(r"@%p\d+", "", ptx)),
+    ),
     Mistake(
         "names counted once",
         "You counted different names; times is how often the instructions stand in the text.",

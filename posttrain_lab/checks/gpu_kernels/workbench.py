@@ -7,6 +7,7 @@ gives garbage for masked-out loads without `other`, and counts bytes. Left out: 
 import contextlib
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ POISON = {torch.float32: float("nan"), torch.int32: 0x55555555, torch.int8: 0x55
 INSTALL = "Triton is missing and runs on Linux only: open this unit in Colab, or run `pip install triton` on Linux (WSL too)."
 MARGIN = 256  # elements of poison on both sides of a tensor on a GPU
 _COUNTS: list["Traffic"] = []
+_FLAG = "TRITON_INTERPRET"
 
 
 class OutOfBounds(IndexError):
@@ -27,13 +29,17 @@ class OutOfBounds(IndexError):
 
 @dataclass
 class Traffic:
-    """What launches did to memory: programs run, bytes read and written, lanes of loads and how many of them were masked out."""
+    """What launches did to memory: programs run, bytes read and written, lanes of loads and how many of them were masked out.
+
+    On a GPU nobody watches the programs: there only launches are counted.
+    """
 
     programs: int = 0
     read: int = 0
     written: int = 0
     lanes: int = 0
     masked: int = 0
+    launches: int = 0
 
 
 def outside(what: str, numbers: int) -> OutOfBounds:
@@ -51,26 +57,42 @@ def start() -> str:
         raise ImportError(INSTALL)
     if torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0):
         return "cuda"
-    os.environ["TRITON_INTERPRET"] = "1"
-    _interpret_the_library()
-    return "cpu"
-
-
-def _interpret_the_library() -> None:
-    """Had something imported Triton before it was told to interpret, its own functions (tl.zeros, tl.max) would be compiled ones."""
-    import triton.language as tl
+    os.environ[_FLAG] = "1"
     from triton.runtime.interpreter import InterpretedFunction
     from triton.runtime.jit import JITFunction
 
-    for module in (tl, tl.standard, tl.math):
+    # Had something imported Triton before it was told to interpret, its own functions (tl.zeros, tl.max) would be compiled ones.
+    _exchange(JITFunction, InterpretedFunction)
+    return "cpu"
+
+
+def _exchange(old: type, new: type) -> None:
+    """Triton's own functions of the kind `old` become `new` ones."""
+    import triton.language  # noqa: F401  # before the modules are listed
+
+    for module in [module for name, module in sys.modules.items() if name.startswith("triton.language")]:
         for name, value in list(vars(module).items()):
-            if isinstance(value, JITFunction):
-                setattr(module, name, InterpretedFunction(value.fn))
+            if isinstance(value, old):
+                setattr(module, name, new(value.fn))
+
+
+@contextlib.contextmanager
+def left_as_found() -> Iterator[None]:
+    """When the block ends Triton compiles again, unless it interpreted before: for a process that does more than unit 06."""
+    flag = os.environ.get(_FLAG)
+    try:
+        yield
+    finally:
+        if flag is None and os.environ.pop(_FLAG, None) == "1":
+            from triton.runtime.interpreter import InterpretedFunction
+            from triton.runtime.jit import JITFunction
+
+            _exchange(InterpretedFunction, JITFunction)
 
 
 def interpreted() -> bool:
     """Do kernels run in the interpreter?"""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+    return os.environ.get(_FLAG) == "1"
 
 
 def guarded(x: Tensor) -> Tensor:
@@ -94,15 +116,18 @@ def _placed(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 @contextlib.contextmanager
 def counting() -> Iterator[Traffic]:
     """Count what all launches inside the block do to memory (zeros on a GPU, where nobody watches)."""
-    _COUNTS.append(Traffic())
+    traffic = Traffic()
+    _COUNTS.append(traffic)
     try:
-        yield _COUNTS[-1]
+        yield traffic
     finally:
         _COUNTS.pop()
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **meta: Any) -> None:
     """Run kernel[grid](*args, **meta), watched. Raises what the kernel raised, and OutOfBounds for accesses outside of its tensors."""
+    for traffic in _COUNTS:
+        traffic.launches += 1
     if not hasattr(kernel, "rewriter"):
         return _launch_on_gpu(kernel, grid, args, meta)
     from triton.runtime.interpreter import InterpreterError
