@@ -101,7 +101,6 @@ METHODS: dict[str, Callable[[nn.Module, Split, int], Result]] = {
     "2:4, all but first and last": two_of_four,
     "equal bytes, uniform": at_equal_bytes(even_shares),
     "equal bytes, by sensitivity": at_equal_bytes(sensitive_shares),
-    "80 % unstructured, global": unstructured(0.8),
 }
 
 
