@@ -32,11 +32,11 @@ def _percent(values: Iterable[float]) -> list[float]:
     return _numbers(100 * value for value in values)
 
 
-def _dense(plot: go.Figure, accuracy: float, n: int) -> go.Figure:
+def _dense(plot: go.Figure, accuracy: float, n: int, words: str = "dense") -> go.Figure:
     """A dashed line for the dense network and a grey band for its 95 % interval."""
     low, high = wilson_interval(round(accuracy * n), n)
     plot.add_hrect(y0=100 * low, y1=100 * high, fillcolor="#888888", opacity=0.25, line_width=0)
-    return plot.add_hline(y=100 * accuracy, line=DASHED, annotation_text="dense", annotation_position="bottom left")
+    return plot.add_hline(y=100 * accuracy, line=DASHED, annotation_text=words, annotation_position="bottom left")
 
 
 def weight_histogram(weights: Float[Tensor, " n"], threshold: float, accuracy: float, reference: float, n: int) -> go.Figure:
@@ -93,7 +93,7 @@ def pareto(ways: Mapping[str, Sequence[tuple[float, float]]], reference: float, 
 
 def moved_again(counts: Mapping[str, Sequence[int]], total: int) -> go.Figure:
     """How many pruned weights are not 0 after each step? One curve a way of masking."""
-    plot = _figure("steps of the optimizer", "pruned weights that are not 0", f"{total:,} weights are pruned")
+    plot = _figure("steps of the optimizer", "pruned weights not at 0", f"{total:,} weights are pruned")
     for index, (name, values) in enumerate(counts.items()):
         steps = list(range(1, len(values) + 1))
         plot.add_scatter(x=steps, y=list(values), name=name, line=line_style(index), marker=marker_style(index, 8))
@@ -113,7 +113,7 @@ def recovery(rows: Sequence[tuple[float, float, float, float]], reference: tuple
     plot.add_scatter(
         x=_numbers(reference[:1]), y=_percent(reference[1:]), name="dense", mode="markers", marker=marker_style(2, 12)
     )
-    return _dense(plot, reference[1], n)
+    return _dense(plot, reference[1], n, words="")
 
 
 def patterns(masks: Mapping[str, Bool[Tensor, "out in"]]) -> go.Figure:
@@ -163,20 +163,23 @@ def break_even(speed: Mapping[str, Sequence[Sequence[float]]], sparsities: Seque
 
     Cells below 1 lean to red and say "slower"; cells above 1 lean to blue.
     """
-    plot, width = figure((), title="times faster than dense (below 1: slower)", height=330, margin_t=50), 1 / len(speed)
+    rows_of_tables = -(-len(speed) // 2)
+    plot = figure((), title="times faster than dense (below 1: slower)", height=60 + 250 * rows_of_tables, margin_t=50)
     for index, (name, rows) in enumerate(speed.items()):
         axis = "" if index == 0 else str(index + 1)
         shown = [[float(f"{value:.2g}") for value in row] for row in rows]
         cells = [[f"{v:g}" if v >= 1 else f"<b>{v:g}</b><br>slower" for v in row] for row in shown]
         shades = [[round(math.log(min(max(v, 0.1), 10.0)), 3) for v in row] for row in shown]
         heat = go.Heatmap(x=[f"{s:.0%}" for s in sparsities], y=[str(b) for b in batches], z=shades, text=cells, name=name)
-        heat.update(texttemplate="%{text}", textfont={"size": 11}, zmin=-2.3, zmax=2.3, xgap=2, ygap=2, showscale=False)
+        heat.update(texttemplate="%{text}", textfont={"size": 12}, zmin=-2.3, zmax=2.3, xgap=2, ygap=2, showscale=False)
         heat.update(colorscale=[[0, VERMILLION], [0.5, "#f7f7f7"], [1, BLUE]], xaxis=f"x{axis}", yaxis=f"y{axis}")
         plot.add_trace(heat)
-        domain = [index * width + 0.015, (index + 1) * width - 0.015]
-        plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": f"{name}<br>sparsity", "anchor": f"y{axis}"}
-        first = {"title": {"text": "batch (rows of x)"}} if index == 0 else {"showticklabels": False}
-        plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", **first}
+        down, right = divmod(index, 2)
+        top = 1 - down / rows_of_tables
+        across = {"domain": [right * 0.52, right * 0.52 + 0.48], "title": f"sparsity: {name}", "anchor": f"y{axis}"}
+        plot.layout[f"xaxis{axis}"] = across
+        first = {"title": {"text": "batch (rows of x)"}} if right == 0 else {"showticklabels": False}
+        plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", "domain": [top - 0.72 / rows_of_tables, top], **first}
     return plot.update_xaxes(type="category").update_yaxes(type="category")
 
 

@@ -191,13 +191,15 @@ chance = torch.Generator().manual_seed(0)
 
 def by_layer(sparsity: float, of=lambda weight: weight) -> nn.Module:
     """The network with the same sparsity in every layer; `of(weight)` is what your mask looks at."""
-    return lib.apply_masks(model, {name: magnitude_mask(of(layer.weight.detach()), sparsity) for name, layer in prunable(model)})
+    masks = {name: magnitude_mask(of(layer.weight.detach()), sparsity) for name, layer in prunable(model)}
+    return lib.apply_masks(model, masks)
 
 
 each_layer = [accuracy_of(by_layer(s), few) for s in shares]
 at_random = [accuracy_of(by_layer(s, lambda w: torch.rand(w.shape, generator=chance)), few) for s in shares]
 dense_accuracy = accuracy_of(model, few)
-plots.accuracy_against_sparsity(shares, {"your magnitude_mask": each_layer, "at random": at_random}, dense_accuracy, len(few))
+both = {"your magnitude_mask": each_layer, "at random": at_random}
+plots.accuracy_against_sparsity(shares, both, dense_accuracy, len(few))
 
 # %% [markdown]
 # *What is seen: two curves that fall as more weights go. Both leave the grey band, the dense network's 95 % interval, early;
@@ -244,7 +246,8 @@ def global_masks(weights: dict[str, Float[Tensor, "..."]], sparsity: float) -> d
 
     Exactly round(sparsity * total) weights go, total being the weights of the ranked tensors.
 
-    >>> masks = global_masks({"a": torch.tensor([[1.0, -5.0]]), "b": torch.tensor([[6.0, 7.0]]), "c": torch.tensor([0.1])}, 0.5)
+    >>> some = {"a": torch.tensor([[1.0, -5.0]]), "b": torch.tensor([[6.0, 7.0]]), "c": torch.tensor([0.1])}
+    >>> masks = global_masks(some, 0.5)
     >>> masks["a"], masks["b"], masks["c"]
     (tensor([[False, False]]), tensor([[True, True]]), tensor([True]))
     """
@@ -300,10 +303,12 @@ widgets.slider_figure(draw_histogram, percent=widgets.Slider(0, 99, start=70, st
 # %% tags=["nbval-ignore-output"]
 together = [accuracy_of(lib.apply_masks(model, global_masks(weights, s)), few) for s in shares]
 nine_tenths = {name: 1 - mask.float().mean().item() for name, mask in global_masks(weights, 0.9).items()}
-plots.accuracy_against_sparsity(shares, {"all layers together": together, "layer by layer": each_layer}, dense_accuracy, len(few))
+both = {"all layers together": together, "layer by layer": each_layer}
+plots.accuracy_against_sparsity(shares, both, dense_accuracy, len(few))
 
 # %% tags=["nbval-ignore-output"]
-plots.layer_shares({"all layers together": nine_tenths, "layer by layer": dict.fromkeys(nine_tenths, 0.9)}, "90 % of all weights")
+even = dict.fromkeys(nine_tenths, 0.9)
+plots.layer_shares({"all layers together": nine_tenths, "layer by layer": even}, "90 % of all weights are gone")
 
 # %% [markdown]
 # *What is seen: above, two curves; the one with a single ranking lies higher. Below, two bars for each layer: the single ranking
@@ -347,7 +352,7 @@ plots.layer_shares({"all layers together": nine_tenths, "layer by layer": dict.f
 
 # %% nbgrader={"grade": false, "grade_id": "sensitivity_scan", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def sensitivity_scan(model: nn.Module, split: data.Split, sparsities: list[float]) -> dict[str, list[float]]:
-    """Validation accuracy when one layer alone is magnitude-pruned: by layer, one number for each sparsity, in their order.
+    """Validation accuracy when one layer alone is pruned by magnitude: by layer, one for each sparsity.
 
     Every nn.Linear and nn.Conv2d is scanned; the model that came in stays as it was, weights, buffers and modes.
 
@@ -382,7 +387,8 @@ curves = {}
 for sparsity in tqdm(grid, desc="scan", unit="sparsity", mininterval=2, file=sys.stdout):
     for name, (accuracy,) in sensitivity_scan(model, small_split, [sparsity]).items():
         curves.setdefault(name, []).append(accuracy)
-plots.accuracy_against_sparsity(grid, {f"layer {name}": curve for name, curve in curves.items()}, dense_accuracy, len(few))
+named = {f"layer {name}": curve for name, curve in curves.items()}
+plots.accuracy_against_sparsity(grid, named, dense_accuracy, len(few))
 
 # %% [markdown]
 # *What is seen: five curves, one a layer. The first layer falls almost from the start. The others stay in the grey band for long,
@@ -431,7 +437,7 @@ plots.accuracy_against_sparsity(grid, {f"layer {name}": curve for name, curve in
 
 # %% nbgrader={"grade": false, "grade_id": "allocate_sparsity", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def allocate_sparsity(curves: dict[str, list[float]], sizes: dict[str, int], budget: int) -> dict[str, float]:
-    """A sparsity for each layer: at most `budget` weights are kept (at least 0.999 of it), with little predicted loss.
+    """A sparsity for each layer: at most `budget` weights are kept, at least 0.999 of it, with little predicted loss.
 
     >>> curves = {"tough": [0.9, 0.9, 0.9], "frail": [0.9, 0.5, 0.1]}
     >>> found = allocate_sparsity(curves, {"tough": 100, "frail": 100}, budget=150)
@@ -475,7 +481,8 @@ front = {
     "one sparsity for all": [pruned_by(dict.fromkeys(sizes, 1 - budget / sum(sizes.values()))) for budget in budgets],
     "your allocation": [pruned_by(allocate_sparsity(falling, sizes, budget)) for budget in budgets],
 }
-plots.layer_shares({"your allocation": allocate_sparsity(falling, sizes, budgets[4]), "all layers together": nine_tenths}, "90 %")
+spent = allocate_sparsity(falling, sizes, budgets[4])
+plots.layer_shares({"your allocation": spent, "all layers together": nine_tenths}, "90 % of all weights are gone")
 
 # %% [markdown]
 # *What is seen: two bars for each layer. Your allocation leaves the first layer whole and spares the last one more than the single
@@ -489,9 +496,8 @@ def draw_front(**percent: int):
     return plots.pareto({**front, "by hand": [pruned_by(mine)]}, dense_accuracy, len(few))
 
 
-widgets.slider_figure(
-    draw_front, **{f"layer_{name}": widgets.Slider(0, 100, start=75, step=5, label=f"layer {name}, %") for name in sizes}
-)
+handles = {f"layer_{name}": widgets.Slider(0, 100, start=75, step=5, label=f"layer {name}, %") for name in sizes}
+widgets.slider_figure(draw_front, **handles)
 
 # %% [markdown]
 # *What is seen: two curves that rise with the size that is kept, and a star for the sliders. The curve of your allocation lies far
@@ -534,7 +540,7 @@ widgets.slider_figure(
 
 # %% nbgrader={"grade": false, "grade_id": "masked_step", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def masked_step(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Bool[Tensor, "..."]]) -> None:
-    """One step of the optimizer after which weights with mask False are exactly 0; all others are as the step left them.
+    """One step of the optimizer, then exact zeros where a mask is False; all other weights are as the step left them.
 
     >>> weight = nn.Parameter(torch.tensor([1.0, 1.0]))
     >>> weight.grad = torch.tensor([0.5, 0.0])
@@ -595,7 +601,11 @@ def count_moved(step, steps: int = 5) -> list[int]:
     return counts
 
 
-ways = {"mask on the gradient": gradient_only, "mask before the step": before_the_step, "your masked_step": masked_step}
+ways = {
+    "mask on the gradient": gradient_only,
+    "mask before the step": before_the_step,
+    "your masked_step": masked_step,
+}
 plots.moved_again({name: count_moved(way) for name, way in ways.items()}, round(0.9 * len(every_weight)))
 
 # %% [markdown]
@@ -616,7 +626,7 @@ plots.moved_again({name: count_moved(way) for name, way in ways.items()}, round(
 
 
 # %% tags=["nbval-ignore-output"]
-def train_on(network: nn.Module, masks: dict[str, Tensor], images: int, epochs: int, rate: float = 3e-3, words: str = "training"):
+def train_on(network: nn.Module, masks: dict[str, Tensor], images: int, words: str, epochs: int = 2, rate: float = 3e-3):
     """A copy of the network after some training in which pruned weights stay 0."""
     network, order = copy.deepcopy(network).train(), torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
@@ -640,14 +650,14 @@ for sparsity in (0.7, 0.8, 0.9):
     spent = allocate_sparsity(falling, sizes, round((1 - sparsity) * sum(sizes.values())))
     masks = {name: magnitude_mask(weight, spent[name]) for name, weight in weights.items()}
     pruned = lib.apply_masks(model, masks)
-    recovered[sparsity] = train_on(pruned, masks, images=2500, epochs=2, words=f"{sparsity:.0%} pruned")
+    recovered[sparsity] = train_on(pruned, masks, 2500, f"{sparsity:.0%} pruned")
     size = lib.model_stored_bytes(recovered[sparsity]) / 1000
     rows.append((sparsity, size, accuracy_of(pruned, half), accuracy_of(recovered[sparsity], half)))
 plots.recovery(rows, (lib.model_stored_bytes(model) / 1000, accuracy_of(model, half)), len(half))
 
 # %% [markdown]
 # *What is seen: accuracy against stored bytes, smaller to the left. The lower curve, pruned only, falls steeply on the
-# left; the upper one, after a little training, stays some points below the grey band of the dense network.*
+# left; the upper one, after a little training, stays near the lower edge of the dense network's grey band.*
 #
 # **Question.** No weight came back. What did the training change, and why do so few steps do so much? The loosest network may
 # even have lost a little: why?
@@ -687,9 +697,9 @@ for seed in tqdm(range(3), desc="lottery tickets", unit="seed", file=sys.stdout)
     config = dataclasses.replace(settings, seed=seed)
     tickets = lib.lottery_tickets(little_network(seed), lessons, 0.97, rounds, config, progress=False)
     runs["rewound to its first values"].append([accuracy_of(ticket.trained, half) for ticket in tickets])
-    redrawn = [lib.apply_masks(little_network(100 + seed), ticket.masks) for ticket in tickets]
-    trained = [lib.train_masked(one, ticket.masks, lessons, config, progress=False)[0] for one, ticket in zip(redrawn, tickets, strict=True)]
-    runs["first values drawn anew"].append([accuracy_of(one, half) for one in trained])
+    anew = little_network(100 + seed)
+    redrawn = [lib.train_masked(anew, ticket.masks, lessons, config, progress=False)[0] for ticket in tickets]
+    runs["first values drawn anew"].append([accuracy_of(one, half) for one in redrawn])
 plots.tickets([1 - ticket.sparsity for ticket in tickets], runs, len(half))
 
 # %% [markdown]
@@ -825,7 +835,7 @@ by_size, by_score = (torch.stack([magnitude_mask(row, 0.7) for row in values]) f
 for name, mask in (("magnitude", by_size), ("Wanda", by_score)):
     error = ((inputs @ (linear * ~mask).T).square().sum() / (inputs @ linear.T).square().sum()).item()
     accuracy = accuracy_of(lib.apply_masks(model, {"13": mask}), half)
-    print(f"{name:9} keeps {mask.float().mean():.0%}; error of the layer's output {error:.2%}, accuracy {accuracy:.1%}")
+    print(f"{name:9} keeps {mask.float().mean():.0%}; error of the output {error:.2%}, accuracy {accuracy:.1%}")
 some = torch.arange(0, linear.numel(), 140)
 norms = inputs.norm(dim=0).expand(linear.shape)
 plots.judged(*(values.flatten()[some] for values in (linear.abs(), norms, by_size, by_score)))
@@ -873,7 +883,9 @@ plots.judged(*(values.flatten()[some] for values in (linear.abs(), norms, by_siz
 
 
 # %% nbgrader={"grade": false, "grade_id": "to_csr", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def to_csr(weight: Float[Tensor, "out in"]) -> tuple[Float[Tensor, " kept"], Int32[Tensor, " kept"], Int32[Tensor, " rows"]]:
+def to_csr(
+    weight: Float[Tensor, "out in"],
+) -> tuple[Float[Tensor, " kept"], Int32[Tensor, " kept"], Int32[Tensor, " rows"]]:
     """The weight without its zeros: (values, columns, row_pointers); the indices are int32, row_pointers [out + 1].
 
     >>> to_csr(torch.tensor([[0.0, -2.0], [0.0, 0.0], [3.0, 4.0]]))
@@ -943,10 +955,10 @@ plots.bytes_against_sparsity(fine_grid, stored)
 
 # %% nbgrader={"grade": false, "grade_id": "csr_matmul", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def csr_matmul(csr: tuple[Tensor, Tensor, Tensor], x: Float[Tensor, "in batch"]) -> Float[Tensor, "out batch"]:
-    """weight @ x from (values, columns, row_pointers): y[o] is the sum over the values j of row o of values[j] * x[columns[j]].
+    """weight @ x: y[o] is the sum of values[j] * x[columns[j]] over the values j of row o.
 
-    >>> csr = torch.tensor([2.0, 3.0]), torch.tensor([1, 0], dtype=torch.int32), torch.tensor([0, 1, 1, 2], dtype=torch.int32)
-    >>> csr_matmul(csr, torch.tensor([[1.0], [10.0]]))
+    >>> columns, row_pointers = (torch.tensor(some, dtype=torch.int32) for some in ([1, 0], [0, 1, 1, 2]))
+    >>> csr_matmul((torch.tensor([2.0, 3.0]), columns, row_pointers), torch.tensor([[1.0], [10.0]]))
     tensor([[20.],
             [ 0.],
             [ 3.]])
@@ -982,7 +994,8 @@ class YourSparseLinear(nn.Module):
 
 
 thin_network = recovered[0.9]
-with_yours = nn.Sequential(*(YourSparseLinear(layer) if number == 13 else layer for number, layer in enumerate(thin_network))).eval()
+with_yours = copy.deepcopy(thin_network)
+with_yours[13] = YourSparseLinear(with_yours[13])
 same = (measure.predict(with_yours, half.images) - measure.predict(thin_network, half.images)).abs().max().item()
 print(f"{len(half)} images, largest difference of a logit: {same:.1e}")
 
@@ -997,19 +1010,20 @@ print(f"{len(half)} images, largest difference of a logit: {same:.1e}")
 
 # %% tags=["nbval-ignore-output"]
 sparsities, batches, sides = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98), (1, 8, 64), (256, 1024)
-points = []
-for side, sparsity in tqdm(list(itertools.product(sides, sparsities)), desc="break-even map", unit="layer", mininterval=2, file=sys.stdout):
+points, layers = [], list(itertools.product(sides, sparsities))
+for side, sparsity in tqdm(layers, desc="break-even map", unit="layer", mininterval=2, file=sys.stdout):
     square = lib.BreakEvenGrid(sizes=((side, side),), batches=batches, sparsities=(sparsity,), repeats=7)
     points += lib.measure_break_even(square, progress=False)
 speed = {}
-for side, way in itertools.product(sides, ("torch_csr", "ours")):
+for side, (way, words) in itertools.product(sides, (("torch_csr", "torch CSR"), ("ours", "our kernel"))):
     found = {(p.batch, p.sparsity): p.dense / getattr(p, way) for p in points if p.out == side}
-    title = f"{'torch CSR' if way == 'torch_csr' else 'our kernel'}, n = {side}"
+    title = f"{words}, n = {side}"
     speed[title] = [[found[batch, sparsity] for sparsity in sparsities] for batch in batches]
 plots.break_even(speed, sparsities, batches)
 
 # %% [markdown]
-# *What is seen: four tables of coloured cells, sparsity across and batch up. Cells below 1 are marked "slower" and lean to
+# *What is seen: four tables of coloured cells, sparsity across and batch up; above for the small layer, below for the large one,
+# PyTorch's CSR on the left and the course's kernel on the right. Cells below 1 are marked "slower" and lean to
 # red: there pruning made the layer slower. Cells above 1 lean to blue. Red lies on the left, at few zeros.*
 #
 # **Question.** Half of the multiplications are gone at 50 %. Why is the sparse product not faster there?
@@ -1065,8 +1079,8 @@ def prune_channels(
 
     >>> keep = torch.tensor([True, False, False, True])
     >>> conv, bn, last = prune_channels(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(4 * 9, 5), keep)
-    >>> conv, bn.running_mean.shape, last
-    (Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1)), torch.Size([2]), Linear(in_features=18, out_features=5, bias=True))
+    >>> conv.weight.shape, bn.running_mean.shape, last
+    (torch.Size([2, 1, 3, 3]), torch.Size([2]), Linear(in_features=18, out_features=5, bias=True))
     """
     ### BEGIN SOLUTION
     new_conv = with_tensors(conv, weight=conv.weight[keep], bias=None if conv.bias is None else conv.bias[keep])
@@ -1095,9 +1109,11 @@ stays = lib.choose_units(model, groups, importance, example, lib.WorkBudget(shar
 plots.channel_norms(model[4].weight.detach().flatten(1).norm(dim=1), stays["4"])
 
 # %% tags=["nbval-ignore-output"]
-smaller = nn.Sequential(*copy.deepcopy(model)).eval()
-for conv, bn, behind in ((0, 1, 4), (4, 5, 8), (8, 9, 13)):
-    smaller[conv], smaller[bn], smaller[behind] = prune_channels(smaller[conv], smaller[bn], smaller[behind], stays[str(conv)])
+smaller = copy.deepcopy(model)
+for three in ((0, 1, 4), (4, 5, 8), (8, 9, 13)):
+    new_layers = prune_channels(*(smaller[number] for number in three), stays[str(three[0])])
+    for number, layer in zip(three, new_layers, strict=True):
+        smaller[number] = layer
 if "13" in stays:  # the hidden units between the two linear layers; no batch norm there
     keep = stays["13"]
     smaller[13] = with_tensors(smaller[13], weight=smaller[13].weight[keep], bias=smaller[13].bias[keep])
@@ -1105,7 +1121,8 @@ if "13" in stays:  # the hidden units between the two linear layers; no batch no
 masked = lib.mask_units(model, groups, stays)
 sixty = half.images[:60]
 for name, network in (("dense", model), ("smaller", smaller)):
-    print(f"{name:8} {metrics.macs(network, example):9,} MACs, {metrics.model_bytes(network):8,} bytes, accuracy {accuracy_of(network, half):.1%}")
+    work, size = metrics.macs(network, example), metrics.model_bytes(network)
+    print(f"{name:8} {work:9,} MACs, {size:8,} bytes, accuracy {accuracy_of(network, half):.1%}")
 plots.agreement(measure.predict(masked, sixty), measure.predict(smaller, sixty))
 
 # %% [markdown]
@@ -1126,8 +1143,9 @@ plots.agreement(measure.predict(masked, sixty), measure.predict(smaller, sixty))
 # Now the smaller network is trained on for a moment. There is no mask: nothing can grow back.
 
 # %% tags=["nbval-ignore-output"]
-cut = train_on(smaller.to(memory_format=torch.channels_last), {}, images=3000, epochs=2, words="half of the work")
-print(f"validation accuracy: dense {accuracy_of(model, half):.1%}, cut {accuracy_of(smaller, half):.1%}, trained on {accuracy_of(cut, half):.1%}")
+cut = train_on(smaller.to(memory_format=torch.channels_last), {}, 3000, "half of the work")
+for name, network in (("dense", model), ("cut", smaller), ("trained on", cut)):
+    print(f"{name:10} validation accuracy {accuracy_of(network, half):.1%}")
 wide, narrow = ({name: len(layer.weight) for name, layer in prunable(network)} for network in (model, cut))
 plots.widths(wide, narrow)
 
@@ -1158,11 +1176,12 @@ passport_plots.latency_bars(passports)
 # %% tags=["nbval-ignore-output"]
 on_kernels = lib.use_sparse_layers(recovered[0.9])
 batch = split.validation.images[:64]
+contestants = {**chosen, "90 % zeros, sparse kernel": on_kernels}
 with torch.no_grad():
-    timed = {name: measure.latency(lambda n=network: n(batch), 15, 3)[1] for name, network in {**chosen, "90 % zeros, sparse kernel": on_kernels}.items()}
-dense_bytes = lib.model_stored_bytes(model)
+    timed = {name: measure.latency(lambda n=network: n(batch), 15, 3)[1] for name, network in contestants.items()}
 for name, network in chosen.items():
-    print(f"{name:13} file {lib.model_stored_bytes(network) / 1000:6.1f} kB, {dense_bytes / lib.model_stored_bytes(network):4.1f} times smaller")
+    size, dense_size = (lib.model_stored_bytes(one) / 1000 for one in (network, model))
+    print(f"{name:13} file {size:6.1f} kB, {dense_size / size:4.1f} times smaller")
 print()
 for name, seconds in timed.items():
     print(f"{name:26} {timed['dense'] / seconds:4.2f} times as fast as dense, batch of {len(batch)}")
@@ -1177,7 +1196,8 @@ table = data.files.FILES / "pruning_quality.csv"
 shipped = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines())) if table.is_file() else []
 for method in dict.fromkeys(row["method"] for row in shipped):
     mine = [float(row["points"]) for row in shipped if row["method"] == method]
-    print(f"{method:30} {sum(mine) / len(mine):+6.2f} points on average, from {min(mine):+.2f} to {max(mine):+.2f} ({len(mine)} seeds)")
+    ends = f"from {min(mine):+.2f} to {max(mine):+.2f}, seeds: {len(mine)}"
+    print(f"{method:30} {sum(mine) / len(mine):+6.2f} points on average, {ends}")
 
 # %% [markdown]
 # ## Hand it on: prune, then quantize
