@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from posttrain_lab.passport import Passport, compare
-from posttrain_lab.plots import GRID, bar_style, figure, marker_style
+from posttrain_lab.plots import GRID, bar_style, figure, line_style, marker_style
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -24,15 +24,29 @@ def _checked(name: str, passports: Sequence[Passport]) -> list[Passport]:
     return found
 
 
-def accuracy_against_bytes(passports: Sequence[Passport], title: str = "Accuracy against size") -> Figure:
+def pareto_front(passports: Sequence[Passport]) -> list[Passport]:
+    """Those that no other beats in size and accuracy at once, the smallest first."""
+    front: list[Passport] = []
+    for one in sorted(passports, key=lambda one: (one.bytes, -one.accuracy)):
+        if not front or one.accuracy > front[-1].accuracy:
+            front.append(one)
+    return front
+
+
+def accuracy_against_bytes(passports: Sequence[Passport], title: str = "Accuracy against size", front: bool = False) -> Figure:
     """Which model is small and good? One marker a passport: size in kB (1000 bytes, log axis), accuracy in percent.
+
+    `front`: a line joins the Pareto front, the models that no other beats in both.
 
     The bars are the 95 % Wilson intervals: where they overlap widely, the order of two models may be chance.
     Raises TypeError for anything but Passports, ValueError for none.
     """
     from plotly.graph_objects import Scatter
 
-    traces = []
+    best = pareto_front(_checked("accuracy_against_bytes", passports)) if front else []
+    x, y = [one.bytes / 1000 for one in best], [100 * one.accuracy for one in best]
+    line = {**line_style(0), "color": GRID, "shape": "hv"}
+    traces = [Scatter(x=x, y=y, mode="lines", name="Pareto front", line=line, hoverinfo="skip")] if front else []
     for index, one in enumerate(_checked("accuracy_against_bytes", passports)):
         up, down = one.accuracy_high - one.accuracy, one.accuracy - one.accuracy_low
         interval = {"type": "data", "symmetric": False, "array": [100 * up], "arrayminus": [100 * down]}

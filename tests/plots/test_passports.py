@@ -10,7 +10,7 @@ from plotly.graph_objects import Figure
 
 from posttrain_lab import plots
 from posttrain_lab.passport import Measurement, Passport, compare
-from posttrain_lab.plots.passports import accuracy_against_bytes, latency_bars, passport_card
+from posttrain_lab.plots.passports import accuracy_against_bytes, latency_bars, pareto_front, passport_card
 
 ONE = Passport(
     name="fp32",
@@ -132,3 +132,21 @@ def test_importing_plots_loads_neither_plotly_nor_torch():
     code = "import sys, posttrain_lab.plots.passports; print([m for m in ('plotly', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_pareto_front_leaves_out_what_another_beats():
+    sizes_and_hits = {
+        "small": (100, 0.80),
+        "beaten": (200, 0.79),
+        "equal": (200, 0.80),
+        "good": (300, 0.9),
+        "same size": (300, 0.85),
+    }
+    passports = [
+        dataclasses.replace(ONE, name=name, bytes=size, accuracy=share, accuracy_low=share - 0.01, accuracy_high=share + 0.01)
+        for name, (size, share) in sizes_and_hits.items()
+    ]
+    assert [one.name for one in pareto_front(passports)] == ["small", "good"]
+    figure = accuracy_against_bytes(passports, front=True)
+    assert list(figure.data[0].y) == [80.0, 90.0]
+    assert len(figure.data) == len(passports) + 1
