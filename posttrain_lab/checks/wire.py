@@ -178,7 +178,8 @@ def _unpack_layer(tree: dict[str, Any], tensors: dict[str, Tensor], seen: dict[s
     layer._non_persistent_buffers_set = {str(key) for key in tree.get("unsaved", [])} & set(own)
     for key, child in tree["children"]:
         layer.add_module(key, _unpack(child, tensors, seen))
-    return layer.train(bool(tree["training"]))
+    layer.training = bool(tree["training"])  # train() would set the children's modes too
+    return layer
 
 
 def _outcome(fields: dict[str, Any]) -> Outcome:

@@ -253,6 +253,7 @@ WRONG = {
         by_largest_curve,
         allocate_of(lambda shares, *rest: {name: min(1.0, share + 0.02) for name, share in shares.items()}),
         allocate_of(lambda shares, *rest: {name: max(0.0, share - 0.02) for name, share in shares.items()}),
+        allocate_of(lambda shares, *rest: {name: round(share, 1) for name, share in shares.items()}),
         allocate_of(lambda shares, *rest: list(shares.values())),
         allocate_of(lambda shares, *rest: {name: torch.tensor(share) for name, share in shares.items()}),
         allocate_of(lambda shares, *rest: dict(zip(shares, reversed(shares.values()), strict=True))),

@@ -208,3 +208,14 @@ def test_a_buffer_that_is_not_saved_stays_so():
     back = decode(encode(layer))
     assert "running_var" not in back.state_dict()
     assert {name for name, _ in back.named_buffers()} == {"running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_every_module_keeps_its_own_mode():
+    """A frozen batch norm inside a network in training mode, and the other way round."""
+    network = nn.Sequential(nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)), nn.Dropout()).train()
+    network[0][1].eval()
+    inside_out = nn.Sequential(nn.Sequential(nn.Dropout()).train(), nn.ReLU())
+    inside_out.training = False
+    for model in (network, inside_out):
+        modes = [module.training for module in model.modules()]
+        assert [module.training for module in decode(encode(model)).modules()] == modes

@@ -247,9 +247,4 @@ ALLOCATE_MISTAKES = (
         "Your last step goes far below the budget; take only the part of it that is needed.",
         _greedy(lambda loss, parameters: loss / parameters, 0.05, exact=False),
     ),
-    Mistake(
-        "rounded",
-        "You round the sparsities, so the budget is missed; return them as they are.",
-        lambda curves, sizes, budget: {name: round(share, 1) for name, share in right_allocate(curves, sizes, budget).items()},
-    ),
 )
