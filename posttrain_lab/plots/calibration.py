@@ -48,7 +48,7 @@ def reliability_diagram(claimed: Sequence[float], hit_rate: Sequence[float], cou
     ]
     plot.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="as claimed", line=THIN)
     plot.add_scatter(x=gaps[0], y=gaps[1], mode="lines", name="gap", line={"color": VERMILLION, "width": 5})
-    plot.add_scatter(x=x, y=y, mode="markers", name="bin", marker=marker_style(0, 11))
+    plot.add_scatter(x=x, y=y, mode="markers", name="bin", marker=marker_style(0, 11), cliponaxis=False)
     centres, width = [(b + 0.5) / len(count) for b in range(len(count))], 0.9 / len(count)
     bars = {"x": _short(centres), "y": [int(n) for n in count], "width": width, "marker": bar_style(3)}
     plot.add_bar(**bars, name="answers in the bin", yaxis="y2")

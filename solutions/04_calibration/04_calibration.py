@@ -180,7 +180,8 @@ checks.calibration.expected_calibration_error(expected_calibration_error, hidden
 def draw_reliability(temperature: float):
     confidence, correct = answers(validation, temperature)
     seen = lib.reliability(confidence, correct, bins=15)
-    title = f"T = {temperature:.2f}: ECE {expected_calibration_error(confidence, correct):.3f}, accuracy {correct.double().mean():.1%}"
+    ece, accuracy = expected_calibration_error(confidence, correct), correct.double().mean()
+    title = f"T = {temperature:.2f}: ECE {ece:.3f}, accuracy {accuracy:.1%}"
     return plots.reliability_diagram(seen.confidence, seen.hit_rate, seen.count, title)
 
 
