@@ -16,7 +16,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
-CHECKED = ["posttrain_lab.metrics", "posttrain_lab.measure", "posttrain_lab.calibration", "posttrain_lab.quantization"]
+CHECKED = [
+    "posttrain_lab.metrics",
+    "posttrain_lab.measure",
+    "posttrain_lab.calibration",
+    "posttrain_lab.quantization",
+    "posttrain_lab.finetuning",
+]
 CHECK = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as for every type checker
 
 

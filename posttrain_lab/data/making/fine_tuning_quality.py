@@ -75,13 +75,13 @@ def frontier(seed: int) -> Rows:
         ("plain", "0"): lambda: adapt(base, few, "all", config),
         ("LoRA", "0"): lambda: adapt(base, few, "lora", config),
     }
-    for strength in (1e2, 1e3, 1e4):
+    for strength in (1e3, 1e4):
         hooks = Hooks(loss=penalized(lambda net, s=strength: ewc_penalty(net, anchor, fisher, s)))
         runs["EWC", f"{strength:g}"] = lambda hooks=hooks: adapt(base, few, "all", config, hooks)
-    for strength in (0.1, 1.0):
+    for strength in (1.0,):
         hooks = Hooks(loss=penalized(lambda net, s=strength: l2_sp_penalty(net, anchor, s)))
         runs["L2-SP", f"{strength:g}"] = lambda hooks=hooks: adapt(base, few, "all", config, hooks)
-    for count in (50, 100):
+    for count in (100,):
         mixed = with_replay(few, old.train, count, seed)
         runs["replay", str(count)] = lambda mixed=mixed: adapt(base, mixed, "all", config)
     for (method, setting), run in runs.items():
@@ -104,7 +104,7 @@ def _chosen(method: str, pool: Dataset, labelled: list[int], networks: list[nn.M
 
 
 def active(seed: int) -> Rows:
-    """From 20 random labels to 80, twenty at a time: which choice needs fewest? A committee is three networks of other seeds."""
+    """From 20 random labels to 60, twenty at a time: which choice needs fewest? A committee is three networks of other seeds."""
     split, base = load_digits(), load_pretrained("mnist_cnn")
     pool = split.train
     first = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))[:20].tolist()
@@ -117,7 +117,7 @@ def active(seed: int) -> Rows:
             networks = [adapt(base, few, "all", replace(config, seed=seed + 100 * member)) for member in range(members)]
             score = validation_accuracy(networks[0], split.test)
             yield QualityRun("active", method, str(len(labelled)), seed, "new", score)
-            if len(labelled) == 80:
+            if len(labelled) == 60:
                 break
             labelled += _chosen(method, pool, labelled, networks, seed)
 
@@ -205,7 +205,7 @@ def second_task(seed: int) -> Rows:
     """The Fashion network on clothes turned by 45 degrees, 400 labels: new and old task."""
     turned, upright, base = load_corrupted_fashion("rotation", 3), load_fashion(), load_pretrained("fashion_cnn")
     few = few_labels(turned.train, 400, seed)
-    methods: tuple[Method, ...] = ("scratch", "head", "norm", "lora", "all")
+    methods: tuple[Method, ...] = ("scratch", "head", "lora", "all")
     networks = {"no training": base} | {method: adapt(base, few, method, AdaptConfig(seed=seed)) for method in methods}
     for method, network in networks.items():
         for metric, split in (("new", turned), ("old", upright)):
