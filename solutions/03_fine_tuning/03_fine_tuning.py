@@ -41,6 +41,7 @@
 
 # %% tags=["setup"]
 import copy
+import itertools
 import sys
 
 import torch
@@ -470,9 +471,8 @@ class LoRALinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float):
         super().__init__()
-        self.linear, self.merged = linear, False
+        self.linear, self.scale, self.merged = linear, alpha / rank, False
         ### BEGIN SOLUTION
-        self.scale = alpha / rank
         self.linear.requires_grad_(False)
         self.A = nn.Parameter(torch.randn(rank, linear.in_features) / linear.in_features**0.5)
         self.B = nn.Parameter(torch.zeros(linear.out_features, rank))
@@ -491,8 +491,8 @@ class LoRALinear(nn.Module):
         self.merged, merged = True, copy.deepcopy(self.linear)
         ### BEGIN SOLUTION
         merged.weight.data += self.scale * (self.B @ self.A).detach()
-        ### END SOLUTION
         return merged
+        ### END SOLUTION
 
 
 # %% nbgrader={"grade": true, "grade_id": "test_LoRALinear", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
@@ -961,10 +961,11 @@ print("gain of each pair, points:", ", ".join(f"{100 * d:+.1f}" for d in differe
 # again.
 #
 # - `masks` maps names of parameters to boolean tensors, **true where a weight stays**. The network comes with its
-#   pruned weights at 0; they must be **exactly 0 after every step**. `torch.no_grad()`,
-#   `recovered.get_parameter(name)` and `mul_` help.
-# - Train on `split.train` only, for `epochs` times. The loop is given; write what happens in it.
-# - A new network comes back, in eval mode; the given one stays as it was. (Both are given below.)
+#   pruned weights at 0; they must be **exactly 0 after every step**. `recovered.get_parameter(name).data` and `mul_`
+#   help.
+# - Train on `split.train` only, for `epochs` times. The loop over its batches is given; write what happens in it.
+# - A new network comes back, in eval mode (return it after the loop); the given one stays as it was. The copy is given
+#   below.
 # - A network whose weights come from a grid (a parametrization) keeps that grid: only use `get_parameter`, and do not
 #   replace its layers.
 #
@@ -992,17 +993,17 @@ def recover(model: nn.Module, masks: dict[str, Bool[Tensor, "..."]], split: data
     """
     recovered, order = copy.deepcopy(model).train(), torch.Generator().manual_seed(0)
     optimizer = torch.optim.AdamW(recovered.parameters(), lr=2e-3, weight_decay=0.01)
-    for _ in range(epochs):
-        for images, labels in training.shuffled_batches(split.train.images, split.train.labels, 64, order):
-            ### BEGIN SOLUTION
-            optimizer.zero_grad()
-            F.cross_entropy(recovered(images), labels).backward()
-            optimizer.step()
-            with torch.no_grad():
-                for name, mask in masks.items():
-                    recovered.get_parameter(name).mul_(mask)
-            ### END SOLUTION
+    part = split.train
+    passes = [training.shuffled_batches(part.images, part.labels, 64, order) for _ in range(epochs)]
+    for images, labels in itertools.chain.from_iterable(passes):
+        ### BEGIN SOLUTION
+        optimizer.zero_grad()
+        F.cross_entropy(recovered(images), labels).backward()
+        optimizer.step()
+        for name, mask in masks.items():
+            recovered.get_parameter(name).data.mul_(mask)
     return recovered.eval()
+    ### END SOLUTION
 
 
 # %% nbgrader={"grade": true, "grade_id": "test_recover", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
