@@ -1,4 +1,4 @@
-"""The shipped table of what fine-tuning is worth: forgetting, active learning, distillation, recovery, four bits, a second task.
+"""The shipped table of what fine-tuning is worth: forgetting, active learning, distillation, recovery, four bits.
 
 Made by `python -m posttrain_lab.data.making.fine_tuning_quality`, three seeds for each row, in about twenty minutes of one core.
 """
@@ -18,7 +18,7 @@ NAME = "fine_tuning_quality.csv"
 class QualityRun:
     """One number of one run: `value` is an accuracy on test images or, where `metric` says so, bytes or a number of labels.
 
-    experiment: "baseline", "frontier", "active", "distillation", "recovery", "int4" or "second task"; method and setting: what was done.
+    experiment: "baseline", "frontier", "active", "distillation", "recovery" or "int4"; method and setting: what was done.
     """
 
     experiment: str
