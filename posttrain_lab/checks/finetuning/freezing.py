@@ -112,7 +112,9 @@ def _deep(draw: Draw) -> nn.Sequential:
 
 def _nested(draw: Draw) -> nn.Sequential:
     width = draw.whole(2, 4)
-    layers = OrderedDict(conv=nn.Conv2d(2, width, 2, bias=False), norm=nn.BatchNorm2d(width), drop=nn.Dropout(0.0))
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=nn.Conv2d(2, width, 2, bias=False), norm=nn.BatchNorm2d(width), drop=nn.Dropout(0.0)
+    )
     return _network(draw, nn.Sequential(layers), nn.Flatten(), nn.Linear(width, 3))
 
 
