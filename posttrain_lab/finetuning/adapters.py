@@ -30,7 +30,7 @@ KINDS: dict[type[nn.Module], type[LowRank]] = {nn.Linear: LoRALinear, nn.Conv2d:
 class OwnStatistics(nn.Module):
     """A batch norm whose running mean and variance belong to the new task; scale, shift and those of the base stay.
 
-    Nothing is learned by a gradient: in train mode the statistics follow the new images, as in Li et al. 2017, "AdaBN".
+    Nothing is learned by a gradient: in train mode the statistics follow the new images. See `own_statistics`.
     """
 
     base: BatchNorm
@@ -58,11 +58,21 @@ def own_norms(model: nn.Module) -> dict[str, OwnStatistics]:
     return {name: module for name, module in model.named_modules() if isinstance(module, OwnStatistics)}
 
 
-def _give_statistics(model: nn.Module) -> None:
-    """Every batch norm with running statistics gets own ones, in place."""
-    norms = [(name, m) for name, m in model.named_modules() if isinstance(m, BatchNorm) and m.running_mean is not None]
+def own_statistics(model: nn.Module) -> nn.Module:
+    """What if another camera shifts what each layer sees? A new network whose batch norms have statistics of their own.
+
+    They follow the new images in train mode, beside those of the base, and are saved with the adapter; in eval mode the outputs
+    are at first those of `model`. Scale and shift stay. Source: Li et al. 2017, "Revisiting batch normalization for practical
+    domain adaptation".
+
+    >>> own_statistics(nn.Sequential(nn.BatchNorm1d(2)))[0].own
+    BatchNorm1d(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    """
+    adapted = copy.deepcopy(model)
+    norms = [(name, m) for name, m in adapted.named_modules() if isinstance(m, BatchNorm) and m.running_mean is not None]
     for name, norm in norms:
-        exchange(model, name, OwnStatistics(norm))
+        exchange(adapted, name, OwnStatistics(norm))
+    return adapted
 
 
 def low_rank_layers(model: nn.Module) -> dict[str, LowRank]:
@@ -85,15 +95,12 @@ def exchange(model: nn.Module, name: str, new: nn.Module) -> None:
     setattr(model.get_submodule(parent), child, new)
 
 
-def add_lora(
-    model: nn.Module, rank: int, alpha: float, layers: list[str] | None = None, seed: int = 0, statistics: bool = False
-) -> nn.Module:
+def add_lora(model: nn.Module, rank: int, alpha: float, layers: list[str] | None = None, seed: int = 0) -> nn.Module:
     """What is the network like with a thin correction beside each layer, and nothing else to learn? A new one.
 
     layers: names, see `adaptable`; None means all of them, each with the given rank or its smaller side, if that is less.
-    Everything but A and B is frozen. Batch norms keep their statistics, or, with `statistics`, get own ones that follow the new
-    images (`OwnStatistics`), since another camera shifts what a layer sees. In eval mode, and until trained, it gives the same
-    outputs as `model`.
+    Everything but A and B is frozen; batch norms keep their statistics, unless they get others by `own_statistics`. It gives the
+    same outputs as `model` until trained.
     Raises ValueError for names without such a layer, or a rank above the size of a layer that was named.
     Source: Hu et al. 2022.
 
@@ -114,8 +121,6 @@ def add_lora(
         own = min(rank, smaller) if layers is None else rank
         exchange(adapted, name, KINDS[type(layer)](layer, own, alpha * own / rank, seed + number))  # type: ignore[arg-type]
     _freeze_all_but_factors(adapted)
-    if statistics:
-        _give_statistics(adapted)
     return adapted
 
 

@@ -23,7 +23,7 @@ from torch import nn
 from posttrain_lab.data import Dataset
 from posttrain_lab.training import Hooks, TrainingConfig, check_labels, train
 
-from .adapters import add_lora
+from .adapters import add_lora, own_statistics
 from .freeze import check_names, freeze, head_names, norm_names, unfreeze
 
 Method = Literal["scratch", "head", "norm", "lora", "all"]
@@ -102,7 +102,7 @@ def prepared(base: nn.Module, method: Method, config: AdaptConfig) -> nn.Module:
     if method not in METHODS:
         raise ValueError(f"adapt wants one of {', '.join(METHODS)}, got {method!r}.")
     if method == "lora":
-        return add_lora(base, config.rank, config.scale * config.rank, seed=config.seed, statistics=True)
+        return own_statistics(add_lora(base, config.rank, config.scale * config.rank, seed=config.seed))
     model = reinitialized(base, config.seed) if method == "scratch" else copy.deepcopy(base)
     if method in ("scratch", "all"):
         unfreeze(model)

@@ -20,6 +20,7 @@ from posttrain_lab.finetuning import (
     checksum,
     load_adapter,
     merge_lora,
+    own_statistics,
     read_adapter,
     save_adapter,
     trainable_names,
@@ -301,7 +302,7 @@ def test_qlora_names_what_it_cannot_hold():
 
 def test_own_statistics_move_belong_to_the_adapter_and_leave_those_of_the_base(tmp_path):
     base, data = small_cnn().eval(), stripes(30)
-    adapted = add_lora(base, 2, 4, statistics=True)
+    adapted = own_statistics(add_lora(base, 2, 4))
     assert torch.equal(adapted.eval()(data.images), base(data.images))
     learned = train(adapted, data.images, data.labels, CONFIG, progress=False)[0]
     assert not torch.equal(learned[1].own.running_mean, base[1].running_mean)
@@ -314,6 +315,6 @@ def test_own_statistics_move_belong_to_the_adapter_and_leave_those_of_the_base(t
     merged = merge_lora(learned)
     assert type(merged[1]) is nn.BatchNorm2d
     assert torch.allclose(merged(data.images), learned(data.images), atol=1e-4)
-    big = add_lora(load_pretrained("mnist_cnn"), 2, 4, statistics=True)
+    big = own_statistics(add_lora(load_pretrained("mnist_cnn"), 2, 4))
     small = save_adapter(big, tmp_path / "big.safetensors").stat().st_size
     assert small <= 0.05 * model_bytes(load_pretrained("mnist_cnn"))
