@@ -22,6 +22,7 @@ CHECKED = [
     "posttrain_lab.calibration",
     "posttrain_lab.quantization",
     "posttrain_lab.pruning",
+    "posttrain_lab.finetuning",
 ]
 CHECK = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as for every type checker
 

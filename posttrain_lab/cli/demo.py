@@ -17,6 +17,7 @@ from posttrain_lab.passport import Comparison, Passport, compare
 from posttrain_lab.plots.passports import accuracy_against_bytes, latency_bars
 from posttrain_lab.pruning import WorkBudget, prune_units
 from posttrain_lab.quantization import QuantizationConfig, convert_qat, prepare_qat, quantize_model
+from posttrain_lab.quantization.qat import QATNetwork
 from posttrain_lab.training import TrainingConfig, train
 
 CONFIG = QuantizationConfig(bits=4, activation_bits=8, mode="integer")
@@ -60,10 +61,13 @@ def chain(split: Split) -> Iterator[nn.Module]:
     dense = load_pretrained("fashion_cnn")
     yield dense
     pruned = prune_units(dense, split.calibration.images[:1], WorkBudget(0.5), "taylor", split.calibration)
+    assert isinstance(pruned, nn.Sequential)  # as the dense one
     yield pruned
     yield quantize_model(pruned, split.calibration, CONFIG)
     rounded = prepare_qat(pruned, CONFIG, split.calibration)
-    recovered = convert_qat(train(rounded, split.train.images, split.train.labels, RECOVERY, progress=False)[0])
+    trained, _ = train(rounded, split.train.images, split.train.labels, RECOVERY, progress=False)
+    assert isinstance(trained, QATNetwork)  # as `rounded`
+    recovered = convert_qat(trained)
     yield recovered
     temperature = fit_temperature(predict(recovered, split.calibration.images), split.calibration.labels)
     yield Recalibrated(recovered, temperature)

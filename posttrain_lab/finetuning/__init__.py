@@ -1,7 +1,17 @@
 """Fine-tuning: teach a trained network something more from few labels, and know what it costs and what it forgets."""
 
 from .active import core_set, disagreement, entropy, margin, select_by_disagreement, select_for_labelling
-from .adapters import adaptable, add_lora, checksum, load_adapter, merge_lora, read_adapter, save_adapter, without_adapter
+from .adapters import (
+    adaptable,
+    add_lora,
+    checksum,
+    load_adapter,
+    merge_lora,
+    own_statistics,
+    read_adapter,
+    save_adapter,
+    without_adapter,
+)
 from .checkpoints import Checkpoints, load_checkpoint, save_checkpoint
 from .distill import DistillationConfig, distill, distillation_loss, feature_loss, outputs_of
 from .forgetting import anchor_of, ewc_penalty, fisher_information, l2_sp_penalty, penalized, with_replay
@@ -59,6 +69,7 @@ __all__ = [
     "merge_lora",
     "norm_names",
     "outputs_of",
+    "own_statistics",
     "parameter_groups",
     "penalized",
     "prepared",

@@ -22,7 +22,57 @@ from .freeze import freeze
 from .lora import LoRAConv2d, LoRALinear, LowRank
 
 FORMAT = "posttrain_lab adapter 1"
+STATISTICS = "statistics"  # the name of the one tensor that holds those of all norms
+BatchNorm = nn.modules.batchnorm._BatchNorm
 KINDS: dict[type[nn.Module], type[LowRank]] = {nn.Linear: LoRALinear, nn.Conv2d: LoRAConv2d}
+
+
+class OwnStatistics(nn.Module):
+    """A batch norm whose running mean and variance belong to the new task; scale, shift and those of the base stay.
+
+    Nothing is learned by a gradient: in train mode the statistics follow the new images. See `own_statistics`.
+    """
+
+    base: BatchNorm
+    own: BatchNorm
+
+    def __init__(self, norm: BatchNorm) -> None:
+        super().__init__()
+        self.base, self.own = freeze_copy(norm), copy.deepcopy(norm).requires_grad_(False)
+        vars(self.own).pop("train", None)
+        self.own.train(True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.own(x)
+
+
+def freeze_copy(norm: BatchNorm) -> BatchNorm:
+    """A copy that keeps its statistics, also in train mode."""
+    twin = copy.deepcopy(norm)
+    freeze(twin, [])
+    return twin
+
+
+def own_norms(model: nn.Module) -> dict[str, OwnStatistics]:
+    """The network's norms with statistics of their own, by name."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, OwnStatistics)}
+
+
+def own_statistics(model: nn.Module) -> nn.Module:
+    """What if another camera shifts what each layer sees? A new network whose batch norms have statistics of their own.
+
+    They follow the new images in train mode, beside those of the base, and are saved with the adapter; in eval mode the outputs
+    are at first those of `model`. Scale and shift stay. Source: Li et al. 2017, "Revisiting batch normalization for practical
+    domain adaptation".
+
+    >>> own_statistics(nn.Sequential(nn.BatchNorm1d(2)))[0].own
+    BatchNorm1d(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    """
+    adapted = copy.deepcopy(model)
+    norms = [(name, m) for name, m in adapted.named_modules() if isinstance(m, BatchNorm) and m.running_mean is not None]
+    for name, norm in norms:
+        exchange(adapted, name, OwnStatistics(norm))
+    return adapted
 
 
 def low_rank_layers(model: nn.Module) -> dict[str, LowRank]:
@@ -49,7 +99,8 @@ def add_lora(model: nn.Module, rank: int, alpha: float, layers: list[str] | None
     """What is the network like with a thin correction beside each layer, and nothing else to learn? A new one.
 
     layers: names, see `adaptable`; None means all of them, each with the given rank or its smaller side, if that is less.
-    Everything but A and B is frozen, batch norms keep their statistics. It gives the same outputs as `model` until trained.
+    Everything but A and B is frozen; batch norms keep their statistics, unless they get others by `own_statistics`. It gives the
+    same outputs as `model` until trained.
     Raises ValueError for names without such a layer, or a rank above the size of a layer that was named.
     Source: Hu et al. 2022.
 
@@ -69,8 +120,12 @@ def add_lora(model: nn.Module, rank: int, alpha: float, layers: list[str] | None
         smaller = min(len(layer.weight), layer.weight[0].numel())
         own = min(rank, smaller) if layers is None else rank
         exchange(adapted, name, KINDS[type(layer)](layer, own, alpha * own / rank, seed + number))  # type: ignore[arg-type]
-    freeze(adapted, [name for name, _ in adapted.named_parameters() if name.rpartition(".")[2] in ("A", "B")])
+    _freeze_all_but_factors(adapted)
     return adapted
+
+
+def _freeze_all_but_factors(model: nn.Module) -> None:
+    freeze(model, [name for name, _ in model.named_parameters() if name.rpartition(".")[2] in ("A", "B")])
 
 
 def merge_lora(model: nn.Module) -> nn.Module:
@@ -90,20 +145,21 @@ def merge_lora(model: nn.Module) -> nn.Module:
         raise ValueError("merge_lora wants a network with LoRA layers, got none; see add_lora.")
     for name, layer in layers.items():
         exchange(merged, name, layer.base if layer.merged else layer.merge())
+    for name, norm in own_norms(merged).items():
+        exchange(merged, name, norm.own)
     return merged
 
 
 def base_state(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The tensors of the network without its adapters, under the names they have in the base."""
-    layers = low_rank_layers(model)
+    wrapped = low_rank_layers(model).keys() | own_norms(model).keys()
     for name, value in model.state_dict().items():
         prefix, _, own = name.rpartition(".")
-        if prefix in layers and own in ("A", "B"):
+        outer, _, inner = prefix.rpartition(".")
+        if (prefix in wrapped and own in ("A", "B")) or (outer in wrapped and inner == "own"):
             continue
-        if prefix.endswith(".base") and prefix[:-5] in layers:
-            name = f"{prefix[:-5]}.{own}"
-        elif prefix == "base" and "" in layers:
-            name = own
+        if outer in wrapped and inner == "base":
+            name = f"{outer}.{own}" if outer else own
         yield name, value
 
 
@@ -123,10 +179,11 @@ def checksum(model: nn.Module) -> str:
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """What an adapter's file says about itself: its base's checksum, and rank and alpha of each layer."""
+    """What an adapter's file says about itself: its base's checksum, rank and alpha of each layer, norms with own statistics."""
 
     base: str
     layers: dict[str, tuple[int, float]]
+    norms: tuple[str, ...] = ()
 
 
 def save_adapter(model: nn.Module, path: Path | str) -> Path:
@@ -138,9 +195,20 @@ def save_adapter(model: nn.Module, path: Path | str) -> Path:
     if not layers or any(layer.merged for layer in layers.values()):
         raise ValueError("save_adapter wants a network with LoRA layers that are not merged; save before merge_lora.")
     tensors = {f"{name}.{part}": getattr(layer, part).detach().contiguous() for name, layer in layers.items() for part in "AB"}
+    norms = own_norms(model)
+    if norms:
+        tensors[STATISTICS] = torch.cat([torch.stack(_statistics(norm)).flatten() for norm in norms.values()])
     ranks = {name: [layer.rank, layer.alpha] for name, layer in layers.items()}
-    write_whole(path, save(tensors, {"format": FORMAT, "base": checksum(model), "layers": json.dumps(ranks)}))
+    about = {"format": FORMAT, "base": checksum(model), "layers": json.dumps(ranks), "norms": json.dumps(list(norms))}
+    write_whole(path, save(tensors, about))
     return path
+
+
+def _statistics(norm: OwnStatistics) -> list[Tensor]:
+    """Running mean and variance."""
+    assert norm.own.running_mean is not None
+    assert norm.own.running_var is not None
+    return [norm.own.running_mean, norm.own.running_var]
 
 
 def read_adapter(path: Path | str) -> tuple[AdapterInfo, dict[str, Tensor]]:
@@ -162,7 +230,7 @@ def read_adapter(path: Path | str) -> tuple[AdapterInfo, dict[str, Tensor]]:
     if about.get("format") != FORMAT:
         raise ValueError(f"load_adapter wants a file of save_adapter, got {path}, which is another safetensors file.")
     ranks = {name: (int(rank), float(alpha)) for name, (rank, alpha) in json.loads(about["layers"]).items()}
-    return AdapterInfo(about["base"], ranks), tensors
+    return AdapterInfo(about["base"], ranks, tuple(json.loads(about["norms"]))), tensors
 
 
 def load_adapter(base: nn.Module, path: Path | str) -> nn.Module:
@@ -185,8 +253,15 @@ def load_adapter(base: nn.Module, path: Path | str) -> nn.Module:
             adapter.A.copy_(tensors[f"{name}.A"])
             adapter.B.copy_(tensors[f"{name}.B"])
         exchange(plain, name, adapter)
-    freeze(plain, [name for name, _ in plain.named_parameters() if name.rpartition(".")[2] in ("A", "B")])
-    return plain
+    _freeze_all_but_factors(plain)
+    start = 0
+    for name in info.norms:
+        norm = OwnStatistics(plain.get_submodule(name))  # type: ignore[arg-type]
+        for part in _statistics(norm):
+            part.copy_(tensors[STATISTICS][start : start + part.numel()])
+            start += part.numel()
+        exchange(plain, name, norm)
+    return plain.eval()
 
 
 def without_adapter(model: nn.Module) -> nn.Module:
@@ -201,4 +276,6 @@ def without_adapter(model: nn.Module) -> nn.Module:
         if layer.merged:
             raise ValueError(f"without_adapter wants adapters apart from their base, '{name}' is merged; load the base again.")
         exchange(plain, name, layer.base)
+    for name, norm in own_norms(plain).items():
+        exchange(plain, name, norm.base)
     return plain

@@ -5,7 +5,7 @@
 | "scratch" | everything                                                     | random weights  |
 | "head"    | the last layer                                                 | the base        |
 | "norm"    | scales and shifts of the norms, whose statistics move too      | the base        |
-| "lora"    | A and B beside every Linear and Conv2d                         | the base        |
+| "lora"    | A and B beside every Linear and Conv2d; statistics of norms    | the base        |
 | "all"     | everything                                                     | the base        |
 
 Sources: norm-only, Frankle, Schwab, Morcos 2021; LoRA, Hu et al. 2022; gradual unfreezing, Howard and Ruder 2018.
@@ -23,12 +23,12 @@ from torch import nn
 from posttrain_lab.data import Dataset
 from posttrain_lab.training import Hooks, TrainingConfig, check_labels, train
 
-from .adapters import add_lora
+from .adapters import add_lora, own_statistics
 from .freeze import check_names, freeze, head_names, norm_names, unfreeze
 
 Method = Literal["scratch", "head", "norm", "lora", "all"]
 METHODS: tuple[Method, ...] = ("scratch", "head", "norm", "lora", "all")
-RATES: dict[str, float] = {"scratch": 5e-3, "head": 2e-2, "norm": 2e-2, "lora": 1e-2, "all": 2e-3}
+RATES: dict[str, float] = {"scratch": 5e-3, "head": 2e-2, "norm": 2e-2, "lora": 5e-3, "all": 2e-3}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def prepared(base: nn.Module, method: Method, config: AdaptConfig) -> nn.Module:
     if method not in METHODS:
         raise ValueError(f"adapt wants one of {', '.join(METHODS)}, got {method!r}.")
     if method == "lora":
-        return add_lora(base, config.rank, config.scale * config.rank, seed=config.seed)
+        return own_statistics(add_lora(base, config.rank, config.scale * config.rank, seed=config.seed))
     model = reinitialized(base, config.seed) if method == "scratch" else copy.deepcopy(base)
     if method in ("scratch", "all"):
         unfreeze(model)

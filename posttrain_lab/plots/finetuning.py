@@ -96,7 +96,8 @@ def label_curves(
 ) -> go.Figure:
     """How much does each label buy? A curve of rows (labels, mean, low, high) for each method; `live`: points measured just now."""
     title = f"curves: means with 95 % intervals; stars: measured just now, {n} images"
-    plot = _figure("labels (log scale)", y, title if live else "", height=430)
+    plot = _figure("labels (log scale)", y, title if live else "", height=450)
+    plot.update_layout(margin_t=125 if live else 60, title_y=0.97, title_yanchor="top")
     for index, (name, rows) in enumerate(curves.items()):
         labels, means, lows, highs = (list(column) for column in zip(*rows, strict=True))
         shifted = [count * (1 + 0.012 * (index - len(curves) / 2)) for count in labels]
@@ -118,7 +119,7 @@ def frontier(points: Mapping[str, Sequence[tuple[str, float, float]]], before: t
         x, y = _percent(new for _, new, _ in rows), _percent(old for _, _, old in rows)
         mode = "lines+markers+text" if len(rows) > 1 else "markers"
         trace = go.Scatter(x=x, y=y, mode=mode, text=labels, name=name, line=line_style(index), marker=marker_style(index, 11))
-        plot.add_trace(trace.update(textposition="top center", textfont={"size": 11}))
+        plot.add_trace(trace.update(textposition="middle left", textfont={"size": 11}))
     spot = {"symbol": "star", "size": 14, "color": BLACK}
     x, y = _percent(before)
     return plot.add_scatter(x=[x], y=[y], mode="markers", name="before", marker=spot)

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from posttrain_lab import __version__, checks
+from posttrain_lab.checks import UNITS
 from posttrain_lab.cli import app, course
 
 COMMANDS = ("start", "doctor", "demo", "bench", "check", "progress", "release", "prove", "grade")
@@ -48,7 +49,7 @@ def test_unknown_command_is_a_usage_error(capsys, monkeypatch):
 def test_unknown_unit_is_one_sentence(capsys, monkeypatch, command):
     code, _, err = run(capsys, monkeypatch, command, "99_magic")
     assert code == 1
-    units = "00_start_here, 02_quantization, 04_calibration, 05_cpu_kernels, 06_gpu_kernels"
+    units = ", ".join(UNITS)
     assert err == f"Error: There is no unit '99_magic'; the units are: {units}.\n"
 
 

@@ -20,6 +20,7 @@ from posttrain_lab.finetuning import (
     checksum,
     load_adapter,
     merge_lora,
+    own_statistics,
     read_adapter,
     save_adapter,
     trainable_names,
@@ -297,3 +298,23 @@ def test_qlora_names_what_it_cannot_hold():
         QLoRALinear(nn.Linear(8, 2), 3, 1)
     with pytest.raises(ValueError, match="multiple of 8 inputs, got none"):
         add_qlora(nn.Sequential(nn.Linear(3, 2)), 1, 1)
+
+
+def test_own_statistics_move_belong_to_the_adapter_and_leave_those_of_the_base(tmp_path):
+    base, data = small_cnn().eval(), stripes(30)
+    adapted = own_statistics(add_lora(base, 2, 4))
+    assert torch.equal(adapted.eval()(data.images), base(data.images))
+    learned = train(adapted, data.images, data.labels, CONFIG, progress=False)[0]
+    assert not torch.equal(learned[1].own.running_mean, base[1].running_mean)
+    assert torch.equal(learned[1].own.weight, base[1].weight)
+    assert same_state(without_adapter(learned), base)
+    assert checksum(learned) == checksum(base)
+    again = load_adapter(base, save_adapter(learned, tmp_path / "adapter.safetensors"))
+    assert torch.equal(again(data.images), learned(data.images))
+    assert torch.equal(load_adapter(again, tmp_path / "adapter.safetensors")(data.images), learned(data.images))
+    merged = merge_lora(learned)
+    assert type(merged[1]) is nn.BatchNorm2d
+    assert torch.allclose(merged(data.images), learned(data.images), atol=1e-4)
+    big = own_statistics(add_lora(load_pretrained("mnist_cnn"), 2, 4))
+    small = save_adapter(big, tmp_path / "big.safetensors").stat().st_size
+    assert small <= 0.05 * model_bytes(load_pretrained("mnist_cnn"))

@@ -7,6 +7,7 @@ steps of Adam go far.
 import copy
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.nn.utils import parametrize
 from posttrain_lab.checks.draw import Draw
 from posttrain_lab.data.split import Dataset, Split
 
+Network = TypeVar("Network", bound=nn.Module)
 Masks = dict[str, Tensor]
 Pair = tuple[Tensor, Tensor]
 PARTS = ("train", "validation", "test")
@@ -52,13 +54,13 @@ def accuracy(network: nn.Module, data: Dataset) -> float:
 
 
 def trained(
-    model: nn.Module,
+    model: Network,
     data: Dataset,
     epochs: int,
     after: Callable[[nn.Module], None] = lambda network: None,
     sign: float = 1.0,
     rate: float = 2e-3,
-) -> nn.Module:
+) -> Network:
     """Adam in small batches; `after` is called after every step."""
     network = copy.deepcopy(model).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
@@ -109,7 +111,8 @@ def _learned(draw: Draw) -> tuple[nn.Sequential, Pair, Pair]:
         model = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CLASSES))
     model = trained(model, marked(images, labels, "train"), 10, rate=2e-2)
     with torch.no_grad():
-        model[1].weight.div_(SMALL), model[1].bias.mul_(SMALL), model[3].weight.div_(SMALL)
+        for name, factor in (("1.weight", 1 / SMALL), ("1.bias", SMALL), ("3.weight", 1 / SMALL)):
+            model.get_parameter(name).mul_(factor)
     return model, (images * SMALL**2, labels), (others * SMALL**2, their_labels)
 
 

@@ -103,7 +103,9 @@ def _tied(width: int) -> nn.Sequential:
 
 
 def _nested(width: int) -> nn.Sequential:
-    block = OrderedDict(conv=nn.Conv2d(1, width, 3), norm=nn.BatchNorm2d(width), act=nn.ReLU(), again=nn.Conv2d(width, 2, 1))
+    block: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=nn.Conv2d(1, width, 3), norm=nn.BatchNorm2d(width), act=nn.ReLU(), again=nn.Conv2d(width, 2, 1)
+    )
     return nn.Sequential(OrderedDict(body=nn.Sequential(block), flat=nn.Flatten(), head=nn.Linear(8, 3)))
 
 

@@ -81,7 +81,7 @@ def healed(
     test = marked(validation[0].flip(0), (validation[1].flip(0) + 1) % CLASSES, "test")
     given, watch = copy.deepcopy(model), _Watch(masks)
     if step:
-        parametrize.register_parametrization(given[1], "weight", OnGrid(step))
+        parametrize.register_parametrization(given.get_submodule("1"), "weight", OnGrid(step))
     given.register_forward_hook(watch)
     before = copy.deepcopy(dict(given.state_dict()))
     found = function(given, copy.deepcopy(masks), Split("tiny", own, own.first(40), held, test), epochs)

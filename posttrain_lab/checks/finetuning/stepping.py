@@ -105,10 +105,10 @@ def step_cases(seed: int) -> list[Case]:
     tiny = draw.uniform(0.2, 2.0, STEPS, n, 2) * 1e-4
     large = draw.normal(STEPS, 2, 3) * 1e4
     return [
+        Case("gradients as small as eps, with decay", (draw.normal(n, 2), tiny, 0.2, (0.7, 0.9), 3e-4, 0.5)),
         Case("the usual settings, a large decay", (start, grads, 0.05, usual, 1e-8, draw.real(0.3, 0.6))),
         Case("without weight decay", (draw.normal(n) * 2, drift, 0.1, usual, 1e-8, 0.0)),
         Case("gradients as small as eps", (draw.normal(n, 2), tiny, 0.1, (0.8, 0.95), 1e-4, 0.0)),
-        Case("gradients as small as eps, with decay", (draw.normal(n, 2), tiny, 0.2, (0.7, 0.9), 3e-4, 0.5)),
         Case("gradients in the thousands", (draw.normal(2, 3), large, 0.02, usual, 1e-8, 0.1)),
         Case("gradients that are 0 in some steps", (draw.normal(5), quiet, 0.1, (0.5, 0.8), 1e-3, 0.2)),
         Case("a large learning rate and a large decay", (draw.normal(n) * 3, drift.flip(0), 0.3, (0.9, 0.99), 1e-6, 0.7)),

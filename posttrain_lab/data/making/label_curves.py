@@ -13,6 +13,7 @@ from posttrain_lab.data import few_labels, load_digits, load_mnist
 from posttrain_lab.data.files import FILES
 from posttrain_lab.data.label_curves import NAME, LabelRun
 from posttrain_lab.finetuning import METHODS, AdaptConfig, adapt
+from posttrain_lab.finetuning.methods import Method
 from posttrain_lab.measure import predict
 from posttrain_lab.metrics import accuracy
 from posttrain_lab.models import load_pretrained
@@ -25,7 +26,8 @@ def runs() -> list[LabelRun]:
     torch.set_num_threads(1)
     old, new, base = load_mnist(), load_digits(), load_pretrained("mnist_cnn")
     found = []
-    for seed, count, method in tqdm([(s, c, m) for s in SEEDS for c in COUNTS for m in METHODS], unit="run"):
+    plan: list[tuple[int, int, Method]] = [(seed, count, method) for seed in SEEDS for count in COUNTS for method in METHODS]
+    for seed, count, method in tqdm(plan, unit="run"):
         network = adapt(base, few_labels(new.train, count, seed), method, AdaptConfig(seed=seed))
         scores = [accuracy(predict(network, split.test.images), split.test.labels) for split in (new, old)]
         found.append(LabelRun(method, count, seed, *(round(score, 4) for score in scores)))
