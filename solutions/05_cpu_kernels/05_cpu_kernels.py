@@ -979,6 +979,13 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
 #   your share of the peak above, and try stretch task 1. For a single row your kernel computes three rows for nothing,
 #   since a tile has four. Your sparse products lose to the dense one unless nearly all weights are gone, and at 2:4 even
 #   the library's kernel wins little: the printed line says how much.
+# - **Exactness has a price.** FBGEMM, the library behind torch's int8 layers, multiplies bytes as they are (`vpmaddubsw`):
+#   three instructions for 32 products, where pairs of 16 bits take four. Its 16-bit sums saturate, so it is sometimes
+#   wrong (the question below `int8_dot`). Without VNNI no arrangement of exact loops can win this back for many
+#   rows: both run near the limit of the multiplier, and the inexact one needs it less. In a terminal, `posttrain-lab bench
+#   --quick` shows both on your machine: the share of the peak that each of our kernels reaches, which targets would need
+#   more than the peak, and by how much the others' results are off. With VNNI the choice is gone: its instruction is exact
+#   and as fast.
 # - **The roof moves.** The peak depends on the clock, which depends on heat and on the width of the instructions; two runs
 #   may differ by some percent. A point above its slope tells you that numbers came from a cache.
 # - **What was not measured.** Several threads, energy, other processors, other sizes. Sizes that are no multiples of a tile
