@@ -3,6 +3,7 @@
 Every figure has labelled axes with units and reads in grey: dashes, markers and hatches repeat what colours say.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import plotly.graph_objects as go
@@ -64,7 +65,8 @@ def layer_rates(names: Sequence[str], rates: Sequence[float], decays: Sequence[b
         x, y = [name for name, _ in found], _numbers(rate for _, rate in found)
         plot.add_bar(x=x, y=y, marker=bar_style(index), name=label)
     plot.update_xaxes(categoryorder="array", categoryarray=list(names), type="category", tickangle=-60)
-    return plot.update_yaxes(type="log", exponentformat="power", dtick=1)
+    top = math.log10(max(rates))  # four decades whatever the rates, so that a slider moves the bars and not the axis
+    return plot.update_yaxes(type="log", exponentformat="power", dtick=1, range=[top - 4, top + 0.2])
 
 
 def surface_walks(

@@ -113,7 +113,7 @@ widgets.predict(
 #
 # **Aim:** let the named parameters learn, and hold everything else still.
 #
-# - `trainable` holds exact names of `model.named_parameters()`, such as `"16.weight"`. Those get
+# - `trainable` holds exact names of `model.named_parameters()`, such as `"15.weight"`. Those get
 #   `requires_grad = True`, **all other parameters** get `requires_grad = False`, whatever they had before.
 # - A [batch norm](../glossary.md#batch-norm) has numbers that no gradient moves: in train mode it averages what it
 #   sees into `running_mean` and `running_var`. `freeze` is called on a network in train mode. **A batch norm none of
