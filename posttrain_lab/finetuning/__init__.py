@@ -21,7 +21,7 @@ from .lora import LoRAConv2d, LoRALinear
 from .methods import METHODS, AdaptConfig, adapt, gradual_unfreezing, prepared, reinitialized, stages_from_the_end
 from .optim import AdamW, adamw_step, sgd_step
 from .qlora import QLoRALinear, add_qlora
-from .recover import Grid, recover, recover_quantized, round_to_grid
+from .recover import Grid, masking, recover, recover_quantized, round_to_grid
 from .schedules import RateFinding, RateRange, constant, cosine, find_rate, following, linear_warmup
 from .stopping import EarlyStopping, validation_accuracy
 
@@ -66,6 +66,7 @@ __all__ = [
     "load_adapter",
     "load_checkpoint",
     "margin",
+    "masking",
     "merge_lora",
     "norm_names",
     "outputs_of",
