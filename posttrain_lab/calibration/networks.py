@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from posttrain_lab.data import Dataset, Split
 from posttrain_lab.measure import predict
-from posttrain_lab.metrics import check_model
+from posttrain_lab.pruning import PruningConfig, prune_model
 from posttrain_lab.quantization import QuantizationConfig, quantize_model
 
 from .corruptions import add_noise, blur, rotate
@@ -46,45 +46,19 @@ def final_predictions(model: nn.Module, split: Split) -> Predictions:
     return Predictions(predict(model, split.test.images), split.test.labels)
 
 
-def prune_by_magnitude(model: nn.Module, sparsity: float) -> nn.Module:
-    """A copy of the model in which the smallest `sparsity` of all weights are 0: one threshold for all layers, no recovery.
-
-    Weights are the parameters with two dimensions or more; exactly round(sparsity * count) become 0, of equal magnitudes those that come
-    first go. Raises TypeError for no nn.Module; ValueError for a sparsity outside [0, 1].
-
-    >>> pruned = prune_by_magnitude(nn.Linear(4, 4), 0.5)
-    >>> int((pruned.weight == 0).sum())
-    8
-    """
-    check_model("prune_by_magnitude", model)
-    if not 0 <= sparsity <= 1:
-        raise ValueError(f"prune_by_magnitude wants a sparsity in [0, 1], got {sparsity}; 0.5 removes half.")
-    pruned = copy.deepcopy(model).eval()
-    weights = [weight for weight in pruned.parameters() if weight.ndim >= 2]
-    if not weights:
-        raise ValueError("prune_by_magnitude wants a model with weights, got none.")
-    with torch.no_grad():
-        magnitudes = torch.cat([weight.abs().flatten() for weight in weights])
-        keep = torch.ones_like(magnitudes)
-        keep[magnitudes.argsort(stable=True)[: round(sparsity * len(magnitudes))]] = 0
-        for weight, mask in zip(weights, keep.split([weight.numel() for weight in weights]), strict=True):
-            weight *= mask.view_as(weight)
-    return pruned
-
-
 def compress(model: nn.Module, calibration: Dataset, sparsity: float, bits: int) -> nn.Module:
-    """What does the model compute when it is pruned by magnitude and its weights then have `bits` bits (32: left as floats)?
+    """What does the model compute when its smallest weights are 0 (one threshold for all layers, no recovery) and its weights then have `bits` bits (32: left as floats)?
 
     One scale per channel, as `quantize_model` in mode "weight_only" does it; but the codes are decoded here once instead of in every
     call, and laid out channels last, which halves the time. So the answers are those of the small network, the bytes are not: for these
-    ask `quantize_model`. A new model in eval mode. Raises as `prune_by_magnitude` and `quantize_model`.
+    ask `quantize_model`. A new model in eval mode. Raises as `prune_model` and `quantize_model`.
 
     >>> layer = nn.Sequential(nn.Linear(2, 1, bias=False))
     >>> layer[0].weight.data = torch.tensor([[1.0, 0.4]])
     >>> compress(layer, Dataset(torch.zeros(1, 2), torch.tensor([0]), ("a",)), sparsity=0, bits=2)[0].weight.tolist()
     [[1.0, 0.0]]
     """
-    small = prune_by_magnitude(model, sparsity)
+    small = prune_model(model, PruningConfig(sparsity=sparsity)).model.eval()
     if bits != FLOAT:
         coded = quantize_model(small, calibration, QuantizationConfig(bits=bits, mode="weight_only"))
         for name, layer in small.named_modules():

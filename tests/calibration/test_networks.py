@@ -13,7 +13,6 @@ from posttrain_lab.calibration.networks import (
     ece_grid,
     final_predictions,
     fitting_predictions,
-    prune_by_magnitude,
     scaled,
     shift_table,
     temperature_or_limit,
@@ -23,6 +22,7 @@ from posttrain_lab.data import load_fashion
 from posttrain_lab.measure import predict
 from posttrain_lab.metrics import sparsity
 from posttrain_lab.models import load_pretrained
+from posttrain_lab.pruning import PruningConfig, prune_model
 from posttrain_lab.quantization import QuantizationConfig, quantize_model
 
 
@@ -39,40 +39,10 @@ def small():
     )
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 1.0])
-def test_pruning_removes_exactly_the_smallest(network, share):
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    pruned = prune_by_magnitude(network, share)
-    weights = [(old, new) for old, new in zip(network.parameters(), pruned.parameters(), strict=True) if old.ndim >= 2]
-    count = sum(old.numel() for old, _ in weights)
-    gone = torch.cat([old[new == 0].abs() for old, new in weights])
-    kept = torch.cat([old[new != 0].abs() for old, new in weights])
-    assert len(gone) == round(share * count)
-    assert all(torch.equal(old[new != 0], new[new != 0]) for old, new in weights)
-    if len(gone) and len(kept):
-        assert gone.max() <= kept.min()
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-
-
-def test_equal_magnitudes_do_not_change_the_count():
-    layer = nn.Linear(5, 5)
-    nn.init.constant_(layer.weight, -0.5)
-    assert int((prune_by_magnitude(layer, 0.4).weight == 0).sum()) == 10
-
-
-def test_pruning_refuses(network):
-    with pytest.raises(ValueError, match=r"sparsity in \[0, 1\], got 1.5"):
-        prune_by_magnitude(network, 1.5)
-    with pytest.raises(TypeError, match=r"wants model to be an nn\.Module"):
-        prune_by_magnitude("network", 0.5)
-    with pytest.raises(ValueError, match="a model with weights"):
-        prune_by_magnitude(nn.ReLU(), 0.5)
-
-
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_compressing_answers_as_the_coded_network(network, small, bits):
     config = QuantizationConfig(bits=bits, mode="weight_only")
-    coded = quantize_model(prune_by_magnitude(network, 0.5), small.calibration, config)
+    coded = quantize_model(prune_model(network, PruningConfig(sparsity=0.5)).model, small.calibration, config)
     fast = compress(network, small.calibration, 0.5, bits)
     x = small.test.images[:50]
     assert torch.allclose(predict(fast, x), predict(coded, x), atol=1e-3, rtol=1e-4)  # float sums in another order
