@@ -47,9 +47,9 @@ def final_predictions(model: nn.Module, split: Split) -> Predictions:
 
 
 def compress(model: nn.Module, calibration: Dataset, sparsity: float, bits: int) -> nn.Module:
-    """What does the model compute when its smallest weights are 0 (one threshold for all layers, no recovery) and its weights then have `bits` bits (32: left as floats)?
+    """What does the model compute when its smallest weights are 0 and the others have `bits` bits (32: left as floats)?
 
-    One scale per channel, as `quantize_model` in mode "weight_only" does it; but the codes are decoded here once instead of in every
+    Pruned by one threshold for all layers, without recovery.     One scale per channel, as `quantize_model` in mode "weight_only" does it; but the codes are decoded here once instead of in every
     call, and laid out channels last, which halves the time. So the answers are those of the small network, the bytes are not: for these
     ask `quantize_model`. A new model in eval mode. Raises as `prune_model` and `quantize_model`.
 
