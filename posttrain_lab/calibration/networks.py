@@ -49,9 +49,10 @@ def final_predictions(model: nn.Module, split: Split) -> Predictions:
 def compress(model: nn.Module, calibration: Dataset, sparsity: float, bits: int) -> nn.Module:
     """What does the model compute when its smallest weights are 0 and the others have `bits` bits (32: left as floats)?
 
-    Pruned by one threshold for all layers, without recovery.     One scale per channel, as `quantize_model` in mode "weight_only" does it; but the codes are decoded here once instead of in every
-    call, and laid out channels last, which halves the time. So the answers are those of the small network, the bytes are not: for these
-    ask `quantize_model`. A new model in eval mode. Raises as `prune_model` and `quantize_model`.
+    Pruned by one threshold for all layers, without recovery. One scale per channel, as `quantize_model` in mode "weight_only" does it;
+    but the codes are decoded here once instead of in every call, and laid out channels last, which halves the time. So the answers
+    are those of the small network, the bytes are not: for these ask `quantize_model`. A new model in eval mode. Raises as
+    `prune_model` and `quantize_model`.
 
     >>> layer = nn.Sequential(nn.Linear(2, 1, bias=False))
     >>> layer[0].weight.data = torch.tensor([[1.0, 0.4]])
