@@ -58,6 +58,7 @@ RIVALS: dict[str, Callable[[Tensor], Tensor]] = {
     "entropy": lambda logits: _entropy(_probabilities(logits)),
     "margin": lambda logits: -_margin(_probabilities(logits)),
     "over the images": lambda logits: _entropy(_probabilities(logits, 0)),
+    "softmax twice": lambda logits: -_margin(_probabilities(_probabilities(logits))),
     "spread": lambda logits: _probabilities(logits).amin(1) - _probabilities(logits).amax(1),
 }
 

@@ -120,7 +120,7 @@ def groups_cases(seed: int) -> list[Case]:
             Case("a convolution, a batch norm and a linear layer", (plain, draw.real(0.01, 0.5), decay)),
             Case("layers inside layers", (_nested(width), draw.real(0.01, 0.5), 0.5)),
             Case("two layers that share a weight", (_tied(width), draw.real(0.01, 0.5), decay)),
-            Case("layers without biases", (nn.Sequential(*(nn.Linear(4, 4, bias=False) for _ in range(width))), 0.1, 0.4)),
+            Case("layers without biases", (nn.Sequential(*(nn.Linear(4, 4, bias=False) for _ in range(width))), 0.001, 0.4)),
             Case("a single layer", (nn.Linear(width, 2), draw.real(0.01, 0.5), decay)),
             Case("one rate for all: decay 1", (_nested(width), 0.02, 1.0)),
         ]
