@@ -1111,8 +1111,8 @@ with torch.no_grad():
 # - **Few labels.** With 20 labels everything that begins with the trained network is ahead of what begins with
 #   nothing. With 400 the best ways come together: a good start is worth labels, and no more than that.
 # - **How much must move?** On these digits moving all weights wins at every number of labels. LoRA, with a few
-#   numbers in a hundred, comes close from 100 labels on. The head alone and the norms alone are as good with 20 labels,
-#   and then stop: they have too little to learn with.
+#   numbers in a hundred, comes close from 100 labels on. The head alone and the norms alone start lower and stop earlier:
+#   they have too little to learn with.
 # - **Forgetting.** Every way that changes what the network computes costs something of the old task, and a small number of
 #   trainable parameters does not mean little forgetting: look where LoRA stands in the frontier. EWC holds most of the old at
 #   little cost, replay needs the old images, and adapters can be taken off.
