@@ -86,6 +86,12 @@ class LoRALinear(LowRank):
             raise TypeError(f"LoRALinear wants an nn.Linear, got {type(linear).__name__}; see LoRAConv2d.")
         super().__init__(linear, rank, alpha, seed)
 
+    @property
+    def macs_per_output(self) -> int:
+        """What the two thin matrices add to the base's own count, rounded up; nothing once merged."""
+        outputs, inputs = self.base.weight.shape
+        return 0 if self.merged else self.rank + -(-self.rank * inputs // outputs)
+
     def forward(self, x: Float[Tensor, "*n in"]) -> Float[Tensor, "*n out"]:
         y = self.base(x)
         return y if self.merged else y + self.scale * F.linear(F.linear(x, self.A), self.B)
@@ -106,6 +112,11 @@ class LoRAConv2d(LowRank):
         if not isinstance(conv, nn.Conv2d):
             raise TypeError(f"LoRAConv2d wants an nn.Conv2d, got {type(conv).__name__}; see LoRALinear.")
         super().__init__(conv, rank, alpha, seed)
+
+    @property
+    def macs_per_output(self) -> int:
+        """Those of the convolution; its weight is made once for all examples."""
+        return self.base.weight[0].numel()
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
         conv = self.base

@@ -27,7 +27,7 @@ from posttrain_lab.finetuning import (
     without_adapter,
 )
 from posttrain_lab.kernels.packed import Int4Weight
-from posttrain_lab.metrics import model_bytes
+from posttrain_lab.metrics import macs, model_bytes
 from posttrain_lab.models import load_pretrained
 from posttrain_lab.training import TrainingConfig, train
 from tests.finetuning.nets import kept, same_state, small_cnn, stripes
@@ -318,3 +318,13 @@ def test_own_statistics_move_belong_to_the_adapter_and_leave_those_of_the_base(t
     big = own_statistics(add_lora(load_pretrained("mnist_cnn"), 2, 4))
     small = save_adapter(big, tmp_path / "big.safetensors").stat().st_size
     assert small <= 0.05 * model_bytes(load_pretrained("mnist_cnn"))
+
+
+def test_the_work_of_layers_with_adapters_is_counted():
+    linear, conv = nn.Linear(8, 4), nn.Conv2d(6, 8, 3, groups=2)
+    x, images = torch.ones(1, 8), torch.ones(1, 6, 5, 5)
+    lora = LoRALinear(linear, rank=2, alpha=2)
+    assert macs(lora, x) == macs(linear, x) + 2 * 8 + 4 * 2
+    lora.merge()
+    assert macs(lora, x) == macs(linear, x)
+    assert macs(LoRAConv2d(conv, rank=2, alpha=2), images) == macs(conv, images)
