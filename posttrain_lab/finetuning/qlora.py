@@ -86,11 +86,6 @@ class QLoRALinear(nn.Module):
         """The weight as the kernel takes it."""
         return Int4Weight(self.codes, self.scale, self.in_features, self.out_features)
 
-    @property
-    def macs_per_output(self) -> int:
-        """Of the int4 product and of the two thin matrices, rounded up."""
-        return self.in_features + self.rank + -(-self.rank * self.in_features // self.out_features)
-
     def forward(self, x: Float[Tensor, "*n in"]) -> Float[Tensor, "*n out"]:
         y = _Int4Product.apply(x, self.weight) + self.alpha / self.rank * F.linear(F.linear(x, self.A), self.B)
         return y if self.bias is None else y + self.bias
