@@ -10,7 +10,7 @@ from posttrain_lab.data import Dataset
 from posttrain_lab.finetuning import AdamW, Checkpoints, EarlyStopping, following, linear_warmup, validation_accuracy
 from posttrain_lab.finetuning.checkpoints import load_checkpoint, save_checkpoint
 from posttrain_lab.training import Hooks, NotFiniteError, TrainingConfig, TrainingState, train
-from tests.finetuning.nets import kept, same_state, small_cnn, stripes
+from tests.finetuning.small_nets import kept, same_state, small_cnn, stripes
 
 CONFIG = TrainingConfig(epochs=5, batch_size=8, learning_rate=0.01)
 

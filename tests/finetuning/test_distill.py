@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from posttrain_lab.finetuning import DistillationConfig, distill, distillation_loss, feature_loss, outputs_of, validation_accuracy
 from posttrain_lab.training import TrainingConfig, train
-from tests.finetuning.nets import kept, same_state, small_cnn, stripes
+from tests.finetuning.small_nets import kept, same_state, small_cnn, stripes
 
 
 @settings(max_examples=40, deadline=None)

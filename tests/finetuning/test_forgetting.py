@@ -20,7 +20,7 @@ from posttrain_lab.finetuning import (
     with_replay,
 )
 from posttrain_lab.training import Hooks, TrainingConfig, train
-from tests.finetuning.nets import kept, small_cnn, stripes
+from tests.finetuning.small_nets import kept, small_cnn, stripes
 
 
 @given(strength=st.floats(0, 100), seed=st.integers(0, 99))

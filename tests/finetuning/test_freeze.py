@@ -20,7 +20,7 @@ from posttrain_lab.finetuning import (
     unfreeze,
 )
 from posttrain_lab.training import TrainingConfig, train
-from tests.finetuning.nets import kept, small_cnn, stripes
+from tests.finetuning.small_nets import kept, small_cnn, stripes
 
 NAMES = [name for name, _ in small_cnn().named_parameters()]
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from posttrain_lab.training import Hooks, TrainingConfig, TrainingState, train
-from tests.finetuning.nets import same_state, small_cnn, stripes
+from tests.finetuning.small_nets import same_state, small_cnn, stripes
 
 CONFIG = TrainingConfig(epochs=2, batch_size=10)
 

@@ -30,7 +30,7 @@ from posttrain_lab.kernels.packed import Int4Weight
 from posttrain_lab.metrics import macs, model_bytes
 from posttrain_lab.models import load_pretrained
 from posttrain_lab.training import TrainingConfig, train
-from tests.finetuning.nets import kept, same_state, small_cnn, stripes
+from tests.finetuning.small_nets import kept, same_state, small_cnn, stripes
 
 CONFIG = TrainingConfig(epochs=2, batch_size=10, learning_rate=0.02)
 

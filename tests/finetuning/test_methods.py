@@ -14,7 +14,7 @@ from posttrain_lab.finetuning import (
     validation_accuracy,
     without_adapter,
 )
-from tests.finetuning.nets import kept, same_state, small_cnn, stripes
+from tests.finetuning.small_nets import kept, same_state, small_cnn, stripes
 
 CONFIG = AdaptConfig(steps=40, learning_rate=0.01)
 

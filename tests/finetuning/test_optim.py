@@ -11,7 +11,7 @@ from torch import nn
 from posttrain_lab.finetuning import AdamW, RateRange, adamw_step, constant, cosine, find_rate, following, linear_warmup, sgd_step
 from posttrain_lab.finetuning import parameter_groups as groups_of
 from posttrain_lab.training import Hooks, TrainingConfig, train
-from tests.finetuning.nets import same_state, small_cnn, stripes
+from tests.finetuning.small_nets import same_state, small_cnn, stripes
 
 
 @settings(max_examples=30, deadline=None)

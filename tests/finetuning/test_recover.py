@@ -13,7 +13,7 @@ from posttrain_lab.data import Split
 from posttrain_lab.finetuning import Grid, masking, recover, recover_quantized, round_to_grid, validation_accuracy
 from posttrain_lab.quantization import PerChannel, fake_quantize_weight
 from posttrain_lab.training import TrainingConfig, train
-from tests.finetuning.nets import kept, small_cnn, stripe_split, stripes
+from tests.finetuning.small_nets import kept, small_cnn, stripe_split, stripes
 
 CONFIG = TrainingConfig(batch_size=15, learning_rate=0.01, weight_decay=0.1)
 
