@@ -197,6 +197,91 @@ def wanda_of_outputs(weight, inputs):
     return weight.abs() * (inputs @ weight.T).norm(dim=0)[:, None]
 
 
+def mask_of_a_copy(weight, sparsity):
+    """flatten() copies a transposed mask, and the copy is changed."""
+    mask = torch.ones_like(weight, dtype=torch.bool)
+    mask.flatten()[weight.abs().flatten().argsort()[: round(sparsity * weight.numel())]] = False
+    return mask
+
+
+def what_is_zero_goes(weight, sparsity):
+    thin = weight.clone().flatten()
+    thin[thin.abs().argsort()[: round(sparsity * weight.numel())]] = 0
+    return (thin != 0).reshape(weight.shape)
+
+
+def global_of_matrices(weights, sparsity):
+    """Matrices and kernels of images; a layer of three axes is forgotten."""
+    some = {name: weight for name, weight in weights.items() if weight.ndim in (2, 4)}
+    whole = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
+    return {**whole, **right.global_by_one_mask(some, sparsity)}
+
+
+def scan_with_bias(model, split, sparsities):
+    """The bias is pruned like the weight."""
+    twin, curves = copy.deepcopy(model).eval(), {}
+    for name, layer in twin.named_modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            whole, curves[name] = copy.deepcopy(layer.state_dict()), []
+            for sparsity in sparsities:
+                for parameter in layer.parameters():
+                    parameter.data *= right.magnitude_by_topk(parameter.data, sparsity)
+                hits = twin(split.validation.images).argmax(1) == split.validation.labels
+                curves[name].append(hits.float().mean().item())
+                layer.load_state_dict(whole)
+    return curves
+
+
+def step_by_order(optimizer, masks):
+    """The first parameters get the masks, whoever they belong to."""
+    optimizer.step()
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter, mask in zip(parameters, masks.values(), strict=False):
+        parameter.data.mul_(mask)
+
+
+def step_for_each_mask(optimizer, masks):
+    for parameter, mask in masks.items():
+        optimizer.step()
+        parameter.data.mul_(mask)
+
+
+def nm_same_columns(weight, n, m):
+    """The best columns of the sum of all rows, for every row."""
+    return right.nm_by_topk(weight.abs().sum(0, keepdim=True), n, m).expand(weight.shape).clone()
+
+
+def csr_of_unique_rows(weight):
+    """Rows without weights are not counted."""
+    rows, columns = weight.nonzero().T
+    ends = torch.cat([torch.zeros(1), rows.unique(return_counts=True)[1].cumsum(0)])
+    return weight[weight != 0], columns.int(), ends.int()
+
+
+def product_until_empty(csr, x):
+    """An empty row ends the loop."""
+    values, columns, pointers = csr
+    out = torch.zeros(len(pointers) - 1, x.shape[1])
+    for row in range(len(out)):
+        if pointers[row] == pointers[row + 1]:
+            break
+        part = slice(pointers[row], pointers[row + 1])
+        out[row] = values[part] @ x[columns[part]]
+    return out
+
+
+def channels_unless_all(conv, bn, next_layer, keep):
+    """Where nothing goes, the layers that came in come back."""
+    return (conv, bn, next_layer) if keep.all() else right.channels_by_index_select(conv, bn, next_layer, keep)
+
+
+def channels_with_the_old_bias(conv, bn, next_layer, keep):
+    """The bias of the next layer is handed on, not copied."""
+    first, middle, last = right.channels_by_index_select(conv, bn, next_layer, keep)
+    last.bias = next_layer.bias
+    return first, middle, last
+
+
 WRONG = {
     "magnitude_mask": (
         in_place,
@@ -207,6 +292,9 @@ WRONG = {
         magnitude_of(lambda mask, weight, sparsity: mask.numpy()),
         magnitude_of(lambda mask, weight, sparsity: mask.T if mask.ndim == 2 else mask),
         magnitude_of(lambda mask, weight, sparsity: weight.abs() > 0.1),
+        mask_of_a_copy,
+        what_is_zero_goes,
+        lambda weight, sparsity: right.magnitude_by_topk(weight, 1 - round((1 - sparsity) * weight.numel()) / weight.numel()),
         lambda weight, sparsity: right.magnitude_by_topk(weight, round(sparsity, 1)),
         lambda weight, sparsity: torch.ones_like(weight, dtype=torch.bool),
         lambda weight, sparsity: right.magnitude_by_topk(weight.relu(), sparsity),
@@ -218,6 +306,7 @@ WRONG = {
     "global_masks": (
         one_quantile,
         layers_in_turn,
+        global_of_matrices,
         global_of(lambda masks, weights, sparsity: list(masks.values())),
         global_of(lambda masks, weights, sparsity: {name + "_mask": mask for name, mask in masks.items()}),
         global_of(lambda masks, weights, sparsity: dict.fromkeys(masks, next(iter(masks.values())))),
@@ -239,6 +328,10 @@ WRONG = {
         scan_touches_statistics,
         scan_on_test_and_validation,
         scan_nearly_restored,
+        scan_with_bias,
+        lambda model, split, sparsities: {
+            name: values for name, values in right.scan_on_a_copy(model, split, sparsities).items() if "." not in name
+        },
         scan_of(lambda curves, *rest: {f"{name}.weight": values for name, values in curves.items()}),
         scan_of(lambda curves, *rest: {name: max(values) for name, values in curves.items()}),
         scan_of(lambda curves, *rest: {name: torch.tensor(values) for name, values in curves.items()}),
@@ -271,6 +364,8 @@ WRONG = {
         step_once_in_two,
         step_half_way,
         step_of_sgd,
+        step_by_order,
+        step_for_each_mask,
         lambda optimizer, masks: None,
         lambda optimizer, masks: (optimizer.zero_grad(), right.step_by_product(optimizer, masks)),
         lambda optimizer, masks: right.step_by_product(optimizer, {p: torch.zeros_like(m) for p, m in masks.items()}),
@@ -279,6 +374,8 @@ WRONG = {
     "nm_mask": (
         nm_padded,
         nm_flat_groups,
+        nm_same_columns,
+        lambda weight, n, m: right.nm_by_topk(weight.flip(1), n, m),
         nm_of(lambda mask, weight, n, m: mask.int()),
         nm_of(lambda mask, weight, n, m: weight * mask),
         nm_of(lambda mask, weight, n, m: mask.T.contiguous()),
@@ -290,6 +387,8 @@ WRONG = {
     ),
     "wanda_scores": (
         wanda_of_outputs,
+        lambda weight, inputs: weight.abs() * inputs.relu().norm(dim=0),
+        lambda weight, inputs: weight.abs() * (inputs.square().sum(0) + 1e-3).sqrt(),
         wanda_of(lambda scores, weight, inputs: scores.half()),
         wanda_of(lambda scores, weight, inputs: scores.sqrt()),
         wanda_of(lambda scores, weight, inputs: scores / scores.amax(1, keepdim=True)),
@@ -304,6 +403,10 @@ WRONG = {
     "to_csr": (
         csr_of(lambda values, columns, pointers: (values, columns, pointers.short())),
         csr_of(lambda values, columns, pointers: (values.half(), columns, pointers)),
+        csr_of_unique_rows,
+        csr_of(lambda values, columns, pointers: (values.double(), columns, pointers)),
+        csr_of(lambda values, columns, pointers: (values.float(), columns, pointers)),
+        csr_of(lambda values, columns, pointers: (values, columns + 1, pointers)),
         csr_of(lambda values, columns, pointers: (columns, values, pointers)),
         csr_of(lambda values, columns, pointers: (values.tolist(), columns.tolist(), pointers.tolist())),
         csr_of(lambda values, columns, pointers: (values, columns, pointers, len(pointers))),
@@ -326,6 +429,7 @@ WRONG = {
         product_of(lambda y, csr, x: y.cumsum(0)),
         lambda csr, x: right.product_by_torch((csr[0].abs(), csr[1], csr[2]), x),
         lambda csr, x: right.product_by_torch(csr, x.as_strided(x.shape, (x.shape[1], 1))),
+        product_until_empty,
         lambda csr, x: x[: len(csr[2]) - 1].clone(),
     ),
     "prune_channels": (
@@ -338,6 +442,9 @@ WRONG = {
         channels_of(lambda conv, bn, last: last.weight.mul_(1.01) is None),
         channels_of(lambda conv, bn, last: conv.weight.copy_(conv.weight.flip(0)) is None),
         channels_of(lambda conv, bn, last: setattr(bn, "affine", False)),
+        channels_unless_all,
+        channels_with_the_old_bias,
+        channels_of(lambda conv, bn, last: last.weight.mul_(2) is None),
         lambda conv, bn, next_layer, keep: (conv, bn, next_layer),
         lambda conv, bn, next_layer, keep: right.channels_by_index_select(conv.train(), bn.train(), next_layer, keep),
         lambda conv, bn, next_layer, keep: right.channels_by_index_select(

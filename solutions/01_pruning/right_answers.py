@@ -57,6 +57,21 @@ def global_in_python(weights, sparsity):
 
 
 # ---- sensitivity_scan
+def scan_beside_the_model(model, split, sparsities):
+    """The twin gets each weight from the model, which nobody touches; a few images at a time."""
+    twin = copy.deepcopy(model).eval()
+
+    def accuracy(name, sparsity):
+        whole, weight = (one.get_submodule(name).weight.detach() for one in (model, twin))
+        weight.copy_(whole * magnitude_by_ranks(whole, sparsity))
+        said = [label for images in split.validation.images.split(16) for label in twin(images).argmax(1).tolist()]
+        weight.copy_(whole)
+        return sum(map(int.__eq__, said, split.validation.labels.tolist())) / len(said)
+
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    return {name: [accuracy(name, sparsity) for sparsity in sparsities] for name in names}
+
+
 def scan_on_a_copy(model, split, sparsities):
     twin, curves = copy.deepcopy(model).eval(), {}
     for name, layer in twin.named_modules():
@@ -171,7 +186,32 @@ def allocate_by_sorted_steps(curves, sizes, budget):
     return shares
 
 
+def allocate_by_exchange(curves, sizes, budget):
+    """From one sparsity for all: weights change places between two layers while the loss falls, in ever smaller parts."""
+    shares, unit = dict.fromkeys(curves, 1 - budget / sum(sizes.values())), sum(sizes.values()) / 50
+    while unit > sum(sizes.values()) / 2000:
+        better = False
+        for more, less in itertools.permutations(shares, 2):
+            part = min(unit, (1 - shares[more]) * sizes[more], shares[less] * sizes[less])
+            ends = min(1.0, shares[more] + part / sizes[more]), max(0.0, shares[less] - part / sizes[less])
+            now = at(curves[more], shares[more]) + at(curves[less], shares[less])
+            if part > 1e-9 and at(curves[more], ends[0]) + at(curves[less], ends[1]) > now + 1e-9:
+                (shares[more], shares[less]), better = ends, True
+        unit = unit if better else unit / 2
+    return shares
+
+
 # ---- masked_step
+def step_by_hook(optimizer, masks):
+    def mask(*_):
+        for parameter, kept in masks.items():
+            parameter.data.masked_fill_(~kept, 0)
+
+    hook = optimizer.register_step_post_hook(mask)
+    optimizer.step()
+    hook.remove()
+
+
 def step_by_product(optimizer, masks):
     optimizer.step()
     with torch.no_grad():
@@ -221,7 +261,18 @@ def nm_in_python(weight, n, m):
     return mask
 
 
+def nm_one_after_the_other(weight, n, m):
+    groups = weight.abs().unflatten(1, (-1, m)).clone()
+    for _ in range(n):
+        groups.scatter_(2, groups.argmax(2, keepdim=True), -1.0)
+    return (groups < 0).flatten(1)
+
+
 # ---- wanda_scores
+def wanda_token_by_token(weight, inputs):
+    return (weight[None] * inputs[:, None]).norm(dim=0)
+
+
 def wanda_by_products(weight, inputs):
     return weight.abs() * torch.sqrt((inputs.T @ inputs).diagonal())
 
@@ -272,6 +323,13 @@ def product_in_numpy(csr, x):
     out = np.zeros((len(pointers) - 1, x.shape[1]), dtype=np.float64)
     np.add.at(out, np.repeat(np.arange(len(out)), np.diff(pointers)), values[:, None] * x.numpy()[columns])
     return torch.from_numpy(out)
+
+
+def product_by_running_sums(csr, x):
+    values, columns, pointers = csr
+    sums = torch.zeros(len(values) + 1, x.shape[1], dtype=torch.float64)
+    sums[1:] = (values[:, None] * x[columns]).double().cumsum(0)
+    return sums[pointers].diff(dim=0).float()
 
 
 # ---- prune_channels
@@ -330,12 +388,12 @@ def channels_by_index_select(conv, bn, next_layer, keep):
 ALTERNATIVES = {
     "magnitude_mask": (magnitude_by_topk, magnitude_in_numpy, magnitude_by_torch, magnitude_by_ranks),
     "global_masks": (global_by_one_mask, global_in_python),
-    "sensitivity_scan": (scan_on_a_copy, scan_in_place, scan_functional),
-    "allocate_sparsity": (allocate_by_slopes, allocate_in_small_steps, allocate_by_sorted_steps),
-    "masked_step": (step_by_product, step_with_clean_state, step_by_groups),
-    "nm_mask": (nm_by_topk, nm_by_ranks, nm_in_python),
-    "wanda_scores": (wanda_by_products, wanda_in_numpy, wanda_by_rows),
+    "sensitivity_scan": (scan_on_a_copy, scan_in_place, scan_functional, scan_beside_the_model),
+    "allocate_sparsity": (allocate_by_slopes, allocate_in_small_steps, allocate_by_sorted_steps, allocate_by_exchange),
+    "masked_step": (step_by_product, step_with_clean_state, step_by_groups, step_by_hook),
+    "nm_mask": (nm_by_topk, nm_by_ranks, nm_in_python, nm_one_after_the_other),
+    "wanda_scores": (wanda_by_products, wanda_in_numpy, wanda_by_rows, wanda_token_by_token),
     "to_csr": (csr_by_torch, csr_in_numpy, csr_row_by_row),
-    "csr_matmul": (product_by_rows, product_by_torch, product_in_numpy),
+    "csr_matmul": (product_by_rows, product_by_torch, product_in_numpy, product_by_running_sums),
     "prune_channels": (channels_anew, channels_by_index_select),
 }

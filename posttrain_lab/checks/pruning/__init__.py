@@ -8,6 +8,7 @@ from posttrain_lab.checks.pruning.channels import channel_cases, channels_judge,
 
 UNIT = "01_pruning"
 EQUAL = close(0.0, 0.0)
+EQUAL_WIDTH = close(0.0, 0.0, strict_dtype=True)  # bytes are the point of it
 
 magnitude_mask = Exercise(
     "magnitude_mask",
@@ -75,6 +76,17 @@ nm_mask = Exercise("nm_mask", UNIT, 2, 2, 10, patterns.right_nm, patterns.nm_cas
 wanda_scores = Exercise(
     "wanda_scores", UNIT, 1, 1, 6, patterns.right_wanda, patterns.wanda_cases, patterns.WANDA_MISTAKES, near(1e-7, 1e-5)
 )
-to_csr = Exercise("to_csr", UNIT, 2, 3, 10, storage.right_csr, storage.csr_cases, storage.CSR_MISTAKES, EQUAL)
+to_csr = Exercise("to_csr", UNIT, 2, 3, 10, storage.right_csr, storage.csr_cases, storage.CSR_MISTAKES, EQUAL_WIDTH)
 csr_matmul = Exercise("csr_matmul", UNIT, 2, 3, 10, storage.right_product, storage.product_cases, storage.PRODUCT_MISTAKES, EQUAL)
-prune_channels = Exercise("prune_channels", UNIT, 4, 4, 20, right_channels, channel_cases, CHANNEL_MISTAKES, channels_judge())
+prune_channels = Exercise(
+    "prune_channels",
+    UNIT,
+    4,
+    4,
+    20,
+    right_channels,
+    channel_cases,
+    CHANNEL_MISTAKES,
+    channels_judge(),
+    through="pruning.channels:cut",
+)

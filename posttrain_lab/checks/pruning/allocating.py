@@ -184,6 +184,36 @@ def _complaint(curves: Curves, sizes: Sizes, budget: int, shares: Shares) -> str
 ALLOCATE_LAWS = (Law("budget and predicted loss", _result),)
 
 
+def _by_size(curves: Curves, sizes: Sizes, budget: int) -> Shares:
+    """A sparsity in proportion to the size of the layer, at most 1."""
+    limits = (0.0, 1.0)
+    for _ in range(60):
+        middle = sum(limits) / 2
+        enough = _kept(sizes, {name: min(1.0, middle * size) for name, size in sizes.items()}) <= budget
+        limits = (limits[0], middle) if enough else (middle, limits[1])
+    return {name: min(1.0, limits[1] * size) for name, size in sizes.items()}
+
+
+def _since_dense(curves: Curves, sizes: Sizes, budget: int) -> Shares:
+    """The price of a step counts what was lost before it."""
+    shares = dict.fromkeys(curves, 0.0)
+    while (surplus := _kept(sizes, shares) - budget) > 1e-7 * max(1, budget):
+        open_ones = [name for name, share in shares.items() if share < 1]
+        best = min(open_ones, key=lambda name: (curves[name][0] - _at(curves[name], shares[name] + STEP)) / sizes[name])
+        shares[best] = min(1.0, shares[best] + STEP, shares[best] + surplus / sizes[best])
+    return shares
+
+
+def _beyond_one(curves: Curves, sizes: Sizes, budget: int) -> Shares:
+    """A layer of which nothing is left goes on for nothing."""
+    shares = dict.fromkeys(curves, 0.0)
+    while (surplus := _kept(sizes, shares) - budget) > 1e-7 * max(1, budget):
+        losses = {name: _at(curve, shares[name]) - _at(curve, shares[name] + STEP) for name, curve in curves.items()}
+        best = min(losses, key=lambda name: losses[name] / sizes[name])
+        shares[best] += min(STEP, surplus / sizes[best])
+    return shares
+
+
 def _over_budget(curves: Curves, sizes: Sizes, budget: int) -> Shares:
     """Stops before the step that would meet the budget."""
     shares, step = right_allocate(curves, sizes, budget), 0.05
@@ -196,6 +226,21 @@ ALLOCATE_MISTAKES = (
         "sizes ignored",
         "You look for the step that loses least; look for the smallest loss for each parameter that goes: divide by the size.",
         _by_loss,
+    ),
+    Mistake(
+        "loss since the start",
+        "Your price counts all that the layer has lost so far; count what this step loses, curve(s) - curve(s + 0.01).",
+        _since_dense,
+    ),
+    Mistake(
+        "in proportion to the size",
+        "Your sparsities follow the sizes of the layers alone; the curves say what a layer can give.",
+        _by_size,
+    ),
+    Mistake(
+        "beyond 1",
+        "A layer goes beyond sparsity 1, where nothing is left of it and a step seems free; offer no step from 1 on.",
+        _beyond_one,
     ),
     Mistake(
         "equal losses",

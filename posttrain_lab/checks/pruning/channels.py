@@ -3,7 +3,8 @@
 Conventions that the notebook states in the same words: `keep` is a bool tensor [out], True where a channel stays; channels keep their
 order. "Masked" means that the next layer sees 0 in the removed channels, so all that belongs to them is cut out and nothing is moved
 elsewhere. A Linear behind a flatten owns area columns for each channel, side by side: channel c has c * area ... (c + 1) * area - 1.
-Three new layers come back, with sizes that say what they are, options and modes as before; the three that came in stay as they were.
+Three new layers come back, with sizes that say what they are, options and modes as before; the three that came in stay as they were,
+and share no tensor with the new ones: `cut` looks for that on the student's side, where both are.
 
 The tensors are copies of parts, so they are equal: rtol 1e-6 only allows for another dtype on the way.
 """
@@ -30,15 +31,34 @@ OPTIONS = {
 STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
 
+def cut(
+    function: Callable[..., Any], conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor
+) -> tuple[Any, list[str]]:
+    """What the function returns, and which of its tensors are the memory of a layer that came in."""
+    before = {memory for layer in (conv, bn, next_layer) for memory in _memories(layer).values()}
+    layers = function(conv, bn, next_layer, keep)
+    named = zip(NAMES, layers, strict=False) if isinstance(layers, tuple | list) else ()
+    found = [(name, _memories(layer)) for name, layer in named if isinstance(layer, nn.Module)]
+    return layers, [f"{name}: {part}" for name, parts in found for part, memory in parts.items() if memory in before]
+
+
+def _memories(layer: nn.Module) -> dict[str, int]:
+    """Where each tensor with numbers in it begins, by name."""
+    return {name: one.untyped_storage().data_ptr() for name, one in layer.state_dict().items() if one.numel()}
+
+
 def channels_judge() -> Judge:
-    """Three layers of the same kinds with the same options and the same tensors."""
+    """Three layers of the same kinds with the same options and the same tensors, none of them shared."""
 
     def judge(want: Outcome, got: Outcome) -> str | None:
-        if type(got.value) not in (tuple, list) or len(got.value) != 3:
-            return f"expected three layers (conv, bn, next_layer), got {type(got.value).__name__}."
-        for name, right, layer in zip(NAMES, want.value, got.value, strict=True):
+        layers, shared = got.value
+        if type(layers) not in (tuple, list) or len(layers) != 3:
+            return f"expected three layers (conv, bn, next_layer), got {type(layers).__name__}."
+        for name, right, layer in zip(NAMES, want.value[0], layers, strict=True):
             if found := _layer_difference(right, layer):
                 return f"{name}: {found}"
+        if shared:
+            return f"{shared[0]} is still the old layer's own tensor, so training one would change the other; copy it."
         return None
 
     return judge

@@ -1,8 +1,8 @@
 """Cases, laws and known mistakes of `magnitude_mask`: the smallest weights go.
 
 Conventions that the notebook states in the same words: True means kept; exactly round(sparsity * number of weights) are False, as
-Python rounds; among equal magnitudes any may go. Cases without ties have one answer; the law asks on ties for the count and for
-no smaller weight kept than removed.
+Python rounds (a half to the even number); among equal magnitudes any may go. Cases without ties have one answer; the law asks on ties
+for the count and for no smaller weight kept than removed.
 """
 
 from collections.abc import Callable
@@ -29,6 +29,7 @@ def magnitude_cases(seed: int) -> list[Case]:
     return [
         Case("a count that is rounded up", (spread(draw, a, b), up)),
         Case("a count that is rounded down", (spread(draw, a, b), down)),
+        Case("a count of something and a half", (spread(draw, 4 * b + 1), 0.5)),
         Case("a kernel of a convolution", (conv, clear_sparsity(draw, [conv.numel()], 0.5, 0.9))),
         Case("all negative", (-spread(draw, b, a).abs(), clear_sparsity(draw, [a * b]))),
         Case("nothing to remove", (spread(draw, a, b), 0.0)),
@@ -157,6 +158,18 @@ MAGNITUDE_MISTAKES = (
         "count rounded up",
         "You always round the count up; round(sparsity * n) goes to the nearest whole number.",
         _counted(lambda sparsity, count: -int(-sparsity * count // 1)),
+    ),
+    Mistake(
+        "half rounded up",
+        "One too many goes where the count ends in .5; count what goes, by Python's round: it takes a half to the even number.",
+        _counted(lambda sparsity, count: int(sparsity * count + 0.5)),
+    ),
+    Mistake(
+        "places as ranks",
+        "argsort gives the places in order of size, not the rank of each weight; its first k entries are the places that go.",
+        lambda weight, sparsity: (weight.abs().flatten().argsort() >= right_count(sparsity, weight.numel())).reshape(
+            weight.shape
+        ),
     ),
     Mistake(
         "sparsity as density",

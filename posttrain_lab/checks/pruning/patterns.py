@@ -138,6 +138,11 @@ NM_MISTAKES = (
         _limit(strict=False),
     ),
     Mistake(
+        "places as ranks",
+        "argsort gives the places in order of size, not the rank of each weight; take its last n places, or those of topk.",
+        lambda weight, n, m: (weight.abs().unflatten(1, (-1, m)).argsort(dim=2) >= m - n).flatten(1),
+    ),
+    Mistake(
         "by position",
         "You keep the first n of each group; keep the n largest.",
         lambda weight, n, m: (torch.arange(weight.shape[1]) % m < n).expand(weight.shape).clone(),

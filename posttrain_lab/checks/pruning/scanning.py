@@ -176,6 +176,17 @@ def _cumulative(model: nn.Module, split: Split, sparsities: list[float]) -> dict
     return curves
 
 
+def _kept_without_clone(model: nn.Module, split: Split, sparsities: list[float]) -> dict[str, list[float]]:
+    """What is kept is the same memory as what is pruned."""
+    twin = copy.deepcopy(model).eval()
+    curves: dict[str, list[float]] = {name: [] for name, _ in _layers(twin)}
+    for name, layer in _layers(twin):
+        for sparsity in sparsities:
+            layer.weight.data.mul_(right_magnitude(layer.weight.data, sparsity))
+            curves[name].append(_accuracy(twin, split.validation))
+    return curves
+
+
 def _left_pruned(model: nn.Module, sparsities: list[float]) -> None:
     for _, layer in _layers(model):
         layer.weight.data.mul_(right_magnitude(layer.weight.data, sparsities[-1]))
@@ -216,6 +227,11 @@ SCAN_MISTAKES = (
         "sparsities on top of each other",
         "Each sparsity prunes what the one before has left; start from the whole weights every time.",
         _cumulative,
+    ),
+    Mistake(
+        "kept without a copy",
+        "What you keep is the same memory as what you prune, so nothing is put back; clone() the weight before you change it.",
+        _kept_without_clone,
     ),
     Mistake(
         "not put back",

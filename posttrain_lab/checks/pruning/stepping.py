@@ -72,7 +72,7 @@ def step_cases(seed: int) -> list[Case]:
         for mask in masks:
             mask.view(-1)[0], mask.view(-1)[-1] = False, True
         if number:
-            masks[1] = None
+            masks[1 if number < 4 else 2] = None
         if number == 2:
             masks[0], masks[2] = torch.ones(a, b, dtype=torch.bool), torch.zeros(b, 2, 2, dtype=torch.bool)
         if number == 3:
@@ -80,7 +80,7 @@ def step_cases(seed: int) -> list[Case]:
         gradients = [[draw.normal(*shape) for shape in shapes] for _ in range(5)]
         options = {key: value * draw.real(0.7, 1.0) if key == "lr" else value for key, value in options.items()}
         words = f"{kind} with {', '.join(key for key in options if key != 'lr') or 'a plain step'}" + (
-            ", a free bias" if number else ""
+            "" if not number else ", a free bias" if number < 4 else ", a masked bias, a free kernel"
         )
         cases.append(Case(words, (weights, masks, gradients, kind, options)))
     return cases
@@ -125,6 +125,11 @@ def _inverted(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Tensor
 def _first_group(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Tensor]) -> None:
     optimizer.step()
     _masked({p: masks[p] for p in optimizer.param_groups[0]["params"] if p in masks})
+
+
+def _not_biases(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Tensor]) -> None:
+    optimizer.step()
+    _masked({parameter: mask for parameter, mask in masks.items() if mask.ndim > 1})
 
 
 def _every_parameter(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Tensor]) -> None:
@@ -184,6 +189,11 @@ STEP_MISTAKES = (
         "first group only",
         "You mask the first parameter group only; an optimizer can have several: go through masks.items().",
         _first_group,
+    ),
+    Mistake(
+        "biases never masked",
+        "You leave biases out; whatever has a mask is masked, a bias too: go through masks.items().",
+        _not_biases,
     ),
     Mistake(
         "a mask for every parameter",

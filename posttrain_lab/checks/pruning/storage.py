@@ -58,7 +58,7 @@ def csr_cases(seed: int) -> list[Case]:
         Case("an empty first and last row", (edges,)),
         Case("tiny weights, and a zero with a sign", (tiny,)),
         Case("a single output", (_pruned(draw, 1, k),)),
-        Case("a single input", (spread(draw, out, 1),)),
+        Case("a single input, float64", (spread(draw, out, 1).double(),)),
         Case("no weight at all", (torch.zeros(out, k),)),
         Case("nothing pruned", (spread(draw, 4, 5),)),
         Case("a transposed view", (_pruned(draw, k, out).T,)),
@@ -259,7 +259,7 @@ PRODUCT_MISTAKES = (
     ),
     Mistake(
         "overwritten",
-        "Values of one row overwrite each other; add the products up (+=, index_add_).",
+        "Values of one row overwrite each other (y[rows] += ... adds once for each row); add all up: index_add, or += in a loop.",
         _rows_by(0, 0, assign=True),
     ),
     Mistake(

@@ -57,6 +57,7 @@ def global_cases(seed: int) -> list[Case]:
     a, b, c = draw.whole(4, 6), draw.whole(3, 5), draw.whole(5, 7)
     two = _layers(draw, {"first": (a, b), "second": (c, a)})
     whole = _layers(draw, {"0.weight": (a, 1, 3, 3), "0.bias": (a,), "4.weight": (c, b), "4.bias": (c,), "7.weight": (2, c)})
+    norm = _layers(draw, {"0.weight": (b, a, 3), "1.weight": (b,), "1.bias": (b,), "3.weight": (c, b)})
     uneven = _layers(draw, {"tiny": (1, 2), "large": (c, 2 * a)})
     views = {name: strided(weight) if name == "second" else weight for name, weight in two.items()}
 
@@ -67,9 +68,11 @@ def global_cases(seed: int) -> list[Case]:
         Case("two layers, a count that is rounded up", (two, sparsity(two, up=True))),
         Case("a whole network, with biases", (whole, sparsity(whole))),
         Case("biases, a count that is rounded down", (whole, sparsity(whole, up=False))),
+        Case("a norm, whose weight has one axis, and a layer of three axes", (norm, sparsity(norm))),
         Case("a tiny layer and a large one", (uneven, sparsity(uneven))),
         Case("nothing to remove", (whole, 0.0)),
         Case("everything to remove", (whole, 1.0)),
+        Case("a count of something and a half", (_layers(draw, {"only": (1, 4 * b + 1)}), 0.5)),
         Case("one layer alone", ({"only": two["first"]}, clear_sparsity(draw, [a * b]))),
         Case("a view that is not contiguous", (views, sparsity(two))),
     ]
@@ -167,6 +170,18 @@ GLOBAL_MISTAKES = (
         "biases counted",
         "You prune biases too; tensors with fewer than two axes stay whole and are not counted.",
         lambda weights, sparsity: _over_all(weights, sparsity, weights, torch.abs),
+    ),
+    Mistake(
+        "biases by name",
+        "You tell biases by their names; the weight of a norm has one axis too and stays whole: look at the number of axes.",
+        lambda weights, sparsity: _over_all(weights, sparsity, {n: w for n, w in weights.items() if "bias" not in n}, torch.abs),
+    ),
+    Mistake(
+        "half rounded up",
+        "One too many goes where the count ends in .5; count what goes, by Python's round: it takes a half to the even number.",
+        lambda weights, sparsity: _over_all(
+            weights, sparsity, _prunable(weights), torch.abs, int(sparsity * _total(weights) + 0.5)
+        ),
     ),
     Mistake(
         "biases in the total",
