@@ -409,8 +409,10 @@ plots.scorecard(scores, larger_is_better=["accuracy"])
 # $$T = \arg\min_{T > 0} NLL(logits / T,\; labels)$$
 #
 # The result is a plain float; all temperatures of this course lie between 0.05 and 20. Any method will do that arrives:
-# the check allows 1 %. `minimum(loss, start)` of the setup cell finds where a smooth loss of a few numbers is smallest;
-# the loss gets them as a tensor. A trick for keeping T positive: let the free number be $\log T$.
+# the check allows 1 %. `minimum(loss, start)` of the setup cell finds where a smooth loss of a few numbers is smallest.
+# `start` is a list of numbers, and a list comes back. The loss gets the numbers as a tensor and must return a tensor, along
+# which a gradient can flow: `F.cross_entropy(logits, labels)` is the NLL as such a tensor, where your `nll` is a plain
+# float. A trick for keeping T positive: let the free number be $\log T$.
 #
 # **Predict:** the network is a little too sure. Will T be above or below 1?
 #
@@ -506,7 +508,8 @@ for name in nurses:
 #
 # $$p = sigmoid(a \cdot score + b)$$
 #
-# The pair (a, b) of plain floats minimizes the mean cross entropy, not of the labels 0 and 1, but of Platt's targets:
+# The pair (a, b) of plain floats minimizes the mean of the *cross entropy* $-t \log p - (1 - t) \log(1 - p)$. With labels
+# 0 and 1 for t this is the NLL of exercise 3 for two classes. Here t is not the label, but Platt's target:
 #
 # | label | target |
 # |---|---|
@@ -606,8 +609,8 @@ checks.calibration.fit_isotonic(fit_isotonic, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Both of your curves for naive Bayes, fitted on calibration people. The circles are others: the validation people in
-# twelve groups of equal size, ordered by score.
+# Both of your curves for naive Bayes, fitted on calibration people. The circles show other people, those of the
+# validation part, in twelve groups of equal size, ordered by score.
 
 # %% tags=["nbval-ignore-output"]
 a, b = fit_platt(scores["naive Bayes"]["calibration"], died["calibration"])
@@ -719,7 +722,7 @@ checks.calibration.expected_cost(expected_cost, hidden=True)
 # %% [markdown]
 # Cost against threshold on the validation people, a miss costing ten false alarms: naive Bayes as it is, with both of your
 # maps, and the useless model that gives everyone the share of deaths. The curves are your `expected_cost`; the bands
-# are bootstrap intervals.
+# are bootstrap intervals: people are drawn again and again from these, with repeats, and 95 % of the costs lie in the band.
 
 # %% tags=["nbval-ignore-output"]
 FALSE_ALARM, MISS = 1, 10
@@ -763,8 +766,8 @@ plots.cost_against_threshold(thresholds, curves, bayes_threshold(FALSE_ALARM, MI
 #
 # **Aim:** find the strangeness that a new example exceeds with a probability of at most $\alpha$, whatever the model.
 #
-# The *score* of an example is $1 - p$ of its true class: large is strange. With n scores of calibration examples, the
-# answer is the k-th smallest of them,
+# From here on the *score* of an example is $1 - p$ of its true class (in part 3 it was a log-odds): large is strange. With n
+# scores of calibration examples, the answer is the k-th smallest of them,
 #
 # $$k = \lceil (n + 1)(1 - \alpha) \rceil$$
 #

@@ -97,6 +97,12 @@ def adaptive_ceil(confidence, correct, bins=15):
     return right.of_bins(confidence, correct, -(-smaller * bins // len(confidence)))
 
 
+def adaptive_up_to_whole(confidence, correct, bins=15):
+    """Bins of ceil(n / bins) answers: the last ones stay small or empty."""
+    smaller = (confidence[None, :] < confidence[:, None]).sum(1)
+    return right.of_bins(confidence, correct, smaller // -(-len(confidence) // bins))
+
+
 def temperature_from_wide_bounds(logits, labels):
     """Three iterations of a section: not there yet."""
     low, high = 0.05, 20.0
@@ -121,8 +127,15 @@ def temperature_by_few_newton_steps(logits, labels):
 def temperature_of_hits(logits, labels):
     """Fits the confidence to right or wrong, as if there were two classes."""
     hits = (logits.argmax(1) == labels).double()
-    grid = np.geomspace(0.05, 20.0, 400)
+    grid = np.geomspace(0.05, 20.0, 100)
     loss = [F.binary_cross_entropy((logits.double() / t).softmax(1).amax(1).clamp(max=1 - 1e-12), hits).item() for t in grid]
+    return float(grid[int(np.argmin(loss))])
+
+
+def temperature_smoothed(logits, labels):
+    """Label smoothing, as in training."""
+    grid = np.geomspace(0.05, 20.0, 100)
+    loss = [F.cross_entropy(logits.double() / t, labels, label_smoothing=0.05).item() for t in grid]
     return float(grid[int(np.argmin(loss))])
 
 
@@ -138,6 +151,33 @@ def platt_by_two_means(scores, labels):
     one, zero = (scores[labels == k].double() for k in (1, 0))
     a = (one.mean() - zero.mean()) / torch.cat([one - one.mean(), zero - zero.mean()]).var()
     return a.item(), (math.log(len(one) / len(zero)) - a * (one.mean() + zero.mean()) / 2).item()
+
+
+def platt_of_centred(scores, labels):
+    """The intercept is that of the scores minus their mean."""
+    a, b = right.platt_by_newton(scores, labels)
+    return a, b + a * scores.double().mean().item()
+
+
+def isotonic_within_0_and_1(scores, labels):
+    """The first and the last piece of the curve go on outside, cut at 0 and 1."""
+    curve, values = right.isotonic_by_hull(scores, labels), scores.double().unique()
+    if len(values) == 1:
+        return curve
+
+    def at(points):
+        x, (first, second, *_), (*_, third, last) = points.double(), values, values
+        slopes = [(curve(b[None]) - curve(a[None])) / (b - a) for a, b in ((first, second), (third, last))]
+        outside = (x - first).clamp(max=0) * slopes[0] + (x - last).clamp(min=0) * slopes[1]
+        return (curve(points) + outside).clamp(0, 1)
+
+    return at
+
+
+def isotonic_last_of_ties(scores, labels):
+    """A dictionary from score to label: of equal scores the last one stays."""
+    table = dict(zip(scores.tolist(), labels.tolist(), strict=True))
+    return right.isotonic_by_hull(torch.tensor(list(table), dtype=torch.float64), torch.tensor(list(table.values())))
 
 
 def isotonic_of_positions(scores, labels):
@@ -186,11 +226,13 @@ WRONG = {
         ece_of(after=lambda value: 1 - value),
         ece_of(after=lambda value: [value]),
         ece_of(lambda c, hit, bins: (c.round(decimals=1), hit, bins)),
+        ece_of(lambda c, hit, bins: (c[c >= 0.5], hit[c >= 0.5], bins) if (c >= 0.5).any() else (c, hit, bins)),
     ),
     "adaptive_ece": (
         adaptive_first_edges,
         adaptive_distinct,
         adaptive_ceil,
+        adaptive_up_to_whole,
         adaptive_of(lambda c, hit, bins: (c, hit, bins + 1)),
         adaptive_of(lambda c, hit, bins: (-c, hit, bins)),
         adaptive_of(lambda c, hit, bins: (c, ~hit, bins)),
@@ -201,6 +243,8 @@ WRONG = {
     "nll": (
         lambda logits, labels: right.nll_by_torch(logits.double().log_softmax(1).exp(), labels),
         lambda logits, labels: right.nll_in_numpy(logits.clamp(-50, 50), labels),
+        lambda logits, labels: (logits.amax(1) - logits.gather(1, labels[:, None])[:, 0]).mean().item(),
+        lambda logits, labels: right.nll_in_numpy(logits, labels) / math.log(max(2, logits.shape[1])),
         lambda logits, labels: right.nll_in_numpy(logits.abs(), labels),
         lambda logits, labels: right.nll_in_numpy(logits, labels) * len(labels) / logits.shape[1],
         lambda logits, labels: right.nll_in_numpy(logits[:1], labels[:1]),
@@ -220,11 +264,13 @@ WRONG = {
         lambda probabilities, labels: float((1 - probabilities.square().sum(1)).mean()),
         lambda probabilities, labels: 2 * float((1 - probabilities.gather(1, labels[:, None])).square().mean()),
         lambda probabilities, labels: -right.brier_in_numpy(probabilities, labels),
+        lambda probabilities, labels: right.brier_in_numpy(probabilities.mean(0, keepdim=True), labels[:1]),
     ),
     "fit_temperature": (
         temperature_from_wide_bounds,
         temperature_by_few_newton_steps,
         temperature_of_hits,
+        temperature_smoothed,
         lambda logits, labels: 1.0,
         lambda logits, labels: 1.5,
         temperature_of(after=lambda t: 1.03 * t),
@@ -239,6 +285,7 @@ WRONG = {
     "fit_platt": (
         platt_in_probability,
         platt_by_two_means,
+        platt_of_centred,
         lambda scores, labels: (1.0, 0.0),
         platt_of(after=lambda a, b: (a, b, 0.0)),
         platt_of(after=lambda a, b: (1.03 * a, b)),
@@ -254,6 +301,8 @@ WRONG = {
         isotonic_of_positions,
         isotonic_two_points,
         isotonic_by_median,
+        isotonic_within_0_and_1,
+        isotonic_last_of_ties,
         isotonic_of(lambda curve: lambda points: curve(points).clamp(0.01, 0.99)),
         isotonic_of(lambda curve: lambda points: curve(points).round(decimals=2)),
         isotonic_of(lambda curve: lambda points: curve(points.sort().values)),
@@ -273,6 +322,7 @@ WRONG = {
         lambda cost_fp, cost_fn: cost_fp**2 / (cost_fp**2 + cost_fn**2),
         lambda cost_fp, cost_fn: (cost_fp / (cost_fp + cost_fn),),
         lambda cost_fp, cost_fn: 1 / (1 + cost_fn),
+        lambda cost_fp, cost_fn: min(0.5, cost_fp / (cost_fp + cost_fn)),
     ),
     "expected_cost": (
         cost_of(lambda p, y, threshold, cost_fp, cost_fn: (p, 1 - y, threshold, cost_fp, cost_fn)),
@@ -304,6 +354,8 @@ WRONG = {
         quantile_of_other(scores_of=lambda scores: scores.unique()),
         quantile_of_other(scores_of=lambda scores: scores[:-1] if len(scores) > 1 else scores),
         quantile_of_other(lambda alpha: 0.1),
+        lambda scores, alpha: float(np.quantile([*scores.tolist(), 1.0], 1 - alpha, method="inverted_cdf")),
+        lambda scores, alpha: float(np.quantile([*scores.tolist(), math.inf], 1 - alpha, method="higher")),
         lambda scores, alpha: math.inf,
         lambda scores, alpha: scores.max().item(),
         lambda scores, alpha: float(np.quantile(scores.numpy(), 1 - alpha, method="higher")),
@@ -321,6 +373,7 @@ WRONG = {
         sets_of(lambda p, q: (p.sort(1, descending=True).values, q)),
         sets_of(lambda p, q: (p.log_softmax(1).exp(), q)),
         lambda probabilities, q: torch.ones_like(probabilities, dtype=torch.bool),
+        lambda probabilities, q: (1 - probabilities <= q) & (probabilities > 0),
     ),
     "risk_coverage": (
         coverage_of(lambda coverage, risk: (coverage, risk.cummax(0).values)),
@@ -332,6 +385,7 @@ WRONG = {
         coverage_of(lambda coverage, risk: (coverage, risk.round(decimals=2))),
         lambda confidence, correct: right.coverage_by_thresholds(confidence.round(decimals=1), correct),
         lambda confidence, correct: right.coverage_by_thresholds(confidence, ~correct),
+        coverage_of(lambda coverage, risk: (torch.linspace(1 / len(risk), 1, len(risk)), risk)),
         lambda confidence, correct: right.coverage_by_sorting(confidence, correct[confidence.argsort(descending=True)]),
     ),
 }

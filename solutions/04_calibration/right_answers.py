@@ -101,7 +101,7 @@ def brier_by_loop(probabilities, labels):
 # ---- fit_temperature: four ways that arrive
 def temperature_by_lbfgs(logits, labels):
     t = nn.Parameter(torch.ones(1))
-    optimizer = torch.optim.LBFGS([t], lr=1, max_iter=200, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([t], lr=1, max_iter=60, tolerance_change=1e-6, line_search_fn="strong_wolfe")
 
     def closure():
         optimizer.zero_grad()
@@ -126,6 +126,8 @@ def temperature_by_newton(logits, labels):
             if abs(step) < 1e-12:
                 break
         beta -= step
+        if abs(step) < 1e-10 * beta:
+            break
     return 1 / beta
 
 
@@ -144,11 +146,22 @@ def temperature_by_golden_section(logits, labels):
 
 def temperature_by_grids(logits, labels):
     low, high = 0.05, 20.0
-    for _ in range(5):
+    for _ in range(4):
         grid = np.geomspace(low, high, 25)
         best = min(range(25), key=lambda i: F.cross_entropy(logits.double() / grid[i], labels).item())
         low, high = grid[max(0, best - 1)], grid[min(24, best + 1)]
     return float((low * high) ** 0.5)
+
+
+def temperature_by_entropy(logits, labels):
+    """Where the loss is what the model itself expects (its mean entropy), by bisection."""
+    low, high = 0.05, 20.0
+    while high / low > 1.001:
+        t = math.sqrt(low * high)
+        log_p = (logits.double() / t).log_softmax(1)
+        too_sure = F.nll_loss(log_p, labels) > -(log_p.exp() * log_p).sum(1).mean()
+        low, high = (t, high) if too_sure else (low, t)
+    return math.sqrt(low * high)
 
 
 # ---- fit_platt
@@ -167,6 +180,8 @@ def platt_by_newton(scores, labels):
         while loss(line - step) > loss(line) + 1e-12 and np.abs(step).max() > 1e-12:
             step = step / 2
         line = line - step
+        if np.abs(step).max() < 1e-10:
+            break
     return tuple(line.tolist())
 
 
@@ -186,16 +201,26 @@ def platt_by_lbfgs(scores, labels):
 
 
 def platt_by_descent(scores, labels):
-    """Plain gradient descent on standardized scores, with patience; the line is then moved back."""
-    s, t = scores.double(), torch.from_numpy(targets_of(labels))
-    z, a, b = (s - s.mean()) / s.std(), 0.0, 0.0
-    for _ in range(1500):
-        left = torch.sigmoid(a * z + b) - t
-        a, b = a - 3.0 * (left * z).mean().item(), b - 3.0 * left.mean().item()
-    return (a / s.std()).item(), (b - a * s.mean() / s.std()).item()
+    """Plain gradient descent on standardized scores, until the slopes are nearly 0; the line is then moved back."""
+    s, t, slope = scores.numpy().astype(float), targets_of(labels), np.ones(2)
+    x, line = np.stack([(s - s.mean()) / s.std(), np.ones(len(s))]), np.zeros(2)
+    while np.abs(slope).max() > 1e-6:
+        slope = x @ (1 / (1 + np.exp(-(line @ x))) - t) / len(s)
+        line = line - 4.0 * slope  # the curvatures are 1/4 at most
+    return float(line[0] / s.std()), float(line[1] - line[0] * s.mean() / s.std())
 
 
 # ---- fit_isotonic
+def isotonic_by_lowest_mean(scores, labels):
+    """Blocks from the left: each is the longest start of what is left whose mean is lowest."""
+    values, place = np.unique(scores.numpy(), return_inverse=True)
+    hits, count, heights = np.bincount(place, weights=labels.numpy()), np.bincount(place), []
+    while len(heights) < len(values):
+        means = hits[len(heights) :].cumsum() / count[len(heights) :].cumsum()
+        heights += [means.min()] * (1 + int(np.flatnonzero(means == means.min())[-1]))
+    return curve(values, heights)
+
+
 def curve(values, heights):
     return lambda points: torch.from_numpy(np.interp(points.numpy(), values, heights))
 
@@ -283,6 +308,12 @@ def quantile_padded(scores, alpha):
     return values[math.ceil(len(values) * (1 - alpha)) - 1]
 
 
+def quantile_from_above(scores, alpha):
+    """Of the scores and an infinite one: the largest, after as many as may be missed."""
+    missed = math.floor((len(scores) + 1) * alpha + 1e-9)
+    return torch.cat([scores, torch.tensor([math.inf])]).topk(missed + 1).values[-1].item()
+
+
 def quantile_by_numpy(scores, alpha):
     level = np.ceil((len(scores) + 1) * (1 - alpha)) / len(scores)
     return float("inf") if level > 1 else np.quantile(scores.numpy(), level, method="inverted_cdf").item()
@@ -336,16 +367,22 @@ ALTERNATIVES = {
         temperature_by_newton,
         temperature_by_golden_section,
         temperature_by_grids,
+        temperature_by_entropy,
     ),
     "fit_platt": (platt_by_newton, platt_by_lbfgs, platt_by_descent),
-    "fit_isotonic": (isotonic_by_scanning, isotonic_by_hull, lambda scores, labels: Rising(scores, labels)),
+    "fit_isotonic": (
+        isotonic_by_scanning,
+        isotonic_by_hull,
+        isotonic_by_lowest_mean,
+        lambda scores, labels: Rising(scores, labels),
+    ),
     "bayes_threshold": (
         lambda cost_fp, cost_fn: 1 / (1 + cost_fn / cost_fp),
         lambda cost_fp, cost_fn: 1 - cost_fn / (cost_fn + cost_fp),
         lambda cost_fp, cost_fn: float(np.divide(cost_fp, cost_fp + cost_fn)),
     ),
     "expected_cost": (cost_by_counting, cost_by_where, cost_in_numpy),
-    "conformal_quantile": (quantile_by_kthvalue, quantile_padded, quantile_by_numpy),
+    "conformal_quantile": (quantile_by_kthvalue, quantile_padded, quantile_from_above, quantile_by_numpy),
     "prediction_sets": (sets_by_probability, sets_by_loop, sets_in_numpy),
     "risk_coverage": (coverage_by_thresholds, coverage_by_sorting, coverage_in_python),
 }

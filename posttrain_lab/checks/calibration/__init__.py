@@ -11,6 +11,7 @@ from posttrain_lab.checks.calibration import (
     promising,
     scoring,
     sets,
+    squares,
     temperature,
 )
 from posttrain_lab.checks.compare import close
@@ -23,7 +24,7 @@ expected_calibration_error = Exercise(
 )
 adaptive_ece = Exercise("adaptive_ece", UNIT, 2, 3, 10, masses.right_adaptive, masses.adaptive_cases, masses.ADAPTIVE_MISTAKES)
 nll = Exercise("nll", UNIT, 2, 2, 8, scoring.right_nll, scoring.nll_cases, scoring.NLL_MISTAKES)
-brier = Exercise("brier", UNIT, 2, 2, 7, scoring.right_brier, scoring.brier_cases, scoring.BRIER_MISTAKES)
+brier = Exercise("brier", UNIT, 2, 2, 7, squares.right_brier, squares.brier_cases, squares.BRIER_MISTAKES)
 fit_temperature = Exercise(
     "fit_temperature",
     UNIT,

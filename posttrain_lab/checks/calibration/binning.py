@@ -57,12 +57,18 @@ def scored(draw: Draw, n: int, bins: int, low: float = 0.0) -> tuple[Tensor, Ten
 
 
 def _on_edges(draw: Draw, bins: int) -> tuple[Tensor, Tensor]:
-    """All edges and the middle between them: at the edges wrong below one half and right above, between them the other way round."""
+    """All edges and the middle between them: at the edges wrong below one half and right above, between them the other way round.
+
+    Those at 0 are right and the rest of the first bin is wrong, so that it shows whether they share it.
+    """
     edges = torch.arange(bins + 1) / bins
     middles = (torch.arange(bins) + 0.5) / bins
+    right = (edges >= 0.5) | (edges == 0)
     confidence = torch.cat([edges, edges, middles, torch.full((draw.whole(1, 4),), 1.0)])
     order = torch.tensor(draw.shuffled(range(len(confidence))))
-    correct = torch.cat([edges >= 0.5, edges >= 0.5, middles < 0.5, torch.zeros(len(confidence) - 3 * bins - 2).bool()])
+    correct = torch.cat(
+        [right, right, (middles < 0.5) & (middles > 1 / bins), torch.zeros(len(confidence) - 3 * bins - 2).bool()]
+    )
     return confidence[order], correct[order]
 
 
@@ -109,6 +115,15 @@ def _equal_mass(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
 
 def _left_closed(confidence: Tensor, bins: int) -> list[int]:
     return [min(bins, math.floor(c * bins) + 1) for c in confidence.tolist()]
+
+
+def _one_too_few(confidence: Tensor, bins: int) -> list[int]:
+    """Between `bins` edges there are bins - 1 bins."""
+    return _of_width(confidence, max(1, bins - 1))
+
+
+def _zero_alone(confidence: Tensor, bins: int) -> list[int]:
+    return [math.ceil(c * bins) for c in confidence.tolist()]
 
 
 def _between_extremes(confidence: Tensor, bins: int) -> list[int]:
@@ -182,6 +197,14 @@ ECE_MISTAKES = (
         with_bins(_of_width, lambda b: math.sqrt(sum(n * (hit - c) ** 2 for n, c, hit in b) / sum(n for n, _, _ in b))),
     ),
     Mistake("zero left out", "A confidence of exactly 0 falls into none of your bins; it joins the first.", _dropping(0.0)),
+    Mistake(
+        "zero alone", "A confidence of exactly 0 has a bin of its own in your answer; it joins the first.", with_bins(_zero_alone)
+    ),
+    Mistake(
+        "one bin too few",
+        "You have one bin too few: `bins` bins lie between bins + 1 edges (torch.linspace(0, 1, bins + 1)).",
+        with_bins(_one_too_few),
+    ),
     Mistake("one left out", "A confidence of exactly 1 falls into none of your bins; it belongs to the last.", _dropping(1.0)),
     Mistake(
         "centre of the bin",

@@ -95,6 +95,12 @@ def _staircase(draw: Draw, lengths: list[int], start: int = 1) -> tuple[Tensor, 
     return scores[order], labels[order]
 
 
+def _two_scores(draw: Draw) -> tuple[Tensor, Tensor]:
+    """Heights of 1/4 and about 3/4: a line that goes on outside shows, even when it is kept within 0 and 1."""
+    many = draw.whole(3, 6)
+    return torch.tensor([0.25, 0.75]).repeat(4 + many), torch.tensor([0, 1, 0, 1, 1, 1, 0, 0] + [0, 1] * many)
+
+
 def isotonic_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "isotonic")
     n = 2 * draw.whole(15, 30) + 1
@@ -114,7 +120,7 @@ def isotonic_cases(seed: int) -> list[Case]:
         Case("one score of many examples, then single ones", _asked(draw, tied, tied_labels)),
         Case("scores far above 1, a view that is not contiguous", _asked(draw, strided(30 * scores + 100), labels)),
         Case("all scores equal", (torch.full((5,), 0.5), torch.tensor([1, 0, 0, 1, 0]), torch.tensor([0.0, 0.5, 1.0]))),
-        Case("two examples", _asked(draw, torch.tensor([0.75, 0.25]), torch.tensor([1, 0]))),
+        Case("two scores of several examples, the curve ends at neither 0 nor 1", _asked(draw, *_two_scores(draw))),
         Case("float64", _asked(draw, scores.double() - 5, labels)),
     ]
 

@@ -30,7 +30,7 @@ def adaptive_cases(seed: int) -> list[Case]:
     few = draw.whole(4, 6) / 8
     tied = torch.where(draw.uniform(0, 1, n) < 0.5, few, confidence)
     return [
-        Case("twice as many examples as bins", (*scored(draw, 2 * bins, 15), bins)),
+        Case("twice as many examples as bins", (*_in_turn(draw, bins), bins)),
         Case("bins that cannot all have the same size", (confidence, correct, bins)),
         Case("15 bins", scored(draw, 47, 15, 0.3)),
         Case("bins by name, a view that is not contiguous", (strided(confidence), correct), {"bins": 4}),
@@ -43,6 +43,13 @@ def adaptive_cases(seed: int) -> list[Case]:
         Case("one example", (claims(draw, 1, 15), torch.tensor([True]), 1)),
         Case("float64", (confidence.double(), correct, 3)),
     ]
+
+
+def _in_turn(draw: Draw, bins: int) -> tuple[Tensor, Tensor]:
+    """Two examples for each bin, both right, in the next bin both wrong, and so on: whoever cuts elsewhere mixes them."""
+    confidence = claims(draw, 2 * bins, 15, 0.2).sort().values
+    order = torch.randperm(2 * bins, generator=draw.generator)
+    return confidence[order], (torch.arange(2 * bins) // 2 % 2 == 0)[order]
 
 
 def _upper_half_equal(draw: Draw, m: int) -> tuple[Tensor, Tensor]:
@@ -63,6 +70,11 @@ def _by_position(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
     """As wanted, but ranks in sorted order, so that equal confidences are told apart."""
     rank = confidence.argsort(stable=True).argsort()
     return weighted(gathered((rank * bins // len(rank)).tolist(), confidence, correct))
+
+
+def _whole_sizes(confidence: Tensor, bins: int) -> list[int]:
+    values = confidence.tolist()
+    return [min(bins - 1, sum(other < c for other in values) // max(1, len(values) // bins)) for c in values]
 
 
 def _ties_upward(confidence: Tensor, bins: int) -> list[int]:
@@ -101,6 +113,11 @@ ADAPTIVE_MISTAKES = (
         "ties go up",
         "You count smaller or equal confidences, so equal ones go into the bin of the last; r counts strictly smaller ones.",
         with_bins(_ties_upward),
+    ),
+    Mistake(
+        "remainder in the last bin",
+        "You fill bins of n // bins examples and put all that is left into the last; floor(r * bins / n) spreads the remainder.",
+        with_bins(_whole_sizes),
     ),
     Mistake(
         "interpolated quantiles",

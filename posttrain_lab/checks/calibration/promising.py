@@ -28,11 +28,14 @@ def right_quantile(scores: Tensor, alpha: float) -> float:
     return next((s for s in sorted(values) if sum(other <= s for other in values) >= rank), math.inf)
 
 
-def _size(draw: Draw, alpha: float, low: int, high: int) -> int:
-    """A number of examples where (n + 1)(1 - alpha) is far from whole, and where plain roundings of n (1 - alpha) differ from it."""
+def _size(draw: Draw, alpha: float, low: int, high: int, most: float = 0.95) -> int:
+    """A number of examples where (n + 1)(1 - alpha) is far from whole, and where plain roundings of n (1 - alpha) differ from it.
+
+    `most` bounds the fraction that is rounded up; below one half, rounding to the nearest differs too.
+    """
     while True:
         n = draw.whole(low, high)
-        if 0.05 < (n + 1) * (1 - alpha) % 1 < 0.95 and _rank(n, alpha) != math.ceil(n * (1 - alpha)) and _rank(n, alpha) < n:
+        if 0.05 < (n + 1) * (1 - alpha) % 1 < most and _rank(n, alpha) != math.ceil(n * (1 - alpha)) and _rank(n, alpha) < n:
             return n
 
 
@@ -42,7 +45,7 @@ def _scores(draw: Draw, n: int) -> Tensor:
 
 def quantile_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "conformal")
-    n, few, many = _size(draw, 0.1, 25, 60), _size(draw, 0.3, 8, 20), _size(draw, 0.05, 100, 200)
+    n, few, many = _size(draw, 0.1, 25, 60), _size(draw, 0.3, 8, 20, most=0.45), _size(draw, 0.05, 100, 200)
     scores = _scores(draw, n)
     quarter = 4 * draw.whole(3, 8) - 1
     tied = torch.bucketize(draw.uniform(0, 1, n), torch.tensor([0.0, 0.55, 0.87, 0.97])) / 4  # mostly 0.25 and 0.5
@@ -157,6 +160,11 @@ QUANTILE_MISTAKES = (
         "largest score when too few",
         "When k > n you return the largest score; no score is large enough then, so the answer is infinity.",
         _capped,
+    ),
+    Mistake(
+        "infinite at n already",
+        "When k = n the answer is the largest score; only when k > n is it infinity.",
+        lambda scores, alpha: right_quantile(scores, alpha) if _rank(len(scores), alpha) < len(scores) else math.inf,
     ),
     Mistake(
         "one when too few",

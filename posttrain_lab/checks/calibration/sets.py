@@ -53,7 +53,7 @@ def sets_cases(seed: int) -> list[Case]:
         Case("a q that most sets of one class meet", (p, _clear(p, draw.real(0.6, 0.8)))),
         Case("as many examples as classes", (square, _clear(square, 0.7))),
         Case("an unsure model: sets of several classes", (unsure, _clear(unsure, 0.85))),
-        Case("a small q: some sets are empty", (unsure, _clear(unsure, 0.4))),
+        Case("a small q: some sets are empty", (p, _clear(p, 0.4))),
         Case("scores a little above and below q", (_around(draw, n, 0.3), 0.7)),
         Case("scores that are q exactly", (eighths, 0.75)),
         Case("scores that are one half exactly", (eighths, 0.5)),
@@ -72,6 +72,11 @@ def _score(p: Tensor) -> Tensor:
 
 def _never_empty(p: Tensor, q: float) -> Tensor:
     return right_sets(p, q) | (p == p.amax(1, keepdim=True))
+
+
+def _all_where_empty(p: Tensor, q: float) -> Tensor:
+    sets = right_sets(p, q)
+    return sets | ~sets.any(1, keepdim=True)
 
 
 def _at_most_one(p: Tensor, q: float) -> Tensor:
@@ -110,6 +115,11 @@ SETS_MISTAKES = (
         "never empty",
         "You always keep the most probable class; a set may be empty, and the rule is 1 - p <= q alone.",
         _never_empty,
+    ),
+    Mistake(
+        "every class where none is left",
+        "Where no class passes you name all of them; an empty set may stand, and 1 - p <= q alone decides.",
+        _all_where_empty,
     ),
     Mistake(
         "at most one class",
