@@ -25,8 +25,8 @@ def test_the_solutions_are_right_and_an_untouched_notebook_is_empty(unit, tmp_pa
     assert {verdict.message for verdict in check_notebook(path, unit)} == {EMPTY}
 
 
-def test_nbgrader_gives_full_marks_and_none(tmp_path):
-    unit = COURSE.units()[0]
+@pytest.mark.parametrize("unit", COURSE.units())
+def test_nbgrader_gives_full_marks_and_none(unit, tmp_path):
     shutil.copy(COURSE.root / CONFIG, tmp_path)
     shutil.copytree(COURSE.sources() / unit, tmp_path / "solutions" / unit)
     submitted = tmp_path / "submitted"
