@@ -353,7 +353,7 @@ def distil_by_distributions(student, teacher, labels, temperature, weight):
 # ---- recover
 def epoch(network, split, optimizer, seed, after):
     order = torch.randperm(len(split.train), generator=torch.Generator().manual_seed(seed))
-    for index in order.split(32):
+    for index in order.split(64):
         loss = F.cross_entropy(network(split.train.images[index]), split.train.labels[index])
         optimizer.zero_grad()
         loss.backward()
