@@ -120,6 +120,8 @@ widgets.predict(
 #   whose parameters is trainable** (also one that has none) goes to eval mode (`.eval()`): it uses its stored
 #   statistics and leaves them as they are. Every other layer stays in train mode.
 # - Returned is the number of trainable numbers, a plain `int` (`numel` counts the numbers of one tensor).
+# - `model.modules()` goes through all layers, also those inside others, and `isinstance(layer, nn.BatchNorm2d)` tells a
+#   batch norm. Set all `requires_grad` first, and look at the batch norms then.
 #
 # A later `model.train()` would wake the batch norms up again. So the order is: train mode first, freeze second.
 #
@@ -215,16 +217,18 @@ plots.grouped_accuracy(dict(zip(sizes, (on_old, on_new), strict=True)), sizes)
 # **Aim:** make early layers slower than late ones, and spare biases and norms from weight decay.
 #
 # Early layers see edges, which every digit has; late layers see what makes a class. So late ones should move more
-# (Howard and Ruder 2018). A layer is a module with parameters of its own, in the order of `model.modules()`. With
-# layers 0 to L − 1:
+# (Howard and Ruder 2018). A layer is a module with parameters of its own, in the order of `model.modules()`;
+# `module.parameters(recurse=False)` gives a module's own parameters, without those of modules inside it. With layers
+# 0 to L − 1:
 #
 # $$rate_l = base\_lr \cdot decay^{\,L - 1 - l}, \qquad 0 < decay \le 1$$
 #
 # The last layer has the rate `base_lr`, each one before it `decay` times the rate of the next. Return a list of dicts
 # as optimizers take it: `{"params": [tensors], "lr": rate}`.
 #
-# - **Every parameter stands in exactly one group.** One that two layers share belongs to the first of them
-#   (`model.named_parameters()` lists it once, under its first name).
+# - **Every parameter stands in exactly one group**, also one that is frozen for now. One that two layers share belongs
+#   to the first of them (`model.named_parameters()` lists it once, under its first name). Whether two parameters are
+#   the same one is asked with `is`, a `set` or a `dict`; `==` and `in` on a list compare their numbers.
 # - **Biases and all parameters of norms** get `"weight_decay": 0.0` in their group. Groups of other weights leave
 #   `"weight_decay"` out, so that the optimizer's own holds. In our networks these are exactly the parameters with one
 #   axis, `p.ndim == 1`.
@@ -422,7 +426,8 @@ widgets.slider_figure(
 #
 # </details>
 #
-# From here on all networks of this notebook are trained by your step, through `lib.AdamW(..., step_function=adamw_step)`.
+# The adapters of part 2 and the networks of the picture in part 3 are trained by your step, through
+# `lib.AdamW(..., step_function=adamw_step)`. Elsewhere torch's own optimizers are at work.
 
 # %% [markdown]
 # ## Part 2: learn beside the weights
@@ -438,11 +443,13 @@ widgets.slider_figure(
 # $$y = linear(x) + \frac{alpha}{rank} \; x A^\top B^\top \qquad\qquad W' = W + \frac{alpha}{rank} \, B A$$
 #
 # - `LoRALinear(linear, rank, alpha)` is an `nn.Module` with **two trainable parameters, A and B, and no other**: the
-#   given layer's weight and bias get `requires_grad = False`, and they stay as they are.
+#   given layer's weight and bias get `requires_grad = False`, and they stay as they are. A tensor becomes a trainable
+#   parameter by `nn.Parameter(tensor)`. Call the two `self.A` and `self.B`: later cells find them by these names.
 # - At the start the output is that of the given layer: **one of the two begins with zeros, the other with random
 #   numbers** of any kind.
 # - `merge()` returns an `nn.Linear` with the weight W′ and the bias of the given layer. A second `merge()` raises an
 #   error (given below). The LoRALinear gives the same outputs after `merge()` as before. x is `[..., in]`.
+# - A weight's `.data` can be changed without a gradient (`merged.weight.data`), and `@` is the product of matrices.
 #
 # **Predict:** a layer with in = 576 and out = 64, rank 2. What part of its weights do A and B have? And why not begin
 # with zeros in both?
@@ -589,7 +596,8 @@ plots.label_curves(curves, live, len(new.test))
 
 # %% [markdown]
 # *What is seen: accuracy rises with the labels. On the left, all curves that begin with the trained network lie above
-# scratch and above the regression, and their intervals are wide. On the right they come together.*
+# scratch and above the regression, and their intervals are wide. On the right scratch
+# and the best of them come together.*
 #
 # **Question.** Read the answer to the question at the top off the figure. From how many labels on would you no longer
 # bother to adapt an old network?
@@ -625,11 +633,12 @@ for count, mean, low, high in curves["regression, just now"]:
 #
 # $$penalty = \frac{strength}{2} \sum_i fisher_i \, (\theta_i - anchor_i)^2$$
 #
-# - `anchor` and `fisher` are dicts with the same keys, names of `model.named_parameters()`, and tensors of the
-#   parameters' shapes.
+# - `anchor` and `fisher` are dicts with the same keys in any order, names of `model.named_parameters()`, and tensors of
+#   the parameters' shapes. Look them up by name.
 # - **Parameters that they do not name** (a new head) are free.
 # - The result is a scalar tensor whose gradient reaches the parameters. During training the parameters carry
-#   gradients of the new task in `.grad`; the penalty has no use for them.
+#   gradients of the new task in `.grad`; the penalty has no use for them and leaves them as they are. `backward` is
+#   called by the loop that trains.
 #
 # **Predict:** what is the gradient of the penalty at the anchor? What if `strength` is huge?
 #
@@ -695,7 +704,7 @@ plots.frontier(points, both(base))
 
 # %% [markdown]
 # *What is seen: each point is one network, the new task across, the old task up. The star is the network before. The EWC
-# curve begins at strength 0, where most of the old task is lost, and climbs with the strength; the first steps up cost
+# curve begins at strength 0, where the old task has suffered most, and climbs with the strength; the first steps up cost
 # nearly nothing of the new task. Each number is measured on 200 images, so two or three points may be chance.*
 #
 # **Question.** LoRA did not change a single weight of the base. Why does it still stand below the star here, and why does
@@ -963,7 +972,9 @@ print("gain of each pair, points:", ", ".join(f"{100 * d:+.1f}" for d in differe
 # - `masks` maps names of parameters to boolean tensors, **true where a weight stays**. The network comes with its
 #   pruned weights at 0; they must be **exactly 0 after every step**. `recovered.get_parameter(name).data` and `mul_`
 #   help.
-# - Train on `split.train` only, for `epochs` times. The loop over its batches is given; write what happens in it.
+# - Train on `split.train` only, for `epochs` times. The loop over its batches is given; write what happens in it: one
+#   step against the gradient of the cross-entropy (`F.cross_entropy`), as in `teach` in the first cell, and then the
+#   masks. Gradients add up until `optimizer.zero_grad()` clears them.
 # - A new network comes back, in eval mode (return it after the loop); the given one stays as it was. The copy is given
 #   below.
 # - A network whose weights come from a grid (a parametrization) keeps that grid: only use `get_parameter`, and do not
@@ -1110,9 +1121,9 @@ with torch.no_grad():
 #
 # - **Few labels.** With 20 labels everything that begins with the trained network is ahead of what begins with
 #   nothing. With 400 the best ways come together: a good start is worth labels, and no more than that.
-# - **How much must move?** On these digits moving all weights wins at every number of labels. LoRA, with a few
-#   numbers in a hundred, comes close from 100 labels on. The head alone and the norms alone start lower and stop earlier:
-#   they have too little to learn with.
+# - **How much must move?** On these digits moving all weights has the highest mean at every number of labels. LoRA, with a few
+#   numbers in a hundred, stays close behind it, and their intervals overlap. The head alone and the norms alone start
+#   lower and stop earlier: they have too little to learn with.
 # - **Forgetting.** Every way that changes what the network computes costs something of the old task, and a small number of
 #   trainable parameters does not mean little forgetting: look where LoRA stands in the frontier. EWC holds most of the old at
 #   little cost, replay needs the old images, and adapters can be taken off.

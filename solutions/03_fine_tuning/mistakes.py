@@ -28,6 +28,16 @@ def norms_of(model):
     return [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
 
 
+def freeze_outermost(model, trainable):
+    """Looks for batch norms among the outermost layers only."""
+    modes = {layer: layer.training for layer in norms_of(model)}
+    count = right.freeze_all_then_open(model, trainable)
+    for layer, mode in modes.items():
+        if layer not in list(model.children()):
+            layer.train(mode)
+    return count
+
+
 def freeze_by_weight(model, trainable):
     """Looks at the weight of a batch norm alone."""
     count = right.freeze_all_then_open(model, trainable)
@@ -72,6 +82,16 @@ def groups_two_only(model, base_lr, decay):
     return [{"params": parameters[:-2], "lr": base_lr * decay}, {"params": parameters[-2:], "lr": base_lr}]
 
 
+def groups_sorted(model, base_lr, decay):
+    """Layers in the order of the alphabet."""
+    names = sorted({name.rpartition(".")[0] for name, _ in model.named_parameters()})
+    rate = {name: base_lr * decay ** (len(names) - 1 - place) for place, name in enumerate(names)}
+    return [
+        {"params": [p], "lr": rate[name.rpartition(".")[0]], **({"weight_decay": 0.0} if p.ndim == 1 else {})}
+        for name, p in model.named_parameters()
+    ]
+
+
 # ---- adamw_step
 def adamw_with(**change):
     """The right step with other settings."""
@@ -96,6 +116,37 @@ def adamw_clobbers(param, grad, state, *settings):
     """Uses the gradient's memory for its own sums."""
     right.adamw_with_numbers(param, grad, state, *settings)
     grad.mul_(0)
+
+
+def adamw_but(second=lambda v, grad, m, beta: beta * v + (1 - beta) * grad**2, first=lambda m, grad, beta, t: m / (1 - beta**t)):
+    """The formulas one by one, with another second mean or another corrected first one."""
+
+    def adamw_step(param, grad, state, lr, betas, eps, weight_decay):
+        t = state["t"] = state.get("t", 0) + 1
+        m = state["m"] = betas[0] * state.get("m", 0) + (1 - betas[0]) * grad
+        v = state["v"] = second(state.get("v", 0), grad, m, betas[1])
+        param.mul_(1 - lr * weight_decay)
+        param.sub_(lr * first(m, grad, betas[0], t) / ((v / (1 - betas[1] ** t)).abs().sqrt() + eps))
+
+    return adamw_step
+
+
+def adamw_keeps_corrected(param, grad, state, lr, betas, eps, weight_decay):
+    """The means are kept after the correction, so that it is made again and again."""
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = (betas[0] * state.get("m", 0) + (1 - betas[0]) * grad) / (1 - betas[0] ** t)
+    v = state["v"] = (betas[1] * state.get("v", 0) + (1 - betas[1]) * grad**2) / (1 - betas[1] ** t)
+    param.mul_(1 - lr * weight_decay).sub_(lr * m / (v.sqrt() + eps))
+
+
+def adamw_one_memory(param, grad, state, lr, betas, eps, weight_decay):
+    """Both means are the same tensor."""
+    zero = torch.zeros_like(param)
+    m, v = state.setdefault("m", zero), state.setdefault("v", zero)
+    t = state["t"] = state.get("t", 0) + 1
+    m.mul_(betas[0]).add_((1 - betas[0]) * grad)
+    v.mul_(betas[1]).add_((1 - betas[1]) * grad**2)
+    param.mul_(1 - lr * weight_decay).sub_(lr * m / (1 - betas[0] ** t) / ((v / (1 - betas[1] ** t)).abs().sqrt() + eps))
 
 
 def sign_step(param, grad, state, lr, betas, eps, weight_decay):
@@ -161,6 +212,18 @@ class AlphaLater(Lora):
         return new
 
 
+class ForgetsAfterMerge(Lora):
+    """Takes it that merge() has changed the base."""
+
+    def forward(self, x):
+        return self.base(x) if self.done else super().forward(x)
+
+
+class ScalesTwice(Lora):
+    def forward(self, x):
+        return self.base(x) + self.factor * self.up(self.factor * self.down(x))
+
+
 class Constant(Lora):
     """Begins with equal numbers everywhere."""
 
@@ -185,6 +248,12 @@ def distil_symmetric(s, t, y, temperature, weight):
     )
 
 
+def distil_over_images(s, t, y, temperature, weight):
+    """softmax along the batch."""
+    soft = F.kl_div((s / temperature).log_softmax(0), (t.detach() / temperature).softmax(0), reduction="batchmean")
+    return weight * temperature**2 * soft + (1 - weight) * F.cross_entropy(s, y)
+
+
 def distil_mse(s, t, y, temperature, weight):
     return weight * F.mse_loss(s, t.detach()) + (1 - weight) * F.cross_entropy(s, y)
 
@@ -207,6 +276,10 @@ def random_among_unsure(logits, k, method):
     return right.select_by_topk(logits, min(2 * k, len(logits)), "entropy")[torch.randperm(min(2 * k, len(logits)))[:k]]
 
 
+def random_evenly_spaced(logits, k, method):
+    return torch.arange(k) * (len(logits) // max(k, 1))
+
+
 def random_from_the_front(logits, k, method):
     return torch.randperm(max(k, len(logits) // 2))[:k]
 
@@ -218,6 +291,18 @@ def ewc_then(change):
 
 def ewc_also_decays(model, anchor, fisher, strength):
     return right.ewc_by_vectors(model, anchor, fisher, strength) + 1e-2 * sum(p.square().sum() for p in model.parameters())
+
+
+def ewc_overwrites_gradients(model, anchor, fisher, strength):
+    """Sets the gradients itself, over those of the new task."""
+    for name, place in anchor.items():
+        parameter = model.get_parameter(name)
+        parameter.grad = strength * fisher[name] * (parameter.detach() - place)
+    return right.ewc_by_vectors(model, anchor, fisher, strength)
+
+
+def ewc_of_sums(model, anchor, fisher, strength):
+    return strength / 2 * sum(f.sum() * (model.get_parameter(n) - anchor[n]).square().sum() for n, f in fisher.items())
 
 
 def ewc_of_layers(model, anchor, fisher, strength):
@@ -265,6 +350,24 @@ def recover_other_optimizer(model, masks, split, epochs):
     return network.eval()
 
 
+def recover_for_ever(model, masks, split, epochs):
+    return right.recover_by_fill(model, masks, split, 5 * epochs)
+
+
+def recover_without_clearing(model, masks, split, epochs):
+    """SGD, which adds up all gradients so far."""
+    network = copy.deepcopy(model).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-5)
+    for _ in range(epochs):
+        for images, labels in zip(split.train.images.split(64), split.train.labels.split(64), strict=True):
+            F.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+            with torch.no_grad():
+                for name, mask in masks.items():
+                    network.get_parameter(name).mul_(mask)
+    return network.eval()
+
+
 def recover_mask_before(model, masks, split, epochs):
     network = copy.deepcopy(model).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
@@ -283,6 +386,7 @@ def as_nan(model):
 
 WRONG = {
     "freeze": (
+        freeze_outermost,
         freeze_by_weight,
         freeze_by_zeroing,
         freeze_stops_early,
@@ -295,6 +399,7 @@ WRONG = {
     "parameter_groups": (
         groups_of_trainable_weights,
         groups_two_only,
+        groups_sorted,
         groups_then(lambda groups: groups[:-1]),
         groups_then(lambda groups: [{**g, "lr": max(g["lr"], 1e-2)} for g in groups]),
         groups_then(lambda groups: [{"params": g["params"]} for g in groups]),
@@ -306,6 +411,10 @@ WRONG = {
     "adamw_step": (
         adamw_amsgrad,
         adamw_clobbers,
+        adamw_keeps_corrected,
+        adamw_one_memory,
+        adamw_but(second=lambda v, grad, m, beta: beta * v + (1 - beta) * m**2),
+        adamw_but(first=lambda m, grad, beta, t: (beta * m + (1 - beta) * grad) / (1 - beta**t)),
         sign_step,
         adamw_with(eps=lambda eps: 1e-8),
         adamw_with(betas=lambda betas: (0.9, 0.999)),
@@ -321,6 +430,8 @@ WRONG = {
         BiasLearns,
         ZeroesTheGiven,
         AlphaLater,
+        ForgetsAfterMerge,
+        ScalesTwice,
         Constant,
         Sequenced,
         lambda linear, rank, alpha: linear,
@@ -330,6 +441,8 @@ WRONG = {
     "ewc_penalty": (
         ewc_also_decays,
         ewc_of_layers,
+        ewc_of_sums,
+        ewc_overwrites_gradients,
         ewc_in_place,
         ewc_then(lambda penalty: penalty.item()),
         ewc_then(lambda penalty: penalty * 2 if penalty > 1 else penalty),
@@ -343,6 +456,9 @@ WRONG = {
         random_among_unsure,
         select_but(random=random_among_unsure),
         select_but(random=random_from_the_front),
+        select_but(random=random_evenly_spaced),
+        select_but(margin=lambda logits, k, method: (logits.softmax(1)[:, 0] - logits.softmax(1)[:, 1]).abs().argsort()[:k]),
+        select_but(entropy=lambda logits, k, method: torch.special.entr(logits.sigmoid()).sum(1).topk(k).indices),
         select_but(random=lambda logits, k, method: torch.arange(len(logits)).flip(0)[:k]),
         select_but(random=lambda logits, k, method: torch.randperm(len(logits))),
         select_but(margin=lambda logits, k, method: right.select_by_topk(logits.softmax(1), k, "margin")),
@@ -356,12 +472,14 @@ WRONG = {
     "distillation_loss": (
         distil_symmetric,
         distil_mse,
+        distil_over_images,
         distil_with_kl_div_defaults,
         distil_student_detached,
         distil_then(lambda loss, s, t, y: torch.tensor(1.0, requires_grad=True)),
         distil_then(lambda loss, s, t, y: loss.item()),
         distil_then(lambda loss, s, t, y: loss + 1e-2),
         distil_then(lambda loss, s, t, y: loss.clamp(max=1.0)),
+        distil_then(lambda loss, s, t, y: loss + 0.1 * F.cross_entropy(s, y)),
         distil_then(lambda loss, s, t, y: loss / torch.log(torch.tensor(2.0))),
         distil_then(lambda loss, s, t, y: loss + 0 * t.sum()),
         lambda s, t, y, temperature, weight: right.distil_by_hand(s, t, y, 4.0, weight),
@@ -373,6 +491,8 @@ WRONG = {
         recover_without_labels,
         recover_other_optimizer,
         recover_mask_before,
+        recover_for_ever,
+        recover_without_clearing,
         recover_then(lambda network, masks, model: as_nan(network)),
         recover_then(lambda network, masks, model: model.load_state_dict(network.state_dict()) and network),
         recover_then(lambda network, masks, model: [network.get_parameter(n).add_(1e-6) for n in masks] and network),

@@ -1,6 +1,9 @@
 """Unit 03: right answers of another shape. They prove that the grader asks for what is right, not for how it is written."""
 
 import copy
+import heapq
+import math
+import random
 from types import MethodType
 
 import numpy as np
@@ -33,6 +36,20 @@ def freeze_for_good(model, trainable):
             module.training = False
             module.train = MethodType(lambda self, mode=True: self, module)
     return count
+
+
+def freeze_all_norms_then_wake(model, trainable):
+    """All batch norms still first; each name opens its parameter and wakes its layer."""
+    model.apply(lambda layer: layer.eval() if isinstance(layer, nn.BatchNorm2d) else None)
+    named, total = dict(model.named_parameters()), 0
+    for parameter in named.values():
+        parameter.requires_grad_(False)
+    for name in set(trainable):
+        total += named[name].requires_grad_(True).nelement()
+        layer = model.get_submodule(name.rpartition(".")[0])
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.train()
+    return total
 
 
 # ---- parameter_groups
@@ -68,6 +85,16 @@ def groups_by_kind(model, base_lr, decay):
     return spared + decayed
 
 
+def groups_by_prefix(model, base_lr, decay):
+    """No modules at all: what stands before the last dot of a name is the layer; tuples, from the end."""
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name, _ in model.named_parameters()))[::-1]
+    return [
+        {"params": (p,), "lr": base_lr * decay ** layers.index(name.rpartition(".")[0])}
+        | ({} if p.ndim > 1 else {"weight_decay": 0.0})
+        for name, p in reversed(list(model.named_parameters()))
+    ]
+
+
 # ---- adamw_step
 def adamw_with_numbers(param, grad, state, lr, betas, eps, weight_decay):
     """In place, as torch's own loop does it."""
@@ -101,6 +128,16 @@ def adamw_in_float64(param, grad, state, lr, betas, eps, weight_decay):
         means.append(sum(w * g**power for w, g in zip(weights, state["grads"], strict=True)) / (1 - beta**n))
     step = means[0] / (means[1].sqrt() + eps) + weight_decay * param.double()
     param.data = (param.double() - lr * step).to(param.dtype)
+
+
+def adamw_by_differences(param, grad, state, lr, betas, eps, weight_decay):
+    """Means moved towards the new number; the powers of beta are kept in place of the number of steps."""
+    kept = state.setdefault("kept", [torch.zeros_like(param), torch.zeros_like(param), 1.0, 1.0])
+    kept[0] = kept[0] + (grad - kept[0]) * (1 - betas[0])
+    kept[1] = kept[1] + (grad * grad - kept[1]) * (1 - betas[1])
+    kept[2:] = kept[2] * betas[0], kept[3] * betas[1]
+    step = kept[0] / (1 - kept[2]) / (eps + torch.sqrt(kept[1] / (1 - kept[3])))
+    param.copy_(param - lr * weight_decay * param - lr * step)
 
 
 # ---- LoRALinear
@@ -178,6 +215,31 @@ class MergesInPlace(nn.Module):
         return self.own
 
 
+class ByFunctions(nn.Module):
+    """A at zero, and no layer called; merge() builds its layer without a first weight."""
+
+    def __init__(self, linear, rank, alpha):
+        super().__init__()
+        self.linear, self.rank, self.alpha, self.used = linear.requires_grad_(False), rank, alpha, False
+        self.A = nn.Parameter(torch.zeros(rank, linear.in_features))
+        self.B = nn.Parameter(torch.rand(linear.out_features, rank) - 0.5)
+
+    def forward(self, x):
+        thin = F.linear(F.linear(x, self.A), self.B)
+        return F.linear(x, self.linear.weight, self.linear.bias) + thin * self.alpha / self.rank
+
+    def merge(self):
+        if self.used:
+            raise RuntimeError
+        self.used, has_bias = True, self.linear.bias is not None
+        new = nn.utils.skip_init(nn.Linear, self.linear.in_features, self.linear.out_features, bias=has_bias)
+        whole = self.linear.weight + self.alpha / self.rank * torch.einsum("or,ri->oi", self.B, self.A)
+        new.weight = nn.Parameter(whole.detach())
+        if has_bias:
+            new.bias = nn.Parameter(self.linear.bias.clone())
+        return new
+
+
 # ---- ewc_penalty
 def ewc_by_vectors(model, anchor, fisher, strength):
     """All numbers in one long vector."""
@@ -203,6 +265,15 @@ def ewc_by_mse(model, anchor, fisher, strength):
         for n in anchor
     ]
     return torch.stack(parts).sum() * (strength / 2)
+
+
+def ewc_by_einsum(model, anchor, fisher, strength):
+    """The names in the order of the alphabet, each sum one product of three vectors."""
+    total = torch.zeros(())
+    for name in sorted(anchor):
+        moved = (model.get_parameter(name) - anchor[name]).flatten()
+        total = total + torch.einsum("i,i,i->", fisher[name].flatten(), moved, moved)
+    return total.mul(strength).div(2)
 
 
 # ---- select_for_labelling
@@ -239,6 +310,17 @@ def select_by_categorical(logits, k, method):
     return torch.argsort(first - second)[:k]
 
 
+def select_by_heap(logits, k, method):
+    """Plain Python on lists."""
+    if method == "random":
+        return torch.tensor(random.sample(range(len(logits)), k), dtype=torch.int64)
+    scores = []
+    for row in logits.double().softmax(1).tolist():
+        first, second = heapq.nlargest(2, row)
+        scores.append(-sum(p * math.log(p) for p in row if p > 0) if method == "entropy" else second - first)
+    return torch.tensor(heapq.nlargest(k, range(len(scores)), key=scores.__getitem__), dtype=torch.int64)
+
+
 # ---- distillation_loss
 def distil_by_hand(student, teacher, labels, temperature, weight):
     with torch.no_grad():
@@ -261,10 +343,17 @@ def distil_by_log_targets(student, teacher, labels, temperature, weight):
     return F.nll_loss(F.log_softmax(student, 1), labels) * (1 - weight) + soft * (weight * temperature**2)
 
 
+def distil_by_distributions(student, teacher, labels, temperature, weight):
+    """torch's own divergence of two distributions, and the mixture as a point between the two parts."""
+    p, q = (torch.distributions.Categorical(logits=z / temperature) for z in (teacher.detach(), student))
+    soft = temperature**2 * torch.distributions.kl_divergence(p, q).mean()
+    return torch.lerp(-torch.distributions.Categorical(logits=student).log_prob(labels).mean(), soft, weight)
+
+
 # ---- recover
 def epoch(network, split, optimizer, seed, after):
     order = torch.randperm(len(split.train), generator=torch.Generator().manual_seed(seed))
-    for index in order.split(32):
+    for index in order.split(64):
         loss = F.cross_entropy(network(split.train.images[index]), split.train.labels[index])
         optimizer.zero_grad()
         loss.backward()
@@ -287,6 +376,21 @@ def recover_by_fill(model, masks, split, epochs):
         epoch(network, split, optimizer, seed, after)
     network.eval()
     return network
+
+
+def recover_in_halves(model, masks, split, epochs):
+    """Each step takes the gradients of two small batches."""
+    network = copy.deepcopy(model).train()
+    optimizer = torch.optim.NAdam(network.parameters(), lr=4e-3)
+    for _ in range(epochs):
+        for number, index in enumerate(torch.randperm(len(split.train)).split(16)):
+            (0.5 * F.cross_entropy(network(split.train.images[index]), split.train.labels[index])).backward()
+            if number % 2:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=False)
+                for name, mask in masks.items():
+                    network.get_parameter(name).data.mul_(mask)
+    return network.eval()
 
 
 def recover_by_gradients(model, masks, split, epochs):
@@ -331,12 +435,12 @@ def recover_best_epoch(model, masks, split, epochs):
 
 
 ALTERNATIVES = {
-    "freeze": (freeze_all_then_open, freeze_for_good),
-    "parameter_groups": (groups_by_modules, groups_by_kind),
-    "adamw_step": (adamw_with_numbers, adamw_by_torch, adamw_in_float64),
-    "LoRALinear": (LowRankBeside, LowRankTransposed, MergesInPlace),
-    "ewc_penalty": (ewc_by_vectors, ewc_in_a_loop, ewc_by_mse),
-    "select_for_labelling": (select_by_topk, select_in_numpy, select_by_categorical),
-    "distillation_loss": (distil_by_hand, distil_by_cross_entropies, distil_by_log_targets),
-    "recover": (recover_by_fill, recover_by_gradients, recover_best_epoch),
+    "freeze": (freeze_all_then_open, freeze_for_good, freeze_all_norms_then_wake),
+    "parameter_groups": (groups_by_modules, groups_by_kind, groups_by_prefix),
+    "adamw_step": (adamw_with_numbers, adamw_by_torch, adamw_in_float64, adamw_by_differences),
+    "LoRALinear": (LowRankBeside, LowRankTransposed, MergesInPlace, ByFunctions),
+    "ewc_penalty": (ewc_by_vectors, ewc_in_a_loop, ewc_by_mse, ewc_by_einsum),
+    "select_for_labelling": (select_by_topk, select_in_numpy, select_by_categorical, select_by_heap),
+    "distillation_loss": (distil_by_hand, distil_by_cross_entropies, distil_by_log_targets, distil_by_distributions),
+    "recover": (recover_by_fill, recover_by_gradients, recover_best_epoch, recover_in_halves),
 }

@@ -6,7 +6,9 @@ an int64 tensor [k] of different row numbers, the most uncertain first; ties may
 
 The law of "random": one call draws a tenth of 4,000 to 5,000 rows. (Every call begins with the same seed, so that several calls would not
 be independent.) For a fair choice the mean place of these rows, as a part of n, is 1/2 with a standard deviation of at most
-0.289 / sqrt(400) = 0.0145, and the same holds for their ranks by entropy. The limit of 0.09 is six of these.
+0.289 / sqrt(400) = 0.0145, and the same holds for their ranks by entropy. The limit of 0.09 is six of these. From one drawn row to the
+next it is 10 rows in the mean, and the gaps are nearly geometric: their standard deviation is 9.5, known to about 0.7 from 400 gaps. A slice
+of neighbours and evenly spaced rows have none; the limit of 5 is six of these 0.7 below 9.5.
 """
 
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from posttrain_lab.checks.draw import Draw, strided
 from posttrain_lab.checks.exercise import Call, Case, Law, Mistake
 
 Select = Callable[[Tensor, int, str], Any]
-GAP, FAIR = 2e-3, 0.09
+GAP, FAIR, UNEVEN = 2e-3, 0.09, 5.0
 
 
 def _probabilities(logits: Tensor, dim: int = 1) -> Tensor:
@@ -59,6 +61,7 @@ RIVALS: dict[str, Callable[[Tensor], Tensor]] = {
     "margin": lambda logits: -_margin(_probabilities(logits)),
     "over the images": lambda logits: _entropy(_probabilities(logits, 0)),
     "softmax twice": lambda logits: -_margin(_probabilities(_probabilities(logits))),
+    "squares": lambda logits: -_probabilities(logits).square().sum(1),
     "spread": lambda logits: _probabilities(logits).amin(1) - _probabilities(logits).amax(1),
 }
 
@@ -132,6 +135,9 @@ def _fair(call: Call, seed: int) -> str | None:
         mean = places.mean().item()
         if abs(mean - 0.5) > FAIR:
             return f"of {k} rows drawn out of {n} the mean {what} is {mean:.2f} of the way, for a fair choice it is 0.5."
+    gaps = found.sort().values.diff().double().std().item()
+    if gaps < UNEVEN:
+        return f"of {k} rows drawn out of {n} the gaps differ by {gaps:.1f} (standard deviation), for a fair choice by about 9.5."
     return None
 
 
@@ -198,6 +204,11 @@ SELECT_MISTAKES = (
         _other(margin=RIVALS["spread"]),
     ),
     Mistake(
+        "squares",
+        "You take 1 minus the sum of squares (Gini's measure); the entropy is -sum p log p.",
+        _other(entropy=RIVALS["squares"]),
+    ),
+    Mistake(
         "softmax over the images",
         "Your softmax runs over the images; probabilities add up to 1 over the classes of one row.",
         _other(entropy=RIVALS["over the images"]),
@@ -237,6 +248,11 @@ SELECT_MISTAKES = (
         "the first k",
         'Your "random" always takes the first rows; shuffle before you cut (torch.randperm).',
         _wrong(random=lambda logits, k: torch.arange(k)),
+    ),
+    Mistake(
+        "a slice of the pool",
+        'Your "random" takes rows that are neighbours; draw each row for itself (torch.randperm).',
+        _wrong(random=lambda logits, k: torch.arange(k) + torch.randint(len(logits) - k + 1, ())),
     ),
     Mistake(
         "random is entropy",

@@ -60,14 +60,16 @@ def trained(
     after: Callable[[nn.Module], None] = lambda network: None,
     sign: float = 1.0,
     rate: float = 2e-3,
+    clear: bool = True,
 ) -> Network:
-    """Adam in small batches; `after` is called after every step."""
+    """Adam in small batches; `after` is called after every step. Without `clear` the gradients add up."""
     network = copy.deepcopy(model).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
     order = torch.Generator().manual_seed(1)
     for _ in range(epochs):
         for index in torch.randperm(len(data), generator=order).split(64):
-            optimizer.zero_grad()
+            if clear:
+                optimizer.zero_grad()
             (sign * F.cross_entropy(network(data.images[index]), data.labels[index])).backward()
             optimizer.step()
             after(network)

@@ -184,6 +184,13 @@ def _without_momentum(model: nn.Module) -> None:
             layer.momentum = 0.0
 
 
+def _norms_first(model: nn.Module, trainable: list[str]) -> int:
+    """Looks at the flags that the network came with."""
+    _still(layer for layer in _norms(model) if _is_frozen(layer))
+    _flag(model, lambda name: name in trainable)
+    return _count(model)
+
+
 def _untracked(model: nn.Module) -> None:
     for layer in _norms(model):
         if _is_frozen(layer):
@@ -251,6 +258,11 @@ FREEZE_MISTAKES = (
                 if _is_frozen(layer) or not all(parameter.requires_grad for parameter in layer.parameters())
             )
         ),
+    ),
+    Mistake(
+        "batch norms looked at first",
+        "You look at the batch norms before you set requires_grad, so you see the old flags; set the flags first.",
+        _norms_first,
     ),
     Mistake(
         "tensors counted",

@@ -2,7 +2,7 @@
 
 Conventions that the notebook states in the same words: a layer is a module with parameters of its own, in the order of
 `model.modules()`; the last has the rate base_lr, each one before it `decay` times the rate of the next; every parameter stands in
-exactly one group; one that two layers share belongs to the first of them; biases and all parameters of norms get
+exactly one group, a frozen one too; one that two layers share belongs to the first of them; biases and all parameters of norms get
 "weight_decay": 0.0; groups of other weights leave "weight_decay" out, so that the optimizer's own holds. The order and the number of groups are free.
 """
 
@@ -23,7 +23,7 @@ Row = tuple[Any, Any]
 
 
 def grouped(function: Callable[..., Any], model: nn.Module, base_lr: float, decay: float) -> dict[str, list[Row]]:
-    """The adapter: for each parameter's name, the rate and the weight decay (None: the optimizer's own) of each group that lists it."""
+    """The adapter: for each parameter's name, the rate and the weight decay (None: the group has no such key) of each group that lists it."""
     found: dict[str, list[Row]] = {name: [] for name, _ in model.named_parameters()}
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for group in function(model, base_lr, decay):
@@ -31,7 +31,8 @@ def grouped(function: Callable[..., Any], model: nn.Module, base_lr: float, deca
         for item in [listed] if isinstance(listed, Tensor) else listed:
             parameter = item[1] if isinstance(item, tuple) else item
             name = names.get(id(parameter), "a tensor that is no parameter of the model")
-            found.setdefault(name, []).append((_plain(group.get("lr")), _plain(group.get("weight_decay"))))
+            decayed = str(group["weight_decay"]) if group.get("weight_decay", 0.0) is None else _plain(group.get("weight_decay"))
+            found.setdefault(name, []).append((_plain(group.get("lr")), decayed))
     return found
 
 
@@ -48,12 +49,14 @@ def groups_judge() -> Judge:
             if not isinstance(found, list) or len(found) != len(rows):
                 times = len(found) if isinstance(found, list) else 0
                 return f"{name} stands in {times} groups; every parameter belongs in exactly one."
+            if not rows:
+                continue
             (rate, decay), (its_rate, its_decay) = rows[0], found[0]
             if its_rate is None or (problem := difference(rate, its_rate, 1e-6, 0.0)):
                 return f'"lr" of {name}: {problem if its_rate is not None else "the group has none."}'
             if decay is None and its_decay is not None:
                 return f'the group of {name} must leave "weight_decay" out, got {its_decay}.'
-            if decay is not None and (its_decay is None or float(its_decay) != decay):
+            if its_decay != decay:
                 return f'"weight_decay" of {name}: expected {decay}, got {its_decay}.'
         unknown = set(got.value) - set(want.value)
         return f"the groups list {unknown.pop()}." if unknown else None
@@ -109,6 +112,12 @@ def _nested(width: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(body=nn.Sequential(block), flat=nn.Flatten(), head=nn.Linear(8, 3)))
 
 
+def _partly_frozen(width: int) -> nn.Sequential:
+    model = _nested(width)
+    model.get_parameter("body.conv.weight").requires_grad_(False)
+    return model
+
+
 def groups_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "parameter_groups")
     width, decay = draw.whole(3, 8), draw.real(0.3, 0.8)
@@ -123,6 +132,7 @@ def groups_cases(seed: int) -> list[Case]:
             Case("layers without biases", (nn.Sequential(*(nn.Linear(4, 4, bias=False) for _ in range(width))), 0.001, 0.4)),
             Case("a single layer", (nn.Linear(width, 2), draw.real(0.01, 0.5), decay)),
             Case("one rate for all: decay 1", (_nested(width), 0.02, 1.0)),
+            Case("a weight that is frozen for now", (_partly_frozen(width), draw.real(0.01, 0.5), decay)),
         ]
 
 
@@ -149,6 +159,14 @@ def _every_module(model: nn.Module, base_lr: float, decay: float) -> Groups:
 
 def _as_weight_decay(model: nn.Module, base_lr: float, decay: float) -> Groups:
     return _groups(model, lambda place, count: base_lr, decayed={"weight_decay": decay})
+
+
+def _frozen_left_out(model: nn.Module, base_lr: float, decay: float) -> Groups:
+    return [group for group in right_groups(model, base_lr, decay) if group["params"][0].requires_grad]
+
+
+def _decay_none(model: nn.Module, base_lr: float, decay: float) -> Groups:
+    return [{"weight_decay": None, **group} for group in right_groups(model, base_lr, decay)]
 
 
 PARAMETER_MISTAKES = (
@@ -216,5 +234,15 @@ PARAMETER_MISTAKES = (
         "decay as weight decay",
         "You took `decay` for the weight decay; it is the factor between the learning rates of neighbouring layers.",
         _as_weight_decay,
+    ),
+    Mistake(
+        "frozen left out",
+        "You leave out parameters that require no gradient just now; every parameter stands in a group.",
+        _frozen_left_out,
+    ),
+    Mistake(
+        "decay None",
+        'Your groups hold "weight_decay": None, with which no optimizer can compute; leave the key out.',
+        _decay_none,
     ),
 )

@@ -10,7 +10,8 @@ How much is won back depends on the optimizer, which is free. The network is dra
 which is what a right answer must reach. The weights are small and the pixels large, so that few steps go far.
 
 The adapter builds the split, marks its parts by one pixel (0, 0.001 and 0.002 in train, validation and test), and a hook on the network
-notes from which part a gradient came and whether a pruned weight was ever another number than 0 in a step.
+notes from which part a gradient came, from how many images (half to three times the epochs' are taken: some optimizers ask twice), whether
+a pruned weight was ever another number than 0 in a step, and whether gradients from before a step were still there after it.
 """
 
 import copy
@@ -48,7 +49,9 @@ class _Watch:
     """What a hook on the network notes. It is shared by all copies of the network."""
 
     def __init__(self, masks: Masks):
-        self.masks, self.parts, self.largest = masks, set(), 0.0
+        self.masks, self.parts, self.largest, self.images = masks, set(), 0.0, 0
+        self.clean: list[Tensor] = []  # the weights when the gradients were last 0
+        self.stale = False
 
     def __deepcopy__(self, memo: Any) -> "_Watch":
         return self
@@ -56,9 +59,14 @@ class _Watch:
     def __call__(self, network: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(output, Tensor) and output.requires_grad:
             marks = {round(1000 * value) for value in inputs[0].detach().flatten(1)[:, -1].tolist()}
-            output.register_hook(lambda gradient: self._note(network, marks))
+            output.register_hook(lambda gradient: self._note(network, marks, len(output)))
 
-    def _note(self, network: nn.Module, marks: set[int]) -> None:
+    def _note(self, network: nn.Module, marks: set[int], images: int) -> None:
+        self.images += images
+        weights = list(network.parameters())
+        if not any(bool(p.grad.any()) for p in weights if p.grad is not None):
+            self.clean = [p.detach().clone() for p in weights]
+        self.stale |= not all(map(torch.equal, self.clean, weights))
         self.parts |= {PARTS[mark] if mark in range(3) else "other images" for mark in marks}
         self.largest = max(self.largest, largest_pruned(network, self.masks))
 
@@ -96,6 +104,10 @@ def healed(
         "something kept": all(bool(found.get_parameter(name)[mask].any()) for name, mask in masks.items()),
         "largest pruned weight": largest_pruned(found, masks),
         "in a step": watch.largest,
+        "gradients left": watch.stale,
+        "images": watch.images,
+        "images of an epoch": len(own),
+        "images wanted": epochs * len(own),
         "off the grid": _off_grid(weights[0], step),
         "moved": epochs == 0 or any(not torch.equal(before[name], now) for name, now in found.state_dict().items()),
         "won back": accuracy(found, held) - accuracy(given, held),
@@ -121,6 +133,7 @@ def recover_judge() -> Judge:
 def _rules(found: dict[str, Any]) -> tuple[tuple[bool, str], ...]:
     """What must hold, each with the sentence for when it does not."""
     own, end, way = found["given network as it was"], found["largest pruned weight"], found["in a step"]
+    images, wanted = found["images"], found["images wanted"]
     return (
         (found["new network"] and own, "the given network was changed; train a copy of it."),
         (found["eval mode"], "the network must come back in eval mode."),
@@ -133,6 +146,16 @@ def _rules(found: dict[str, Any]) -> tuple[tuple[bool, str], ...]:
         (way == 0, f"a pruned weight was {way:.3g} when a gradient was taken; it must be 0 after every step."),
         (found["off the grid"] < 1e-3, "weights of the quantized layer lie beside their grid."),
         (found["moved"], "no number of the network has changed."),
+        (
+            min(wanted, found["images of an epoch"]) <= 2 * images,
+            f"gradients came from {images} images in all; an epoch has {found['images of an epoch']}.",
+        ),
+        (
+            wanted <= 2 * images <= 6 * wanted,
+            f"gradients came from {images} images in all; {wanted} are wanted, each train image once in an epoch.",
+        ),
+        (not found["gradients left"], "gradients from before a step of the optimizer were still there after it."),
+        (found["won back"] >= 0.0, f"validation accuracy fell by {-100 * found['won back']:.1f} points."),
         (
             found["won back"] >= found["wanted"] - 1e-9,
             f"validation accuracy changed by {100 * found['won back']:+.1f} points; {100 * found['wanted']:+.1f} or more is wanted.",
@@ -170,6 +193,15 @@ def _at_the_end(model: nn.Module, masks: Masks, split: Split, epochs: int) -> nn
     network = trained(model, split.train, epochs)
     apply(network, masks)
     return network
+
+
+def _not_cleared(model: nn.Module, masks: Masks, split: Split, epochs: int) -> nn.Module:
+    return trained(model, split.train, epochs, lambda network: apply(network, masks), clear=False)
+
+
+def _one_batch(model: nn.Module, masks: Masks, split: Split, epochs: int) -> nn.Module:
+    part = split.train.first(64)
+    return trained(model, part, min(epochs, 1), lambda network: apply(network, masks))
 
 
 def _first_mask_only(network: nn.Module, masks: Masks) -> None:
@@ -221,6 +253,21 @@ RECOVER_MISTAKES = (
         "nothing learned",
         "The network that comes back is as it was: its weights must be moved by steps of the optimizer.",
         lambda model, masks, split, epochs: copy.deepcopy(model).eval(),
+    ),
+    Mistake(
+        "gradients not cleared",
+        "Gradients of earlier batches add up: begin each step with optimizer.zero_grad().",
+        _not_cleared,
+    ),
+    Mistake(
+        "one batch only",
+        "You stop after the first batch: return behind the loop, not in it.",
+        _one_batch,
+    ),
+    Mistake(
+        "one epoch only",
+        "You go through the images once; go through them `epochs` times.",
+        lambda model, masks, split, epochs: right_recover(model, masks, split, min(epochs, 1)),
     ),
     Mistake(
         "uphill",

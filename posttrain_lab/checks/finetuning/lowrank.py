@@ -29,6 +29,7 @@ SENTENCES = {
     "full rank": "the random factor has too small a rank: its rows are alike.",
     "merged is a Linear": "merge() must return an nn.Linear.",
     "second merge raises": "a second merge() must raise an error.",
+    "given as it was": "the given layer's weight or bias was changed; it must stay as it is.",
 }
 
 
@@ -51,7 +52,10 @@ def adapted(
         for name, wanted in (("A", a), ("B", b)):
             factor = factors[name]
             factor.copy_(wanted if factor.shape == wanted.shape else wanted.T)
-    return {**seen, **_filled(layer, factors, a, x), **_merged(layer, x), "given": dict(linear.state_dict())}
+    seen = {**seen, **_filled(layer, factors, a, x), **_merged(layer, x)}
+    own = linear.weight, linear.bias
+    kept = all(one is two or (one is not None and torch.equal(one, two)) for one, two in zip((weight, bias), own, strict=True))
+    return {**seen, "given as it was": kept}
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -140,8 +144,6 @@ def lora_judge() -> Judge:
                 return SENTENCES[key]
             if key == "trainable" and found != wanted:
                 return f"trainable must be A and B only, found: {', '.join(found) or 'nothing'}."
-            if key == "given" and difference(wanted, found, 0.0, 0.0):
-                return "the given layer's weight or bias was changed; it must stay as it is."
             if problem := difference(wanted, found, 1e-4, 1e-4):
                 return f"{key}: {problem}"
         return None

@@ -27,16 +27,29 @@ def penalty_and_gradient(
     twin = copy.deepcopy(model)
     for number, parameter in enumerate(twin.parameters(), start=2):
         parameter.grad = torch.linspace(-number, number + 1, parameter.numel()).reshape(parameter.shape)
+    before = [parameter.grad.clone() for parameter in twin.parameters() if parameter.grad is not None]
     penalty = function(twin, copy.deepcopy(anchor), copy.deepcopy(fisher), strength)
     if not isinstance(penalty, Tensor) or not penalty.requires_grad or penalty.ndim:
-        return {"penalty": penalty, "gradient": "none: the result does not depend on the parameters"}
-    parameters = dict(twin.named_parameters())
+        return {
+            "penalty": penalty,
+            ".grad": _kept(twin, before),
+            "gradient": "none: the result does not depend on the parameters",
+        }
+    kept, parameters = _kept(twin, before), dict(twin.named_parameters())
     found = torch.autograd.grad(penalty, list(parameters.values()), allow_unused=True)
     gradient = {
         name: torch.zeros_like(parameter) if one is None else one
         for (name, parameter), one in zip(parameters.items(), found, strict=True)
     }
-    return {"penalty": penalty, "gradient": gradient}
+    return {"penalty": penalty, ".grad": kept, "gradient": gradient}
+
+
+def _kept(model: nn.Module, before: list[Tensor]) -> str:
+    """What has become of the gradients of the new task?"""
+    now = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    if not any(bool(gradient.any()) for gradient in now):
+        return "cleared"
+    return "as it was" if len(now) == len(before) and all(map(torch.equal, now, before)) else "changed"
 
 
 def _moved(model: nn.Module, anchor: Named) -> dict[str, Tensor]:
@@ -67,12 +80,19 @@ def _zero_fisher(case: Case) -> Case:
     return Case(case.words, (model, anchor, fisher, strength))
 
 
+def _shuffled(case: Case) -> Case:
+    """The same names, in fisher in reverse order."""
+    model, anchor, fisher, strength = case.args
+    return Case(case.words, (model, anchor, dict(reversed(fisher.items())), strength))
+
+
 def penalty_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "ewc_penalty")
     a, b = draw.whole(2, 5), draw.whole(3, 6)
     with torch.random.fork_rng(devices=[]):
         network = nn.Sequential(nn.Conv2d(1, a, 2), nn.BatchNorm2d(a), nn.ReLU(), nn.Flatten(), nn.Linear(4 * a, b))
         pair = nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Linear(b, 3))
+        square = nn.Sequential(nn.Linear(b, b), nn.ReLU(), nn.Linear(b, b))
         headed = nn.Sequential(nn.Linear(b, a), nn.Linear(a, 4))
         return [
             _case(draw, "two layers that have moved", pair),
@@ -81,6 +101,7 @@ def penalty_cases(seed: int) -> list[Case]:
             _case(draw, "exactly at the anchor", copy.deepcopy(pair), moved=0.0),
             _zero_fisher(_case(draw, "weights that the old task does not need: Fisher 0", copy.deepcopy(pair))),
             _case(draw, "a single parameter", nn.Linear(b, 1, bias=False)),
+            _shuffled(_case(draw, "a new first layer, and the names in another order", square, ["2.weight", "2.bias"])),
             _case(draw, "far from the anchor", copy.deepcopy(headed), moved=30.0),
         ]
 
@@ -127,6 +148,27 @@ def _mean(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Te
 
 def _weights_only(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
     return right_penalty(model, {name: place for name, place in anchor.items() if name.endswith("weight")}, fisher, strength)
+
+
+def _by_place(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
+    rows = zip(model.parameters(), anchor.values(), fisher.values(), strict=False)
+    return strength / 2 * torch.stack([(weight * (parameter - place).square()).sum() for parameter, place, weight in rows]).sum()
+
+
+def _fisher_by_place(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
+    rows = zip(_moved(model, anchor).values(), fisher.values(), strict=True)
+    return strength / 2 * torch.stack([(weight * moved.square()).sum() for moved, weight in rows]).sum()
+
+
+def _clears(model: nn.Module, *rest: Any) -> Tensor:
+    model.zero_grad()
+    return right_penalty(model, *rest)
+
+
+def _goes_backward(model: nn.Module, *rest: Any) -> Tensor:
+    penalty = right_penalty(model, *rest)
+    penalty.backward(retain_graph=True)
+    return penalty
 
 
 PENALTY_MISTAKES = (
@@ -179,6 +221,26 @@ PENALTY_MISTAKES = (
         "last parameter only",
         "Only the last parameter counts: add to the sum, do not overwrite it.",
         _last_only,
+    ),
+    Mistake(
+        "paired by place",
+        "You pair parameters and anchors by their place; look them up by name: the anchor need not name the first parameter.",
+        _by_place,
+    ),
+    Mistake(
+        "fisher paired by place",
+        "You pair anchor and fisher by their place; look both up by name, their order is free.",
+        _fisher_by_place,
+    ),
+    Mistake(
+        "gradients cleared",
+        "You clear the gradients of the new task; the loop that trains does that, the penalty only returns a number.",
+        _clears,
+    ),
+    Mistake(
+        "backward inside",
+        "You call backward() inside, so the penalty's gradient would be counted twice; return the penalty, no more.",
+        _goes_backward,
     ),
     Mistake("mean", "You take the mean over a parameter's numbers; add them all up.", _mean),
     Mistake("weights only", "Biases are left out; every parameter that `anchor` names counts.", _weights_only),

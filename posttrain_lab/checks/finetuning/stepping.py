@@ -1,4 +1,4 @@
-"""Cases and known mistakes of `adamw_step`: one step of AdamW, in place, twenty times.
+"""Cases and known mistakes of `adamw_step`: one step of AdamW, in place, twenty times (eight where the case is about the numbers).
 
 Conventions that the notebook states in the same words: `param` and `state` are changed in place and nothing is returned; `grad` stays
 as it was; `state` is {} before the first step and belongs to this parameter: what is kept in it is free; first the decay,
@@ -18,7 +18,7 @@ from torch import Tensor
 from posttrain_lab.checks.draw import Draw, strided
 from posttrain_lab.checks.exercise import Case, Mistake
 
-STEPS = 20
+STEPS, FEW = 20, 8
 State = dict[str, Any]
 
 
@@ -63,6 +63,7 @@ def _adamw(param: Tensor, grad: Tensor, state: State, mistake: str, lr: float, b
         "eps before the correction": (v.sqrt() + eps) / second**0.5,
         "no root": v / second + eps,
         "no eps": (v / second).sqrt(),
+        "eps as a floor": (v / second).sqrt().clamp(min=eps),
     }.get(mistake, (v / second).sqrt() + eps)
     step = lr * (m / first) / root
     before = {"no decay": 1.0, "through the gradient": 1.0, "after the step": 1.0, "without lr": 1 - decay}.get(
@@ -102,8 +103,8 @@ def step_cases(seed: int) -> list[Case]:
     drift = draw.normal(n) + draw.normal(STEPS, n) * 0.3
     quiet = draw.normal(STEPS, 5) * (draw.uniform(0, 1, STEPS, 1) < 0.5)
     quiet[0] = quiet[-1] = 0.0
-    tiny = draw.uniform(0.2, 2.0, STEPS, n, 2) * 1e-4
-    large = draw.normal(STEPS, 2, 3) * 1e4
+    tiny = draw.uniform(0.2, 2.0, FEW, n, 2) * 1e-4
+    large = draw.normal(FEW, 2, 3) * 1e4
     return [
         Case("gradients as small as eps, with decay", (draw.normal(n, 2), tiny, 0.2, (0.7, 0.9), 3e-4, 0.5)),
         Case("the usual settings, a large decay", (start, grads, 0.05, usual, 1e-8, draw.real(0.3, 0.6))),
@@ -111,10 +112,10 @@ def step_cases(seed: int) -> list[Case]:
         Case("gradients as small as eps", (draw.normal(n, 2), tiny, 0.1, (0.8, 0.95), 1e-4, 0.0)),
         Case("gradients in the thousands", (draw.normal(2, 3), large, 0.02, usual, 1e-8, 0.1)),
         Case("gradients that are 0 in some steps", (draw.normal(5), quiet, 0.1, (0.5, 0.8), 1e-3, 0.2)),
-        Case("a large learning rate and a large decay", (draw.normal(n) * 3, drift.flip(0), 0.3, (0.9, 0.99), 1e-6, 0.7)),
-        Case("a view that is not contiguous", (strided(start), grads, 0.03, (0.6, 0.9), 1e-5, 0.2)),
-        Case("a single number", (draw.normal(), draw.normal(STEPS), 0.1, usual, 1e-8, 0.3)),
-        Case("no numbers at all", (torch.zeros(0), torch.zeros(STEPS, 0), 0.1, usual, 1e-8, 0.3)),
+        Case("a large learning rate and a large decay", (draw.normal(n) * 3, drift[:FEW].flip(0), 0.3, (0.9, 0.99), 1e-6, 0.7)),
+        Case("a view that is not contiguous", (strided(start), grads[:FEW], 0.03, (0.6, 0.9), 1e-5, 0.2)),
+        Case("a single number", (draw.normal(), draw.normal(FEW), 0.1, usual, 1e-8, 0.3)),
+        Case("no numbers at all", (torch.zeros(0), torch.zeros(FEW, 0), 0.1, usual, 1e-8, 0.3)),
     ]
 
 
@@ -180,6 +181,7 @@ STEP_MISTAKES = (
         "Your second mean averages the gradient's size; it is the mean of the squared gradient.",
         _step("not squared"),
     ),
+    Mistake("eps as a floor", "You take the larger one of the root and eps; add eps to the root.", _step("eps as a floor")),
     Mistake("no root", "You divide by the second mean; divide by its root.", _step("no root")),
     Mistake(
         "not averaged",
