@@ -100,12 +100,12 @@ def brier_by_loop(probabilities, labels):
 
 # ---- fit_temperature: four ways that arrive
 def temperature_by_lbfgs(logits, labels):
-    t = nn.Parameter(torch.ones(1))
-    optimizer = torch.optim.LBFGS([t], lr=1, max_iter=60, tolerance_change=1e-6, line_search_fn="strong_wolfe")
+    t = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = torch.optim.LBFGS([t], lr=1, max_iter=100, line_search_fn="strong_wolfe")
 
     def closure():
         optimizer.zero_grad()
-        loss = F.cross_entropy(logits.float() / t.clamp(min=0.05), labels)
+        loss = F.cross_entropy(logits.double() / t.clamp(min=0.05), labels)
         loss.backward()
         return loss
 
@@ -188,7 +188,7 @@ def platt_by_newton(scores, labels):
 def platt_by_lbfgs(scores, labels):
     layer = nn.Linear(1, 1)
     x, t = scores.float()[:, None], torch.from_numpy(targets_of(labels)).float()[:, None]
-    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=300, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=100, tolerance_change=1e-7, line_search_fn="strong_wolfe")
 
     def closure():
         optimizer.zero_grad()

@@ -13,6 +13,7 @@ from posttrain_lab.checks.calibration import (
     sets,
     squares,
     temperature,
+    temperature_mistakes,
 )
 from posttrain_lab.checks.compare import close
 from posttrain_lab.checks.exercise import Exercise
@@ -33,7 +34,7 @@ fit_temperature = Exercise(
     14,
     temperature.right_temperature,
     temperature.temperature_cases,
-    temperature.TEMPERATURE_MISTAKES,
+    temperature_mistakes.TEMPERATURE_MISTAKES,
     temperature.temperature_judge(),
     temperature.TEMPERATURE_LAWS,
 )
