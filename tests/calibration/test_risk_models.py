@@ -71,7 +71,7 @@ def test_calibrated_thresholds_cut_the_cost_of_the_rule_at_one_half_by_35_percen
     before = case_costs(log_odds(logits).sigmoid(), test.labels, 0.5, *costs)
     after = case_costs(choice.map(logits)[:, 1], test.labels, bayes_threshold(*costs), *costs)
     cut = saving(before, after)
-    record_property("saving", cut)
+    record_property("saving", str(cut))
     assert cut.value >= 0.35
     assert cut.low > 0.25
     assert cut.low < cut.value < cut.high

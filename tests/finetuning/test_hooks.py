@@ -13,12 +13,12 @@ CONFIG = TrainingConfig(epochs=2, batch_size=10)
 def test_after_step_follows_every_step_of_the_optimizer():
     data, calls = stripes(25), []
 
-    def after_step(optimizer: torch.optim.Optimizer) -> None:
-        calls.append(int(next(iter(optimizer.state.values()))["step"]))
-        optimizer.param_groups[0]["params"][0].data.zero_()
+    def after_step(state: TrainingState) -> None:
+        calls.append((state.steps, int(next(iter(state.optimizer.state.values()))["step"])))
+        state.model[0].weight.data.zero_()
 
     model, _ = train(small_cnn(), data.images, data.labels, CONFIG, progress=False, after_step=after_step)
-    assert calls == [1, 2, 3, 4, 5, 6]
+    assert calls == [(step, step) for step in range(1, 7)]
     assert not model[0].weight.any()
 
 
