@@ -29,8 +29,9 @@ def _codes(draw: Draw, m: int, n: int, k: int) -> tuple[Tensor, Tensor]:
 def matmul_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "int8_matmul")
     odd, more = 2 * draw.whole(8, 10) + 1, draw.whole(1, 9)
-    ends = torch.full((3, 1301 + more), 127, dtype=torch.int8)
-    lows = torch.full((2, 1301 + more), -128, dtype=torch.int8)
+    long = 1301 + 2 * more  # odd: so is a sum of that many odd products, and beyond 2^24 no float32 holds it
+    ends = torch.full((3, long), 127, dtype=torch.int8)
+    lows = torch.full((2, long), -128, dtype=torch.int8)
     x, w = _codes(draw, odd, more + 2, 40)
     return [
         Case("whole tiles, k in three steps", _codes(draw, 16, 32, 96)),
