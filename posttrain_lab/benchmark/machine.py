@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from posttrain_lab.kernels.cpu.peaks import multiplications
-from posttrain_lab.kernels.cpu.simd import LANES, STEP
+from posttrain_lab.kernels.cpu.simd import LANES
+from posttrain_lab.kernels.cpu.simd_bytes import VNNI
 from posttrain_lab.measure import _device_name, using_threads
 
 PACKAGES = ("posttrain-lab", "torch", "numba", "llvmlite", "numpy", "scipy", "onnxruntime")
@@ -119,7 +120,7 @@ def describe(seconds: float) -> Machine:
     """This machine, with `seconds` for each peak."""
     cores, load = usable_cores(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     counts = (1, cores) if cores > 1 else (1,)
-    vnni = " with VNNI" if STEP == 4 else ""
+    vnni = " with VNNI" if VNNI else ""
     simd = f"{torch.backends.cpu.get_cpu_capability()}{vnni}, kernels use vectors of {32 * LANES} bits"
     device = _device_name(torch.device("cpu"))
     return Machine(device, simd, cores, versions(), tuple(measure_peaks(count, seconds) for count in counts), load)

@@ -95,7 +95,7 @@ def int8_linear(
     check_choice("int8_linear", "activation", activation, ACTIVATIONS)
     check_device("int8_linear", x, weight.codes, bias)
     check_sums("int8_linear", weight.in_features)
-    y = call("int8_linear", as_rows(x), weight.codes, weight.scale, bias, activation)
+    y = call("int8_linear", as_rows(x), weight.codes, weight.scale, weight.excess, bias, activation)
     return as_batch(y, x)
 
 
@@ -144,7 +144,7 @@ def int8_conv2d(
         raise ValueError(f"int8_conv2d wants scale float32 [{len(x)}], got {scale.dtype} {tuple(scale.shape)}.")
     check_device("int8_conv2d", x, weight.codes, scale, bias)
     geometry = (list(weight.kernel), weight.groups, weight.out_features, stride, padding, fill)
-    return call("int8_conv2d", x, weight.codes, weight.scale, *geometry, scale, bias, activation)
+    return call("int8_conv2d", x, weight.codes, weight.scale, weight.excess, *geometry, scale, bias, activation)
 
 
 def int4_linear(

@@ -39,9 +39,9 @@ class KernelLayer(nn.Module):
         super().__init__()
         self.plain = {field.name: getattr(packed, field.name) for field in fields(packed)}  # type: ignore[arg-type]
         for name, value in self.plain.items():
-            if isinstance(value, Tensor):
-                self.register_buffer(name, value)
-        self.plain = {name: value for name, value in self.plain.items() if not isinstance(value, Tensor)}
+            if isinstance(value, Tensor) or name == "excess":
+                self.register_buffer(name, value, persistent=name != "excess")
+        self.plain = {name: value for name, value in self.plain.items() if name not in self._buffers}
         self.register_buffer("bias", None if bias is None else bias.detach().float().clone())
 
     @classmethod
@@ -72,8 +72,9 @@ class KernelLayer(nn.Module):
         device = fn(torch.empty(0, device=packed.device)).device
         if device.type == packed.device.type or not hasattr(packed, "to"):
             return super()._apply(fn, recurse)
-        for name, value in zip(fields(packed), packed.to(device).tensors(), strict=False):
-            setattr(self, name.name, value)
+        moved = packed.to(device)
+        for name in self._buffers.keys() - {"bias"}:
+            setattr(self, name, getattr(moved, name))
         self.bias = None if self.bias is None else self.bias.to(device)
         return self
 
@@ -101,7 +102,10 @@ class _CodeLayer(KernelLayer):
             if rows.shape != self._rows().shape:
                 args[-1].append(f"size mismatch for {name}: {tuple(rows.shape)} saved, {tuple(self._rows().shape)} wanted")
                 return
-            state_dict = {**state_dict, name: self._from_rows(rows, self._row_scale(scale)).codes}
+            packed = self._from_rows(rows, self._row_scale(scale))
+            state_dict = {**state_dict, name: packed.codes}
+            if "excess" in self._buffers:
+                self.excess = packed.excess
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _row_scale(self, scale: Tensor) -> Tensor:

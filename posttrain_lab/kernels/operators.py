@@ -18,9 +18,9 @@ from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 LIBRARY = torch.library.Library("posttrain_lab", "FRAGMENT")
 SCHEMAS = (
     "int8_matmul(Tensor a, Tensor b) -> Tensor",
-    "int8_linear(Tensor x, Tensor codes, Tensor scale, Tensor? bias, str activation) -> Tensor",
-    "int8_conv2d(Tensor x, Tensor codes, Tensor? w_scale, int[] kernel, int groups, int out, int stride, int padding, int fill, "
-    "Tensor? scale, Tensor? bias, str activation) -> Tensor",
+    "int8_linear(Tensor x, Tensor codes, Tensor scale, Tensor? excess, Tensor? bias, str activation) -> Tensor",
+    "int8_conv2d(Tensor x, Tensor codes, Tensor? w_scale, Tensor? excess, int[] kernel, int groups, int out, int stride, "
+    "int padding, int fill, Tensor? scale, Tensor? bias, str activation) -> Tensor",
     "int4_linear(Tensor x, Tensor codes, Tensor scale, int out, Tensor? bias, str activation, str activations) -> Tensor",
     "sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, Tensor? bias) -> Tensor",
     "block_sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, int out, Tensor? bias) -> Tensor",
@@ -55,12 +55,13 @@ def _run_int8_matmul(a: Tensor, b: Tensor) -> Tensor:
     return _backend("int8_matmul", a.device.type).int8_matmul(a, b)
 
 
-def _run_int8_linear(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-    return _backend("int8_linear", x.device.type).int8_linear(x, Int8Weight(codes, scale, x.shape[1]), bias, activation)
+def _run_int8_linear(x, codes, scale, excess, bias, activation):
+    weight = Int8Weight(codes, scale, x.shape[1], excess)
+    return _backend("int8_linear", x.device.type).int8_linear(x, weight, bias, activation)
 
 
-def _run_int8_conv2d(x, codes, w_scale, kernel, groups, out, stride, padding, fill, scale, bias, activation):
-    weight = Int8ConvWeight(codes, w_scale, (kernel[0], kernel[1]), x.shape[3] // groups, groups, out)
+def _run_int8_conv2d(x, codes, w_scale, excess, kernel, groups, out, stride, padding, fill, scale, bias, activation):
+    weight = Int8ConvWeight(codes, w_scale, (kernel[0], kernel[1]), x.shape[3] // groups, groups, out, excess)
     backend = _backend("int8_conv2d", x.device.type)
     return backend.int8_conv2d(x, weight, stride, padding, fill, scale, bias, activation)
 
@@ -84,7 +85,7 @@ def _run_nm_linear(x, values, positions, bias):
     return _backend("nm_linear", x.device.type).nm_linear(x, NMWeight(values, positions), bias)
 
 
-def _conv_shape(x, codes, w_scale, kernel, groups, out, stride, padding, fill, scale, bias, activation):
+def _conv_shape(x, codes, w_scale, excess, kernel, groups, out, stride, padding, fill, scale, bias, activation):
     height, width = (conv_size(x.shape[1 + i], kernel[i], stride, padding) for i in (0, 1))
     return x.new_empty(x.shape[0], height, width, out, dtype=torch.int32 if scale is None else torch.float32)
 

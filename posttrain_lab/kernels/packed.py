@@ -20,7 +20,8 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 from torch.nn import functional as F
 
-PANEL = 16  # outputs side by side
+from .layout import PANEL, from_panels, join, split, to_panels
+
 BLOCKS = (4, 8, 16, 32)  # allowed sides of a block
 GROUP_STEP = 8  # a group of `Int4Weight` holds a multiple of this many inputs
 
@@ -81,36 +82,18 @@ def _check_codes(codes: Tensor, caller: str, ndim: int, low: int = -128, high: i
         raise ValueError(f"{caller} wants codes in {low}..{high}, got {int(codes.min())}..{int(codes.max())}.")
 
 
-def to_panels(codes: Int8[Tensor, "out k"]) -> Tensor:
-    """Rows to panels of 16 outputs [panels][steps][16][STEP]; inside, steps of k follow one another. What is missing is 0.
-
-    STEP is 2, int8, and 4 on processors with VNNI, uint8: there the codes are raised by 128.
-    """
-    from .cpu.simd import OFFSET, STEP
-
-    n, k = codes.shape
-    padded = F.pad(codes, (0, -k % STEP, 0, -n % PANEL))
-    padded = padded if OFFSET == 0 else (padded.view(torch.uint8) ^ OFFSET)
-    return padded.reshape(-1, PANEL, padded.shape[1] // STEP, STEP).transpose(1, 2).contiguous()
-
-
-def from_panels(panels: Tensor, n: int, k: int) -> Int8[Tensor, "out k"]:
-    """The inverse of `to_panels`."""
-    rows = panels.transpose(1, 2).reshape(-1, panels.shape[1] * panels.shape[3])[:n, :k]
-    return (rows if rows.dtype == torch.int8 else rows ^ 128).contiguous().view(torch.int8)
-
-
 @dataclass(frozen=True, eq=False)
 class Int8Weight(Packed):
     """Symmetric int8 codes of a weight [out, in]; weight[o, i] = codes[o, i] * scale[o].
 
-    On the cpu S codes of an output lie together: S = 2, int8; with VNNI S = 4, uint8, codes + 128 (see `to_panels`).
+    On the cpu S codes of an output lie together: 4 on x86 with AVX2, else 2.
 
-    | field         | cpu                                          | other devices  |
-    |---------------|----------------------------------------------|----------------|
-    | `codes`       | panels [ceil(out / 16)][ceil(in / S)][16][S] | int8 [out, in] |
-    | `scale`       | float32 [out]                                | the same       |
-    | `in_features` | int                                          | the same       |
+    | field         | cpu                                               | other devices  |
+    |---------------|---------------------------------------------------|----------------|
+    | `codes`       | int8 panels [ceil(out / 16)][ceil(in / S)][16][S] | int8 [out, in] |
+    | `scale`       | float32 [out]                                     | the same       |
+    | `in_features` | int                                               | the same       |
+    | `excess`      | int32: what panels leave out, see `layout.py`     | None           |
 
     >>> weight = Int8Weight.from_float(torch.tensor([[0.5, -1.0, 0.25]]))
     >>> weight.rows()
@@ -120,6 +103,7 @@ class Int8Weight(Packed):
     codes: Tensor
     scale: Tensor
     in_features: int
+    excess: Tensor | None = None
 
     @classmethod
     def from_float(cls, weight: Float[Tensor, "out in"]) -> "Int8Weight":
@@ -130,12 +114,17 @@ class Int8Weight(Packed):
     def from_codes(cls, codes: Int8[Tensor, "out in"], scale: Float[Tensor, " out"]) -> "Int8Weight":
         """From codes [out, in] and scales [out] of `quantization.quantize_weight`."""
         _check_codes(codes, "Int8Weight.from_codes", 2)
-        packed = to_panels(codes) if codes.device.type == "cpu" else codes.contiguous()
-        return cls(packed, check_scale(scale, (len(codes),), "Int8Weight.from_codes"), codes.shape[1])
+        scale = check_scale(scale, (len(codes),), "Int8Weight.from_codes")
+        if codes.device.type != "cpu":
+            return cls(codes.contiguous(), scale, codes.shape[1])
+        safe, excess = split(codes)
+        return cls(to_panels(safe), scale, codes.shape[1], excess)
 
     def rows(self) -> Int8[Tensor, "out in"]:
         """The codes in the shape of the weight."""
-        return from_panels(self.codes, len(self.scale), self.in_features) if self.codes.ndim == 4 else self.codes
+        if self.excess is None:
+            return self.codes
+        return join(from_panels(self.codes, len(self.scale), self.in_features), self.excess)
 
     def dense(self) -> Float[Tensor, "out in"]:
         """The weight that the codes stand for."""
@@ -157,6 +146,7 @@ class Int8ConvWeight(Packed):
     | `kernel`  | (kh, kw)                                                                | the same                |
     | `channels`| channels of a group, cg                                                 | the same                |
     | `groups`, `out_features` | int                                                      | the same                |
+    | `excess`  | as in `Int8Weight`                                                      | None                    |
 
     A row of k runs over (kernel row, kernel column, channel): the order of an image with channels last.
 
@@ -170,6 +160,7 @@ class Int8ConvWeight(Packed):
     channels: int
     groups: int
     out_features: int
+    excess: Tensor | None = None
 
     @classmethod
     def from_float(cls, weight: Float[Tensor, "out cg kh kw"], groups: int = 1) -> "Int8ConvWeight":
@@ -187,19 +178,20 @@ class Int8ConvWeight(Packed):
         out, cg, kh, kw = codes.shape
         if groups < 1 or out % groups:
             raise ValueError(f"Int8ConvWeight.from_codes wants groups that divide {out} outputs, got {groups}.")
-        last = codes.permute(0, 2, 3, 1).contiguous()
+        last, excess = codes.permute(0, 2, 3, 1).contiguous(), None
         if codes.device.type == "cpu":
-            last = torch.cat([to_panels(part) for part in last.reshape(out, -1).chunk(groups)])
+            safe, excess = split(last.reshape(out, -1))
+            last = torch.cat([to_panels(part) for part in safe.chunk(groups)])
         scale = scale if scale is None else check_scale(scale, (out,), "Int8ConvWeight.from_codes")
-        return cls(last, scale, (kh, kw), cg, groups, out)
+        return cls(last, scale, (kh, kw), cg, groups, out, excess)
 
     def filters(self) -> Int8[Tensor, "out cg kh kw"]:
         """The codes in the shape of the filter."""
         out, (kh, kw) = self.out_features, self.kernel
-        if self.device.type != "cpu":
+        if self.excess is None:
             return self.codes.permute(0, 3, 1, 2).contiguous()
         parts = [from_panels(part, out // self.groups, kh * kw * self.channels) for part in self.codes.chunk(self.groups)]
-        return torch.cat(parts).reshape(out, kh, kw, self.channels).permute(0, 3, 1, 2).contiguous()
+        return join(torch.cat(parts), self.excess).reshape(out, kh, kw, self.channels).permute(0, 3, 1, 2).contiguous()
 
     def dense(self) -> Float[Tensor, "out cg kh kw"]:
         """The filter that the codes stand for; without a scale, the codes themselves."""

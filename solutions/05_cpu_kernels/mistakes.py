@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from posttrain_lab import kernels
 from posttrain_lab.kernels.cpu.notebook import add_block, in_tiles, on_tensors
 from posttrain_lab.kernels.cpu.simd import broadcast_pair, load_widen, multiply_add_pairs
-from posttrain_lab.kernels.packed import to_panels
+from posttrain_lab.kernels.layout import to_panels
 from posttrain_lab.quantization.packing import pack_codes
 
 right = SimpleNamespace(**run_path(str(Path(__file__).with_name("right_answers.py"))))
@@ -231,7 +231,7 @@ WRONG = {
         lambda a, b: int(F.linear(a.half(), b.half()[None]).item()),
     ),
     "pack_weights": (
-        lambda w: to_panels(w),
+        lambda w: to_panels(w, 2),
         lambda w: torch.where(right.pack_by_index(torch.ones_like(w)) == 1, right.pack_by_index(w), 85),
         lambda w: right.pack_by_index(F.pad(w, (0, 2 - w.shape[1] % 2))),
         lambda w: right.pack_by_index(w[: len(w) // 16 * 16] if len(w) > 16 else w),

@@ -18,7 +18,7 @@ from posttrain_lab import calibration, checks, finetuning, kernels, measure, met
 from posttrain_lab.checks.exercise import EMPTY, HIDDEN_SEEDS, VISIBLE_SEEDS, CheckFailed
 from posttrain_lab.checks.submission import LocalSubmission, Outcome, _identical
 from posttrain_lab.checks.wire import decode, encode
-from posttrain_lab.kernels.packed import PANEL, from_panels
+from posttrain_lab.kernels.layout import from_panels, to_panels
 from posttrain_lab.quantization.packing import pack_codes, unpack_codes
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -99,13 +99,6 @@ POINTS = {
         "read_ptx": 2,
     },
 }
-
-
-def pairs_of_panels(w):
-    """`to_panels` in the form that it has on processors without VNNI."""
-    n, k = w.shape
-    rows = torch.nn.functional.pad(w, (0, -k % 2, 0, -n % PANEL))
-    return torch.stack([panel.unflatten(1, (-1, 2)).transpose(0, 1) for panel in rows.split(PANEL)])
 
 
 def library_simd(x, panels, n, show="product"):
@@ -202,7 +195,7 @@ CPU_KERNELS = {
     "arithmetic_intensity": intensity_by_counting,
     "attainable": attainable_by_the_clock,
     "int8_dot": lambda a, b: kernels.int8_matmul(a[None], b[:, None]).item(),
-    "pack_weights": pairs_of_panels,
+    "pack_weights": lambda w: to_panels(w, 2),
     "unpack_weights": lambda panels, n, k: from_panels(panels, n, k),
     "tile_matmul": lambda a, b, tile: kernels.int8_matmul(a, b),
     "simd_matmul": library_simd,

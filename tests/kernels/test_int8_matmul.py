@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from posttrain_lab import kernels
 from posttrain_lab.kernels import reference
 from posttrain_lab.kernels.cpu import int8, panels, simd, threads
-from posttrain_lab.kernels.packed import from_panels, to_panels
+from posttrain_lab.kernels.layout import from_panels, to_panels
 
 OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
 C = panels.COLUMNS
@@ -115,7 +115,7 @@ def test_cuts_cover_everything_once(size, least, macs):
 
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (16, 4), (17, 9), (40, 33)])
 def test_packing_here_is_packing_there(n, k):
-    w, there = codes(n, k), to_panels(codes(n, k))
+    w, there = codes(n, k), to_panels(codes(n, k), int8.STEP)
     here = int8._panels(w).reshape(there.shape)
     assert torch.equal(from_panels(torch.from_numpy(here), n, k), w)
     assert here.dtype == there.numpy().dtype
@@ -169,7 +169,7 @@ def test_bad_input(a, b, error, message):
         kernels.int8_matmul(a, b)
 
 
-FEATURES = ("avx512bw", "avx512vnni", "avxvnni")
+FEATURES = ("avx2", "avx512bw", "avx512vnni", "avxvnni")
 WIDTH = """
 import sys
 import torch
@@ -177,11 +177,11 @@ from llvmlite import binding
 features = binding.get_host_cpu_features()
 class Pretending(type(features)):
     def get(self, name, default=None):
-        return name in sys.argv[1].split(",") if name.startswith("avx") and name != "avx2" else super().get(name, default)
+        return name in sys.argv[1].split(",") if name.startswith("avx") else super().get(name, default)
 binding.get_host_cpu_features = lambda: Pretending(features)
 from posttrain_lab import kernels
 from posttrain_lab.kernels import reference
-from posttrain_lab.kernels.cpu import simd
+from posttrain_lab.kernels.cpu import simd, simd_bytes
 from tests.kernels.cases import SIZES, codes, floats, linear_ops
 for m, k, n in SIZES:
     a, b = codes(m, k), codes(k, n, seed=1)
@@ -193,15 +193,21 @@ for m, k, n in SIZES:
         torch.testing.assert_close(getattr(kernels, name)(floats(m, k), weight), want, rtol=1e-5, atol=1e-4)
 image, weight = codes(2, 7, 6, 5), kernels.Int8ConvWeight.from_codes(codes(37, 5, 3, 3), torch.ones(37))
 assert torch.equal(kernels.int8_conv2d(image, weight, 2, 1, 9), reference.int8_conv2d(image, weight, 2, 1, 9, None, None, "none"))
-print(simd.LANES, simd.STEP)
+print(simd.LANES, simd_bytes.STEP, simd_bytes.PAIRS_SATURATE)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("features", "found"),
-    [("", "8 2"), ("avx512bw", "16 2"), ("avx512bw,avx512vnni", "16 4"), ("avxvnni", "8 4")],
-    ids=["avx2", "avx512", "avx512 vnni", "avx vnni"],
+    [
+        ("", "8 2 False"),
+        ("avx2", "8 4 True"),
+        ("avx2,avx512bw", "16 4 True"),
+        ("avx2,avx512bw,avx512vnni", "16 4 False"),
+        ("avx2,avxvnni", "8 4 False"),
+    ],
+    ids=["no avx2", "avx2", "avx512", "avx512 vnni", "avx vnni"],
 )
 def test_every_kind_of_processor_is_exact(features, found, tmp_path):
     """The kernels that other processors get, run on this one where it has the instructions."""
@@ -257,7 +263,7 @@ def test_kernels_are_kept_on_disk(tmp_path):
 import torch
 from posttrain_lab import kernels
 from posttrain_lab.kernels.cpu import int8, panels, simd, threads
-from posttrain_lab.kernels.packed import from_panels, to_panels
+from posttrain_lab.kernels.layout import from_panels, to_panels
 a = torch.ones(20, 20, dtype=torch.int8)
 kernels.int8_matmul(a, a)
 print(sum(int8.multiply_tiles.stats.cache_hits.values()), sum(int8.multiply_tiles.stats.cache_misses.values()))

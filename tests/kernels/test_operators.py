@@ -47,7 +47,7 @@ def arguments(name: str) -> tuple:
     return {
         "int8_matmul": (codes(7, 24), codes(24, 3)),
         "int8_linear": (x, *tensors, None, "relu"),
-        "int8_conv2d": (x, CONV.codes, CONV.scale, [3, 3], 1, 5, 2, 1, 5, torch.ones(7), None, "none"),
+        "int8_conv2d": (x, CONV.codes, CONV.scale, CONV.excess, [3, 3], 1, 5, 2, 1, 5, torch.ones(7), None, "none"),
         "int4_linear": (x, *tensors, 18, torch.ones(18), "none", "int8"),
         "sparse_linear": (x, *tensors, None),
         "block_sparse_linear": (x, *tensors, 18, torch.ones(18)),

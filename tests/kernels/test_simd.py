@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from posttrain_lab.kernels.cpu import simd, simd_floats
+from posttrain_lab.kernels.cpu import simd, simd_bytes, simd_floats
 
 LANES = simd.LANES
 BYTES = np.array([-128, 127, *range(-40, 40)], np.int8)
@@ -58,15 +58,33 @@ def test_pairs_become_one_instruction():
     assert ("zmm" in assembly) == (LANES == 16)
 
 
+@njit
+def turned(array, other):
+    simd.add_turned(array, 1, 2 * LANES, other, 3, LANES + 1)
+
+
+def test_a_square_is_turned():
+    """array[1 + r * 2L + c] gets other[3 + c * (L + 1) + r]; what lies between stays."""
+    array, other = np.arange(2 * LANES * LANES + 1, dtype=np.int32), np.arange(2 * LANES * LANES, dtype=np.int32) ** 2
+    want = array.copy()
+    for r in range(LANES):
+        for c in range(LANES):
+            want[1 + r * 2 * LANES + c] += other[3 + c * (LANES + 1) + r]
+    turned(array, other)
+    assert np.array_equal(array, want)
+
+
 # ---- bytes and nibbles
 @njit
 def quads(signed, unsigned, out, i):
     """Products of nibbles and int8, summed up to int32 as int4_linear does."""
-    whole = simd.load_bytes(unsigned, i)
-    low = simd.add_products(simd.zero_products(), simd.low_nibbles(whole), simd.broadcast_quad(signed, i))
-    high = simd.add_products(simd.zero_products(), simd.high_nibbles(whole), simd.broadcast_quad(signed, i))
-    simd.store(out, 0, simd.sum_products(simd.zero(), low))
-    simd.store(out, LANES, simd.sum_products(simd.zero(), high))
+    whole = simd_bytes.load_bytes(unsigned, i)
+    low = simd_bytes.add_products(simd_bytes.zero_products(), simd_bytes.low_nibbles(whole), simd_bytes.broadcast_quad(signed, i))
+    high = simd_bytes.add_products(
+        simd_bytes.zero_products(), simd_bytes.high_nibbles(whole), simd_bytes.broadcast_quad(signed, i)
+    )
+    simd.store(out, 0, simd_bytes.sum_products(simd.zero(), low))
+    simd.store(out, LANES, simd_bytes.sum_products(simd.zero(), high))
 
 
 @pytest.mark.parametrize("start", [0, 1, 5])
@@ -81,16 +99,59 @@ def test_nibbles_meet_quads(start):
 
 
 @njit
-def step(a, w, out):
-    simd.store(out, 0, simd.multiply_add_step(simd.zero(), simd.load_weights(w, 0), simd.broadcast_step(a, 0)))
+def step(x, w, out):
+    """One step, and how many codes it took."""
+    total = simd_bytes.multiply_add_step(simd.zero(), simd_bytes.broadcast_step(x, 0), simd_bytes.load_weights(w, 0, x))
+    simd.store(out, 0, total)
+    return simd_bytes.step(x)
 
 
-def test_a_step_of_packed_weights_is_exact_at_the_extremes():
-    a = np.full(simd.STEP, -128, np.int8 if simd.STEP == 4 else np.int16)
-    raised = np.full(4 * LANES, 127 + simd.OFFSET, np.uint8 if simd.STEP == 4 else np.int8)
+KINDS = [np.int16] + [np.uint8] * simd.has("avx2")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_is_made_of_the_words_for_its_inputs(kind):
+    x, w = (
+        np.array([255, 3, 0, 200], np.uint8).astype(kind),
+        np.random.default_rng(0).integers(-64, 65, 4 * LANES).astype(np.int8),
+    )
     out = np.empty(LANES, np.int32)
-    step(a, raised, out)
-    assert (out == -128 * (127 + simd.OFFSET) * simd.STEP).all()
+    many = step(x, w, out)
+    assert many == (2 if kind is np.int16 else 4)
+    want = (np.tile(x[:many], LANES).astype(np.int32) * w[: many * LANES]).reshape(LANES, many).sum(1)
+    assert np.array_equal(out, want)
+
+
+@pytest.mark.skipif("np.uint8 not in KINDS", reason="products of bytes are those of x86 with AVX2")
+@pytest.mark.parametrize("pair", [(127, 1), (64, 64), (1, 127), (-128, 0), (-64, -64), (-1, -127)])
+def test_pairs_that_layout_calls_safe_do_not_saturate(pair):
+    """The largest inputs meet weights that add up to SAFE; one more saturates, where the processor has no VNNI."""
+    from posttrain_lab.kernels.layout import SAFE
+
+    x, out = np.full(4, 255, np.uint8), np.empty(LANES, np.int32)
+    assert abs(sum(pair)) == SAFE
+    step(x, np.array(pair * 2 * LANES, np.int8), out)
+    assert (out == 2 * 255 * sum(pair)).all()
+    step(x, np.array([65, 64] * 2 * LANES, np.int8), out)
+    assert (out == 2 * 255 * 129).all() != simd_bytes.PAIRS_SATURATE
+
+
+@njit
+def repeated(number, signed, out):
+    simd.store(
+        out,
+        0,
+        simd_bytes.sum_products(
+            simd.zero(),
+            simd_bytes.add_products(simd_bytes.zero_products(), simd_bytes.load_bytes(signed, 0), simd_bytes.repeat_quad(number)),
+        ),
+    )
+
+
+def test_a_quad_is_repeated():
+    ones, out = np.ones(4 * LANES, np.uint8), np.empty(LANES, np.int32)
+    repeated(np.array([1, -2, 30, -128], np.int8).view(np.int32)[0], ones, out)
+    assert (out == 1 - 2 + 30 - 128).all()
 
 
 def instructions(function) -> str:
@@ -100,9 +161,10 @@ def instructions(function) -> str:
 @pytest.mark.skipif(not simd.has("avx2"), reason="the instructions are those of x86 with AVX2")
 def test_bytes_become_one_instruction():
     quads(np.zeros(4, np.int8), np.zeros(4 * LANES, np.uint8), np.empty(2 * LANES, np.int32), 0)
-    step(np.zeros(4, np.int8 if simd.STEP == 4 else np.int16), np.zeros(4 * LANES, np.uint8), np.empty(LANES, np.int32))
-    assert ("vpdpbusd" if simd.STEP == 4 else "vpmaddubsw") in instructions(quads)
-    assert ("vpdpbusd" if simd.STEP == 4 else "vpmaddwd") in instructions(step) or "vpdpwssd" in instructions(step)
+    assert ("vpdpbusd" if simd_bytes.VNNI else "vpmaddubsw") in instructions(quads)
+    fours = njit(step.py_func)
+    fours(np.zeros(4, np.uint8), np.zeros(4 * LANES, np.int8), np.empty(LANES, np.int32))
+    assert ("vpdpbusd" if simd_bytes.VNNI else "vpmaddubsw") in instructions(fours)
 
 
 # ---- floats
@@ -139,3 +201,29 @@ def test_scaled_words():
     sums = 5 * w[::2].astype(int) - 3 * w[1::2].astype(int)
     np.testing.assert_allclose(out[1:-1], (sums - 7) * scales[2:], rtol=1e-6)
     assert out[0] == out[-1] == 0
+
+
+@njit
+def scaled_twice(sums, raised, scales, out):
+    vector = simd_floats.scaled_sums(
+        simd_floats.load_sums(sums, 1),
+        simd_floats.load_sums(raised, 0),
+        scales[0],
+        simd_floats.load_scaled(scales, 1),
+        simd_floats.load_scaled(scales, 2),
+    )
+    simd_floats.store_scaled(out, 0, vector)
+    simd_floats.store_scaled(out, LANES, simd_floats.positive(vector))
+    return simd_floats.size_of(scales[3]), simd_floats.size_of(-scales[3])
+
+
+def test_sums_are_scaled():
+    sums, raised = np.arange(-4, LANES - 3).astype(np.int32), np.full(LANES, 2**31 - 1, np.int32)
+    sums[2] = -(2**31) + 5  # wraps around: the difference is 6
+    scales, out = np.linspace(0.1, -2, LANES + 2, dtype=np.float32), np.empty(2 * LANES, np.float32)
+    sizes = scaled_twice(sums, raised, scales, out)
+    exact = (sums[1:] - raised).astype(np.float32)
+    want = exact * (scales[0] * scales[1 : LANES + 1]) + scales[2:]
+    assert np.array_equal(out[:LANES], want)
+    assert np.array_equal(out[LANES:], np.maximum(want, 0))
+    assert sizes == (abs(scales[3]).view(np.int32),) * 2

@@ -7,21 +7,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.operators import conv_size
-from posttrain_lab.kernels.packed import PANEL, Int8ConvWeight
+from posttrain_lab.kernels.packed import Int8ConvWeight
 
+from .excess import add_excess, lines_for, raised_by, turn
 from .linear import bias_or_zeros, finish
 from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, copied, scaled, second_vector
-from .simd import OFFSET, STEP
+from .simd_bytes import RAISED, STEP
 from .threads import compiled, cut, flat, inner, run
 
 
 @inner
 def copy_run(target, to, source, at, count):
-    """target[to + c] = source[at + c] for `count` neighbours; views, so that the compiler sees plain loops."""
+    """target[to + c] = source[at + c] + RAISED for `count` neighbours; views, so that the compiler sees plain loops."""
     here, there = target[to : to + count], source[at : at + count]
     for c in range(count):
-        here[c] = there[c]
+        here[c] = there[c] + RAISED
 
 
 @inner
@@ -33,17 +35,8 @@ def fill_run(target, to, count, value):
 
 
 @inner
-def sum_run(source, at, count):
-    """The sum of `count` neighbours."""
-    there, total = source[at : at + count], np.int32(0)
-    for c in range(count):
-        total += there[c]
-    return total
-
-
-@inner
-def gather(image, size, pixel, shape, channel, fill, patch, k_size, rows, totals):
-    """Row r of patch = the window of output pixel `pixel + r`, in the order (row, column, channel); totals[r] = its sum.
+def gather(image, size, pixel, shape, channel, fill, patch, k_size, rows):
+    """Row r of patch = the window of output pixel `pixel + r`, in the order (row, column, channel).
 
     image (n, h, w, c) int8, flat; size: (h, w, c); patch flat, rows of k_size; shape: (output height, output width, kernel
     height, kernel width, channels of a group, stride, padding).
@@ -68,11 +61,10 @@ def gather(image, size, pixel, shape, channel, fill, patch, k_size, rows, totals
                     else:
                         fill_run(patch, to, channels, fill)
             k += kw * channels
-        totals[r] = sum_run(patch, r * k_size, k_size) if OFFSET else 0
 
 
 @compiled
-def convolve(image, size, fill, w, scales, bias, relu, outs, shape, part):
+def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part):
     """Every pixel of `part` (first, end): sums, or scaled sums.
 
     scales: (of each image, empty for plain sums; of each output). outs: (int32, float32) flat, one of them empty.
@@ -80,28 +72,31 @@ def convolve(image, size, fill, w, scales, bias, relu, outs, shape, part):
     """
     image_scale, w_scale = scales
     groups, n = shape[7], shape[8]
+    raised = raised_by(excess, n)
     channels, width = shape[4], n // groups
     k_size = -(-shape[2] * shape[3] * channels // STEP) * STEP
     panels, stride = -(-width // PANEL), k_size * PANEL
-    patch, totals = np.zeros(BLOCK * k_size, CODES), np.empty(BLOCK, np.int32)
+    patch, turned, lines = np.zeros(BLOCK * k_size, CODES), np.empty(k_size // 4 * BLOCK, np.int32), lines_for(excess, n)
+    quads = patch.view(np.int32)
     sums, row_scale = np.empty((BLOCK + 4) * COLUMNS, np.int32), np.empty(BLOCK, np.float32)
     for pixel in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - pixel)
         for r in range(rows if len(image_scale) else 0):
             row_scale[r] = image_scale[(pixel + r) // (shape[0] * shape[1])]
         for group in range(groups):
-            gather(image, size, pixel, shape[:7], group * channels, fill, patch, k_size, rows, totals)
-            offsets = totals * np.int32(OFFSET)
+            gather(image, size, pixel, shape[:7], group * channels, fill, patch, k_size, rows)
+            turn(quads, rows, k_size // 4, excess, n, turned)
             for tile in range(-(-width // COLUMNS)):
                 panel = tile * PANELS
                 p = (group * panels + panel) * stride
-                block_sums(patch, 0, rows, k_size, w, p, second_vector(panel, panels, stride), sums)
+                block_sums(patch, 0, rows, k_size, w, p, second_vector(patch, panel, panels, stride), sums)
                 column = group * width + tile * COLUMNS
                 many = min(COLUMNS, width - tile * COLUMNS)
+                add_excess(patch, turned, rows, k_size, excess, n, column, many, sums, lines)
                 if len(image_scale):
-                    scaled(sums, rows, offsets, row_scale, w_scale, bias, relu, outs[1], pixel, n, column, many)
+                    scaled(sums, rows, raised, row_scale, w_scale, bias, relu, outs[1], pixel, n, column, many)
                 else:
-                    copied(sums, rows, offsets, outs[0], pixel * n, n, column, many)
+                    copied(sums, rows, raised, outs[0], pixel * n, n, column, many)
 
 
 def int8_conv2d(
@@ -125,6 +120,7 @@ def int8_conv2d(
     scales = (none_float, none_float) if scale is None or weight.scale is None else (flat(scale), flat(weight.scale))
     shape = (oh, ow, kh, kw, weight.channels, stride, padding, weight.groups, n)
     pixels, size = len(x) * oh * ow, tuple(x.shape[1:])
-    operands = (flat(x), size, CODES(fill), flat(weight.codes), scales, bias_or_zeros(bias, n), activation == "relu", outs, shape)
+    weights = (flat(weight.codes), flat(weight.excess))
+    operands = (flat(x), size, CODES(fill + RAISED), *weights, scales, bias_or_zeros(bias, n), activation == "relu", outs, shape)
     run(convolve, operands, cut(pixels, 4, pixels * n * kh * kw * weight.channels))
     return finish(out, activation)

@@ -10,21 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posttrain_lab.kernels.packed import PANEL, Int4Weight
+from posttrain_lab.kernels.layout import PANEL
+from posttrain_lab.kernels.packed import Int4Weight
 
 from .linear import bias_or_zeros, finish, parts_of, quantized
 from .panels import BLOCK, COLUMNS, PANELS
-from .simd import (
-    LANES,
-    add_products,
-    broadcast_quad,
-    high_nibbles,
-    load_bytes,
-    low_nibbles,
-    sum_products,
-    zero,
-    zero_products,
-)
+from .simd import LANES, zero
+from .simd_bytes import add_products, broadcast_quad, high_nibbles, load_bytes, low_nibbles, sum_products, zero_products
 from .simd_floats import add_scaled, store_scaled, zero_scaled
 from .threads import compiled, cut, flat, inner, run
 

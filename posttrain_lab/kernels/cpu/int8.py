@@ -11,19 +11,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posttrain_lab.kernels.packed import PANEL
+from posttrain_lab.kernels.layout import PANEL
 
 from .linear import parts_of
-from .panels import BLOCK, COLUMNS, PANELS, block_sums, copied, padded, second_vector
-from .simd import LANES, OFFSET, STEP, load, load_widen, multiply_add_pairs, total, zero
+from .panels import BLOCK, COLUMNS, PANELS, block_sums, copied, second_vector
+from .simd import LANES, load, load_widen, multiply_add_pairs, total, zero
+from .simd_bytes import RAISED, VNNI
 from .threads import compiled, cut, flat, run
 
 PACK_FROM = 12  # rows of the left matrix; with fewer, packing the right one takes longer than it saves
+STEP = 4 if VNNI else 2  # looking for pairs that would saturate takes longer than pairs of int16
 
 
 @compiled
-def multiply_tiles(x, offsets, w, out, shape, part):
-    """out (M, N) int32, flat, from codes x (M, K) and panels w, flat. shape: (K, N); part: rows and tiles, each (first, end)."""
+def multiply_tiles(x, w, raised, out, shape, part):
+    """out (M, N) int32, flat, from inputs x (M, K) and panels w, flat. shape: (K, N); part: rows and tiles, each (first, end).
+
+    raised (N): by how much the sums of a column are too large.
+    """
     k_size, n = shape
     panels, stride = -(-n // PANEL), k_size * PANEL
     sums = np.empty((BLOCK + 4) * COLUMNS, np.int32)
@@ -31,22 +36,22 @@ def multiply_tiles(x, offsets, w, out, shape, part):
         rows = min(BLOCK, part[1] - first)
         for tile in range(part[2], part[3]):
             panel, column = tile * PANELS, tile * COLUMNS
-            block_sums(x, first, rows, k_size, w, panel * stride, second_vector(panel, panels, stride), sums)
-            copied(sums, rows, offsets[first : first + rows], out, first * n, n, column, min(COLUMNS, n - column))
+            block_sums(x, first, rows, k_size, w, panel * stride, second_vector(x, panel, panels, stride), sums)
+            copied(sums, rows, raised, out, first * n, n, column, min(COLUMNS, n - column))
 
 
 @compiled
-def pack(steps, raised, panels, part):
+def pack(steps, panels, part):
     """`to_panels` for rows whose steps are whole numbers [N, K / STEP]; panels flat; part: panels (first, end).
 
-    raised: what is added to every code, bit by bit. Outputs that fill up the last panel keep what is there: nobody reads them.
+    Outputs that fill up the last panel keep what is there: nobody reads them.
     """
     many = steps.shape[1]
     for panel in range(part[0], part[1]):
         for row in range(panel * PANEL, min((panel + 1) * PANEL, len(steps))):
             line, here = steps[row], panels[panel * many * PANEL : (panel + 1) * many * PANEL]
             for k in range(many):
-                here[k * PANEL + row - panel * PANEL] = line[k] ^ raised
+                here[k * PANEL + row - panel * PANEL] = line[k]
 
 
 @compiled
@@ -106,17 +111,16 @@ def _panels(w: Tensor) -> np.ndarray:
     """The panels of w (N, K) int8, flat, made faster than `to_panels` makes them."""
     n, k = w.shape
     whole = np.int32 if STEP == 4 else np.int16
-    steps = (F.pad(w, (0, padded(k) - k)) if k % STEP else w).numpy().view(whole)
+    steps = (F.pad(w, (0, -k % STEP)) if k % STEP else w).numpy().view(whole)
     panels = np.zeros(-(-n // PANEL) * PANEL * steps.shape[1], whole)
-    raised = np.array([OFFSET] * STEP, np.uint8).view(whole)[0]
-    run(pack, (steps, raised, panels), cut(-(-n // PANEL), 1, 8 * w.numel()))
-    return panels.view(np.uint8 if OFFSET else np.int8)
+    run(pack, (steps, panels), cut(-(-n // PANEL), 1, 8 * w.numel()))
+    return panels.view(np.int8)
 
 
 def _many_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     m, k, n = size
-    x = F.pad(a if STEP == 4 else a.to(torch.int16), (0, padded(k) - k))
-    offsets = OFFSET * a.sum(1, dtype=torch.int32) if OFFSET else torch.zeros(m, dtype=torch.int32)
+    x = F.pad(a.view(torch.uint8) ^ RAISED if VNNI else a.to(torch.int16), (0, -k % STEP))
+    raised = RAISED * w.sum(1, dtype=torch.int32) if VNNI else torch.zeros(n, dtype=torch.int32)
     out = torch.empty(m, n, dtype=torch.int32)
-    run(multiply_tiles, (flat(x), flat(offsets), _panels(w), flat(out), (padded(k), n)), parts_of(m, n, k))
+    run(multiply_tiles, (flat(x), _panels(w), flat(raised), flat(out), (k + -k % STEP, n)), parts_of(m, n, k))
     return out

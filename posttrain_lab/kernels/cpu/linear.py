@@ -8,48 +8,48 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posttrain_lab.kernels.packed import PANEL, Int8Weight
+from posttrain_lab.kernels.layout import PANEL
+from posttrain_lab.kernels.packed import Int8Weight
 
+from .excess import add_excess, lines_for, raised_by, turn
 from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, scaled, second_vector, tiles_of
-from .simd import OFFSET, STEP
-from .simd_floats import bits_of, float_of
+from .simd_bytes import RAISED, STEP
+from .simd_floats import bits_of, float_of, size_of
 from .threads import compiled, cut, flat, inner, run
 
 LARGEST = np.finfo(np.float32).max
+ROUNDING = np.float32(3 << 22)  # 1.5 * 2^23: a float32 of this size has no bits for fractions, so adding rounds to whole numbers
 
 
 @inner
-def quantize_row(row, codes):
-    """codes = round(row * (127 / max |row|)), zeros behind its end; gives max / 127 and the sum of the codes.
+def quantize_row(row, codes, raised):
+    """codes = round(row * (127 / max |row|)) + raised, also behind the row's end, where it is 0; gives max / 127.
 
     row float32. As int32 and without their sign, floats are ordered like integers, NaN on top. The scale is NaN for a row that holds
     NaN or infinity, and 0 for one that is all 0 (or too small for 127 / max).
     """
-    largest, total, width = np.int32(0), np.int32(0), len(codes)
-    for k in range(len(row)):
-        largest = max(largest, bits_of(row[k]) & np.int32(0x7FFFFFFF))
+    largest, many = np.int32(0), len(row)
+    for k in range(many):
+        largest = max(largest, size_of(row[k]))
     top = float_of(largest)
     inverse = np.float32(127) / top
     if largest >= 0x7F800000:
-        return np.float32(np.nan), total
+        return np.float32(np.nan)
     if inverse > LARGEST:
-        for k in range(width):
-            codes[k] = 0
-        return np.float32(0), total
-    for k in range(len(row)):
-        code = np.int32(np.rint(row[k] * inverse))
-        codes[k] = code
-        total += code
-    for k in range(len(row), width):
-        codes[k] = 0
-    return top / np.float32(127), total
+        many, top = 0, np.float32(0)
+    rounding = ROUNDING + np.float32(raised)
+    for k in range(many):
+        codes[k] = bits_of(row[k] * inverse + rounding)  # the lowest bits are those of the whole number
+    for k in range(many, len(codes)):
+        codes[k] = raised
+    return top / np.float32(127)
 
 
 @compiled
 def quantize_rows(x, codes, scale, part):
     """`quantize_row` for the rows of `part` (first, end): x float32 [M, K] -> codes [M, >= K], scale [M]."""
     for row in range(part[0], part[1]):
-        scale[row] = quantize_row(x[row], codes[row])[0]
+        scale[row] = quantize_row(x[row], codes[row], 0)
 
 
 def quantized(op: str, x: Tensor, width: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
@@ -69,25 +69,27 @@ def check_finite(op: str, scale: np.ndarray) -> None:
 
 
 @compiled
-def multiply_scaled(x, row_scale, w, w_scale, bias, relu, out, part):
+def multiply_scaled(x, row_scale, w, excess, w_scale, bias, relu, out, part):
     """out (M, N) float32 from x (M, K) float32 and panels w, flat; part: rows and tiles, each (first, end).
 
     row_scale (M) gets the scale of each row, NaN where a row is not finite.
     """
     n, k_size = out.shape[1], -(-x.shape[1] // STEP) * STEP
-    panels, stride = -(-n // PANEL), k_size * PANEL
-    codes, offsets = np.empty((BLOCK, k_size), CODES), np.empty(BLOCK, np.int32)
-    flat_codes, flat_out, sums = codes.reshape(-1), out.reshape(-1), np.empty((BLOCK + 4) * COLUMNS, np.int32)
+    panels, stride, most = -(-n // PANEL), k_size * PANEL, min(BLOCK, part[1] - part[0])
+    rows_of_codes, turned = np.empty((most, k_size), CODES), np.empty(k_size // 4 * BLOCK, np.int32)
+    codes, quads, flat_out = rows_of_codes.reshape(-1), rows_of_codes.view(np.int32).reshape(-1), out.reshape(-1)
+    sums, lines = np.empty((BLOCK + 4) * COLUMNS, np.int32), lines_for(excess, n)
     for first in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - first)
         for r in range(rows):
-            row_scale[first + r], total = quantize_row(x[first + r], codes[r])
-            offsets[r] = total * np.int32(OFFSET)
+            row_scale[first + r] = quantize_row(x[first + r], rows_of_codes[r], RAISED)
+        turn(quads, rows, k_size // 4, excess, n, turned)
         for tile in range(part[2], part[3]):
             panel, column = tile * PANELS, tile * COLUMNS
-            block_sums(flat_codes, 0, rows, k_size, w, panel * stride, second_vector(panel, panels, stride), sums)
+            block_sums(codes, 0, rows, k_size, w, panel * stride, second_vector(codes, panel, panels, stride), sums)
             scales, width = row_scale[first : first + rows], min(COLUMNS, n - column)
-            scaled(sums, rows, offsets, scales, w_scale, bias, relu, flat_out, first, n, column, width)
+            add_excess(codes, turned, rows, k_size, excess, n, column, width, sums, lines)
+            scaled(sums, rows, raised_by(excess, n), scales, w_scale, bias, relu, flat_out, first, n, column, width)
 
 
 def parts_of(m: int, n: int, k: int) -> list[tuple[int, int, int, int]]:
@@ -115,7 +117,14 @@ def int8_linear(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: 
     if m == 0:
         return out
     row_scale = np.empty(m, np.float32)
-    operands = (x.contiguous().numpy(), row_scale, flat(weight.codes), flat(weight.scale), bias_or_zeros(bias, n))
+    operands = (
+        x.contiguous().numpy(),
+        row_scale,
+        flat(weight.codes),
+        flat(weight.excess),
+        flat(weight.scale),
+        bias_or_zeros(bias, n),
+    )
     run(multiply_scaled, (*operands, activation == "relu", out.numpy()), parts_of(m, n, k))
     check_finite("int8_linear", row_scale)
     return finish(out, activation)

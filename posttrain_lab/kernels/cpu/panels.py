@@ -1,28 +1,23 @@
-"""The heart of `int8_linear` and `int8_conv2d`: exact sums of a block of rows with one tile of packed columns.
+"""The heart of `int8_linear`, `int8_conv2d` and `int8_matmul`: exact sums of a block of rows with one tile of packed columns.
 
 A tile is 4 rows x COLUMNS outputs: 4 x 2 vectors of int32 that stay in registers while k runs over all inputs. Its sums go
-to a small scratch array; the caller scales them from there while they are in the nearest cache. Weights that were raised by OFFSET make
-every sum of a row too large by OFFSET times the sum of its codes: `offsets`.
+to a small scratch array; the caller scales them from there while they are in the nearest cache. Inputs are int16, or uint8 where the
+processor multiplies bytes: these are codes + RAISED, and every sum of an output is too large by RAISED times the sum of its weights.
 """
 
 import numpy as np
 
-from posttrain_lab.kernels.packed import PANEL
+from posttrain_lab.kernels.layout import PANEL
 
-from .simd import LANES, STEP, broadcast_step, load_weights, multiply_add_step, store, zero
+from .simd import LANES, store, zero
+from .simd_bytes import RAISED, broadcast_step, load_weights, multiply_add_step, step
+from .simd_floats import load_scaled, load_sums, positive, scaled_sums, store_scaled
 from .threads import inner
 
 COLUMNS = 2 * LANES  # outputs of a tile: one panel on AVX2, two on AVX-512
 PANELS = COLUMNS // PANEL
-BLOCK = 64  # rows that share a pass over the weights: as int16 they stay in the second cache
-
-
-CODES = np.int8 if STEP == 4 else np.int16  # how activations come
-
-
-def padded(k: int) -> int:
-    """k codes, filled up with zeros to whole steps."""
-    return -(-k // STEP) * STEP
+BLOCK = 8 * LANES  # rows that share a pass over the weights: they stay in the second cache
+CODES = np.uint8 if RAISED else np.int16  # how inputs come
 
 
 def tiles_of(n: int) -> int:
@@ -31,17 +26,17 @@ def tiles_of(n: int) -> int:
 
 
 @inner
-def second_vector(panel, panels, stride):
+def second_vector(x, panel, panels, stride):
     """Where the second vector of a tile lies behind its first: in the same panel, in the next one, or (none left) in itself."""
     if PANELS == 1:
-        return STEP * LANES
+        return step(x) * LANES
     return stride if panel + 1 < panels else 0
 
 
 @inner
 def add_row(t0, t1, a, w0, w1):
     """One row of the tile: COLUMNS sums, STEP more k."""
-    return multiply_add_step(t0, w0, a), multiply_add_step(t1, w1, a)
+    return multiply_add_step(t0, a, w0), multiply_add_step(t1, a, w1)
 
 
 @inner
@@ -53,16 +48,16 @@ def store_row(sums, q, t0, t1):
 
 @inner
 def four_rows(x, r, k_size, w, p, second, sums, q):
-    """sums[q : q + 4 * COLUMNS] = four rows of x from x[r] times a tile of w from w[p]; a row has k_size codes, a multiple of STEP."""
+    """sums[q : q + 4 * COLUMNS] = four rows of x from x[r] times a tile of w from w[p]; a row has k_size codes, whole steps."""
     r1, r2, r3 = r + k_size, r + 2 * k_size, r + 3 * k_size
     a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
-    for k in range(0, k_size, STEP):
-        w0, w1 = load_weights(w, p), load_weights(w, p + second)
+    for k in range(0, k_size, step(x)):
+        w0, w1 = load_weights(w, p, x), load_weights(w, p + second, x)
         a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), w0, w1)
         b0, b1 = add_row(b0, b1, broadcast_step(x, r1 + k), w0, w1)
         c0, c1 = add_row(c0, c1, broadcast_step(x, r2 + k), w0, w1)
         d0, d1 = add_row(d0, d1, broadcast_step(x, r3 + k), w0, w1)
-        p += STEP * PANEL
+        p += step(x) * PANEL
     store_row(sums, q, a0, a1)
     store_row(sums, q + COLUMNS, b0, b1)
     store_row(sums, q + 2 * COLUMNS, c0, c1)
@@ -76,8 +71,8 @@ def eight_rows(x, r, k_size, w, p, second, sums, q):
     r5, r6, r7 = r + 5 * k_size, r + 6 * k_size, r + 7 * k_size
     a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
     e0, e1, f0, f1, g0, g1, h0, h1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
-    for k in range(0, k_size, STEP):
-        w0, w1 = load_weights(w, p), load_weights(w, p + second)
+    for k in range(0, k_size, step(x)):
+        w0, w1 = load_weights(w, p, x), load_weights(w, p + second, x)
         a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), w0, w1)
         b0, b1 = add_row(b0, b1, broadcast_step(x, r1 + k), w0, w1)
         c0, c1 = add_row(c0, c1, broadcast_step(x, r2 + k), w0, w1)
@@ -86,7 +81,7 @@ def eight_rows(x, r, k_size, w, p, second, sums, q):
         f0, f1 = add_row(f0, f1, broadcast_step(x, r5 + k), w0, w1)
         g0, g1 = add_row(g0, g1, broadcast_step(x, r6 + k), w0, w1)
         h0, h1 = add_row(h0, h1, broadcast_step(x, r7 + k), w0, w1)
-        p += STEP * PANEL
+        p += step(x) * PANEL
     store_row(sums, q, a0, a1)
     store_row(sums, q + COLUMNS, b0, b1)
     store_row(sums, q + 2 * COLUMNS, c0, c1)
@@ -101,14 +96,15 @@ def eight_rows(x, r, k_size, w, p, second, sums, q):
 def one_row(x, r, k_size, w, p, second, sums, q):
     """The same for a single row, two steps at a time so that the sums do not wait for one another."""
     a0, a1, b0, b1 = zero(), zero(), zero(), zero()
-    even, after = k_size // (2 * STEP) * (2 * STEP), STEP * PANEL
-    for k in range(0, even, 2 * STEP):
-        a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), load_weights(w, p), load_weights(w, p + second))
-        other = broadcast_step(x, r + k + STEP)
-        b0, b1 = add_row(b0, b1, other, load_weights(w, p + after), load_weights(w, p + after + second))
+    two, after = 2 * step(x), step(x) * PANEL
+    even = k_size // two * two
+    for k in range(0, even, two):
+        a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), load_weights(w, p, x), load_weights(w, p + second, x))
+        other = broadcast_step(x, r + k + step(x))
+        b0, b1 = add_row(b0, b1, other, load_weights(w, p + after, x), load_weights(w, p + after + second, x))
         p += 2 * after
     if even < k_size:
-        a0, a1 = add_row(a0, a1, broadcast_step(x, r + even), load_weights(w, p), load_weights(w, p + second))
+        a0, a1 = add_row(a0, a1, broadcast_step(x, r + even), load_weights(w, p, x), load_weights(w, p + second, x))
     store_row(sums, q, a0, a1)
     store_row(sums, q + COLUMNS, b0, b1)
     for column in range(COLUMNS):
@@ -134,25 +130,48 @@ def block_sums(x, first, rows, k_size, w, p, second, sums):
 
 
 @inner
-def scaled(sums, rows, offsets, row_scale, w_scale, bias, relu, out, first, n, column, width):
-    """out[first + row, column ...] = (sums - offset) * (row_scale * w_scale) + bias, below 0 cut off where relu; out is flat.
-
-    offsets and row_scale: one for each row of the block; `width` columns.
-    """
-    weights, offset_of = w_scale[column : column + width], bias[column : column + width]
-    for row in range(rows):
-        scale, offset, start = row_scale[row], offsets[row], (first + row) * n + column
-        here, sums_of = out[start : start + width], sums[row * COLUMNS : row * COLUMNS + width]  # views: plain loops
-        for i in range(width):
-            y = np.float32(np.int32(sums_of[i] - offset)) * (scale * weights[i]) + offset_of[i]  # int32 wraps back
-            here[i] = max(y, np.float32(0)) if relu else y
+def scaled_row(y, at, sums, q, raised, scale, weights, bias, relu):
+    """y[at : at + LANES] = a vector of sums, scaled."""
+    v = scaled_sums(load_sums(sums, q), raised, scale, weights, bias)
+    store_scaled(y, at, positive(v) if relu else v)
 
 
 @inner
-def copied(sums, rows, offsets, out, start, n, column, width):
-    """out[start + row * n + column ...] = sums - offset, int32; out is flat. What wrapped around wraps back."""
+def scaled(sums, rows, raised, row_scale, w_scale, bias, relu, out, first, n, column, width):
+    """out[first + row, column ...] = (sums - raised) * (row_scale * w_scale) + bias, below 0 cut off where relu; out is flat.
+
+    raised, w_scale, bias: one for each column of all; row_scale: one for each row of the block; `width` columns.
+    """
+    if width == COLUMNS:
+        other = column + LANES
+        w0, w1, b0, b1 = (
+            load_scaled(w_scale, column),
+            load_scaled(w_scale, other),
+            load_scaled(bias, column),
+            load_scaled(bias, other),
+        )
+        r0, r1 = load_sums(raised, column), load_sums(raised, other)
+        for row in range(rows):
+            at, q = (first + row) * n + column, row * COLUMNS
+            scaled_row(out, at, sums, q, r0, row_scale[row], w0, b0, relu)
+            scaled_row(out, at + LANES, sums, q + LANES, r1, row_scale[row], w1, b1, relu)
+        return
     for row in range(rows):
-        at, offset = start + row * n + column, offsets[row]
+        scale, start = row_scale[row], (first + row) * n + column
+        for i in range(width):
+            y = (
+                np.float32(np.int32(sums[row * COLUMNS + i] - raised[column + i])) * (scale * w_scale[column + i])
+                + bias[column + i]
+            )
+            out[start + i] = max(y, np.float32(0)) if relu else y  # where int32 had wrapped around, it wraps back
+
+
+@inner
+def copied(sums, rows, raised, out, start, n, column, width):
+    """out[start + row * n + column ...] = sums - raised, int32; out is flat. What wrapped around wraps back."""
+    too_much = raised[column : column + width]
+    for row in range(rows):
+        at = start + row * n + column
         here, sums_of = out[at : at + width], sums[row * COLUMNS : row * COLUMNS + width]
         for i in range(width):
-            here[i] = sums_of[i] - offset
+            here[i] = sums_of[i] - too_much[i]

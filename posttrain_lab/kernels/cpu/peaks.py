@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numba import njit
 
-from .simd import LANES, STEP, dot_quads, load, load_bytes, multiply_add_pairs, store, zero
+from .simd import LANES, load, multiply_add_pairs, store, zero
+from .simd_bytes import STEP, load_bytes, multiply_add_quads
 
 LENGTH = 4096  # numbers that the loop runs over
 MEGABYTES = 96  # the array to sum
@@ -47,7 +48,7 @@ def multiplications(pairs: bool = False, repeats: int = 2000) -> tuple[Callable[
     True
     """
     fours = STEP == 4 and not pairs
-    loop = _loop(load_bytes, dot_quads) if fours else _loop(load, multiply_add_pairs)
+    loop = _loop(load_bytes, multiply_add_quads) if fours else _loop(load, multiply_add_pairs)
     x, w = np.ones(LENGTH, np.int8 if fours else np.int16), np.ones(LENGTH, np.uint8 if fours else np.int16)
 
     def call() -> int:

@@ -9,28 +9,11 @@
 | `multiply_add_pairs(t, a, b)` | t[i] + a[2i] * b[2i] + a[2i+1] * b[2i+1] for L values of i    | vpmaddwd, vpaddd |
 | `total(v)`                    | the sum of L int32                                            | shuffles, adds   |
 | `store(array, i, v)`          | array[i : i + L] = v (int32)                                  | vmovdqu          |
+| `add_turned(a, i, s, b, j, t)`| a[i + r * s + c] += b[j + c * t + r] for r, c < L (int32)     | vunpck, vperm    |
 
-Four weights of 4 bits at once: a byte holds two codes 0..15, an activation is an int8.
-
-| word                               | meaning                                                                        | on x86               |
-|------------------------------------|--------------------------------------------------------------------------------|----------------------|
-| `load_bytes(array, i)`             | 4L uint8 from array[i:]                                                        | vmovdqu              |
-| `low_nibbles(v)`, `high_nibbles(v)`| bits 0-3, bits 4-7 of each byte                                                | vpand, vpsrlw        |
-| `broadcast_quad(array, i)`         | the four int8 at array[i:], repeated L times                                   | vpbroadcastd         |
-| `zero_products()`                  | zeros to add products to: 2L int16, L int32 with VNNI                          | vpxor                |
-| `add_products(t, u, s)`            | products of uint8 u and int8 s, added in pairs (in fours with VNNI); t[i] must | vpmaddubsw, vpaddw;  |
-|                                    | stay below 2^15                                                                | VNNI: vpdpbusd       |
-| `sum_products(total, t)`           | total[i] + t[2i] + t[2i+1], int32 (total[i] + t[i] with VNNI)                  | vpmaddwd, vpaddd     |
-
-Words for floats are in `simd_floats.py`. Nearly all words leave the instruction to LLVM (NEON: two registers for one vector);
-those for bytes name x86's where it has one. LANES looks at the processor, to fill the wide registers of AVX-512, and so does
-STEP, since processors with VNNI multiply four bytes in one step:
-
-| word                          | STEP = 2                | STEP = 4 (VNNI)                                                    |
-|-------------------------------|-------------------------|--------------------------------------------------------------------|
-| `load_weights(array, i)`      | `load_widen`, int8      | `load_bytes`, uint8: codes + 128                                   |
-| `broadcast_step(array, i)`    | `broadcast_pair`, int16 | `broadcast_quad`, int8                                             |
-| `multiply_add_step(t, w, a)`  | `multiply_add_pairs`    | t[i] + the sum of four products w * a, exact in int32 (vpdpbusd)   |
+Words for bytes are in `simd_bytes.py`, those for floats in `simd_floats.py`. Nearly all words leave the instruction to LLVM (NEON: two
+registers for one vector); those for bytes name x86's where it has one. LANES looks at the processor, to fill the wide registers of
+AVX-512.
 
 Arrays are flat and contiguous, indices count elements, and no word checks bounds: the caller does.
 """
@@ -54,8 +37,6 @@ def has(*names: str) -> bool:
 
 
 LANES = 16 if has("avx512bw") else 8  # int32 in a vector
-STEP = 4 if has("avx512vnni", "avx512bw") or has("avxvnni") else 2  # k that one multiplication takes together
-OFFSET = 128 if STEP == 4 else 0  # what packed weights have been raised by, since VNNI wants one side unsigned
 
 I8, I16, I32, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.FloatType()
 
@@ -94,6 +75,12 @@ def instruction(builder, name, *operands):
     return builder.call(
         cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * len(operands)), name), operands
     )
+
+
+def repeated(builder, number, vector):
+    """One number in all lanes."""
+    one = builder.insert_element(ir.Constant(vector.llvm, ir.Undefined), number, ir.Constant(I32, 0))
+    return choose(builder, one, [0] * vector.lanes)
 
 
 def choose(builder, vector, lanes):
@@ -140,8 +127,7 @@ def broadcast_pair(typing, array, index):
 
     def code(context, builder, signature, args):
         pair = builder.load(address(context, builder, signature.args[0], I32, *args), align=2)
-        one = builder.insert_element(ir.Constant(SUMS.llvm, ir.Undefined), pair, ir.Constant(I32, 0))
-        return builder.bitcast(choose(builder, one, [0] * LANES), WORDS.llvm)
+        return builder.bitcast(repeated(builder, pair, SUMS), WORDS.llvm)
 
     return WORDS(array, types.intp), code
 
@@ -185,109 +171,40 @@ def store(typing, array, index, vector):
     return types.void(array, types.intp, vector), code
 
 
-@word
-def load_bytes(typing, array, index):
-    """4 * LANES bytes from array[index:]."""
-
-    def code(context, builder, signature, args):
-        return builder.load(address(context, builder, signature.args[0], BYTES.llvm, *args), align=1)
-
-    return BYTES(array, types.intp), code
-
-
-def _nibbles(shift: int) -> Any:
-    def nibbles(typing, vector):
-        def code(context, builder, signature, args):
-            moved = builder.lshr(args[0], ir.Constant(BYTES.llvm, [shift] * BYTES.lanes))
-            return builder.and_(moved, ir.Constant(BYTES.llvm, [15] * BYTES.lanes))
-
-        return BYTES(BYTES), code
-
-    return word(nibbles)
+def _turned(builder, rows):
+    """Rows and columns of a square of vectors exchanged: each round exchanges blocks of `size` between two rows."""
+    many, size = len(rows), len(rows) // 2
+    while size:
+        first = [lane if not lane & size else lane - size + many for lane in range(many)]
+        second = [lane + size if not lane & size else lane + many for lane in range(many)]
+        for i in (i for i in range(many) if not i & size):
+            one, other = rows[i], rows[i + size]
+            rows[i], rows[i + size] = (_mixed(builder, one, other, order) for order in (first, second))
+        size //= 2
+    return rows
 
 
-low_nibbles, high_nibbles = _nibbles(0), _nibbles(4)
+def _mixed(builder, one, other, order):
+    """Lanes of two vectors, those of the second counted on from those of the first."""
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(I32, len(order)), order))
 
 
-@word
-def broadcast_quad(typing, array, index):
-    """The four int8 at array[index:], repeated."""
-
-    def code(context, builder, signature, args):
-        quad = builder.load(address(context, builder, signature.args[0], I32, *args), align=1)
-        one = builder.insert_element(ir.Constant(SUMS.llvm, ir.Undefined), quad, ir.Constant(I32, 0))
-        return builder.bitcast(choose(builder, one, [0] * LANES), BYTES.llvm)
-
-    return BYTES(array, types.intp), code
+def _line(context, builder, array_type, array, index, stride, number):
+    """Where the vector lies that is `number` strides behind array[index]."""
+    place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, number)))
+    return address(context, builder, array_type, SUMS.llvm, array, place)
 
 
 @word
-def zero_words(typing):
-    """2 * LANES int16 zeros."""
+def add_turned(typing, array, index, stride, other, start, step):
+    """array[index + r * stride + c] += other[start + c * step + r] for r and c below LANES, int32: a square, turned."""
 
     def code(context, builder, signature, args):
-        return ir.Constant(WORDS.llvm, None)
+        square = [_line(context, builder, signature.args[3], *args[3:], i) for i in range(LANES)]
+        columns = [builder.load(pointer, align=4) for pointer in square]
+        for i, vector in enumerate(_turned(builder, columns)):
+            pointer = _line(context, builder, signature.args[0], *args[:3], i)
+            builder.store(builder.add(builder.load(pointer, align=4), vector), pointer, align=4)
+        return context.get_dummy_value()
 
-    return WORDS(), code
-
-
-@word
-def add_byte_pairs(typing, total, unsigned, signed):
-    """total[i] + u[2i] * s[2i] + u[2i + 1] * s[2i + 1] in int16; exact while pairs and sums stay below 2^15."""
-
-    def code(context, builder, signature, args):
-        if has("avx2"):
-            name = "llvm.x86.avx512.pmaddubs.w.512" if LANES == 16 else "llvm.x86.avx2.pmadd.ub.sw"
-            kind = ir.FunctionType(WORDS.llvm, [BYTES.llvm] * 2)
-            return builder.add(args[0], builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args[1:]))
-        u, s = builder.zext(args[1], wide := ir.VectorType(I16, 4 * LANES)), builder.sext(args[2], wide)
-        product = builder.mul(u, s)
-        even, odd = (choose(builder, product, range(first, 4 * LANES, 2)) for first in (0, 1))
-        return builder.add(args[0], builder.add(even, odd))
-
-    return WORDS(WORDS, BYTES, BYTES), code
-
-
-@word
-def add_word_pairs(typing, total, vector):
-    """total[i] + v[2i] + v[2i + 1]."""
-
-    def code(context, builder, signature, args):
-        if has("avx2"):  # times one, by the name of the instruction: LLVM would take the ones for superfluous
-            name = "llvm.x86.avx512.pmaddw.d.512" if LANES == 16 else "llvm.x86.avx2.pmadd.wd"
-            pmadd = cgutils.get_or_insert_function(builder.module, ir.FunctionType(SUMS.llvm, [WORDS.llvm] * 2), name)
-            return builder.add(args[0], builder.call(pmadd, [args[1], ir.Constant(WORDS.llvm, [1] * WORDS.lanes)]))
-        wide = builder.sext(args[1], ir.VectorType(I32, 2 * LANES))
-        even, odd = (choose(builder, wide, range(first, 2 * LANES, 2)) for first in (0, 1))
-        return builder.add(args[0], builder.add(even, odd))
-
-    return SUMS(SUMS, WORDS), code
-
-
-@word
-def add_sums(typing, total, vector):
-    """total[i] + v[i]."""
-
-    def code(context, builder, signature, args):
-        return builder.add(*args)
-
-    return SUMS(SUMS, SUMS), code
-
-
-@word
-def dot_quads(typing, total, unsigned, signed):
-    """total[i] + the sum of unsigned[4i + j] * signed[4i + j] for j in 0..3, exact: the instruction of VNNI by its name."""
-
-    def code(context, builder, signature, args):
-        quads = [builder.bitcast(part, SUMS.llvm) for part in args[1:]]
-        return instruction(builder, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}", args[0], *quads)
-
-    return SUMS(SUMS, BYTES, BYTES), code
-
-
-if STEP == 4:
-    load_weights, broadcast_step, multiply_add_step = load_bytes, broadcast_quad, dot_quads
-    zero_products, add_products, sum_products = zero, dot_quads, add_sums
-else:
-    load_weights, broadcast_step, multiply_add_step = load_widen, broadcast_pair, multiply_add_pairs
-    zero_products, add_products, sum_products = zero_words, add_byte_pairs, add_word_pairs
+    return types.void(array, types.intp, types.intp, other, types.intp, types.intp), code

@@ -18,6 +18,10 @@ As many as there are int32 sums, to scale these:
 |----------------------------------|-----------------------------------------------------------------|
 | `zero_scaled()`                  | LANES float32 zeros                                             |
 | `add_scaled(y, sums, o, s, i)`   | y + float32(sums - o) * s[i : i + LANES], one int32 o           |
+| `scaled_sums(sums, r, a, s, b)`  | float32(sums - r) * (a * s) + b for vectors sums, r, s, b and one number a |
+| `positive(y)`                    | y, and 0 where it is below                                      |
+| `load_sums(array, i)`            | LANES int32 from array[i:]                                      |
+| `load_scaled(array, i)`          | LANES float32 from array[i:]                                    |
 | `store_scaled(array, i, y)`      | array[i : i + LANES] = y                                        |
 
 Single numbers, whose bits say more than their value: without the sign, floats are ordered like integers.
@@ -25,6 +29,7 @@ Single numbers, whose bits say more than their value: without the sign, floats a
 | word             | meaning                              |
 |------------------|--------------------------------------|
 | `bits_of(x)`     | the 32 bits of a float32, as int32   |
+| `size_of(x)`     | the bits of |x|, as int32            |
 | `float_of(bits)` | the float32 with these bits          |
 """
 
@@ -32,16 +37,10 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .simd import I8, I32, LANES, SUMS, Vector, address, choose, has, instruction, word
+from .simd import I8, I32, LANES, SUMS, Vector, address, choose, has, instruction, repeated, word
 
 F32 = ir.FloatType()
 FLOATS, PLACES, SCALED = Vector(F32, 16), Vector(I32, 16), Vector(F32, LANES)
-
-
-def _repeated(builder, number, vector):
-    """One number in all lanes."""
-    one = builder.insert_element(ir.Constant(vector.llvm, ir.Undefined), number, ir.Constant(I32, 0))
-    return choose(builder, one, [0] * vector.lanes)
 
 
 @word
@@ -94,7 +93,7 @@ def multiply_add(typing, total, number, vector):
     """total + number * vector, each lane rounded once."""
 
     def code(context, builder, signature, args):
-        return instruction(builder, "llvm.fma.v16f32", _repeated(builder, args[1], FLOATS), args[2], args[0])
+        return instruction(builder, "llvm.fma.v16f32", repeated(builder, args[1], FLOATS), args[2], args[0])
 
     return FLOATS(FLOATS, types.float32, FLOATS), code
 
@@ -149,7 +148,7 @@ def add_scaled(typing, y, sums, offset, scales, index):
     """y + float32(sums - offset) * scales[index : index + LANES], each lane rounded once after the conversion."""
 
     def code(context, builder, signature, args):
-        exact = builder.sub(args[1], _repeated(builder, args[2], SUMS))
+        exact = builder.sub(args[1], repeated(builder, args[2], SUMS))
         scale = builder.load(address(context, builder, signature.args[3], SCALED.llvm, *args[3:]), align=4)
         return instruction(builder, f"llvm.fma.v{LANES}f32", builder.sitofp(exact, SCALED.llvm), scale, args[0])
 
@@ -168,11 +167,64 @@ def store_scaled(typing, array, index, vector):
 
 
 @word
+def load_sums(typing, array, index):
+    """LANES int32 from array[index:]."""
+
+    def code(context, builder, signature, args):
+        return builder.load(address(context, builder, signature.args[0], SUMS.llvm, *args), align=4)
+
+    return SUMS(array, types.intp), code
+
+
+@word
+def load_scaled(typing, array, index):
+    """LANES float32 from array[index:]."""
+
+    def code(context, builder, signature, args):
+        return builder.load(address(context, builder, signature.args[0], SCALED.llvm, *args), align=4)
+
+    return SCALED(array, types.intp), code
+
+
+@word
+def scaled_sums(typing, sums, raised, number, scales, bias):
+    """float32(sums - raised) * (number * scales) + bias, rounded after each step; what wrapped around in int32 wraps back."""
+
+    def code(context, builder, signature, args):
+        exact = builder.sitofp(builder.sub(args[0], args[1]), SCALED.llvm)
+        scale = builder.fmul(repeated(builder, args[2], SCALED), args[3])
+        return builder.fadd(builder.fmul(exact, scale), args[4])
+
+    return SCALED(SUMS, SUMS, types.float32, SCALED, SCALED), code
+
+
+@word
+def positive(typing, vector):
+    """The vector, and 0 where it is below."""
+
+    def code(context, builder, signature, args):
+        none = ir.Constant(SCALED.llvm, None)
+        return builder.select(builder.fcmp_ordered("<", args[0], none), none, args[0])
+
+    return SCALED(SCALED), code
+
+
+@word
 def bits_of(typing, number):
     """The bits of a float32 as an int32."""
 
     def code(context, builder, signature, args):
         return builder.bitcast(args[0], I32)
+
+    return types.int32(types.float32), code
+
+
+@word
+def size_of(typing, number):
+    """The bits of |x|: as an int32, the larger the larger |x|, NaN on top."""
+
+    def code(context, builder, signature, args):
+        return builder.and_(builder.bitcast(args[0], I32), ir.Constant(I32, 0x7FFFFFFF))
 
     return types.int32(types.float32), code
 

@@ -1,0 +1,125 @@
+"""What panels leave out is added here: the rest of each pair of weights that was too large for 16 bits (see `../layout.py`).
+
+Few weights have a rest, each output at places of its own. One rest meets all rows of a block at once, so the block's inputs are
+turned: four k in an int32, and for each four k the rows side by side.
+"""
+
+import numpy as np
+
+from .panels import BLOCK, COLUMNS
+from .simd import LANES, add_turned, store, zero
+from .simd_bytes import load_bytes, multiply_add_quads, repeat_quad
+from .threads import inner
+
+TURN_FROM = 3  # rows of a block; with fewer, turning takes longer than it saves
+NARROW = 2 * LANES  # rows of a block that has few
+
+
+@inner
+def raised_by(excess, n):
+    """What raised inputs add to the sums of each of n outputs."""
+    return excess[n + 1 : 2 * n + 1]
+
+
+@inner
+def side_by_side(rows):
+    """How many rows of a turned block lie side by side: all of a block, or NARROW."""
+    return BLOCK if rows > NARROW else NARROW
+
+
+@inner
+def turn(quads, rows, steps, excess, n, turned):
+    """turned[q * side_by_side + row] = quads[row * steps + q], four codes each, where there is a rest that asks for it."""
+    if rows < TURN_FROM or len(excess) == 2 * n + 1:
+        return
+    beside = side_by_side(rows)
+    for first in range(0, rows, LANES):
+        for q in range(steps):
+            here = turned[q * beside + first : q * beside + first + LANES]
+            for row in range(min(LANES, rows - first)):
+                here[row] = quads[(first + row) * steps + q]
+
+
+@inner
+def add_to_rows(codes, rows, k_size, entries, begins, sums, lines):
+    """sums[row * COLUMNS + i] += codes times the entries from begins[i] to begins[i + 1], number by number.
+
+    The products of all outputs are summed up in one long loop, since a short loop for each would cost more than its products; lines[j] is
+    the sum of the first j of them, and a difference of two lines is what an output gets (int32 wraps around, and back).
+    """
+    first, many = begins[0], begins[-1] - begins[0]
+    for row in range(rows):
+        line, total = codes[row * k_size : (row + 1) * k_size], np.int32(0)
+        lines[0] = 0
+        for j in range(many):
+            entry = entries[first + j]
+            total += np.int32(np.int8(entry)) * np.int32(line[entry >> 8])
+            lines[j + 1] = total
+        for i in range(len(begins) - 1):
+            sums[row * COLUMNS + i] += lines[begins[i + 1] - first] - lines[begins[i] - first]
+
+
+@inner
+def quad_and_rest(entry):
+    """Which four k an entry is about, and its rest among three zeros, repeated."""
+    k = entry >> 8
+    return k >> 2, repeat_quad((entry & 255) << 8 * (k & 3))
+
+
+@inner
+def two_vectors(a, b, turned, at, rest):
+    """One rest times two vectors of rows."""
+    a = multiply_add_quads(a, load_bytes(turned, at), rest)
+    return a, multiply_add_quads(b, load_bytes(turned, at + LANES), rest)
+
+
+@inner
+def add_to_few(turned, entries, lines, q):
+    """lines[q + row] = turned inputs times the entries, for NARROW rows."""
+    a, b = zero(), zero()
+    for entry in entries:
+        quad, rest = quad_and_rest(entry)
+        a, b = two_vectors(a, b, turned, quad * NARROW, rest)
+    store(lines, q, a)
+    store(lines, q + LANES, b)
+
+
+@inner
+def add_to_block(turned, entries, lines, q):
+    """lines[q + row] = turned inputs times the entries, for all rows of a block."""
+    a, b, c, d, e, f, g, h = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
+    for entry in entries:
+        quad, rest = quad_and_rest(entry)
+        at = quad * BLOCK
+        a, b = two_vectors(a, b, turned, at, rest)
+        c, d = two_vectors(c, d, turned, at + 2 * LANES, rest)
+        e, f = two_vectors(e, f, turned, at + 4 * LANES, rest)
+        g, h = two_vectors(g, h, turned, at + 6 * LANES, rest)
+    for number, sums in enumerate((a, b, c, d, e, f, g, h)):
+        store(lines, q + number * LANES, sums)
+
+
+@inner
+def lines_for(excess, n):
+    """Scratch for `add_excess`: int32 [COLUMNS][BLOCK], or one more than there are entries."""
+    return np.empty(max(COLUMNS * BLOCK, len(excess) - 2 * n), np.int32)
+
+
+@inner
+def add_excess(codes, turned, rows, k_size, excess, n, column, width, sums, lines):
+    """The sums of a tile (`rows` rows, outputs column ... column + width of n) with what its panels leave out."""
+    entries, begins = excess[2 * n + 1 :], excess[column : column + width + 1]
+    if len(entries) == 0:
+        return
+    if rows < TURN_FROM:
+        add_to_rows(codes, rows, k_size, entries, begins, sums, lines)
+        return
+    for i in range(width):
+        part = entries[begins[i] : begins[i + 1]]
+        if rows > NARROW:
+            add_to_block(turned, part, lines, i * BLOCK)
+        else:
+            add_to_few(turned, part, lines, i * BLOCK)
+    for row in range(0, rows, LANES):
+        for i in range(0, COLUMNS, LANES):
+            add_turned(sums, row * COLUMNS + i, COLUMNS, lines, i * BLOCK + row, BLOCK)

@@ -1,0 +1,66 @@
+"""How int8 codes lie in memory for the cpu: panels of 16 outputs, and what two neighbours hold beyond 16 bits.
+
+With AVX2, `vpmaddubsw` multiplies unsigned by signed bytes and adds two products in 16 bits, where they saturate. Inputs are raised to
+0..255, so a pair of weights is safe up to a sum of 128: 255 * 128 < 2^15. Where it is more, panels hold a smaller weight and
+`excess` holds the rest, which kernels add afterwards (see `cpu/excess.py`). Every sum is exact, and few pairs need it.
+
+| int32 numbers of `excess` | meaning                                                                               |
+|---------------------------|---------------------------------------------------------------------------------------|
+| out + 1                   | where the entries of each output begin and end, counted from 0                        |
+| out                       | what raised inputs add to each sum: RAISED * the sum of the output's codes            |
+| one for each such pair    | 256 * k + the rest of the weight of input k, as a byte                                |
+"""
+
+import torch
+from jaxtyping import Int8, Int32
+from torch import Tensor
+from torch.nn import functional as F
+
+PANEL = 16  # outputs side by side
+SAFE = 128  # what the weights of a pair may add up to
+
+
+def to_panels(codes: Int8[Tensor, "out k"], step: int | None = None) -> Int8[Tensor, "panels steps 16 step"]:
+    """Rows to panels of 16 outputs [panels][steps][16][step]; inside, steps of k follow one another. What is missing is 0.
+
+    The step is what the processor multiplies at once: four codes on x86 with AVX2, else two.
+    """
+    if step is None:
+        from .cpu.simd_bytes import STEP
+
+        step = STEP
+    n, k = codes.shape
+    padded = F.pad(codes, (0, -k % step, 0, -n % PANEL))
+    return padded.reshape(-1, PANEL, padded.shape[1] // step, step).transpose(1, 2).contiguous()
+
+
+def from_panels(panels: Int8[Tensor, "panels steps 16 step"], n: int, k: int) -> Int8[Tensor, "out k"]:
+    """The inverse of `to_panels`."""
+    return panels.transpose(1, 2).reshape(-1, panels.shape[1] * panels.shape[3])[:n, :k].contiguous()
+
+
+def split(codes: Int8[Tensor, "out k"]) -> tuple[Int8[Tensor, "out k"], Int32[Tensor, " numbers"]]:
+    """Codes whose pairs are safe, and `excess`: together they are the codes that came in."""
+    from .cpu.simd_bytes import PAIRS_SATURATE, RAISED
+
+    sums = RAISED * codes.sum(1, dtype=torch.int32)
+    if not PAIRS_SATURATE:
+        return codes, torch.cat([sums.new_zeros(len(codes) + 1), sums])
+    pairs = F.pad(codes, (0, codes.shape[1] % 2)).to(torch.int16).unflatten(1, (-1, 2))
+    total = pairs.sum(2, dtype=torch.int16)
+    rest = total - total.clamp(-SAFE, SAFE)  # both weights of such a pair have one sign; the larger gives all of the rest
+    output, pair = rest.nonzero().unbind(1)
+    larger = pairs.abs().argmax(2)[output, pair]
+    pairs[output, pair, larger] -= rest[output, pair]
+    begins = F.pad(torch.bincount(output, minlength=len(codes)).cumsum(0), (1, 0))
+    entries = 256 * (2 * pair + larger) + (rest[output, pair] & 255)
+    return pairs.flatten(1)[:, : codes.shape[1]].to(torch.int8), torch.cat([begins, sums, entries]).to(torch.int32)
+
+
+def join(codes: Int8[Tensor, "out k"], excess: Int32[Tensor, " numbers"]) -> Int8[Tensor, "out k"]:
+    """The inverse of `split`."""
+    n, whole = len(codes), codes.clone()
+    entries = excess[2 * n + 1 :]
+    output = torch.repeat_interleave(torch.arange(n), excess[: n + 1].diff().long())
+    whole[output, (entries >> 8).long()] += entries.to(torch.uint8).view(torch.int8)
+    return whole
