@@ -17,19 +17,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PANEL = 16  # outputs side by side
+CHUNK = 256  # outputs that are looked at together
 SAFE = 128  # what the weights of a pair may add up to
 
 
+def steps() -> int:
+    """What the processor multiplies at once: four codes on x86 with AVX2, else two."""
+    from .cpu.simd_bytes import STEP
+
+    return STEP
+
+
 def to_panels(codes: Int8[Tensor, "out k"], step: int | None = None) -> Int8[Tensor, "panels steps 16 step"]:
-    """Rows to panels of 16 outputs [panels][steps][16][step]; inside, steps of k follow one another. What is missing is 0.
-
-    The step is what the processor multiplies at once: four codes on x86 with AVX2, else two.
-    """
-    if step is None:
-        from .cpu.simd_bytes import STEP
-
-        step = STEP
-    n, k = codes.shape
+    """Rows to panels of 16 outputs [panels][steps][16][step]; inside, steps of k follow one another. What is missing is 0."""
+    step, (n, k) = step or steps(), codes.shape
     padded = F.pad(codes, (0, -k % step, 0, -n % PANEL))
     return padded.reshape(-1, PANEL, padded.shape[1] // step, step).transpose(1, 2).contiguous()
 
@@ -44,17 +45,31 @@ def split(codes: Int8[Tensor, "out k"]) -> tuple[Int8[Tensor, "out k"], Int32[Te
     from .cpu.simd_bytes import PAIRS_SATURATE, RAISED
 
     sums = RAISED * codes.sum(1, dtype=torch.int32)
-    if not PAIRS_SATURATE:
-        return codes, torch.cat([sums.new_zeros(len(codes) + 1), sums])
-    pairs = F.pad(codes, (0, codes.shape[1] % 2)).to(torch.int16).unflatten(1, (-1, 2))
+    counts, entries = [torch.zeros(1, dtype=torch.int64)], []
+    if PAIRS_SATURATE:
+        codes = codes.clone()
+        for part in codes.split(CHUNK):  # some outputs at a time: what is in between is larger than the codes
+            many, found = _made_safe(part)
+            counts.append(many)
+            entries.append(found)
+    else:
+        counts.append(torch.zeros(len(codes), dtype=torch.int64))
+    return codes, torch.cat([torch.cat(counts).cumsum(0), sums, *entries]).to(torch.int32)
+
+
+def _made_safe(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """How many entries each output has, and the entries; the codes become safe in place.
+
+    Both weights of a pair that is not safe have one sign; the larger gives all of the rest.
+    """
+    pairs = F.pad(codes, (0, codes.shape[1] % 2)).unflatten(1, (-1, 2)).to(torch.int16)
     total = pairs.sum(2, dtype=torch.int16)
-    rest = total - total.clamp(-SAFE, SAFE)  # both weights of such a pair have one sign; the larger gives all of the rest
+    rest = total - total.clamp(-SAFE, SAFE)
     output, pair = rest.nonzero().unbind(1)
-    larger = pairs.abs().argmax(2)[output, pair]
-    pairs[output, pair, larger] -= rest[output, pair]
-    begins = F.pad(torch.bincount(output, minlength=len(codes)).cumsum(0), (1, 0))
-    entries = 256 * (2 * pair + larger) + (rest[output, pair] & 255)
-    return pairs.flatten(1)[:, : codes.shape[1]].to(torch.int8), torch.cat([begins, sums, entries]).to(torch.int32)
+    k = 2 * pair + pairs[output, pair].abs().argmax(1)
+    byte = rest[output, pair].to(torch.int8)
+    codes[output, k] -= byte
+    return torch.bincount(output, minlength=len(codes)), 256 * k + byte.view(torch.uint8)
 
 
 def join(codes: Int8[Tensor, "out k"], excess: Int32[Tensor, " numbers"]) -> Int8[Tensor, "out k"]:

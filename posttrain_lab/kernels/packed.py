@@ -20,7 +20,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 from torch.nn import functional as F
 
-from .layout import PANEL, from_panels, join, split, to_panels
+from .layout import PANEL, from_panels, join, split, steps, to_panels
 
 BLOCKS = (4, 8, 16, 32)  # allowed sides of a block
 GROUP_STEP = 8  # a group of `Int4Weight` holds a multiple of this many inputs
@@ -141,7 +141,7 @@ class Int8ConvWeight(Packed):
 
     | field     | cpu                                                                     | other devices           |
     |-----------|-------------------------------------------------------------------------|-------------------------|
-    | `codes`   | panels [groups * ceil(out / groups / 16)][ceil(kh * kw * cg / S)][16][S]| int8 [out, kh, kw, cg]  |
+    | `codes`   | panels [groups * ceil(out / groups / 16)][kh * kw * ceil(cg / S)][16][S]| int8 [out, kh, kw, cg]  |
     | `scale`   | float32 [out], or None: only plain sums are asked for                   | the same                |
     | `kernel`  | (kh, kw)                                                                | the same                |
     | `channels`| channels of a group, cg                                                 | the same                |
@@ -180,7 +180,7 @@ class Int8ConvWeight(Packed):
             raise ValueError(f"Int8ConvWeight.from_codes wants groups that divide {out} outputs, got {groups}.")
         last, excess = codes.permute(0, 2, 3, 1).contiguous(), None
         if codes.device.type == "cpu":
-            safe, excess = split(last.reshape(out, -1))
+            safe, excess = split(F.pad(last, (0, -cg % steps())).reshape(out, -1))
             last = torch.cat([to_panels(part) for part in safe.chunk(groups)])
         scale = scale if scale is None else check_scale(scale, (out,), "Int8ConvWeight.from_codes")
         return cls(last, scale, (kh, kw), cg, groups, out, excess)
@@ -190,8 +190,10 @@ class Int8ConvWeight(Packed):
         out, (kh, kw) = self.out_features, self.kernel
         if self.excess is None:
             return self.codes.permute(0, 3, 1, 2).contiguous()
-        parts = [from_panels(part, out // self.groups, kh * kw * self.channels) for part in self.codes.chunk(self.groups)]
-        return join(torch.cat(parts), self.excess).reshape(out, kh, kw, self.channels).permute(0, 3, 1, 2).contiguous()
+        deep = self.channels + -self.channels % steps()
+        parts = [from_panels(part, out // self.groups, kh * kw * deep) for part in self.codes.chunk(self.groups)]
+        rows = join(torch.cat(parts), self.excess).reshape(out, kh, kw, deep)
+        return rows[..., : self.channels].permute(0, 3, 1, 2).contiguous()
 
     def dense(self) -> Float[Tensor, "out cg kh kw"]:
         """The filter that the codes stand for; without a scale, the codes themselves."""

@@ -1,6 +1,8 @@
-"""int8_conv2d: gather the patches of some output pixels into scratch rows, then the same tiles as int8_linear.
+"""int8_conv2d: the tiles of int8_linear read their inputs where the image holds them.
 
-The scratch holds BLOCK patches and stays in the cache: the patches of the whole image never exist at once (no im2col copy).
+A few images at a time are copied with their border, codes raised, channels of a group filled up to whole steps. A row of a tile is then an
+output pixel's window: a run of neighbours for each row of the filter (for each place of it, with groups). There is no copy of the
+windows (no im2col), so scratch is about as large as the images that share a block of pixels.
 """
 
 import numpy as np
@@ -19,48 +21,52 @@ from .threads import compiled, cut, flat, inner, run
 
 
 @inner
-def copy_run(target, to, source, at, count):
-    """target[to + c] = source[at + c] + RAISED for `count` neighbours; views, so that the compiler sees plain loops."""
-    here, there = target[to : to + count], source[at : at + count]
-    for c in range(count):
-        here[c] = there[c] + RAISED
-
-
-@inner
-def fill_run(target, to, count, value):
-    """target[to + c] = value for `count` neighbours."""
-    here = target[to : to + count]
-    for c in range(count):
-        here[c] = value
-
-
-@inner
-def gather(image, size, pixel, shape, channel, fill, patch, k_size, rows):
-    """Row r of patch = the window of output pixel `pixel + r`, in the order (row, column, channel).
-
-    image (n, h, w, c) int8, flat; size: (h, w, c); patch flat, rows of k_size; shape: (output height, output width, kernel
-    height, kernel width, channels of a group, stride, padding).
-    """
-    oh, ow, kh, kw, channels, stride, padding = shape
+def hold(image, size, number, padding, groups, deep, held, at):
+    """held[at :] = image `number` of images (n, h, w, c) int8, flat, inside of its border; `deep` codes for the channels of a group."""
     height, width, depth = size
+    across = (width + 2 * padding) * groups * deep
+    for i in range(height):
+        source, to = (number * height + i) * width * depth, at + (padding + i) * across + padding * groups * deep
+        if groups * deep == depth:
+            here, there = held[to : to + width * depth], image[source : source + width * depth]
+            for c in range(width * depth):
+                here[c] = there[c] + RAISED
+        else:
+            channels = depth // groups
+            for j in range(width * groups):
+                for c in range(channels):
+                    held[to + j * deep + c] = image[source + j * channels + c] + RAISED
+
+
+@inner
+def window_starts(pixel, rows, shape, slots, across, deep, area, starts):
+    """starts[r] = where the window of output pixel `pixel + r` begins in the images that are held; `across` numbers in a line of one.
+
+    shape: output height, output width, stride; image i is in slot i modulo slots, `area` numbers each.
+    """
+    oh, ow, stride = shape
+    number, place = divmod(pixel, oh * ow)
+    row, column = divmod(place, ow)
     for r in range(rows):
-        number, place = divmod(pixel + r, oh * ow)
-        top, left = place // ow * stride - padding, place % ow * stride - padding
-        k, inside = r * k_size, left >= 0 and left + kw <= width and channels == depth
-        for i in range(top, top + kh):
-            source = ((number * height + i) * width + left) * depth + channel
-            if i < 0 or i >= height:
-                fill_run(patch, k, kw * channels, fill)
-            elif inside:  # the columns of a kernel row lie side by side
-                copy_run(patch, k, image, source, kw * channels)
-            else:
-                for j in range(kw):
-                    at, to = source + j * depth, k + j * channels
-                    if 0 <= left + j < width:
-                        copy_run(patch, to, image, at, channels)
-                    else:
-                        fill_run(patch, to, channels, fill)
-            k += kw * channels
+        starts[r] = number % slots * area + row * stride * across + column * stride * deep
+        column += 1
+        if column == ow:
+            row, column = row + 1, 0
+        if row == oh:
+            number, row = number + 1, 0
+
+
+@inner
+def runs(kernel, groups, group, across, deep):
+    """Where the runs of a window lie behind its start, for a group of channels; and the numbers in a run."""
+    kh, kw = kernel
+    if groups == 1:
+        return np.arange(kh) * across, kw * deep
+    offsets = np.empty(kh * kw, np.int64)
+    for i in range(kh):
+        for j in range(kw):
+            offsets[i * kw + j] = i * across + (j * groups + group) * deep
+    return offsets, deep
 
 
 @compiled
@@ -68,31 +74,36 @@ def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part
     """Every pixel of `part` (first, end): sums, or scaled sums.
 
     scales: (of each image, empty for plain sums; of each output). outs: (int32, float32) flat, one of them empty.
-    shape: what `gather` takes, then groups and outputs.
+    shape: output height and width, kernel height and width, stride, padding, groups, outputs.
     """
     image_scale, w_scale = scales
-    groups, n = shape[7], shape[8]
-    raised = raised_by(excess, n)
-    channels, width = shape[4], n // groups
-    k_size = -(-shape[2] * shape[3] * channels // STEP) * STEP
-    panels, stride = -(-width // PANEL), k_size * PANEL
-    patch, turned, lines = np.zeros(BLOCK * k_size, CODES), np.empty(k_size // 4 * BLOCK, np.int32), lines_for(excess, n)
-    quads = patch.view(np.int32)
+    oh, ow, kh, kw, stride, padding, groups, n = shape
+    deep, width, raised = -(-(size[2] // groups) // STEP) * STEP, n // groups, raised_by(excess, n)
+    panels, k_size, across = -(-width // PANEL), kh * kw * deep, (size[1] + 2 * padding) * groups * deep
+    slots, area, following = (BLOCK - 2) // (oh * ow) + 2, (size[0] + 2 * padding) * across, part[0] // (oh * ow)
+    held, starts = (
+        np.full(min(slots, len(image) // max(1, size[0] * size[1] * size[2])) * area, fill, CODES),
+        np.empty(BLOCK, np.int64),
+    )
+    turned, lines = np.empty(k_size // 4 * BLOCK, np.int32), lines_for(excess, n)
     sums, row_scale = np.empty((BLOCK + 4) * COLUMNS, np.int32), np.empty(BLOCK, np.float32)
     for pixel in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - pixel)
+        while following <= (pixel + rows - 1) // (oh * ow):
+            hold(image, size, following, padding, groups, deep, held, following % slots * area)
+            following += 1
+        window_starts(pixel, rows, (oh, ow, stride), slots, across, groups * deep, area, starts)
         for r in range(rows if len(image_scale) else 0):
-            row_scale[r] = image_scale[(pixel + r) // (shape[0] * shape[1])]
+            row_scale[r] = image_scale[(pixel + r) // (oh * ow)]
         for group in range(groups):
-            gather(image, size, pixel, shape[:7], group * channels, fill, patch, k_size, rows)
-            turn(quads, rows, k_size // 4, excess, n, turned)
+            offsets, length = runs((kh, kw), groups, group, across, deep)
+            turn(held, starts, rows, offsets, length, excess, n, turned)
             for tile in range(-(-width // COLUMNS)):
                 panel = tile * PANELS
-                p = (group * panels + panel) * stride
-                block_sums(patch, 0, rows, k_size, w, p, second_vector(patch, panel, panels, stride), sums)
-                column = group * width + tile * COLUMNS
-                many = min(COLUMNS, width - tile * COLUMNS)
-                add_excess(patch, turned, rows, k_size, excess, n, column, many, sums, lines)
+                second = second_vector(held, panel, panels, k_size * PANEL)
+                block_sums(held, starts, rows, offsets, length, w, (group * panels + panel) * k_size * PANEL, second, sums)
+                column, many = group * width + tile * COLUMNS, min(COLUMNS, width - tile * COLUMNS)
+                add_excess(held, starts, rows, turned, excess, n, column, many, sums, lines)
                 if len(image_scale):
                     scaled(sums, rows, raised, row_scale, w_scale, bias, relu, outs[1], pixel, n, column, many)
                 else:
@@ -118,7 +129,7 @@ def int8_conv2d(
     none_int, none_float = np.empty(0, np.int32), np.empty(0, np.float32)
     outs = (flat(out), none_float) if scale is None else (none_int, flat(out))
     scales = (none_float, none_float) if scale is None or weight.scale is None else (flat(scale), flat(weight.scale))
-    shape = (oh, ow, kh, kw, weight.channels, stride, padding, weight.groups, n)
+    shape = (oh, ow, kh, kw, stride, padding, weight.groups, n)
     pixels, size = len(x) * oh * ow, tuple(x.shape[1:])
     weights = (flat(weight.codes), flat(weight.excess))
     operands = (flat(x), size, CODES(fill + RAISED), *weights, scales, bias_or_zeros(bias, n), activation == "relu", outs, shape)

@@ -7,7 +7,7 @@ turned: four k in an int32, and for each four k the rows side by side.
 import numpy as np
 
 from .panels import BLOCK, COLUMNS
-from .simd import LANES, add_turned, store, zero
+from .simd import LANES, add_turned, store, store_turned, zero
 from .simd_bytes import load_bytes, multiply_add_quads, repeat_quad
 from .threads import inner
 
@@ -28,28 +28,35 @@ def side_by_side(rows):
 
 
 @inner
-def turn(quads, rows, steps, excess, n, turned):
-    """turned[q * side_by_side + row] = quads[row * steps + q], four codes each, where there is a rest that asks for it."""
+def turn(codes, starts, rows, offsets, length, excess, n, turned):
+    """turned[q * side_by_side + row] = the q-th four codes of a row (as in `panels.four_rows`), if there is any rest."""
     if rows < TURN_FROM or len(excess) == 2 * n + 1:
         return
-    beside = side_by_side(rows)
-    for first in range(0, rows, LANES):
-        for q in range(steps):
-            here = turned[q * beside + first : q * beside + first + LANES]
-            for row in range(min(LANES, rows - first)):
-                here[row] = quads[(first + row) * steps + q]
+    beside, quads, many, q = side_by_side(rows), codes.view(np.int32), length // 4, 0
+    for offset in offsets:
+        if rows >= LANES and many >= LANES:  # squares; a last one that would stick out is moved back
+            for row in range(0, rows, LANES):
+                row = min(row, rows - LANES)
+                for k in range(0, many, LANES):
+                    k = min(k, many - LANES)
+                    store_turned(turned, (q + k) * beside + row, beside, codes, starts, row, offset + 4 * k)
+        else:
+            for k in range(many):
+                for row in range(rows):
+                    turned[(q + k) * beside + row] = quads[(starts[row] + offset) // 4 + k]
+        q += many
 
 
 @inner
-def add_to_rows(codes, rows, k_size, entries, begins, sums, lines):
-    """sums[row * COLUMNS + i] += codes times the entries from begins[i] to begins[i + 1], number by number.
+def add_to_rows(codes, starts, rows, entries, begins, sums, lines):
+    """sums[row * COLUMNS + i] += codes times the entries from begins[i] to begins[i + 1], number by number; one offset only.
 
     The products of all outputs are summed up in one long loop, since a short loop for each would cost more than its products; lines[j] is
     the sum of the first j of them, and a difference of two lines is what an output gets (int32 wraps around, and back).
     """
     first, many = begins[0], begins[-1] - begins[0]
     for row in range(rows):
-        line, total = codes[row * k_size : (row + 1) * k_size], np.int32(0)
+        line, total = codes[starts[row] :], np.int32(0)
         lines[0] = 0
         for j in range(many):
             entry = entries[first + j]
@@ -106,13 +113,13 @@ def lines_for(excess, n):
 
 
 @inner
-def add_excess(codes, turned, rows, k_size, excess, n, column, width, sums, lines):
+def add_excess(codes, starts, rows, turned, excess, n, column, width, sums, lines):
     """The sums of a tile (`rows` rows, outputs column ... column + width of n) with what its panels leave out."""
     entries, begins = excess[2 * n + 1 :], excess[column : column + width + 1]
     if len(entries) == 0:
         return
     if rows < TURN_FROM:
-        add_to_rows(codes, rows, k_size, entries, begins, sums, lines)
+        add_to_rows(codes, starts, rows, entries, begins, sums, lines)
         return
     for i in range(width):
         part = entries[begins[i] : begins[i + 1]]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from posttrain_lab.kernels.layout import PANEL
 
 from .linear import parts_of
-from .panels import BLOCK, COLUMNS, PANELS, block_sums, copied, second_vector
+from .panels import BLOCK, COLUMNS, PANELS, block_sums, copied, rows_on_rows, second_vector
 from .simd import LANES, load, load_widen, multiply_add_pairs, total, zero
 from .simd_bytes import RAISED, VNNI
 from .threads import compiled, cut, flat, run
@@ -31,12 +31,13 @@ def multiply_tiles(x, w, raised, out, shape, part):
     """
     k_size, n = shape
     panels, stride = -(-n // PANEL), k_size * PANEL
-    sums = np.empty((BLOCK + 4) * COLUMNS, np.int32)
+    sums, (starts, offsets) = np.empty((BLOCK + 4) * COLUMNS, np.int32), rows_on_rows(k_size)
     for first in range(part[0], part[1], BLOCK):
-        rows = min(BLOCK, part[1] - first)
+        rows, here = min(BLOCK, part[1] - first), x[first * k_size :]
         for tile in range(part[2], part[3]):
             panel, column = tile * PANELS, tile * COLUMNS
-            block_sums(x, first, rows, k_size, w, panel * stride, second_vector(x, panel, panels, stride), sums)
+            second = second_vector(x, panel, panels, stride)
+            block_sums(here, starts, rows, offsets, k_size, w, panel * stride, second, sums)
             copied(sums, rows, raised, out, first * n, n, column, min(COLUMNS, n - column))
 
 

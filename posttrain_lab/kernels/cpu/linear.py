@@ -12,7 +12,7 @@ from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.packed import Int8Weight
 
 from .excess import add_excess, lines_for, raised_by, turn
-from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, scaled, second_vector, tiles_of
+from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, rows_on_rows, scaled, second_vector, tiles_of
 from .simd_bytes import RAISED, STEP
 from .simd_floats import bits_of, float_of, size_of
 from .threads import compiled, cut, flat, inner, run
@@ -77,18 +77,19 @@ def multiply_scaled(x, row_scale, w, excess, w_scale, bias, relu, out, part):
     n, k_size = out.shape[1], -(-x.shape[1] // STEP) * STEP
     panels, stride, most = -(-n // PANEL), k_size * PANEL, min(BLOCK, part[1] - part[0])
     rows_of_codes, turned = np.empty((most, k_size), CODES), np.empty(k_size // 4 * BLOCK, np.int32)
-    codes, quads, flat_out = rows_of_codes.reshape(-1), rows_of_codes.view(np.int32).reshape(-1), out.reshape(-1)
+    codes, flat_out, (starts, offsets) = rows_of_codes.reshape(-1), out.reshape(-1), rows_on_rows(k_size)
     sums, lines = np.empty((BLOCK + 4) * COLUMNS, np.int32), lines_for(excess, n)
     for first in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - first)
         for r in range(rows):
             row_scale[first + r] = quantize_row(x[first + r], rows_of_codes[r], RAISED)
-        turn(quads, rows, k_size // 4, excess, n, turned)
+        turn(codes, starts, rows, offsets, k_size, excess, n, turned)
         for tile in range(part[2], part[3]):
             panel, column = tile * PANELS, tile * COLUMNS
-            block_sums(codes, 0, rows, k_size, w, panel * stride, second_vector(codes, panel, panels, stride), sums)
-            scales, width = row_scale[first : first + rows], min(COLUMNS, n - column)
-            add_excess(codes, turned, rows, k_size, excess, n, column, width, sums, lines)
+            second, width = second_vector(codes, panel, panels, stride), min(COLUMNS, n - column)
+            block_sums(codes, starts, rows, offsets, k_size, w, panel * stride, second, sums)
+            add_excess(codes, starts, rows, turned, excess, n, column, width, sums, lines)
+            scales = row_scale[first : first + rows]
             scaled(sums, rows, raised_by(excess, n), scales, w_scale, bias, relu, flat_out, first, n, column, width)
 
 

@@ -47,17 +47,21 @@ def store_row(sums, q, t0, t1):
 
 
 @inner
-def four_rows(x, r, k_size, w, p, second, sums, q):
-    """sums[q : q + 4 * COLUMNS] = four rows of x from x[r] times a tile of w from w[p]; a row has k_size codes, whole steps."""
-    r1, r2, r3 = r + k_size, r + 2 * k_size, r + 3 * k_size
+def four_rows(x, starts, row, offsets, length, w, p, second, sums, q):
+    """sums[q : q + 4 * COLUMNS] = four rows of x, from `row` on, times a tile of w from w[p].
+
+    Row r is `length` codes at x[starts[r] + offset], whole steps, for one offset after the other.
+    """
+    r, r1, r2, r3 = starts[row], starts[row + 1], starts[row + 2], starts[row + 3]
     a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
-    for k in range(0, k_size, step(x)):
-        w0, w1 = load_weights(w, p, x), load_weights(w, p + second, x)
-        a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), w0, w1)
-        b0, b1 = add_row(b0, b1, broadcast_step(x, r1 + k), w0, w1)
-        c0, c1 = add_row(c0, c1, broadcast_step(x, r2 + k), w0, w1)
-        d0, d1 = add_row(d0, d1, broadcast_step(x, r3 + k), w0, w1)
-        p += step(x) * PANEL
+    for offset in offsets:
+        for k in range(offset, offset + length, step(x)):
+            w0, w1 = load_weights(w, p, x), load_weights(w, p + second, x)
+            a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), w0, w1)
+            b0, b1 = add_row(b0, b1, broadcast_step(x, r1 + k), w0, w1)
+            c0, c1 = add_row(c0, c1, broadcast_step(x, r2 + k), w0, w1)
+            d0, d1 = add_row(d0, d1, broadcast_step(x, r3 + k), w0, w1)
+            p += step(x) * PANEL
     store_row(sums, q, a0, a1)
     store_row(sums, q + COLUMNS, b0, b1)
     store_row(sums, q + 2 * COLUMNS, c0, c1)
@@ -65,46 +69,43 @@ def four_rows(x, r, k_size, w, p, second, sums, q):
 
 
 @inner
-def eight_rows(x, r, k_size, w, p, second, sums, q):
+def eight_rows(x, starts, row, offsets, length, w, p, second, sums, q):
     """`four_rows` for the 32 registers of AVX-512: eight rows share each weight that is loaded."""
-    r1, r2, r3, r4 = r + k_size, r + 2 * k_size, r + 3 * k_size, r + 4 * k_size
-    r5, r6, r7 = r + 5 * k_size, r + 6 * k_size, r + 7 * k_size
+    r, r1, r2, r3 = starts[row], starts[row + 1], starts[row + 2], starts[row + 3]
+    r4, r5, r6, r7 = starts[row + 4], starts[row + 5], starts[row + 6], starts[row + 7]
     a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
     e0, e1, f0, f1, g0, g1, h0, h1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
-    for k in range(0, k_size, step(x)):
-        w0, w1 = load_weights(w, p, x), load_weights(w, p + second, x)
-        a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), w0, w1)
-        b0, b1 = add_row(b0, b1, broadcast_step(x, r1 + k), w0, w1)
-        c0, c1 = add_row(c0, c1, broadcast_step(x, r2 + k), w0, w1)
-        d0, d1 = add_row(d0, d1, broadcast_step(x, r3 + k), w0, w1)
-        e0, e1 = add_row(e0, e1, broadcast_step(x, r4 + k), w0, w1)
-        f0, f1 = add_row(f0, f1, broadcast_step(x, r5 + k), w0, w1)
-        g0, g1 = add_row(g0, g1, broadcast_step(x, r6 + k), w0, w1)
-        h0, h1 = add_row(h0, h1, broadcast_step(x, r7 + k), w0, w1)
-        p += step(x) * PANEL
-    store_row(sums, q, a0, a1)
-    store_row(sums, q + COLUMNS, b0, b1)
-    store_row(sums, q + 2 * COLUMNS, c0, c1)
-    store_row(sums, q + 3 * COLUMNS, d0, d1)
-    store_row(sums, q + 4 * COLUMNS, e0, e1)
-    store_row(sums, q + 5 * COLUMNS, f0, f1)
-    store_row(sums, q + 6 * COLUMNS, g0, g1)
-    store_row(sums, q + 7 * COLUMNS, h0, h1)
+    for offset in offsets:
+        for k in range(offset, offset + length, step(x)):
+            w0, w1 = load_weights(w, p, x), load_weights(w, p + second, x)
+            a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), w0, w1)
+            b0, b1 = add_row(b0, b1, broadcast_step(x, r1 + k), w0, w1)
+            c0, c1 = add_row(c0, c1, broadcast_step(x, r2 + k), w0, w1)
+            d0, d1 = add_row(d0, d1, broadcast_step(x, r3 + k), w0, w1)
+            e0, e1 = add_row(e0, e1, broadcast_step(x, r4 + k), w0, w1)
+            f0, f1 = add_row(f0, f1, broadcast_step(x, r5 + k), w0, w1)
+            g0, g1 = add_row(g0, g1, broadcast_step(x, r6 + k), w0, w1)
+            h0, h1 = add_row(h0, h1, broadcast_step(x, r7 + k), w0, w1)
+            p += step(x) * PANEL
+    for number, (low, high) in enumerate(((a0, a1), (b0, b1), (c0, c1), (d0, d1), (e0, e1), (f0, f1), (g0, g1), (h0, h1))):
+        store_row(sums, q + number * COLUMNS, low, high)
 
 
 @inner
-def one_row(x, r, k_size, w, p, second, sums, q):
+def one_row(x, start, offsets, length, w, p, second, sums, q):
     """The same for a single row, two steps at a time so that the sums do not wait for one another."""
     a0, a1, b0, b1 = zero(), zero(), zero(), zero()
     two, after = 2 * step(x), step(x) * PANEL
-    even = k_size // two * two
-    for k in range(0, even, two):
-        a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), load_weights(w, p, x), load_weights(w, p + second, x))
-        other = broadcast_step(x, r + k + step(x))
-        b0, b1 = add_row(b0, b1, other, load_weights(w, p + after, x), load_weights(w, p + after + second, x))
-        p += 2 * after
-    if even < k_size:
-        a0, a1 = add_row(a0, a1, broadcast_step(x, r + even), load_weights(w, p, x), load_weights(w, p + second, x))
+    for offset in offsets:
+        r, even = start + offset, length // two * two
+        for k in range(0, even, two):
+            a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), load_weights(w, p, x), load_weights(w, p + second, x))
+            other = broadcast_step(x, r + k + step(x))
+            b0, b1 = add_row(b0, b1, other, load_weights(w, p + after, x), load_weights(w, p + after + second, x))
+            p += 2 * after
+        if even < length:
+            a0, a1 = add_row(a0, a1, broadcast_step(x, r + even), load_weights(w, p, x), load_weights(w, p + second, x))
+            p += after
     store_row(sums, q, a0, a1)
     store_row(sums, q + COLUMNS, b0, b1)
     for column in range(COLUMNS):
@@ -112,21 +113,27 @@ def one_row(x, r, k_size, w, p, second, sums, q):
 
 
 @inner
-def block_sums(x, first, rows, k_size, w, p, second, sums):
-    """sums[row * COLUMNS + column] for `rows` rows of x from row `first`; sums holds BLOCK + 4 rows."""
+def block_sums(x, starts, rows, offsets, length, w, p, second, sums):
+    """sums[row * COLUMNS + column] for `rows` rows of x; sums holds BLOCK + 4 rows. Rows lie in x as in `four_rows`."""
     if rows < 4:
         for row in range(rows):
-            one_row(x, (first + row) * k_size, k_size, w, p, second, sums, row * COLUMNS)
+            one_row(x, starts[row], offsets, length, w, p, second, sums, row * COLUMNS)
         return
     if LANES == 16:  # noqa: SIM102 - on its own: numba leaves the rest out where this is known to be false
         if rows >= 8:
             for row in range(0, rows, 8):
-                start = min(row, rows - 8)
-                eight_rows(x, (first + start) * k_size, k_size, w, p, second, sums, start * COLUMNS)
+                first = min(row, rows - 8)
+                eight_rows(x, starts, first, offsets, length, w, p, second, sums, first * COLUMNS)
             return
     for row in range(0, rows, 4):
-        start = min(row, rows - 4)  # a last tile that would stick out is moved back: some sums are computed twice
-        four_rows(x, (first + start) * k_size, k_size, w, p, second, sums, start * COLUMNS)
+        first = min(row, rows - 4)  # a last tile that would stick out is moved back: some sums are computed twice
+        four_rows(x, starts, first, offsets, length, w, p, second, sums, first * COLUMNS)
+
+
+@inner
+def rows_on_rows(size):
+    """starts and offsets for rows that follow one another, `size` codes each."""
+    return np.arange(BLOCK) * size, np.zeros(1, np.int64)
 
 
 @inner
