@@ -4,6 +4,7 @@
 |----------------------------------|----------------------------------------------------------------|-------------------------|
 | `packed.py`, `sparse_weights.py` | weights as the kernels read them                               | now                     |
 | `arguments.py`, `operators.py`   | the checks of all ops; the ops as torch sees them              | now                     |
+| `kept.py`                        | what a weight keeps beside itself after its first call         | now                     |
 | `reference.py`                   | the meaning, in plain torch                                    | now                     |
 | `cpu/`                           | Numba: SIMD kernels, compiled on this machine at the first use | at the first CPU tensor |
 | `gpu/`                           | Triton: the same ops                                           | at the first GPU tensor |
@@ -91,12 +92,11 @@ def int8_linear(
     """
     check_packed("int8_linear", weight, Int8Weight)
     check_activations("int8_linear", x, weight.in_features)
-    check_bias("int8_linear", bias, len(weight.scale))
+    check_bias("int8_linear", bias, weight.scale.shape[0])
     check_choice("int8_linear", "activation", activation, ACTIVATIONS)
     check_device("int8_linear", x, weight.codes, bias)
     check_sums("int8_linear", weight.in_features)
-    y = call("int8_linear", as_rows(x), weight.codes, weight.scale, weight.excess, bias, activation)
-    return as_batch(y, x)
+    return as_batch(call("int8_linear", as_rows(x), weight, bias, activation), x)
 
 
 def int8_conv2d(
@@ -143,8 +143,7 @@ def int8_conv2d(
     if scale is not None and (scale.shape != (len(x),) or scale.dtype != torch.float32):
         raise ValueError(f"int8_conv2d wants scale float32 [{len(x)}], got {scale.dtype} {tuple(scale.shape)}.")
     check_device("int8_conv2d", x, weight.codes, scale, bias)
-    geometry = (list(weight.kernel), weight.groups, weight.out_features, stride, padding, fill)
-    return call("int8_conv2d", x, weight.codes, weight.scale, weight.excess, *geometry, scale, bias, activation)
+    return call("int8_conv2d", x, weight, stride, padding, fill, scale, bias, activation)
 
 
 def int4_linear(
@@ -168,14 +167,12 @@ def int4_linear(
     """
     check_packed("int4_linear", weight, Int4Weight)
     check_activations("int4_linear", x, weight.in_features)
-    n = weight.out_features
-    check_bias("int4_linear", bias, n)
+    check_bias("int4_linear", bias, weight.out_features)
     check_choice("int4_linear", "activation", activation, ACTIVATIONS)
     check_choice("int4_linear", "activations", activations, ("int8", "float32"))
     check_device("int4_linear", x, weight.codes, bias)
     check_sums("int4_linear", weight.in_features)
-    y = call("int4_linear", as_rows(x), weight.codes, weight.scale, n, bias, activation, activations)
-    return as_batch(y, x)
+    return as_batch(call("int4_linear", as_rows(x), weight, bias, activation, activations), x)
 
 
 def sparse_linear(
@@ -189,9 +186,8 @@ def sparse_linear(
     >>> sparse_linear(torch.tensor([[1.0, 2.0]]), SparseWeight.from_float(torch.tensor([[0.0, 3.0], [0.0, 0.0]])))
     tensor([[6., 0.]])
     """
-    _check_float("sparse_linear", x, weight, SparseWeight, bias, lambda: len(weight.row_pointers) - 1)
-    y = call("sparse_linear", as_rows(x), weight.values, weight.columns, weight.row_pointers, bias)
-    return as_batch(y, x)
+    _check_float("sparse_linear", x, weight, SparseWeight, bias)
+    return as_batch(call("sparse_linear", as_rows(x), weight, bias), x)
 
 
 def block_sparse_linear(
@@ -205,9 +201,8 @@ def block_sparse_linear(
     >>> block_sparse_linear(torch.ones(1, 4), BlockSparseWeight.from_float(torch.eye(4), block=4))
     tensor([[1., 1., 1., 1.]])
     """
-    n = _check_float("block_sparse_linear", x, weight, BlockSparseWeight, bias, lambda: weight.out_features)
-    y = call("block_sparse_linear", as_rows(x), weight.values, weight.columns, weight.row_pointers, n, bias)
-    return as_batch(y, x)
+    _check_float("block_sparse_linear", x, weight, BlockSparseWeight, bias)
+    return as_batch(call("block_sparse_linear", as_rows(x), weight, bias), x)
 
 
 def nm_linear(
@@ -222,15 +217,13 @@ def nm_linear(
     >>> nm_linear(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), NMWeight.from_float(torch.tensor([[0.0, 1.0, 0.0, 1.0]])))
     tensor([[6.]])
     """
-    _check_float("nm_linear", x, weight, NMWeight, bias, lambda: len(weight.positions))
-    y = call("nm_linear", as_rows(x), weight.values, weight.positions, bias)
-    return as_batch(y, x)
+    _check_float("nm_linear", x, weight, NMWeight, bias)
+    return as_batch(call("nm_linear", as_rows(x), weight, bias), x)
 
 
-def _check_float(op, x, weight, wanted, bias, outputs) -> int:
-    """The checks of the three float ops; how many outputs the weight has."""
+def _check_float(op, x, weight, wanted, bias) -> None:
+    """The checks of the three float ops."""
     check_packed(op, weight, wanted)
     check_activations(op, x, weight.in_features)
-    check_bias(op, bias, outputs())
+    check_bias(op, bias, weight.out_features)
     check_device(op, x, weight.values, bias)
-    return outputs()

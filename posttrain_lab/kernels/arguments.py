@@ -12,11 +12,16 @@ LARGEST_K = 131_071  # (-128) * (-128) * K must stay below 2^31
 
 def check_device(op: str, *tensors: Tensor | None) -> None:
     """All on one device that has an implementation."""
-    devices = {part.device for part in tensors if part is not None}
-    if len(devices) > 1:
-        names = dict.fromkeys(str(part.device) for part in tensors if part is not None)
+    for part in tensors:
+        if part is not None and not part.is_cpu:
+            break
+    else:
+        return
+    given = [part.device for part in tensors if part is not None]
+    device = given[0]
+    if any(other != device for other in given):
+        names = dict.fromkeys(str(part) for part in given)
         raise ValueError(f"{op} wants one device, got {' and '.join(names)}; move one with .to().")
-    device = devices.pop()
     if device.type not in IMPLEMENTED:
         raise NotImplementedError(
             f"{op} wants tensors on the cpu or a cuda GPU, got {device}; there is no kernel for {device.type} yet, so move all with .cpu()."
@@ -89,7 +94,8 @@ def check_sums(op: str, k: int) -> None:
 
 def as_rows(x: Tensor) -> Tensor:
     """[..., K] -> [M, K], without gradient."""
-    return x.detach() if x.ndim == 2 else x.detach().reshape(-1, x.shape[-1])
+    rows = x.detach() if x.requires_grad else x
+    return rows if x.ndim == 2 else rows.reshape(-1, x.shape[-1])
 
 
 def as_batch(y: Tensor, x: Tensor) -> Tensor:

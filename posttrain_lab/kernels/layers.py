@@ -52,9 +52,18 @@ class KernelLayer(nn.Module):
 
     @property
     def packed(self) -> Any:
-        """The weight as the kernel takes it."""
-        tensors = {name: buffer for name, buffer in self.named_buffers(recurse=False) if name != "bias"}
-        return self.kind(**tensors, **self.plain)
+        """The weight as the kernel takes it: the same object as long as the buffers are the same tensors."""
+        known = self.__dict__.get("known")
+        tensors = {name: buffer for name, buffer in self._buffers.items() if name != "bias"}
+        if known is None or torch.compiler.is_compiling() or any(getattr(known, name) is not tensors[name] for name in tensors):
+            known = self.kind(**tensors, **self.plain)
+            if not torch.compiler.is_compiling():  # a traced module must stay as it is
+                self.__dict__["known"] = known
+        return known
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the weight that `packed` keeps: its tensors are the buffers."""
+        return {name: value for name, value in self.__dict__.items() if name != "known"}
 
     @property
     def weight(self) -> Tensor:

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .packed import Int4Weight, Int8ConvWeight, Int8Weight
+from .kept import plain
+from .packed import Int4Weight, Int8ConvWeight, Int8Weight, Packed
 from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 
 LIBRARY = torch.library.Library("posttrain_lab", "FRAGMENT")
@@ -99,6 +100,15 @@ RUN: dict[str, Callable[..., Tensor]] = {
     "block_sparse_linear": _run_block_sparse_linear,
     "nm_linear": _run_nm_linear,
 }
+FLAT: dict[str, Callable[..., tuple]] = {  # the arguments of `reference.py` as the schemas name them: tensors and numbers
+    "int8_matmul": lambda a, b: (a, b),
+    "int8_linear": lambda x, w, *rest: (x, w.codes, w.scale, w.excess, *rest),
+    "int8_conv2d": lambda x, w, *rest: (x, w.codes, w.scale, w.excess, list(w.kernel), w.groups, w.out_features, *rest),
+    "int4_linear": lambda x, w, *rest: (x, w.codes, w.scale, w.out_features, *rest),
+    "sparse_linear": lambda x, w, bias: (x, w.values, w.columns, w.row_pointers, bias),
+    "block_sparse_linear": lambda x, w, bias: (x, w.values, w.columns, w.row_pointers, w.out_features, bias),
+    "nm_linear": lambda x, w, bias: (x, w.values, w.positions, bias),
+}
 SHAPES: dict[str, Callable[..., Tensor]] = {
     "int8_matmul": lambda a, b: a.new_empty((a.shape[0], b.shape[1]), dtype=torch.int32),
     "int8_linear": lambda x, codes, scale, *rest: x.new_empty(x.shape[0], scale.shape[0]),
@@ -123,6 +133,37 @@ _register()
 OPS = {name: getattr(torch.ops.posttrain_lab, name).default for name in RUN}
 
 
+def watched() -> bool:
+    """Does anything of torch want to see each op: a compiler, an export, a trace, a mode, a transform, autocast, a profiler?"""
+    return bool(
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._len_torch_function_stack()
+        or torch._C._functorch.peek_interpreter_stack() is not None  # type: ignore[attr-defined]
+        or torch._C._get_tracing_state() is not None
+        or torch._C._is_any_autocast_enabled()
+        or torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
+    )
+
+
+def direct(arguments: tuple[Any, ...]) -> bool:
+    """May the implementation for the cpu be called past torch's dispatcher? Only where that would do nothing but call it."""
+    if watched():
+        return False
+    for part in arguments:
+        if isinstance(part, Tensor):
+            if not plain(part):
+                return False
+        elif isinstance(part, Packed) and not part.plain:
+            return False
+    return True
+
+
 def call(name: str, *arguments: Any) -> Tensor:
-    """The op of this name, through torch's dispatcher."""
-    return OPS[name](*arguments)
+    """The op of this name, through torch's dispatcher where anything could want to see it; arguments as in `reference.py`.
+
+    On the cpu, with one row, the way through the dispatcher and back takes as long as the kernel.
+    """
+    if direct(arguments):
+        return getattr(_backend(name, "cpu"), name)(*arguments)
+    return OPS[name](*FLAT[name](*arguments))

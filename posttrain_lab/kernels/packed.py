@@ -20,13 +20,14 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 from torch.nn import functional as F
 
+from .kept import Kept
 from .layout import PANEL, from_panels, join, split, steps, to_panels
 
 BLOCKS = (4, 8, 16, 32)  # allowed sides of a block
 GROUP_STEP = 8  # a group of `Int4Weight` holds a multiple of this many inputs
 
 
-class Packed:
+class Packed(Kept):
     """What every packed weight can say about itself."""
 
     @property

@@ -63,9 +63,14 @@ class SparseWeight(Packed):
         checked = check_weight(values, "SparseWeight.from_csr", 1) if len(values) else values.float()
         return cls(checked.contiguous(), columns.contiguous(), row_pointers.contiguous(), in_features)
 
+    @property
+    def out_features(self) -> int:
+        """Outputs of the layer."""
+        return self.row_pointers.shape[0] - 1
+
     def dense(self) -> Float[Tensor, "out in"]:
         """The weight [out, in] with its zeros."""
-        out = len(self.row_pointers) - 1
+        out = self.out_features
         rows = torch.repeat_interleave(torch.arange(out, device=self.device), self.row_pointers.diff().long())
         return self.values.new_zeros(out, self.in_features).index_put_((rows, self.columns.long()), self.values)
 
@@ -155,6 +160,11 @@ class NMWeight(Packed):
     def in_features(self) -> int:
         """Inputs of the layer."""
         return 4 * self.positions.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        """Outputs of the layer."""
+        return self.positions.shape[0]
 
     def dense(self) -> Float[Tensor, "out in"]:
         """The weight [out, in] with its zeros."""

@@ -1,6 +1,8 @@
 """Layers on the kernels, and compile_for_speed: results, bytes, saving, swapping, choices."""
 
+import copy
 import io
+import pickle
 
 import pytest
 import torch
@@ -57,6 +59,20 @@ def test_saved_and_loaded(name):
         buffer.zero_() if buffer.dtype not in (torch.int32,) else None
     other.load_state_dict(torch.load(file, weights_only=True))
     assert torch.equal(other(x), layer(x))
+
+
+@pytest.mark.parametrize("name", list(made()))
+def test_the_packed_weight_is_kept_until_its_buffers_change(name):
+    layer, _, x = made()[name]
+    first, want = layer.packed, layer(x)
+    assert layer.packed is first
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert "known" not in vars(other)
+        assert torch.equal(other(x), want)
+    buffer = next(iter(layer._buffers))
+    setattr(layer, buffer, layer._buffers[buffer].clone().zero_())
+    assert layer.packed is not first
+    assert not torch.equal(layer(x), want)
 
 
 def test_codes_are_saved_in_rows():

@@ -10,9 +10,12 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from posttrain_lab import kernels
-from posttrain_lab.kernels.operators import RUN, SCHEMAS, SHAPES
+from posttrain_lab.kernels import operators
+from posttrain_lab.kernels.operators import FLAT, RUN, SCHEMAS, SHAPES
 from tests.kernels.cases import codes, floats, linear_ops
 
 OPS = torch.ops.posttrain_lab
@@ -35,9 +38,9 @@ def operand(name: str, rows: int = 7) -> torch.Tensor:
     return codes(rows, 6, 5, 3) if name == "int8_conv2d" else floats(rows, 24)
 
 
-def test_the_three_tables_name_the_same_ops():
+def test_the_four_tables_name_the_same_ops():
     names = {schema.split("(")[0] for schema in SCHEMAS}
-    assert names == set(RUN) == set(SHAPES) == {*LINEAR, "int8_matmul", "int8_conv2d"}
+    assert names == set(RUN) == set(SHAPES) == set(FLAT) == {*LINEAR, "int8_matmul", "int8_conv2d"}
     assert names <= set(kernels.__all__)
 
 
@@ -89,6 +92,110 @@ def test_export_and_compile_go_through():
     assert torch.equal(exported.module()(x), want)
     compiled = torch.compile(Two(), fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(x), want)
+
+
+class Seen(TorchDispatchMode):
+    """The names of the ops that pass torch's dispatcher."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+class Subclass(torch.Tensor):
+    """A tensor that is nothing special, but not a plain one."""
+
+
+def went_direct(monkeypatch, run) -> bool:
+    """Was no op called through the dispatcher?"""
+    through = []
+    for name, op in operators.OPS.items():
+        monkeypatch.setitem(operators.OPS, name, lambda *args, op=op: through.append(op) or op(*args))
+    run()
+    return not through
+
+
+@pytest.mark.parametrize("name", sorted(RUN))
+def test_plain_calls_go_past_the_dispatcher_and_give_the_same(name, monkeypatch):
+    want = getattr(OPS, name).default(*arguments(name))
+    assert went_direct(monkeypatch, lambda: use(name, operand(name)))
+    with Seen() as seen:
+        through = use(name, operand(name))
+    assert f"posttrain_lab.{name}.default" in seen.names
+    assert torch.equal(through, use(name, operand(name)))
+    assert want.shape[0] == through.shape[0]
+
+
+def profiled():
+    return torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
+
+
+@pytest.mark.parametrize(
+    "context", [Seen, FakeTensorMode, lambda: torch.device("cpu"), lambda: torch.autocast("cpu"), profiled], ids=str
+)
+def test_whoever_watches_sees_the_op(context, monkeypatch):
+    x = floats(3, 24)
+    assert went_direct(monkeypatch, lambda: use("int8_linear", x))
+    with context():
+        assert operators.watched()
+        if context is not FakeTensorMode:
+            assert not went_direct(monkeypatch, lambda: use("int8_linear", x))
+    assert not operators.watched()
+
+
+def test_transforms_and_traces_see_the_op():
+    watched = []
+
+    def look(x):
+        watched.append(operators.watched())
+        return x * 2
+
+    torch.vmap(look)(floats(2, 3))
+    torch.func.grad(lambda x: look(x).sum())(floats(3))
+    make_fx(look)(floats(3))
+    torch.export.export(Watching(watched), (floats(3),), strict=False)
+    assert len(watched) == 4
+    assert all(watched)
+
+
+class Watching(nn.Module):
+    """Notes what `watched` says while it is exported."""
+
+    def __init__(self, notes):
+        super().__init__()
+        self.notes = notes
+
+    def forward(self, x):
+        self.notes.append(operators.watched())
+        return x + 1
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        floats(3, 24).as_subclass(Subclass),
+        torch.zeros(3, 24).to_sparse(),
+        torch.empty(3, 24, device="meta"),
+        torch.complex(floats(3, 24), floats(3, 24)).conj().imag,
+        floats(3, 24).requires_grad_(),
+    ],
+    ids=["subclass", "sparse", "meta", "negative bit", "gradient"],
+)
+def test_other_than_plain_tensors_go_through_the_dispatcher(x):
+    assert not operators.direct((x, WEIGHTS["int8_linear"]))
+    assert not operators.direct((floats(3, 24), WEIGHTS["int8_linear"], x))
+    assert operators.direct((floats(3, 24), WEIGHTS["int8_linear"], None, "relu"))
+
+
+def test_a_sign_that_is_still_to_be_turned_is_turned():
+    x = torch.complex(floats(3, 24), floats(3, 24, seed=1)).conj().imag
+    assert x.is_neg()
+    for name in LINEAR:
+        assert torch.equal(use(name, x), use(name, x.clone())), name
 
 
 @pytest.mark.parametrize("name", sorted(RUN))

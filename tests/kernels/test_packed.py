@@ -1,5 +1,9 @@
 """Packed weights: what went in comes out, bytes are counted, broken ones are refused."""
 
+import copy
+import pickle
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -71,6 +75,41 @@ def test_bytes():
     assert NMWeight.from_float(two_of_four(64, 64)).bytes <= 0.6 * 4 * 64 * 64
     sparse = SparseWeight.from_float(pruned(64, 64))
     assert sparse.bytes == 8 * int((pruned(64, 64) != 0).sum()) + 4 * 65
+
+
+def every_kind() -> list:
+    return [
+        Int8Weight.from_float(floats(5, 8)),
+        Int4Weight.from_float(floats(5, 8), 8),
+        Int8ConvWeight.from_float(floats(4, 3, 3, 3)),
+        SparseWeight.from_float(pruned(5, 8)),
+        BlockSparseWeight.from_float(pruned(5, 8), 4),
+        NMWeight.from_float(two_of_four(5, 8)),
+    ]
+
+
+@pytest.mark.parametrize("weight", every_kind(), ids=lambda weight: type(weight).__name__)
+def test_views_are_kept_and_neither_copied_nor_saved(weight):
+    views = weight.views
+    assert weight.views is views
+    assert weight.plain
+    assert [view.ctypes.data for view in views] == [part.data_ptr() for part in weight.tensors()]
+    for other in (copy.deepcopy(weight), pickle.loads(pickle.dumps(weight))):
+        assert {"_views", "_plain"}.isdisjoint(vars(other))
+        assert all(np.array_equal(a, b) for a, b in zip(other.views, views, strict=True))
+        assert all(a.ctypes.data != b.ctypes.data for a, b in zip(other.views, views, strict=True))
+    weight.tensors()[0].zero_()
+    assert not weight.views[0].any()
+    for part in weight.tensors():
+        part.share_memory_()
+    assert [view.ctypes.data for view in weight.views] == [part.data_ptr() for part in weight.tensors()]
+
+
+def test_views_of_what_is_not_contiguous_see_what_is_written_later():
+    weight = SparseWeight(torch.ones(6)[::2], torch.arange(3, dtype=torch.int32), torch.tensor([0, 3], dtype=torch.int32), 3)
+    assert weight.views[0].tolist() == [1, 1, 1]
+    weight.values.zero_()
+    assert weight.views[0].tolist() == [0, 0, 0]
 
 
 def test_from_csr_takes_what_scipy_makes():

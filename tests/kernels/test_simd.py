@@ -169,23 +169,56 @@ def test_bytes_become_one_instruction():
 
 # ---- floats
 @njit
-def float_words(a, b, at, out):
+def float_words(a, b, out):
     total = simd_floats.multiply_add(simd_floats.zero_floats(), a[2], simd_floats.load_floats(b, 1))
     simd_floats.store_floats(out, 0, total)
-    total = simd_floats.multiply_vectors(total, simd_floats.load_floats(a, 0), simd_floats.gather_floats(b, at, 1))
+    total = simd_floats.multiply_vectors(total, simd_floats.load_floats(a, 0), simd_floats.repeat_float(b, 3))
     simd_floats.store_floats(out, 16, total)
     return simd_floats.total_floats(total)
 
 
 def test_float_words():
     a, b = np.linspace(-2, 2, 40, dtype=np.float32), np.linspace(3, -1, 40, dtype=np.float32) ** 3
-    at = np.random.default_rng(0).integers(0, 40, 17).astype(np.int32)
     out = np.empty(32, np.float32)
-    total = float_words(a, b, at, out)
+    total = float_words(a, b, out)
     first = a[2] * b[1:17]
     np.testing.assert_allclose(out[:16], first, rtol=1e-6)
-    np.testing.assert_allclose(out[16:], first + a[:16] * b[at[1:]], rtol=1e-5)
+    np.testing.assert_allclose(out[16:], first + a[:16] * b[3], rtol=1e-5)
     np.testing.assert_allclose(total, out[16:].sum(), rtol=1e-5)
+
+
+@njit
+def gathered_words(a, b, at, out):
+    fetched = simd_floats.gather_scaled(b, at, 1)
+    simd_floats.store_scaled(out, 0, fetched)
+    total = simd_floats.multiply_vectors(fetched, simd_floats.load_scaled(a, 2), fetched)
+    simd_floats.store_scaled(out, LANES, total)
+    return simd_floats.total_floats(total)
+
+
+def test_gathered_words():
+    a, b = np.linspace(-2, 2, 40, dtype=np.float32), np.linspace(3, -1, 40, dtype=np.float32) ** 3
+    at = np.random.default_rng(0).integers(0, 40, LANES + 1).astype(np.int32)
+    out = np.empty(2 * LANES, np.float32)
+    total = gathered_words(a, b, at, out)
+    assert np.array_equal(out[:LANES], b[at[1:]])
+    np.testing.assert_allclose(out[LANES:], b[at[1:]] * (1 + a[2 : LANES + 2]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(total, out[LANES:].sum(), rtol=1e-5)
+
+
+@njit
+def turning_word(a, out):
+    simd_floats.turn_eight(a, 5, 11, out, 3, 9)
+
+
+def test_eight_rows_are_turned():
+    a, out = np.arange(100, dtype=np.float32), np.zeros(80, np.float32)
+    turning_word(a, out)
+    want = np.zeros(80, np.float32)
+    for r in range(8):
+        for c in range(8):
+            want[3 + 9 * c + r] = a[5 + 11 * r + c]
+    assert np.array_equal(out, want)
 
 
 @njit

@@ -7,16 +7,18 @@
 | `int8.py`    | int8_matmul                                                               |
 | `panels.py`  | sums of a tile of packed int8 weights, for `linear.py` and `conv.py`      |
 | `int4.py`    | int4_linear                                                               |
-| `sparse.py`  | sparse_linear, block_sparse_linear, nm_linear                             |
+| `sparse.py`  | sparse_linear, nm_linear                                                  |
+| `blocks.py`  | block_sparse_linear                                                       |
 | `rescale.py` | int32 sums to int8 codes in fixed point, for the integer network          |
 | `notebook.py`| decorators for kernels that are written in a notebook (unit 05)           |
 | `peaks.py`   | what one core can do at best: multiplications, bytes from memory          |
 """
 
+from .blocks import block_sparse_linear
 from .conv import int8_conv2d
 from .int4 import int4_linear
 from .int8 import int8_matmul
 from .linear import int8_linear
-from .sparse import block_sparse_linear, nm_linear, sparse_linear
+from .sparse import nm_linear, sparse_linear
 
 __all__ = ["block_sparse_linear", "int4_linear", "int8_conv2d", "int8_linear", "int8_matmul", "nm_linear", "sparse_linear"]

@@ -19,6 +19,8 @@ from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, copied, scaled, s
 from .simd_bytes import RAISED, STEP
 from .threads import compiled, cut, flat, inner, run
 
+NO_SUMS, NO_FLOATS = np.empty(0, np.int32), np.empty(0, np.float32)
+
 
 @inner
 def hold(image, size, number, padding, groups, deep, held, at):
@@ -126,12 +128,13 @@ def int8_conv2d(
     out = torch.empty(len(x), oh, ow, n, dtype=torch.int32 if scale is None else torch.float32)
     if out.numel() == 0:
         return out
-    none_int, none_float = np.empty(0, np.int32), np.empty(0, np.float32)
-    outs = (flat(out), none_float) if scale is None else (none_int, flat(out))
-    scales = (none_float, none_float) if scale is None or weight.scale is None else (flat(scale), flat(weight.scale))
+    codes, excess = weight.views[0], weight.views[-1]
+    outs, scales = (flat(out), NO_FLOATS), (NO_FLOATS, NO_FLOATS)
+    if scale is not None:
+        outs, scales = (NO_SUMS, flat(out)), (flat(scale), weight.views[1])
     shape = (oh, ow, kh, kw, stride, padding, weight.groups, n)
     pixels, size = len(x) * oh * ow, tuple(x.shape[1:])
-    weights = (flat(weight.codes), flat(weight.excess))
-    operands = (flat(x), size, CODES(fill + RAISED), *weights, scales, bias_or_zeros(bias, n), activation == "relu", outs, shape)
+    bias = bias_or_zeros(bias, n)
+    operands = (flat(x), size, CODES(fill + RAISED), codes, excess, scales, bias, activation == "relu", outs, shape)
     run(convolve, operands, cut(pixels, 4, pixels * n * kh * kw * weight.channels))
     return finish(out, activation)

@@ -15,7 +15,7 @@ from .excess import add_excess, lines_for, raised_by, turn
 from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, rows_on_rows, scaled, second_vector, tiles_of
 from .simd_bytes import RAISED, STEP
 from .simd_floats import bits_of, float_of, size_of
-from .threads import compiled, cut, flat, inner, run
+from .threads import compiled, cut, flat, inner, run, whole
 
 LARGEST = np.finfo(np.float32).max
 ROUNDING = np.float32(3 << 22)  # 1.5 * 2^23: a float32 of this size has no bits for fractions, so adding rounds to whole numbers
@@ -63,7 +63,8 @@ def quantized(op: str, x: Tensor, width: int, dtype: type) -> tuple[np.ndarray, 
 
 def check_finite(op: str, scale: np.ndarray) -> None:
     """Every row had a scale. Raises ValueError that names the first row without."""
-    if np.isnan(scale).any():
+    total = scale.sum()
+    if total != total:  # NaN
         bad = int(np.flatnonzero(np.isnan(scale))[0])
         raise ValueError(f"{op} wants finite x, got NaN or infinity in row {bad}; look at what came before this layer.")
 
@@ -117,15 +118,9 @@ def int8_linear(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: 
     out = torch.empty(m, n)
     if m == 0:
         return out
+    codes, scale, excess = weight.views
     row_scale = np.empty(m, np.float32)
-    operands = (
-        x.contiguous().numpy(),
-        row_scale,
-        flat(weight.codes),
-        flat(weight.excess),
-        flat(weight.scale),
-        bias_or_zeros(bias, n),
-    )
-    run(multiply_scaled, (*operands, activation == "relu", out.numpy()), parts_of(m, n, k))
+    operands = (whole(x), row_scale, codes, excess, scale, bias_or_zeros(bias, n), activation == "relu", out.numpy())
+    run(multiply_scaled, operands, parts_of(m, n, k))
     check_finite("int8_linear", row_scale)
     return finish(out, activation)

@@ -172,7 +172,7 @@ def store(typing, array, index, vector):
     return types.void(array, types.intp, vector), code
 
 
-def _turned(builder, rows):
+def turned(builder, rows):
     """Rows and columns of a square of vectors exchanged: each round exchanges blocks of `size` between two rows."""
     many, size = len(rows), len(rows) // 2
     while size:
@@ -203,7 +203,7 @@ def add_turned(typing, array, index, stride, other, start, step):
     def code(context, builder, signature, args):
         square = [_line(context, builder, signature.args[3], *args[3:], i) for i in range(LANES)]
         columns = [builder.load(pointer, align=4) for pointer in square]
-        for i, vector in enumerate(_turned(builder, columns)):
+        for i, vector in enumerate(turned(builder, columns)):
             pointer = _line(context, builder, signature.args[0], *args[:3], i)
             builder.store(builder.add(builder.load(pointer, align=4), vector), pointer, align=4)
         return context.get_dummy_value()
@@ -222,7 +222,7 @@ def store_turned(typing, array, index, stride, source, starts, row, offset):
             start = builder.load(address(context, builder, signature.args[4], ir.IntType(64), args[4], place), align=8)
             place = builder.add(start, args[6])
             lines.append(builder.load(address(context, builder, signature.args[3], SUMS.llvm, args[3], place), align=1))
-        for i, vector in enumerate(_turned(builder, lines)):
+        for i, vector in enumerate(turned(builder, lines)):
             builder.store(vector, _line(context, builder, signature.args[0], *args[:3], i), align=4)
         return context.get_dummy_value()
 

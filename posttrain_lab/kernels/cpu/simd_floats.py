@@ -6,23 +6,35 @@ Sixteen at a time on every machine; LLVM cuts them to the registers there are:
 |--------------------------------|--------------------------------------------------|--------------|
 | `zero_floats()`                | 16 float32 zeros                                 | vxorps       |
 | `load_floats(array, i)`        | 16 float32 from array[i:]                        | vmovups      |
-| `gather_floats(array, at, i)`  | array[at[i]] ... array[at[i + 15]], at int32     | vgatherdps   |
+| `repeat_float(array, i)`       | array[i], sixteen times                          | vbroadcastss |
 | `multiply_add(t, a, v)`        | t + a * v, one number a, rounded once            | vfmadd231ps  |
-| `multiply_vectors(t, u, v)`    | t + u * v lane by lane, rounded once             | vfmadd231ps  |
-| `total_floats(v)`              | the sum of the 16, in halves                     | shuffles     |
 | `store_floats(array, i, v)`    | array[i : i + 16] = v                            | vmovups      |
 
-As many as there are int32 sums, to scale these:
+As many as there are int32 sums, to scale these, or to use all of one register:
 
 | word                             | meaning                                                         |
 |----------------------------------|-----------------------------------------------------------------|
 | `zero_scaled()`                  | LANES float32 zeros                                             |
+| `load_scaled(array, i)`          | LANES float32 from array[i:]                                    |
+| `gather_scaled(array, at, i)`    | array[at[i]] ... array[at[i + LANES - 1]], places >= 0, int32   |
 | `add_scaled(y, sums, o, s, i)`   | y + float32(sums - o) * s[i : i + LANES], one int32 o           |
 | `scaled_sums(sums, r, a, s, b)`  | float32(sums - r) * (a * s) + b for vectors sums, r, s, b and one number a |
 | `positive(y)`                    | y, and 0 where it is below                                      |
 | `load_sums(array, i)`            | LANES int32 from array[i:]                                      |
-| `load_scaled(array, i)`          | LANES float32 from array[i:]                                    |
 | `store_scaled(array, i, y)`      | array[i : i + LANES] = y                                        |
+
+Of both widths:
+
+| word                           | meaning                                          | on x86       |
+|--------------------------------|--------------------------------------------------|--------------|
+| `multiply_vectors(t, u, v)`    | t + u * v lane by lane, rounded once             | vfmadd231ps  |
+| `total_floats(v)`              | the sum of all lanes, in halves                  | shuffles     |
+
+Eight rows of eight, to turn a matrix:
+
+| word                                          | meaning                                                      |
+|-----------------------------------------------|--------------------------------------------------------------|
+| `turn_eight(source, i, step, target, j, to)`  | target[j + c * to + r] = source[i + r * step + c], r, c in 0..7 |
 
 Single numbers, whose bits say more than their value: without the sign, floats are ordered like integers.
 
@@ -35,12 +47,11 @@ Single numbers, whose bits say more than their value: without the sign, floats a
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
-from .simd import I8, I32, LANES, SUMS, Vector, address, choose, has, instruction, repeated, word
+from .simd import I32, LANES, SUMS, Vector, address, choose, instruction, repeated, turned, word
 
-F32 = ir.FloatType()
-FLOATS, PLACES, SCALED = Vector(F32, 16), Vector(I32, 16), Vector(F32, LANES)
+I64, F32 = ir.IntType(64), ir.FloatType()
+FLOATS, SCALED = Vector(F32, 16), Vector(F32, LANES)
 
 
 @word
@@ -64,28 +75,13 @@ def load_floats(typing, array, index):
 
 
 @word
-def gather_floats(typing, array, at, index):
-    """array[at[index]], array[at[index + 1]], ... 16 of them."""
+def repeat_float(typing, array, index):
+    """array[index] in all 16 lanes."""
 
     def code(context, builder, signature, args):
-        places = builder.load(address(context, builder, signature.args[1], PLACES.llvm, *args[1:]), align=4)
-        start = context.make_array(signature.args[0])(context, builder, args[0]).data
-        result = ir.Constant(FLOATS.llvm, ir.Undefined)
-        if not has("avx2"):
-            for lane in range(16):
-                place = builder.extract_element(places, ir.Constant(I32, lane))
-                result = builder.insert_element(result, builder.load(builder.gep(start, [place])), ir.Constant(I32, lane))
-            return result
-        eight, mask = ir.VectorType(F32, 8), ir.Constant(ir.VectorType(I32, 8), [-1] * 8)
-        kind = ir.FunctionType(eight, [eight, I8.as_pointer(), ir.VectorType(I32, 8), eight, I8])
-        gather = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.gather.d.ps.256")
-        halves = [choose(builder, places, range(first, first + 8)) for first in (0, 8)]
-        none, every = ir.Constant(eight, ir.Undefined), builder.bitcast(mask, eight)
-        base = builder.bitcast(start, I8.as_pointer())
-        low, high = (builder.call(gather, [none, base, half, every, ir.Constant(I8, 4)]) for half in halves)
-        return builder.shuffle_vector(low, high, ir.Constant(PLACES.llvm, list(range(16))))
+        return repeated(builder, builder.load(address(context, builder, signature.args[0], F32, *args), align=4), FLOATS)
 
-    return FLOATS(array, at, types.intp), code
+    return FLOATS(array, types.intp), code
 
 
 @word
@@ -103,23 +99,23 @@ def multiply_vectors(typing, total, first, second):
     """total + first * second, lane by lane, each rounded once."""
 
     def code(context, builder, signature, args):
-        return instruction(builder, "llvm.fma.v16f32", args[1], args[2], args[0])
+        return instruction(builder, f"llvm.fma.v{total.lanes}f32", args[1], args[2], args[0])
 
-    return FLOATS(FLOATS, FLOATS, FLOATS), code
+    return total(total, total, total), code
 
 
 @word
 def total_floats(typing, vector):
-    """The sum of the 16 lanes, always in the same order."""
+    """The sum of all lanes, always in the same order."""
 
     def code(context, builder, signature, args):
-        part, half = args[0], 16
+        part, half = args[0], vector.lanes
         while half > 1:
             half //= 2
             part = builder.fadd(choose(builder, part, range(half)), choose(builder, part, range(half, 2 * half)))
         return builder.extract_element(part, ir.Constant(I32, 0))
 
-    return types.float32(FLOATS), code
+    return types.float32(vector), code
 
 
 @word
@@ -141,6 +137,35 @@ def zero_scaled(typing):
         return ir.Constant(SCALED.llvm, None)
 
     return SCALED(), code
+
+
+@word
+def load_scaled(typing, array, index):
+    """LANES float32 from array[index:]."""
+
+    def code(context, builder, signature, args):
+        return builder.load(address(context, builder, signature.args[0], SCALED.llvm, *args), align=4)
+
+    return SCALED(array, types.intp), code
+
+
+@word
+def gather_scaled(typing, array, at, index):
+    """array[at[index]], array[at[index + 1]], ... LANES of them, one by one: two places are read at once, and no gather of the
+    processor is asked, which takes longer on AMD's Zen and on Intel's since they guard it."""
+
+    def code(context, builder, signature, args):
+        pairs = address(context, builder, signature.args[1], I64, *args[1:])
+        start = context.make_array(signature.args[0])(context, builder, args[0]).data
+        result, half = ir.Constant(SCALED.llvm, ir.Undefined), ir.Constant(I64, 32)
+        for lane in range(0, LANES, 2):
+            pair = builder.load(builder.gep(pairs, [ir.Constant(I32, lane // 2)]), align=4)
+            for i, place in enumerate((builder.lshr(builder.shl(pair, half), half), builder.lshr(pair, half))):
+                number = builder.load(builder.gep(start, [place]), align=4)
+                result = builder.insert_element(result, number, ir.Constant(I32, lane + i))
+        return result
+
+    return SCALED(array, at, types.intp), code
 
 
 @word
@@ -167,6 +192,25 @@ def store_scaled(typing, array, index, vector):
 
 
 @word
+def turn_eight(typing, source, i, step, target, j, to):
+    """target[j + c * to + r] = source[i + r * step + c] for r and c in 0..7, float32."""
+
+    def code(context, builder, signature, args):
+        eight = ir.VectorType(F32, 8)
+
+        def line(array, start, stride, r):
+            index = builder.add(args[start], builder.mul(args[stride], ir.Constant(args[stride].type, r)))
+            return address(context, builder, signature.args[array], eight, args[array], index)
+
+        rows = [builder.load(line(0, 1, 2, r), align=4) for r in range(8)]
+        for c, column in enumerate(turned(builder, rows)):
+            builder.store(column, line(3, 4, 5, c), align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), code
+
+
+@word
 def load_sums(typing, array, index):
     """LANES int32 from array[index:]."""
 
@@ -174,16 +218,6 @@ def load_sums(typing, array, index):
         return builder.load(address(context, builder, signature.args[0], SUMS.llvm, *args), align=4)
 
     return SUMS(array, types.intp), code
-
-
-@word
-def load_scaled(typing, array, index):
-    """LANES float32 from array[index:]."""
-
-    def code(context, builder, signature, args):
-        return builder.load(address(context, builder, signature.args[0], SCALED.llvm, *args), align=4)
-
-    return SCALED(array, types.intp), code
 
 
 @word

@@ -1,4 +1,4 @@
-"""sparse_linear, block_sparse_linear and nm_linear: float products with the weights that are left.
+"""sparse_linear and nm_linear: float products with the weights that are left.
 
 x is turned into tiles [K][W] of W rows, so that one weight meets W neighbours in memory: a weight is loaded once, multiplied
 with W / 16 vectors, and the sums stay in registers. With few rows the weights stay and single inputs are fetched instead.
@@ -8,48 +8,65 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posttrain_lab.kernels.sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
+from posttrain_lab.kernels.sparse_weights import NMWeight, SparseWeight
 
 from .linear import bias_or_zeros
 from .simd import LANES
-from .simd_floats import gather_floats, load_floats, multiply_add, multiply_vectors, store_floats, total_floats, zero_floats
-from .threads import compiled, cut, flat, inner, run
+from .simd_floats import (
+    gather_scaled,
+    load_floats,
+    load_scaled,
+    multiply_add,
+    multiply_vectors,
+    repeat_float,
+    store_floats,
+    total_floats,
+    turn_eight,
+    zero_floats,
+    zero_scaled,
+)
+from .threads import compiled, cut, inner, run, whole
 
 WIDE, NARROW, FEW = 64, 16, 4  # rows of a tile; with fewer rows than FEW there are no tiles
 
 
-@compiled
-def turn(x, tiles, width, columns, part):
-    """tiles[t][k][m] = x[t * width + m, k] for the tiles of `part`; sixteen k at a time stay in the cache."""
-    for tile in range(part[0], part[1]):
-        rows = min(width, len(x) - tile * width)
-        for start in range(0, x.shape[1], 16):
-            many, at = min(16, x.shape[1] - start), (tile * columns + start) * width
-            block = tiles[at : at + many * width]
-            for m in range(rows):
-                line = x[tile * width + m, start : start + many]
-                for k in range(many):
-                    block[k * width + m] = line[k]
-
-
-def tiled(x: Tensor, width: int, columns: int) -> np.ndarray:
-    """x (M, K) -> [ceil(M / width)][columns][width], flat; rows and columns that are missing are 0.
-
-    Not by torch: its threads spin for a while after their work, on the cores that ours are about to use.
-    """
-    many = -(-len(x) // width)
-    full = len(x) % width == 0 and columns == x.shape[1]
-    tiles = (np.empty if full else np.zeros)(many * columns * width, np.float32)
-    run(turn, (x.contiguous().numpy(), tiles, width, columns), cut(many, 1, 32 * x.numel()))
-    return tiles
+@inner
+def turned(source, i, step, rows, columns, target, j, to):
+    """target[j + c * to + r] = source[i + r * step + c] for r < rows and c < columns: eight by eight, the rest one by one."""
+    for r in range(0, rows, 8):
+        for c in range(0, columns, 8):
+            if r + 8 <= rows and c + 8 <= columns:
+                turn_eight(source, i + r * step + c, step, target, j + c * to + r, to)
+                continue
+            for one in range(r, min(r + 8, rows)):
+                for other in range(c, min(c + 8, columns)):
+                    target[j + other * to + one] = source[i + one * step + other]
 
 
 @inner
-def written(y, many, width, bias, out, first, row):
-    """out[first + m, row + i] = y[i * width + m] + bias for `many` outputs i and the rows m of the tile that exist."""
-    for m in range(min(width, len(out) - first)):
-        for i in range(many):
-            out[first + m, row + i] = y[i * width + m] + bias[row + i]
+def near_memory(size):
+    """Scratch for `size` float32 that starts at a line of the cache: a vector that lies in two lines is loaded twice."""
+    whole = np.empty(size + 16, np.float32)
+    skip = (-whole.ctypes.data // 4) % 16
+    return whole[skip : skip + size]
+
+
+@inner
+def turn_tile(x, first, width, tile):
+    """tile[k * width + m] = x[first + m, k]; rows of x and columns that are missing are 0. Whole lines of the cache at a time."""
+    k, rows, numbers = x.shape[1], min(width, len(x) - first), x.reshape(-1)
+    if rows * k < len(tile):
+        tile[:] = 0
+    for start in range(0, k, 16):
+        turned(numbers, first * k + start, k, rows, min(16, k - start), tile, start * width, width)
+
+
+def tiles_of_rows(m: int, n: int, width: int, macs: int) -> list[tuple[int, int, int, int]]:
+    """(first row, end row, first output, end output) for each thread: tiles of `width` rows are shared out, a single tile by outputs."""
+    rows = cut(m, width, macs)
+    if len(rows) > 1:
+        return [(*part, 0, n) for part in rows]
+    return [(0, m, *part) for part in cut(n, 16, macs)]
 
 
 @inner
@@ -69,163 +86,116 @@ def wide_step(a, b, c, d, x, p, value):
 
 
 @inner
-def row_of_wide(x, base, values, columns, start, end, y, q):
-    """y[q : q + 64] = the weights of one output times a tile of 64 rows."""
-    a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
-    for j in range(start, end):
-        a, b, c, d = wide_step(a, b, c, d, x, base + columns[j] * WIDE, values[j])
+def row_of_wide(x, values, columns, offset, y, q):
+    """y[q : q + 64] = the weights of one output times a tile of 64 rows; sums start at `offset`."""
+    a, b, c, d = offset, offset, offset, offset
+    for j in range(len(values)):
+        a, b, c, d = wide_step(a, b, c, d, x, np.intp(columns[j]) * WIDE, values[j])
     store_four(y, q, a, b, c, d)
 
 
 @inner
-def row_of_narrow(x, base, values, columns, start, end, y, q):
+def row_of_narrow(x, values, columns, offset, y, q):
     """y[q : q + 16] = the weights of one output times a tile of 16 rows, four weights at a time."""
-    a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
-    whole = start + (end - start) // 4 * 4
-    for j in range(start, whole, 4):
-        a = multiply_add(a, values[j], load_floats(x, base + columns[j] * NARROW))
-        b = multiply_add(b, values[j + 1], load_floats(x, base + columns[j + 1] * NARROW))
-        c = multiply_add(c, values[j + 2], load_floats(x, base + columns[j + 2] * NARROW))
-        d = multiply_add(d, values[j + 3], load_floats(x, base + columns[j + 3] * NARROW))
-    for j in range(whole, end):
-        a = multiply_add(a, values[j], load_floats(x, base + columns[j] * NARROW))
-    one = np.float32(1)
+    a, b, c, d = offset, zero_floats(), zero_floats(), zero_floats()
+    whole, one = len(values) // 4 * 4, np.float32(1)
+    for j in range(0, whole, 4):
+        a = multiply_add(a, values[j], load_floats(x, np.intp(columns[j]) * NARROW))
+        b = multiply_add(b, values[j + 1], load_floats(x, np.intp(columns[j + 1]) * NARROW))
+        c = multiply_add(c, values[j + 2], load_floats(x, np.intp(columns[j + 2]) * NARROW))
+        d = multiply_add(d, values[j + 3], load_floats(x, np.intp(columns[j + 3]) * NARROW))
+    for j in range(whole, len(values)):
+        a = multiply_add(a, values[j], load_floats(x, np.intp(columns[j]) * NARROW))
     store_four(y, q, a, b, c, d)
     a = multiply_add(multiply_add(a, one, load_floats(y, q + 16)), one, load_floats(y, q + 32))
     store_floats(y, q, multiply_add(a, one, load_floats(y, q + 48)))
 
 
 @compiled
-def multiply_csr(x, values, columns, pointers, bias, out, width, k, part):
-    """out (M, N) from tiles x of `width` rows; part: outputs (first, end)."""
-    y = np.empty(16 * width + 64, np.float32)
-    for first in range(0, len(out), width):
-        for row in range(part[0], part[1], 16):
-            many = min(16, part[1] - row)
+def multiply_csr(x, values, columns, pointers, bias, out, width, part):
+    """out (M, N) from x (M, K) in tiles of `width` rows; part: rows and outputs, each (first, end)."""
+    y, n, numbers = near_memory(16 * width + 64), out.shape[1], out.reshape(-1)
+    tile = near_memory(width * x.shape[1])
+    for first in range(part[0], part[1], width):
+        turn_tile(x, first, width, tile)
+        for row in range(part[2], part[3], 16):
+            many = min(16, part[3] - row)
             for i in range(many):
-                start, end = pointers[row + i], pointers[row + i + 1]
+                start, end, offset = pointers[row + i], pointers[row + i + 1], repeat_float(bias, row + i)
                 if width == WIDE:
-                    row_of_wide(x, first * k, values, columns, start, end, y, i * width)
+                    row_of_wide(tile, values[start:end], columns[start:end], offset, y, i * width)
                 else:
-                    row_of_narrow(x, first * k, values, columns, start, end, y, i * width)
-            written(y, many, width, bias, out, first, row)
+                    row_of_narrow(tile, values[start:end], columns[start:end], offset, y, i * width)
+            turned(y, 0, width, many, min(width, part[1] - first), numbers, first * n + row, n)
 
 
 @compiled
 def multiply_csr_rows(x, values, columns, pointers, bias, out, part):
-    """out (M, N) from rows x (M, K): sixteen inputs are fetched at a time; part: outputs (first, end)."""
+    """out (M, N) from rows x (M, K): LANES inputs are fetched at a time; part: outputs (first, end)."""
     for m in range(len(x)):
-        line = x[m]
+        line, here, end = x[m], out[m], np.intp(pointers[part[0]])
         for row in range(part[0], part[1]):
-            start, end = np.int64(pointers[row]), np.int64(pointers[row + 1])
-            total, j = zero_floats(), start
-            while j + 16 <= end:
-                total = multiply_vectors(total, load_floats(values, j), gather_floats(line, columns, j))
-                j += 16
-            y = total_floats(total)
+            j, end = end, np.intp(pointers[row + 1])
+            total, y = zero_scaled(), bias[row]
+            while j <= end - LANES:
+                total = multiply_vectors(total, load_scaled(values, j), gather_scaled(line, columns, j))
+                j += LANES
             while j < end:
                 y += values[j] * line[columns[j]]
                 j += 1
-            out[m, row] = y + bias[row]
+            here[row] = y + total_floats(total)
 
 
 def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None) -> Tensor:
     """x (M, K) -> (M, N) float32; arguments were checked by `posttrain_lab.kernels`."""
-    (m, k), n = x.shape, len(weight.row_pointers) - 1
-    out, parts = torch.empty(m, n), cut(n, 16, m * len(weight.values))
-    operands = (flat(weight.values), flat(weight.columns), flat(weight.row_pointers), bias_or_zeros(bias, n), out.numpy())
+    m, n, (values, columns, pointers) = x.shape[0], weight.out_features, weight.views
+    out, macs = torch.empty(m, n), m * len(values)
+    operands = (whole(x), values, columns, pointers, bias_or_zeros(bias, n), out.numpy())
     if m < FEW:
-        run(multiply_csr_rows, (x.contiguous().numpy(), *operands), parts)
+        run(multiply_csr_rows, operands, cut(n, 16, macs))
     else:
         width = WIDE if m > NARROW else NARROW
-        run(multiply_csr, (tiled(x, width, k), *operands, width, k), parts)
+        run(multiply_csr, (*operands, width), tiles_of_rows(m, n, width, macs))
     return out
 
 
 @inner
-def four_products(a, b, c, d, values, q, line):
-    """One input, 16 rows of it, times the weights of four outputs."""
-    a, b = multiply_add(a, values[q], line), multiply_add(b, values[q + 1], line)
-    return a, b, multiply_add(c, values[q + 2], line), multiply_add(d, values[q + 3], line)
-
-
-@inner
-def four_outputs(x, base, size, values, v, columns, start, end, y):
-    """y[i * 16 : i * 16 + 16] for four outputs i of a block row, whose first value in a block is at v."""
-    a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
-    e, f, g, h = zero_floats(), zero_floats(), zero_floats(), zero_floats()
-    for j in range(start, end):
-        p, q = base + columns[j] * size * NARROW, j * size * size + v
-        for _ in range(0, size, 2):
-            a, b, c, d = four_products(a, b, c, d, values, q, load_floats(x, p))
-            q, p = q + size, p + NARROW
-            if LANES == 16:  # wide registers: twice as many sums, so that none waits for the one before
-                e, f, g, h = four_products(e, f, g, h, values, q, load_floats(x, p))
-            else:
-                a, b, c, d = four_products(a, b, c, d, values, q, load_floats(x, p))
-            q, p = q + size, p + NARROW
-    store_four(y, 0, a, b, c, d)
-    one = np.float32(1)
-    a, b = multiply_add(e, one, load_floats(y, 0)), multiply_add(f, one, load_floats(y, 16))
-    store_four(y, 0, a, b, multiply_add(g, one, load_floats(y, 32)), multiply_add(h, one, load_floats(y, 48)))
-
-
-@compiled
-def multiply_blocks(x, values, size, columns, pointers, bias, out, k, part):
-    """out (M, N) from tiles x of 16 rows, K filled up to whole blocks; part: block rows (first, end)."""
-    y, n = np.empty(4 * NARROW, np.float32), out.shape[1]
-    for first in range(0, len(out), NARROW):
-        for row in range(part[0], part[1]):
-            for v in range(0, min(size, n - row * size), 4):
-                four_outputs(x, first * k, size, values, v, columns, pointers[row], pointers[row + 1], y)
-                written(y, min(4, n - row * size - v), NARROW, bias, out, first, row * size + v)
-
-
-def block_sparse_linear(x: Tensor, weight: BlockSparseWeight, bias: Tensor | None) -> Tensor:
-    """x (M, K) -> (M, N) float32; arguments were checked by `posttrain_lab.kernels`."""
-    m, n, size = len(x), weight.out_features, weight.block
-    k = -(-weight.in_features // size) * size
-    out, places = torch.empty(m, n), (flat(weight.columns), flat(weight.row_pointers))
-    operands = (tiled(x, NARROW, k), flat(weight.values), size, *places, bias_or_zeros(bias, n), out.numpy(), k)
-    run(multiply_blocks, operands, cut(len(weight.row_pointers) - 1, 1, m * weight.values.numel()))
-    return out
-
-
-@inner
-def add_pair(total, x, base, values, positions, n, g):
+def add_pair(total, x, values, positions, n, g):
     """Two more weights of output n, times a tile of 16 rows."""
     place = np.int64(positions[n, g])
-    total = multiply_add(total, values[n, g, 0], load_floats(x, base + (4 * g + (place & 3)) * NARROW))
-    return multiply_add(total, values[n, g, 1], load_floats(x, base + (4 * g + (place >> 2)) * NARROW))
+    total = multiply_add(total, values[n, g, 0], load_floats(x, (4 * g + (place & 3)) * NARROW))
+    return multiply_add(total, values[n, g, 1], load_floats(x, (4 * g + (place >> 2)) * NARROW))
 
 
 @inner
-def pairs_of_four(x, base, values, positions, n, last, y, q):
-    """y[q : q + 64] = outputs n ... n + 3 (none above `last`), times a tile of 16 rows."""
-    a, b, c, d = zero_floats(), zero_floats(), zero_floats(), zero_floats()
+def pairs_of_four(x, values, positions, bias, n, last, y, q):
+    """y[q : q + 64] = outputs n ... n + 3 (none above `last`), times a tile of 16 rows, plus bias."""
     n1, n2, n3 = min(n + 1, last), min(n + 2, last), min(n + 3, last)
+    a, b, c, d = repeat_float(bias, n), repeat_float(bias, n1), repeat_float(bias, n2), repeat_float(bias, n3)
     for g in range(positions.shape[1]):
-        a, b = add_pair(a, x, base, values, positions, n, g), add_pair(b, x, base, values, positions, n1, g)
-        c, d = add_pair(c, x, base, values, positions, n2, g), add_pair(d, x, base, values, positions, n3, g)
+        a, b = add_pair(a, x, values, positions, n, g), add_pair(b, x, values, positions, n1, g)
+        c, d = add_pair(c, x, values, positions, n2, g), add_pair(d, x, values, positions, n3, g)
     store_four(y, q, a, b, c, d)
 
 
 @compiled
 def multiply_pairs(x, values, positions, bias, out, part):
-    """out (M, N) from tiles x of 16 rows; part: outputs (first, end)."""
-    k, y = 4 * positions.shape[1], np.empty(16 * NARROW, np.float32)
-    for first in range(0, len(out), NARROW):
-        for row in range(part[0], part[1], 16):
-            many = min(16, part[1] - row)
+    """out (M, N) from x (M, K) in tiles of 16 rows; part: rows and outputs, each (first, end)."""
+    y, n, numbers = near_memory(16 * NARROW), out.shape[1], out.reshape(-1)
+    tile = near_memory(NARROW * x.shape[1])
+    for first in range(part[0], part[1], NARROW):
+        turn_tile(x, first, NARROW, tile)
+        for row in range(part[2], part[3], 16):
+            many = min(16, part[3] - row)
             for i in range(0, many, 4):
-                pairs_of_four(x, first * k, values, positions, row + i, part[1] - 1, y, i * NARROW)
-            written(y, many, NARROW, bias, out, first, row)
+                pairs_of_four(tile, values, positions, bias, row + i, part[3] - 1, y, i * NARROW)
+            turned(y, 0, NARROW, many, min(NARROW, part[1] - first), numbers, first * n + row, n)
 
 
 def nm_linear(x: Tensor, weight: NMWeight, bias: Tensor | None) -> Tensor:
     """x (M, K) -> (M, N) float32; arguments were checked by `posttrain_lab.kernels`."""
-    (m, k), n = x.shape, len(weight.positions)
+    (m, k), n, (values, positions) = x.shape, weight.out_features, weight.views
     out = torch.empty(m, n)
-    operands = (tiled(x, NARROW, k), weight.values.contiguous().numpy(), weight.positions.contiguous().numpy())
-    run(multiply_pairs, (*operands, bias_or_zeros(bias, n), out.numpy()), cut(n, 16, m * weight.values.numel()))
+    weights = values.reshape(n, k // 4, 2), positions.reshape(n, k // 4), bias_or_zeros(bias, n)
+    run(multiply_pairs, (whole(x), *weights, out.numpy()), tiles_of_rows(m, n, NARROW, m * len(values)))
     return out

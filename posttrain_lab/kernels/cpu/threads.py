@@ -65,6 +65,8 @@ def _announce(kernel: Callable, listener: Any) -> None:
 
 def cut(size: int, least: int, macs: int) -> list[tuple[int, int]]:
     """0 ... size in one piece for each thread that pays, every piece at least `least` long and a multiple of it."""
+    if macs < 2 * MACS_A_THREAD:
+        return [(0, size)]
     pieces = max(1, min(torch.get_num_threads(), size // least, macs // MACS_A_THREAD))
     edges = [size * i // pieces // least * least for i in range(pieces)] + [size]
     return list(itertools.pairwise(edges))
@@ -72,6 +74,9 @@ def cut(size: int, least: int, macs: int) -> list[tuple[int, int]]:
 
 def run(kernel: Callable, operands: tuple, parts: list) -> None:
     """The kernel on every part, each further part in a thread of its own: kernels let go of Python's lock."""
+    if len(parts) == 1:
+        kernel(*operands, parts[0])
+        return
     threads = [threading.Thread(target=kernel, args=(*operands, part)) for part in parts[1:]]
     for thread in threads:
         thread.start()
@@ -82,4 +87,10 @@ def run(kernel: Callable, operands: tuple, parts: list) -> None:
 
 def flat(matrix: Tensor) -> np.ndarray:
     """The numbers of a tensor in a row, copied only when they are not contiguous."""
-    return matrix.contiguous().numpy().reshape(-1)
+    array = (matrix if matrix.is_contiguous() else matrix.contiguous()).numpy()
+    return array if array.ndim == 1 else array.reshape(-1)
+
+
+def whole(matrix: Tensor) -> np.ndarray:
+    """The numbers of a tensor in its shape, copied only when they are not contiguous."""
+    return (matrix if matrix.is_contiguous() else matrix.contiguous()).numpy()

@@ -1,0 +1,57 @@
+"""What a packed weight knows after its first call and keeps beside itself: numpy's view of its tensors, and whether they are plain.
+
+A kernel's few microseconds would else go into asking again. Nothing is copied, and nothing of it is saved or copied with the weight.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+VIEWS, PLAIN = "_views", "_plain"
+
+
+def plain(tensor: Tensor) -> bool:
+    """A tensor of the cpu as everybody knows it: no subclass, no gradient, no sparse layout, no sign that is still to be turned."""
+    known = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.is_cpu and tensor.layout is torch.strided
+    return known and not tensor.requires_grad and not tensor.is_neg()
+
+
+class Kept:
+    """For dataclasses that are frozen: what follows from their fields once, follows from them always."""
+
+    def tensors(self) -> list[Tensor]:
+        """The tensors held."""
+        raise NotImplementedError
+
+    @property
+    def plain(self) -> bool:
+        """Are all tensors plain ones of the cpu?"""
+        known = self.__dict__.get(PLAIN)
+        if known is None:
+            known = self.__dict__[PLAIN] = all(plain(part) for part in self.tensors())
+        return known
+
+    @property
+    def views(self) -> tuple[np.ndarray, ...]:
+        """Each tensor's numbers in a row, in the order of the fields: the same memory, seen by numpy.
+
+        They are made anew when a tensor has moved to other memory, as `share_memory_` moves it.
+
+        >>> from posttrain_lab.kernels import NMWeight
+        >>> NMWeight.from_float(torch.tensor([[0.0, 5.0, 0.0, 7.0]])).views
+        (array([5., 7.], dtype=float32), array([13], dtype=uint8))
+        """
+        known = self.__dict__.get(VIEWS)
+        if known is None or any(part.data_ptr() != place for part, place in known[0]):
+            parts = self.tensors()
+            views = tuple(part.detach().contiguous().numpy().reshape(-1) for part in parts)
+            known = [(part, part.data_ptr()) for part in parts], views
+            if all(part.is_contiguous() for part in parts):  # a copy would not see what is later written into the tensor
+                self.__dict__[VIEWS] = known
+        return known[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone."""
+        return {name: value for name, value in self.__dict__.items() if name not in (VIEWS, PLAIN)}
