@@ -48,29 +48,42 @@ def turn(codes, starts, rows, offsets, length, excess, n, turned):
 
 
 @inner
+def input_of(entry):
+    """The k of an entry. Unsigned: Numba would else ask at every use whether it counts from the end."""
+    return np.uint32(entry) >> np.uint32(8)
+
+
+@inner
+def rest_of(entry):
+    """The rest of an entry, a signed byte."""
+    return np.int32(np.int8(entry))
+
+
+@inner
 def add_to_rows(codes, starts, rows, entries, begins, sums, lines):
     """sums[row * COLUMNS + i] += codes times the entries from begins[i] to begins[i + 1], number by number; one offset only.
 
     The products of all outputs are summed up in one long loop, since a short loop for each would cost more than its products; lines[j] is
     the sum of the first j of them, and a difference of two lines is what an output gets (int32 wraps around, and back).
     """
-    first, many = begins[0], begins[-1] - begins[0]
+    part = entries[begins[0] : begins[-1]]
     for row in range(rows):
-        line, total = codes[starts[row] :], np.int32(0)
-        lines[0] = 0
-        for j in range(many):
-            entry = entries[first + j]
-            total += np.int32(np.int8(entry)) * np.int32(line[entry >> 8])
+        line, total, before = codes[starts[row] :], np.int32(0), np.int32(0)
+        for j in range(len(part)):
+            total += rest_of(part[j]) * np.int32(line[input_of(part[j])])
             lines[j + 1] = total
+        lines[0] = 0
         for i in range(len(begins) - 1):
-            sums[row * COLUMNS + i] += lines[begins[i + 1] - first] - lines[begins[i] - first]
+            now = lines[begins[i + 1] - begins[0]]
+            sums[row * COLUMNS + i] += now - before
+            before = now
 
 
 @inner
 def quad_and_rest(entry):
     """Which four k an entry is about, and its rest among three zeros, repeated."""
-    k = entry >> 8
-    return k >> 2, repeat_quad((entry & 255) << 8 * (k & 3))
+    k = input_of(entry)
+    return k >> np.uint32(2), repeat_quad(np.int32(np.uint32(entry & 255) << (np.uint32(8) * (k & np.uint32(3)))))
 
 
 @inner
