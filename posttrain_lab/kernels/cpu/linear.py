@@ -63,35 +63,41 @@ def quantized(op: str, x: Tensor, width: int, dtype: type) -> tuple[np.ndarray, 
 
 def check_finite(op: str, scale: np.ndarray) -> None:
     """Every row had a scale. Raises ValueError that names the first row without."""
-    total = scale.sum()
-    if total != total:  # NaN
-        bad = int(np.flatnonzero(np.isnan(scale))[0])
+    if np.isnan(scale).any():
+        check_rows(op, int(np.flatnonzero(np.isnan(scale))[0]), len(scale))
+
+
+def check_rows(op: str, bad: int, rows: int) -> None:
+    """`bad`: the first of the rows that is not finite, or their number."""
+    if bad < rows:
         raise ValueError(f"{op} wants finite x, got NaN or infinity in row {bad}; look at what came before this layer.")
 
 
 @compiled
-def multiply_scaled(x, row_scale, w, excess, w_scale, bias, relu, out, part):
+def multiply_scaled(x, w, excess, w_scale, bias, relu, out, part):
     """out (M, N) float32 from x (M, K) float32 and panels w, flat; part: rows and tiles, each (first, end).
 
-    row_scale (M) gets the scale of each row, NaN where a row is not finite.
+    Returns the first row that is not finite, M if all are.
     """
     n, k_size = out.shape[1], -(-x.shape[1] // STEP) * STEP
     panels, stride, most = -(-n // PANEL), k_size * PANEL, min(BLOCK, part[1] - part[0])
     rows_of_codes, turned = np.empty((most, k_size), CODES), np.empty(k_size // 4 * BLOCK, np.int32)
     codes, flat_out, (starts, offsets) = rows_of_codes.reshape(-1), out.reshape(-1), rows_on_rows(k_size)
     sums, lines = np.empty((BLOCK + 4) * COLUMNS, np.int32), lines_for(excess, n)
+    row_scale, bad = np.empty(BLOCK, np.float32), len(x)
     for first in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - first)
         for r in range(rows):
-            row_scale[first + r] = quantize_row(x[first + r], rows_of_codes[r], RAISED)
+            row_scale[r] = quantize_row(x[first + r], rows_of_codes[r], RAISED)
+            bad = min(bad, first + r) if np.isnan(row_scale[r]) else bad
         turn(codes, starts, rows, offsets, k_size, excess, n, turned)
         for tile in range(part[2], part[3]):
             panel, column = tile * PANELS, tile * COLUMNS
             second, width = second_vector(codes, panel, panels, stride), min(COLUMNS, n - column)
             block_sums(codes, starts, rows, offsets, k_size, w, panel * stride, second, sums)
             add_excess(codes, starts, rows, turned, excess, n, column, width, sums, lines)
-            scales = row_scale[first : first + rows]
-            scaled(sums, rows, raised_by(excess, n), scales, w_scale, bias, relu, flat_out, first, n, column, width)
+            scaled(sums, rows, raised_by(excess, n), row_scale, w_scale, bias, relu, flat_out, first, n, column, width)
+    return bad
 
 
 def parts_of(m: int, n: int, k: int) -> list[tuple[int, int, int, int]]:
@@ -104,7 +110,7 @@ def parts_of(m: int, n: int, k: int) -> list[tuple[int, int, int, int]]:
 
 def bias_or_zeros(bias: Tensor | None, n: int) -> np.ndarray:
     """The bias as an array; none is zeros."""
-    return np.zeros(n, np.float32) if bias is None else flat(bias.detach())
+    return np.zeros(n, np.float32) if bias is None else flat(bias.detach() if bias.requires_grad else bias)
 
 
 def finish(y: Tensor, activation: str) -> Tensor:
@@ -119,8 +125,6 @@ def int8_linear(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: 
     if m == 0:
         return out
     codes, scale, excess = weight.views
-    row_scale = np.empty(m, np.float32)
-    operands = (whole(x), row_scale, codes, excess, scale, bias_or_zeros(bias, n), activation == "relu", out.numpy())
-    run(multiply_scaled, operands, parts_of(m, n, k))
-    check_finite("int8_linear", row_scale)
+    operands = (whole(x), codes, excess, scale, bias_or_zeros(bias, n), activation == "relu", out.numpy())
+    check_rows("int8_linear", min(run(multiply_scaled, operands, parts_of(m, n, k))), m)
     return finish(out, activation)

@@ -72,17 +72,18 @@ def cut(size: int, least: int, macs: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def run(kernel: Callable, operands: tuple, parts: list) -> None:
-    """The kernel on every part, each further part in a thread of its own: kernels let go of Python's lock."""
+def run(kernel: Callable, operands: tuple, parts: list) -> list:
+    """What the kernel returns for every part, each further part in a thread of its own: kernels let go of Python's lock."""
     if len(parts) == 1:
-        kernel(*operands, parts[0])
-        return
-    threads = [threading.Thread(target=kernel, args=(*operands, part)) for part in parts[1:]]
+        return [kernel(*operands, parts[0])]
+    results: list = []
+    threads = [threading.Thread(target=lambda part: results.append(kernel(*operands, part)), args=(part,)) for part in parts[1:]]
     for thread in threads:
         thread.start()
-    kernel(*operands, parts[0])
+    results.append(kernel(*operands, parts[0]))
     for thread in threads:
         thread.join()
+    return results
 
 
 def flat(matrix: Tensor) -> np.ndarray:
