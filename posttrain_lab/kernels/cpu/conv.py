@@ -15,7 +15,7 @@ from posttrain_lab.kernels.packed import Int8ConvWeight
 
 from .excess import add_excess, lines_for, raised_by, turn
 from .linear import bias_or_zeros, finish
-from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, copied, scaled, second_vector
+from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, copied, scaled, second_vector
 from .simd_bytes import RAISED, STEP
 from .threads import compiled, cut, flat, inner, run
 
@@ -56,6 +56,8 @@ def window_starts(pixel, rows, shape, slots, across, deep, area, starts):
             row, column = row + 1, 0
         if row == oh:
             number, row = number + 1, 0
+    for r in range(rows, FEW):
+        starts[r] = starts[0]  # there is no such pixel: the first one again
 
 
 @inner
@@ -63,11 +65,13 @@ def runs(kernel, groups, group, across, deep):
     """Where the runs of a window lie behind its start, for a group of channels; and the numbers in a run."""
     kh, kw = kernel
     if groups == 1:
-        return np.arange(kh) * across, kw * deep
+        offsets = np.empty(kh, np.int64)
+        for i in range(kh):
+            offsets[i] = i * across
+        return offsets, kw * deep
     offsets = np.empty(kh * kw, np.int64)
-    for i in range(kh):
-        for j in range(kw):
-            offsets[i * kw + j] = i * across + (j * groups + group) * deep
+    for i in range(kh * kw):
+        offsets[i] = i // kw * across + (i % kw * groups + group) * deep
     return offsets, deep
 
 
@@ -105,7 +109,7 @@ def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part
                 second = second_vector(held, panel, panels, k_size * PANEL)
                 block_sums(held, starts, rows, offsets, length, w, (group * panels + panel) * k_size * PANEL, second, sums)
                 column, many = group * width + tile * COLUMNS, min(COLUMNS, width - tile * COLUMNS)
-                add_excess(held, starts, rows, turned, excess, n, column, many, sums, lines)
+                add_excess(turned, rows, excess, n, column, many, sums, lines)
                 if len(image_scale):
                     scaled(sums, rows, raised, row_scale, w_scale, bias, relu, outs[1], pixel, n, column, many)
                 else:

@@ -8,10 +8,9 @@ import numpy as np
 
 from .panels import BLOCK, COLUMNS
 from .simd import LANES, add_turned, store, store_turned, zero
-from .simd_bytes import load_bytes, multiply_add_quads, repeat_quad
+from .simd_bytes import copy_quad, load_bytes, multiply_add_quads, repeat_quad
 from .threads import inner
 
-TURN_FROM = 3  # rows of a block; with fewer, turning takes longer than it saves
 NARROW = 2 * LANES  # rows of a block that has few
 
 
@@ -30,9 +29,9 @@ def side_by_side(rows):
 @inner
 def turn(codes, starts, rows, offsets, length, excess, n, turned):
     """turned[q * side_by_side + row] = the q-th four codes of a row (as in `panels.four_rows`), if there is any rest."""
-    if rows < TURN_FROM or len(excess) == 2 * n + 1:
+    if len(excess) == 2 * n + 1:
         return
-    beside, quads, many, q = side_by_side(rows), codes.view(np.int32), length // 4, 0
+    beside, many, q = side_by_side(rows), length // 4, 0
     for offset in offsets:
         if rows >= LANES and many >= LANES:  # squares; a last one that would stick out is moved back
             for row in range(0, rows, LANES):
@@ -43,7 +42,7 @@ def turn(codes, starts, rows, offsets, length, excess, n, turned):
         else:
             for k in range(many):
                 for row in range(rows):
-                    turned[(q + k) * beside + row] = quads[(starts[row] + offset) // 4 + k]
+                    copy_quad(turned, (q + k) * beside + row, codes, starts[row] + offset + 4 * k)
         q += many
 
 
@@ -60,23 +59,22 @@ def rest_of(entry):
 
 
 @inner
-def add_to_rows(codes, starts, rows, entries, begins, sums, lines):
-    """sums[row * COLUMNS + i] += codes times the entries from begins[i] to begins[i + 1], number by number; one offset only.
+def add_to_row(codes, start, excess, n, column, width, sums, q, lines):
+    """sums[q : q + width] += the row of codes from codes[start] times what panels leave out of the outputs from `column` on.
 
     The products of all outputs are summed up in one long loop, since a short loop for each would cost more than its products; lines[j] is
     the sum of the first j of them, and a difference of two lines is what an output gets (int32 wraps around, and back).
     """
-    part = entries[begins[0] : begins[-1]]
-    for row in range(rows):
-        line, total, before = codes[starts[row] :], np.int32(0), np.int32(0)
-        for j in range(len(part)):
-            total += rest_of(part[j]) * np.int32(line[input_of(part[j])])
-            lines[j + 1] = total
-        lines[0] = 0
-        for i in range(len(begins) - 1):
-            now = lines[begins[i + 1] - begins[0]]
-            sums[row * COLUMNS + i] += now - before
-            before = now
+    first, base, total, before = excess[column], 2 * n + 1, np.int32(0), np.int32(0)
+    part, line = excess[base + first : base + excess[column + width]], codes[start:]
+    for j in range(len(part)):
+        total += rest_of(part[j]) * np.int32(line[input_of(part[j])])
+        lines[j + 1] = total
+    lines[0] = 0
+    for i in range(width):
+        now = lines[excess[column + i + 1] - first]
+        sums[q + i] += now - before
+        before = now
 
 
 @inner
@@ -94,22 +92,22 @@ def two_vectors(a, b, turned, at, rest):
 
 
 @inner
-def add_to_few(turned, entries, lines, q):
-    """lines[q + row] = turned inputs times the entries, for NARROW rows."""
+def add_to_few(turned, excess, begin, end, lines, q):
+    """lines[q + row] = turned inputs times the entries from `begin` to `end`, for NARROW rows."""
     a, b = zero(), zero()
-    for entry in entries:
-        quad, rest = quad_and_rest(entry)
+    for i in range(begin, end):
+        quad, rest = quad_and_rest(excess[i])
         a, b = two_vectors(a, b, turned, quad * NARROW, rest)
     store(lines, q, a)
     store(lines, q + LANES, b)
 
 
 @inner
-def add_to_block(turned, entries, lines, q):
-    """lines[q + row] = turned inputs times the entries, for all rows of a block."""
+def add_to_block(turned, excess, begin, end, lines, q):
+    """lines[q + row] = turned inputs times the entries from `begin` to `end`, for all rows of a block."""
     a, b, c, d, e, f, g, h = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
-    for entry in entries:
-        quad, rest = quad_and_rest(entry)
+    for i in range(begin, end):
+        quad, rest = quad_and_rest(excess[i])
         at = quad * BLOCK
         a, b = two_vectors(a, b, turned, at, rest)
         c, d = two_vectors(c, d, turned, at + 2 * LANES, rest)
@@ -126,20 +124,17 @@ def lines_for(excess, n):
 
 
 @inner
-def add_excess(codes, starts, rows, turned, excess, n, column, width, sums, lines):
+def add_excess(turned, rows, excess, n, column, width, sums, lines):
     """The sums of a tile (`rows` rows, outputs column ... column + width of n) with what its panels leave out."""
-    entries, begins = excess[2 * n + 1 :], excess[column : column + width + 1]
-    if len(entries) == 0:
-        return
-    if rows < TURN_FROM:
-        add_to_rows(codes, starts, rows, entries, begins, sums, lines)
+    base = 2 * n + 1
+    if len(excess) == base:
         return
     for i in range(width):
-        part = entries[begins[i] : begins[i + 1]]
+        begin, end = base + excess[column + i], base + excess[column + i + 1]
         if rows > NARROW:
-            add_to_block(turned, part, lines, i * BLOCK)
+            add_to_block(turned, excess, begin, end, lines, i * BLOCK)
         else:
-            add_to_few(turned, part, lines, i * BLOCK)
+            add_to_few(turned, excess, begin, end, lines, i * BLOCK)
     for row in range(0, rows, LANES):
         for i in range(0, COLUMNS, LANES):
             add_turned(sums, row * COLUMNS + i, COLUMNS, lines, i * BLOCK + row, BLOCK)

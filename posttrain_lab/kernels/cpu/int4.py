@@ -176,12 +176,12 @@ def multiply_groups(x, row_scale, w, scales, size, bias, relu, out, part):
     """
     n, k = out.shape[1], x.shape[1]
     panels, stride, chunks = -(-n // PANEL), k * PANEL // 2, k // size[1]
-    codes, offsets = np.empty((BLOCK, k), np.int8), np.empty(2 * BLOCK * chunks, OFFSETS)
-    numbers, y = codes.reshape(-1), np.empty((BLOCK + 4) * COLUMNS, np.float32)
+    numbers, offsets, inputs = np.empty(BLOCK * k, np.int8), np.empty(2 * BLOCK * chunks, OFFSETS), x.reshape(-1)
+    y = np.empty((BLOCK + 4) * COLUMNS, np.float32)
     for begin in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - begin)
         for r in range(rows):
-            row_scale[begin + r] = quantize_row(x[begin + r], codes[r], 0)
+            row_scale[begin + r] = quantize_row(inputs, (begin + r) * k, k, numbers, r * k, k, 0)
             for i in range(r * chunks, (r + 1) * chunks):
                 note_offsets(numbers, i * size[1], size[1], offsets, 2 * i)
         for tile in range(part[2], part[3]):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from posttrain_lab.kernels.layout import PANEL
 
 from .linear import parts_of
-from .panels import BLOCK, COLUMNS, PANELS, block_sums, copied, rows_on_rows, second_vector
+from .panels import BLOCK, COLUMNS, FEW, PANELS, block_sums, copied, rows_on_rows, second_vector
 from .simd import LANES, load, load_widen, multiply_add_pairs, total, zero
 from .simd_bytes import RAISED, VNNI
 from .threads import compiled, cut, flat, run
@@ -34,6 +34,8 @@ def multiply_tiles(x, w, raised, out, shape, part):
     sums, (starts, offsets) = np.empty((BLOCK + 4) * COLUMNS, np.int32), rows_on_rows(k_size)
     for first in range(part[0], part[1], BLOCK):
         rows, here = min(BLOCK, part[1] - first), x[first * k_size :]
+        for row in range(rows, FEW):
+            starts[row] = 0  # there is no such row: the first one again
         for tile in range(part[2], part[3]):
             panel, column = tile * PANELS, tile * COLUMNS
             second = second_vector(x, panel, panels, stride)

@@ -11,52 +11,53 @@ from torch.nn import functional as F
 from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.packed import Int8Weight
 
-from .excess import add_excess, lines_for, raised_by, turn
-from .panels import BLOCK, CODES, COLUMNS, PANELS, block_sums, rows_on_rows, scaled, second_vector, tiles_of
+from .excess import add_excess, add_to_row, lines_for, raised_by, turn
+from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, one_row, rows_on_rows, scaled, second_vector, tiles_of
 from .simd_bytes import RAISED, STEP
 from .simd_floats import bits_of, float_of, size_of
-from .threads import compiled, cut, flat, inner, run, whole
+from .threads import compiled, cut, flat, inner, run
 
 LARGEST = np.finfo(np.float32).max
 ROUNDING = np.float32(3 << 22)  # 1.5 * 2^23: a float32 of this size has no bits for fractions, so adding rounds to whole numbers
 
 
 @inner
-def quantize_row(row, codes, raised):
-    """codes = round(row * (127 / max |row|)) + raised, also behind the row's end, where it is 0; gives max / 127.
+def quantize_row(x, at, size, codes, to, width, raised):
+    """codes[to :] = round(row * (127 / max |row|)) + raised for the row x[at : at + size], filled up with zeros to `width`; max / 127.
 
-    row float32. As int32 and without their sign, floats are ordered like integers, NaN on top. The scale is NaN for a row that holds
+    x float32. As int32 and without their sign, floats are ordered like integers, NaN on top. The scale is NaN for a row that holds
     NaN or infinity, and 0 for one that is all 0 (or too small for 127 / max).
     """
-    largest, many = np.int32(0), len(row)
-    for k in range(many):
+    row, there, largest = x[at : at + size], codes[to : to + width], np.int32(0)
+    for k in range(size):
         largest = max(largest, size_of(row[k]))
     top = float_of(largest)
     inverse = np.float32(127) / top
     if largest >= 0x7F800000:
         return np.float32(np.nan)
     if inverse > LARGEST:
-        many, top = 0, np.float32(0)
+        size, top = 0, np.float32(0)
     rounding = ROUNDING + np.float32(raised)
-    for k in range(many):
-        codes[k] = bits_of(row[k] * inverse + rounding)  # the lowest bits are those of the whole number
-    for k in range(many, len(codes)):
-        codes[k] = raised
+    for k in range(size):
+        there[k] = bits_of(row[k] * inverse + rounding)  # the lowest bits are those of the whole number
+    for k in range(size, width):
+        there[k] = raised
     return top / np.float32(127)
 
 
 @compiled
 def quantize_rows(x, codes, scale, part):
-    """`quantize_row` for the rows of `part` (first, end): x float32 [M, K] -> codes [M, >= K], scale [M]."""
+    """`quantize_row` for the rows of `part` (first, end): x float32 [M, K] -> codes [M, >= K], both flat, scale [M]."""
+    size, width = len(x) // len(scale), len(codes) // len(scale)
     for row in range(part[0], part[1]):
-        scale[row] = quantize_row(x[row], codes[row], 0)
+        scale[row] = quantize_row(x, row * size, size, codes, row * width, width, 0)
 
 
 def quantized(op: str, x: Tensor, width: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
     """Codes [M, width] and scales [M] of x; ValueError for NaN or infinity."""
     rows = x.contiguous().numpy()
     codes, scale = np.empty((len(rows), width), dtype), np.empty(len(rows), np.float32)
-    run(quantize_rows, (rows, codes, scale), cut(len(rows), 1, 4 * rows.size))
+    run(quantize_rows, (rows.reshape(-1), codes.reshape(-1), scale), cut(len(rows), 1, 4 * rows.size))
     check_finite(op, scale)
     return codes, scale
 
@@ -74,29 +75,49 @@ def check_rows(op: str, bad: int, rows: int) -> None:
 
 
 @compiled
-def multiply_scaled(x, w, excess, w_scale, bias, relu, out, part):
-    """out (M, N) float32 from x (M, K) float32 and panels w, flat; part: rows and tiles, each (first, end).
+def multiply_scaled(x, w, excess, w_scale, bias, relu, out, size, part):
+    """out (M, N) float32 from x (M, K) float32 and panels w, all flat; size: (M, K, N); part: rows and tiles, each (first, end).
 
     Returns the first row that is not finite, M if all are.
     """
-    n, k_size = out.shape[1], -(-x.shape[1] // STEP) * STEP
-    panels, stride, most = -(-n // PANEL), k_size * PANEL, min(BLOCK, part[1] - part[0])
-    rows_of_codes, turned = np.empty((most, k_size), CODES), np.empty(k_size // 4 * BLOCK, np.int32)
-    codes, flat_out, (starts, offsets) = rows_of_codes.reshape(-1), out.reshape(-1), rows_on_rows(k_size)
-    sums, lines = np.empty((BLOCK + 4) * COLUMNS, np.int32), lines_for(excess, n)
-    row_scale, bad = np.empty(BLOCK, np.float32), len(x)
+    k, n, bad = size[1], size[2], size[0]
+    k_size = -(-k // STEP) * STEP
+    panels, stride, (starts, offsets) = -(-n // PANEL), k_size * PANEL, rows_on_rows(k_size)
+    codes, turned = np.empty(min(BLOCK, part[1] - part[0] + FEW) * k_size, CODES), np.empty(k_size // 4 * BLOCK, np.int32)
+    sums, lines, row_scale = np.empty((BLOCK + 4) * COLUMNS, np.int32), lines_for(excess, n), np.empty(BLOCK, np.float32)
     for first in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - first)
         for r in range(rows):
-            row_scale[r] = quantize_row(x[first + r], rows_of_codes[r], RAISED)
-            bad = min(bad, first + r) if np.isnan(row_scale[r]) else bad
+            row_scale[r] = quantize_row(x, (first + r) * k, k, codes, r * k_size, k_size, RAISED)
+            bad = min(bad, first + r) if row_scale[r] != row_scale[r] else bad  # NaN
         turn(codes, starts, rows, offsets, k_size, excess, n, turned)
         for tile in range(part[2], part[3]):
             panel, column = tile * PANELS, tile * COLUMNS
             second, width = second_vector(codes, panel, panels, stride), min(COLUMNS, n - column)
             block_sums(codes, starts, rows, offsets, k_size, w, panel * stride, second, sums)
-            add_excess(codes, starts, rows, turned, excess, n, column, width, sums, lines)
-            scaled(sums, rows, raised_by(excess, n), row_scale, w_scale, bias, relu, flat_out, first, n, column, width)
+            add_excess(turned, rows, excess, n, column, width, sums, lines)
+            scaled(sums, rows, raised_by(excess, n), row_scale, w_scale, bias, relu, out, first, n, column, width)
+    return bad
+
+
+@compiled
+def multiply_few(x, w, excess, w_scale, bias, relu, out, size, part):
+    """`multiply_scaled` for fewer than FEW rows: weights are read once from far away, and nothing is worth being prepared for."""
+    m, k, n = size
+    k_size, bad = -(-k // STEP) * STEP, m
+    panels, stride, (starts, offsets) = -(-n // PANEL), k_size * PANEL, rows_on_rows(k_size)
+    codes, row_scale = np.empty(m * k_size, CODES), np.empty(m, np.float32)
+    sums, lines = np.empty((m + 1) * COLUMNS, np.int32), np.empty(len(excess), np.int32)
+    for r in range(m):
+        row_scale[r] = quantize_row(x, r * k, k, codes, r * k_size, k_size, RAISED)
+        bad = min(bad, r) if row_scale[r] != row_scale[r] else bad  # NaN
+    for tile in range(part[2], part[3]):
+        panel, column = tile * PANELS, tile * COLUMNS
+        second, width = second_vector(codes, panel, panels, stride), min(COLUMNS, n - column)
+        for r in range(m):
+            one_row(codes, starts[r], offsets, k_size, w, panel * stride, second, sums, r * COLUMNS)
+            add_to_row(codes, starts[r], excess, n, column, width, sums, r * COLUMNS, lines)
+        scaled(sums, m, raised_by(excess, n), row_scale, w_scale, bias, relu, out, 0, n, column, width)
     return bad
 
 
@@ -125,6 +146,7 @@ def int8_linear(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: 
     if m == 0:
         return out
     codes, scale, excess = weight.views
-    operands = (whole(x), codes, excess, scale, bias_or_zeros(bias, n), activation == "relu", out.numpy())
-    check_rows("int8_linear", min(run(multiply_scaled, operands, parts_of(m, n, k))), m)
+    operands = (flat(x), codes, excess, scale, bias_or_zeros(bias, n), activation == "relu", flat(out), (m, k, n))
+    kernel = multiply_scaled if m >= FEW else multiply_few
+    check_rows("int8_linear", min(run(kernel, operands, parts_of(m, n, k))), m)
     return finish(out, activation)

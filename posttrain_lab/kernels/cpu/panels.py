@@ -17,6 +17,7 @@ from .threads import inner
 COLUMNS = 2 * LANES  # outputs of a tile: one panel on AVX2, two on AVX-512
 PANELS = COLUMNS // PANEL
 BLOCK = 8 * LANES  # rows that share a pass over the weights: they stay in the second cache
+FEW = 4  # rows of a tile: with fewer, rows go one by one
 CODES = np.uint8 if RAISED else np.int16  # how inputs come
 
 
@@ -114,11 +115,10 @@ def one_row(x, start, offsets, length, w, p, second, sums, q):
 
 @inner
 def block_sums(x, starts, rows, offsets, length, w, p, second, sums):
-    """sums[row * COLUMNS + column] for `rows` rows of x; sums holds BLOCK + 4 rows. Rows lie in x as in `four_rows`."""
-    if rows < 4:
-        for row in range(rows):
-            one_row(x, starts[row], offsets, length, w, p, second, sums, row * COLUMNS)
-        return
+    """sums[row * COLUMNS + column] for `rows` rows of x, which lie there as in `four_rows`; sums holds BLOCK + 4 rows.
+
+    There are at least four starts: rows that are missing may be others again.
+    """
     if LANES == 16:  # noqa: SIM102 - on its own: numba leaves the rest out where this is known to be false
         if rows >= 8:
             for row in range(0, rows, 8):
@@ -126,14 +126,18 @@ def block_sums(x, starts, rows, offsets, length, w, p, second, sums):
                 eight_rows(x, starts, first, offsets, length, w, p, second, sums, first * COLUMNS)
             return
     for row in range(0, rows, 4):
-        first = min(row, rows - 4)  # a last tile that would stick out is moved back: some sums are computed twice
+        first = max(0, min(row, rows - 4))  # a last tile that would stick out is moved back: some sums are computed twice
         four_rows(x, starts, first, offsets, length, w, p, second, sums, first * COLUMNS)
 
 
 @inner
 def rows_on_rows(size):
     """starts and offsets for rows that follow one another, `size` codes each."""
-    return np.arange(BLOCK) * size, np.zeros(1, np.int64)
+    starts, offsets = np.empty(BLOCK, np.int64), np.empty(1, np.int64)
+    for row in range(BLOCK):
+        starts[row] = row * size
+    offsets[0] = 0
+    return starts, offsets
 
 
 @inner

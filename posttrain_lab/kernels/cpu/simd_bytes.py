@@ -7,6 +7,7 @@ Codes of 4 bits: a byte holds two codes 0..15, an activation is an int8.
 | `load_bytes(array, i)`             | 4L uint8 from array[i:]                                                        | vmovdqu              |
 | `low_nibbles(v)`, `high_nibbles(v)`| bits 0-3, bits 4-7 of each byte                                                | vpand, vpsrlw        |
 | `broadcast_quad(array, i)`         | the four int8 at array[i:], repeated L times                                   | vpbroadcastd         |
+| `copy_quad(a, i, b, j)`            | a[i], int32, = the four bytes from b[j:]                                       | mov                  |
 | `repeat_quad(number)`              | the four bytes that an int32 is made of, repeated L times                      | vpbroadcastd         |
 | `zero_products()`                  | zeros to add products to: 2L int16, L int32 with VNNI                          | vpxor                |
 | `add_products(t, u, s)`            | products of uint8 u and int8 s, added in pairs (in fours with VNNI); t[i] must | vpmaddubsw, vpaddw;  |
@@ -90,6 +91,18 @@ def broadcast_quad(typing, array, index):
         return builder.bitcast(repeated(builder, quad, SUMS), BYTES.llvm)
 
     return BYTES(array, types.intp), code
+
+
+@word
+def copy_quad(typing, array, index, source, start):
+    """array[index], an int32, becomes the four bytes from source[start:]."""
+
+    def code(context, builder, signature, args):
+        quad = builder.load(address(context, builder, signature.args[2], I32, *args[2:]), align=1)
+        builder.store(quad, address(context, builder, signature.args[0], I32, *args[:2]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, source, types.intp), code
 
 
 @word
