@@ -162,12 +162,12 @@ def one_row(x, r, size, offsets, w, p, second, scales, column, beside, y, q):
 @inner
 def finished(y, rows, row_scale, bias, relu, out, first, column, width):
     """out[first + r, column ...] = y times the scale of the row, plus bias, below 0 cut off where relu."""
-    offset_of = bias[column : column + width]
+    offset_of, low = bias[column : column + width], np.float32(0 if relu else -np.inf)
     for r in range(rows):
         scale, here, there = row_scale[first + r], out[first + r][column : column + width], y[r * COLUMNS : r * COLUMNS + width]
         for i in range(width):
             value = there[i] * scale + offset_of[i]
-            here[i] = max(value, np.float32(0)) if relu else value
+            here[i] = low if value < low else value
 
 
 @compiled
@@ -178,14 +178,14 @@ def multiply_groups(x, row_scale, w, scales, size, bias, relu, out, part):
     """
     n, k = out.shape[1], x.shape[1]
     panels, stride, chunks = -(-n // PANEL), k * PANEL // 2, k // size[1]
-    codes, offsets = np.empty((BLOCK, k), np.int8), np.empty(2 * BLOCK * chunks, OFFSETS)
-    numbers, y = codes.reshape(-1), np.empty((BLOCK + 4) * COLUMNS, np.float32)
+    codes, offsets = np.empty(BLOCK * k, np.int8), np.empty(2 * BLOCK * chunks, OFFSETS)
+    y = np.empty((BLOCK + 4) * COLUMNS, np.float32)
     for begin in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - begin)
         for r in range(rows):
-            row_scale[begin + r] = quantize_row(x[begin + r], codes[r])[0]
+            row_scale[begin + r] = quantize_row(x[begin + r], codes[r * k : (r + 1) * k])[0]
             for i in range(r * chunks, (r + 1) * chunks):
-                note_offsets(numbers, i * size[1], size[1], offsets, 2 * i)
+                note_offsets(codes, i * size[1], size[1], offsets, 2 * i)
         for tile in range(part[2], part[3]):
             panel, column = tile * PANELS, tile * COLUMNS
             second, beside = 4 * LANES, LANES
@@ -194,10 +194,10 @@ def multiply_groups(x, row_scale, w, scales, size, bias, relu, out, part):
             if rows >= 4:
                 for r in range(0, rows, 4):
                     r = min(r, rows - 4)
-                    four_rows(numbers, r, size, offsets, w, panel * stride, second, scales, column, beside, y, r * COLUMNS)
+                    four_rows(codes, r, size, offsets, w, panel * stride, second, scales, column, beside, y, r * COLUMNS)
             else:
                 for r in range(rows):
-                    one_row(numbers, r, size, offsets, w, panel * stride, second, scales, column, beside, y, r * COLUMNS)
+                    one_row(codes, r, size, offsets, w, panel * stride, second, scales, column, beside, y, r * COLUMNS)
             finished(y, rows, row_scale, bias, relu, out, begin, column, min(COLUMNS, n - column))
 
 
