@@ -172,3 +172,16 @@ def test_scaled_words():
     sums = 5 * w[::2].astype(int) - 3 * w[1::2].astype(int)
     np.testing.assert_allclose(out[1:-1], (sums - 7) * scales[2:], rtol=1e-6)
     assert out[0] == out[-1] == 0
+
+
+@njit
+def fetching_word(a, i):
+    simd_floats.fetch_early(a, i)
+    return a[0]
+
+
+@pytest.mark.parametrize("i", [0, 3, -(10**9), 10**12])
+def test_fetching_changes_nothing_and_never_faults(i):
+    assert fetching_word(np.array([7, 8, 9, 10], np.uint8), i) == 7
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        assert "prefetcht0" in instructions(fetching_word)

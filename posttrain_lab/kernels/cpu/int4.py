@@ -29,10 +29,11 @@ from .simd import (
     zero,
     zero_products,
 )
-from .simd_floats import add_scaled, store_scaled, zero_scaled
+from .simd_floats import add_scaled, fetch_early, store_scaled, zero_scaled
 from .threads import compiled, inner, run, whole
 
 DEEP = 64  # inputs whose products may be added in 16 bits: 16 pairs of at most 2 * 8 * 127
+AHEAD = 2048  # bytes of weights that are on their way while one row is multiplied: more than the processor fetches by itself
 CHUNK = 256  # outputs whose float weights exist at once, with float activations
 
 if STEP == 4:  # VNNI adds up in 32 bits, all of a chunk in one number
@@ -153,6 +154,7 @@ def one_row(x, r, size, offsets, w, p, second, scales, column, beside, y, q):
             one, other = load_bytes(w, p), load_bytes(w, p + second)
             s0 = add_step(s0, low_nibbles(one), high_nibbles(one), x, k)
             s1 = add_step(s1, low_nibbles(other), high_nibbles(other), x, k)
+            fetch_early(w, p + AHEAD)
             p += 4 * PANEL
         e0, e1 = scaled_row(e0, e1, s0, s1, offsets, i, scales, c, beside)
         i, c, after = next_chunk(i, c, after, first + chunk, group, row)
