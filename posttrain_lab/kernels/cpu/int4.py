@@ -110,10 +110,7 @@ def next_chunk(i, c, after, k, group, row):
 
 @inner
 def four_rows(x, r, size, offsets, w, p, second, scales, column, beside, y, q):
-    """y[q : q + 4 * COLUMNS] = four rows of x from row r, scaled chunk by chunk, times a tile of nibbles from w[p].
-
-    size: (K, chunk, group, length of a row of scales); scales from `column` and from `column + beside`.
-    """
+    """y[q : q + 4 * COLUMNS] = four rows of x from row r, scaled chunk by chunk, times a tile of nibbles from w[p]."""
     (k_size, chunk, group, row), chunks = size, size[0] // size[1]
     i, c, after = r * chunks, column, group
     r, r1, r2, r3 = r * k_size, (r + 1) * k_size, (r + 2) * k_size, (r + 3) * k_size
@@ -176,7 +173,8 @@ def finished(y, rows, row_scale, bias, relu, out, first, column, width):
 def multiply_groups(x, row_scale, w, scales, size, bias, relu, out, part):
     """out (M, N) float32 from x (M, K) float32 and nibbles w; part: rows and tiles, each (first, end).
 
-    row_scale (M) gets the scale of each row, NaN where a row is not finite. size: see `four_rows`.
+    row_scale (M) gets the scale of each row, NaN where a row is not finite. size: (K, chunk, group, length of a row of scales).
+    The scales of a tile are those from `column` and, for its second vector, from `column + beside`.
     """
     n, k = out.shape[1], x.shape[1]
     panels, stride, chunks = -(-n // PANEL), k * PANEL // 2, k // size[1]
