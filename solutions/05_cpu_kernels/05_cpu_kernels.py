@@ -278,8 +278,8 @@ plots.accumulators(lengths, {"your int8_dot": exact, "int16": [wrapped(t, 16) fo
 # <details><summary>Answer</summary>
 #
 # Two products of up to 255 · 127 = 32,385 each do not fit 16 bits together. Large codes side by side are cut off at 32,767.
-# Libraries avoid it by using only 7 bits on such machines. Products of *pairs of int16 into int32*, which we use, never
-# saturate for int8 values.
+# Libraries avoid it by using only 7 bits on such machines. Products of *pairs of int16 into int32*, which you will use, never
+# saturate for int8 values. How bytes can be multiplied without a loss is told at the end.
 #
 # </details>
 #
@@ -553,13 +553,13 @@ plots.speeds(speed, f"{M} x {K} x {N}, one thread")
 # *What is seen: three bars on a logarithmic axis, each version so far, GOPS at the end. Above it some lines of your kernel as
 # the processor sees them: one instruction multiplies two inputs by the weights of all lanes.*
 #
-# **Question.** The library's kernel for weights known in advance does not use pairs on processors with
-# [VNNI](../glossary.md#vnni), but fours. What must be true of the layout then?
+# **Question.** The library's kernel for weights known in advance does not use pairs on x86 but fours, with
+# [VNNI](../glossary.md#vnni) in a single instruction. What must be true of the layout then?
 #
 # <details><summary>Answer</summary>
 #
 # Four neighbouring inputs of an output have to lie together: [16][4] in place of [16][2]. One operand of that instruction is
-# unsigned, so the library stores codes raised by 128 and subtracts what that adds to every sum.
+# unsigned, so the library raises inputs by 128 and subtracts what that adds to every sum.
 #
 # </details>
 #
@@ -974,18 +974,20 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
 # - **What was won.** The same numbers, bit for bit, many times faster, from three changes: an order in memory that is read
 #   straight on, tiles that stay in registers, and one instruction for many products. None of them is an algorithm with
 #   fewer operations.
-# - **Where it lost.** On a processor with VNNI the library's kernel is faster: it multiplies fours where you multiply pairs,
-#   and shares each weight among more rows. Four sums may be too few to fill the time that a multiplication takes: compare
+# - **Where it lost.** On x86 the library's kernel is faster: it multiplies fours of bytes where you multiply pairs of 16 bits,
+#   and keeps more sums. Four sums may be too few to fill the time that a multiplication takes: compare
 #   your share of the peak above, and try stretch task 1. For a single row your kernel computes three rows for nothing,
 #   since a tile has four. Your sparse products lose to the dense one unless nearly all weights are gone, and at 2:4 even
 #   the library's kernel wins little: the printed line says how much.
-# - **Exactness has a price.** FBGEMM, the library behind torch's int8 layers, multiplies bytes as they are (`vpmaddubsw`):
-#   three instructions for 32 products, where pairs of 16 bits take four. Its 16-bit sums saturate, so it is sometimes
-#   wrong (the question below `int8_dot`). Without VNNI no arrangement of exact loops can win this back for many
-#   rows: both run near the limit of the multiplier, and the inexact one needs it less. In a terminal, `posttrain-lab bench
-#   --quick` shows both on your machine: the share of the peak that each of our kernels reaches, which targets would need
-#   more than the peak, and by how much the others' results are off. With VNNI the choice is gone: its instruction is exact
-#   and as fast.
+# - **Exactness can be paid for in advance.** FBGEMM, the library behind torch's int8 layers, multiplies bytes as they are
+#   (`vpmaddubsw`): three instructions for 32 products, where pairs of 16 bits take four. Its 16-bit sums saturate, so it is
+#   sometimes wrong (the question below `int8_dot`). The library's `int8_linear` uses the same instruction and is exact: when
+#   weights are packed, it looks for neighbours that could saturate, which is two of one sign with a sum beyond 128, since
+#   255 · 128 is still below 2¹⁵. There the panel keeps a smaller weight, and the rest goes to a short list that is added
+#   afterwards (`kernels/layout.py`, `kernels/cpu/excess.py`). Of bell-shaped weights a few pairs in a hundred need it. If all
+#   weights are at their ends, every pair does: still exact, but slow. With VNNI nothing saturates. In a terminal,
+#   `posttrain-lab bench --quick` shows both libraries on your machine, the share of the peak that each kernel reaches, which
+#   targets would need more than the peak, and by how much the others' results are off.
 # - **The roof moves.** The peak depends on the clock, which depends on heat and on the width of the instructions; two runs
 #   may differ by some percent. A point above its slope tells you that numbers came from a cache.
 # - **What was not measured.** Several threads, energy, other processors, other sizes. Sizes that are no multiples of a tile

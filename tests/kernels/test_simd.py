@@ -260,3 +260,16 @@ def test_sums_are_scaled():
     assert np.array_equal(out[:LANES], want)
     assert np.array_equal(out[LANES:], np.maximum(want, 0))
     assert sizes == (abs(scales[3]).view(np.int32),) * 2
+
+
+@njit
+def fetching_word(a, i):
+    simd_floats.fetch_early(a, i)
+    return a[0]
+
+
+@pytest.mark.parametrize("i", [0, 3, -(10**9), 10**12])
+def test_fetching_changes_nothing_and_never_faults(i):
+    assert fetching_word(np.array([7, 8, 9, 10], np.uint8), i) == 7
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        assert "prefetcht0" in instructions(fetching_word)

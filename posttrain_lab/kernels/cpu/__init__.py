@@ -1,17 +1,17 @@
 """Kernels for the CPU, in Numba: same names and meanings as in `reference.py`, compiled when first called.
 
-| file         | what it holds                                                             |
-|--------------|---------------------------------------------------------------------------|
-| `simd.py`    | the vocabulary: words that stand for vector instructions                  |
-| `threads.py` | how kernels are compiled, and how work is cut                             |
-| `int8.py`    | int8_matmul                                                               |
-| `panels.py`  | sums of a tile of packed int8 weights, for `linear.py` and `conv.py`      |
-| `int4.py`    | int4_linear                                                               |
-| `sparse.py`  | sparse_linear, nm_linear                                                  |
-| `blocks.py`  | block_sparse_linear                                                       |
-| `rescale.py` | int32 sums to int8 codes in fixed point, for the integer network          |
-| `notebook.py`| decorators for kernels that are written in a notebook (unit 05)           |
-| `peaks.py`   | what one core can do at best: multiplications, bytes from memory          |
+| file                                 | what it holds                                                                   |
+|--------------------------------------|---------------------------------------------------------------------------------|
+| `simd.py`, `simd_bytes.py`, `simd_floats.py` | the vocabulary: words that stand for vector instructions                |
+| `threads.py`                         | how kernels are compiled, and how work is cut                                   |
+| `panels.py`                          | sums of a tile of packed int8 weights, for the three int8 ops                   |
+| `excess.py`                          | what those sums lack where bytes would have saturated                           |
+| `int8.py`, `linear.py`, `conv.py`    | int8_matmul, int8_linear, int8_conv2d                                           |
+| `int4.py`                            | int4_linear                                                                     |
+| `sparse.py`, `blocks.py`             | sparse_linear and nm_linear, block_sparse_linear                                |
+| `rescale.py`                         | int32 sums to int8 codes in fixed point, for the integer network                |
+| `notebook.py`                        | decorators for kernels that are written in a notebook (unit 05)                 |
+| `peaks.py`                           | what one core can do at best: multiplications, bytes from memory                |
 """
 
 from .blocks import block_sparse_linear

@@ -65,7 +65,8 @@ def multiply_wide_blocks(x, values, size, columns, pointers, bias, out, part):
                         continue
                     six_rows(inputs, p, k, values, size, v, columns, start, end, offset, y, 0, WIDTH)
                     for r in range(ROWS):
-                        numbers[at + r * n : at + r * n + width] = y[r * WIDTH : r * WIDTH + width]
+                        for i in range(width):
+                            numbers[at + r * n + i] = y[r * WIDTH + i]
 
 
 @inner
@@ -108,7 +109,7 @@ def multiply_blocks(x, values, size, columns, pointers, bias, out, part):
             start, end = np.intp(pointers[row]), np.intp(pointers[row + 1])
             for column in range(row * size, min((row + 1) * size, n), 4):
                 four_outputs(tile, size, values, column - row * size, columns, start, end, bias, column, y)
-                turned(y, 0, NARROW, min(4, n - column), rows, numbers, first * n + column, n)
+                turned(y, NARROW, min(4, n - column), rows, numbers[first * n + column :], n)
 
 
 def block_sparse_linear(x: Tensor, weight: BlockSparseWeight, bias: Tensor | None) -> Tensor:

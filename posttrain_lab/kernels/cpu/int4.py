@@ -27,10 +27,11 @@ from .simd_bytes import (
     sum_products,
     zero_products,
 )
-from .simd_floats import add_scaled, store_scaled, zero_scaled
+from .simd_floats import add_scaled, fetch_early, store_scaled, zero_scaled
 from .threads import compiled, inner, run, whole
 
 DEEP = 64  # inputs whose products may be added in 16 bits: 16 pairs of at most 2 * 8 * 127
+AHEAD = 2048  # bytes of weights that are on their way while one row is multiplied: more than the processor fetches by itself
 CHUNK = 256  # outputs whose float weights exist at once, with float activations
 
 if VNNI:  # VNNI adds up in 32 bits, all of a chunk in one number
@@ -107,10 +108,7 @@ def next_chunk(i, c, after, k, group, row):
 
 @inner
 def four_rows(x, r, size, offsets, w, p, second, scales, column, beside, y, q):
-    """y[q : q + 4 * COLUMNS] = four rows of x from row r, scaled chunk by chunk, times a tile of nibbles from w[p].
-
-    size: (K, chunk, group, length of a row of scales); scales from `column` and from `column + beside`.
-    """
+    """y[q : q + 4 * COLUMNS] = four rows of x from row r, scaled chunk by chunk, times a tile of nibbles from w[p]."""
     (k_size, chunk, group, row), chunks = size, size[0] // size[1]
     i, c, after = r * chunks, column, group
     r, r1, r2, r3 = r * k_size, (r + 1) * k_size, (r + 2) * k_size, (r + 3) * k_size
@@ -151,6 +149,7 @@ def one_row(x, r, size, offsets, w, p, second, scales, column, beside, y, q):
             one, other = load_bytes(w, p), load_bytes(w, p + second)
             s0 = add_step(s0, low_nibbles(one), high_nibbles(one), x, k)
             s1 = add_step(s1, low_nibbles(other), high_nibbles(other), x, k)
+            fetch_early(w, p + AHEAD)
             p += 4 * PANEL
         e0, e1 = scaled_row(e0, e1, s0, s1, offsets, i, scales, c, beside)
         i, c, after = next_chunk(i, c, after, first + chunk, group, row)
@@ -160,30 +159,31 @@ def one_row(x, r, size, offsets, w, p, second, scales, column, beside, y, q):
 @inner
 def finished(y, rows, row_scale, bias, relu, out, first, column, width):
     """out[first + r, column ...] = y times the scale of the row, plus bias, below 0 cut off where relu."""
-    offset_of = bias[column : column + width]
+    offset_of, low = bias[column : column + width], np.float32(0 if relu else -np.inf)
     for r in range(rows):
         scale, here, there = row_scale[first + r], out[first + r][column : column + width], y[r * COLUMNS : r * COLUMNS + width]
         for i in range(width):
             value = there[i] * scale + offset_of[i]
-            here[i] = max(value, np.float32(0)) if relu else value
+            here[i] = low if value < low else value
 
 
 @compiled
 def multiply_groups(x, row_scale, w, scales, size, bias, relu, out, part):
     """out (M, N) float32 from x (M, K) float32 and nibbles w; part: rows and tiles, each (first, end).
 
-    row_scale (M) gets the scale of each row, NaN where a row is not finite. size: see `four_rows`.
+    row_scale (M) gets the scale of each row, NaN where a row is not finite. size: (K, chunk, group, length of a row of scales).
+    The scales of a tile are those from `column` and, for its second vector, from `column + beside`.
     """
     n, k = out.shape[1], x.shape[1]
     panels, stride, chunks = -(-n // PANEL), k * PANEL // 2, k // size[1]
-    numbers, offsets, inputs = np.empty(BLOCK * k, np.int8), np.empty(2 * BLOCK * chunks, OFFSETS), x.reshape(-1)
+    codes, offsets, inputs = np.empty(BLOCK * k, np.int8), np.empty(2 * BLOCK * chunks, OFFSETS), x.reshape(-1)
     y = np.empty((BLOCK + 4) * COLUMNS, np.float32)
     for begin in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - begin)
         for r in range(rows):
-            row_scale[begin + r] = quantize_row(inputs, (begin + r) * k, k, numbers, r * k, k, 0)
+            row_scale[begin + r] = quantize_row(inputs, (begin + r) * k, k, codes, r * k, k, 0)
             for i in range(r * chunks, (r + 1) * chunks):
-                note_offsets(numbers, i * size[1], size[1], offsets, 2 * i)
+                note_offsets(codes, i * size[1], size[1], offsets, 2 * i)
         for tile in range(part[2], part[3]):
             panel, column = tile * PANELS, tile * COLUMNS
             second, beside = 4 * LANES, LANES
@@ -192,10 +192,10 @@ def multiply_groups(x, row_scale, w, scales, size, bias, relu, out, part):
             if rows >= 4:
                 for r in range(0, rows, 4):
                     r = min(r, rows - 4)
-                    four_rows(numbers, r, size, offsets, w, panel * stride, second, scales, column, beside, y, r * COLUMNS)
+                    four_rows(codes, r, size, offsets, w, panel * stride, second, scales, column, beside, y, r * COLUMNS)
             else:
                 for r in range(rows):
-                    one_row(numbers, r, size, offsets, w, panel * stride, second, scales, column, beside, y, r * COLUMNS)
+                    one_row(codes, r, size, offsets, w, panel * stride, second, scales, column, beside, y, r * COLUMNS)
             finished(y, rows, row_scale, bias, relu, out, begin, column, min(COLUMNS, n - column))
 
 

@@ -36,6 +36,12 @@ Eight rows of eight, to turn a matrix:
 |-----------------------------------------------|--------------------------------------------------------------|
 | `turn_eight(source, i, step, target, j, to)`  | target[j + c * to + r] = source[i + r * step + c], r, c in 0..7 |
 
+No number at all, an address that may lie behind the end:
+
+| word                     | meaning                                                              | on x86       |
+|--------------------------|----------------------------------------------------------------------|--------------|
+| `fetch_early(array, i)`  | the cache line of array[i] will be read soon: fetch it meanwhile     | prefetcht0   |
+
 Single numbers, whose bits say more than their value: without the sign, floats are ordered like integers.
 
 | word             | meaning                              |
@@ -47,6 +53,7 @@ Single numbers, whose bits say more than their value: without the sign, floats a
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 
 from .simd import I32, LANES, SUMS, Vector, address, choose, instruction, repeated, turned, word
 
@@ -241,6 +248,21 @@ def positive(typing, vector):
         return builder.select(builder.fcmp_ordered("<", args[0], none), none, args[0])
 
     return SCALED(SCALED), code
+
+
+@word
+def fetch_early(typing, array, index):
+    """Bring the line of array[index] into the cache, without waiting for it; no result and no fault, wherever it lies."""
+
+    def code(context, builder, signature, args):
+        byte = ir.IntType(8)
+        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), I32, I32, I32])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        reading, near, data = (ir.Constant(I32, value) for value in (0, 3, 1))
+        builder.call(fetch, [address(context, builder, signature.args[0], byte, *args), reading, near, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), code
 
 
 @word

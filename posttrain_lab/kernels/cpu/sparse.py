@@ -31,16 +31,17 @@ WIDE, NARROW, FEW = 64, 16, 4  # rows of a tile; with fewer rows than FEW there 
 
 
 @inner
-def turned(source, i, step, rows, columns, target, j, to):
-    """target[j + c * to + r] = source[i + r * step + c] for r < rows and c < columns: eight by eight, the rest one by one."""
+def turned(source, step, rows, columns, target, to):
+    """target[c * to + r] = source[r * step + c] for r < rows and c < columns: eight by eight, the rest one by one."""
     for r in range(0, rows, 8):
         for c in range(0, columns, 8):
             if r + 8 <= rows and c + 8 <= columns:
-                turn_eight(source, i + r * step + c, step, target, j + c * to + r, to)
+                turn_eight(source, r * step + c, step, target, c * to + r, to)
                 continue
-            for one in range(r, min(r + 8, rows)):
-                for other in range(c, min(c + 8, columns)):
-                    target[j + other * to + one] = source[i + one * step + other]
+            for i in range(64):
+                one, other = r + (i >> 3), c + (i & 7)
+                if one < rows and other < columns:
+                    target[other * to + one] = source[one * step + other]
 
 
 @inner
@@ -55,10 +56,10 @@ def near_memory(size):
 def turn_tile(x, first, width, tile):
     """tile[k * width + m] = x[first + m, k]; rows of x and columns that are missing are 0. Whole lines of the cache at a time."""
     k, rows, numbers = x.shape[1], min(width, len(x) - first), x.reshape(-1)
-    if rows * k < len(tile):
-        tile[:] = 0
+    for i in range(len(tile) if rows * k < len(tile) else 0):
+        tile[i] = 0
     for start in range(0, k, 16):
-        turned(numbers, first * k + start, k, rows, min(16, k - start), tile, start * width, width)
+        turned(numbers[first * k + start :], k, rows, min(16, k - start), tile[start * width :], width)
 
 
 def tiles_of_rows(m: int, n: int, width: int, macs: int) -> list[tuple[int, int, int, int]]:
@@ -126,7 +127,7 @@ def multiply_csr(x, values, columns, pointers, bias, out, width, part):
                     row_of_wide(tile, values[start:end], columns[start:end], offset, y, i * width)
                 else:
                     row_of_narrow(tile, values[start:end], columns[start:end], offset, y, i * width)
-            turned(y, 0, width, many, min(width, part[1] - first), numbers, first * n + row, n)
+            turned(y, width, many, min(width, part[1] - first), numbers[first * n + row :], n)
 
 
 @compiled
@@ -189,7 +190,7 @@ def multiply_pairs(x, values, positions, bias, out, part):
             many = min(16, part[3] - row)
             for i in range(0, many, 4):
                 pairs_of_four(tile, values, positions, bias, row + i, part[3] - 1, y, i * NARROW)
-            turned(y, 0, NARROW, many, min(NARROW, part[1] - first), numbers, first * n + row, n)
+            turned(y, NARROW, many, min(NARROW, part[1] - first), numbers[first * n + row :], n)
 
 
 def nm_linear(x: Tensor, weight: NMWeight, bias: Tensor | None) -> Tensor:
