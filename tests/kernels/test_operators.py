@@ -246,7 +246,7 @@ def test_a_terminal_is_told_about_compiling(tmp_path):
         os.close(other)
         told.append(os.read(main, 10_000).decode() if not told else "")
         os.close(main)
-    assert "Compiling multiply_scaled for this processor, once" in told[0]
+    assert "Compiling multiply_few for this processor, once" in told[0]
 
 
 @pytest.mark.slow
@@ -256,5 +256,5 @@ def test_a_notebook_is_told_about_compiling_when_it_wants_to(tmp_path, wanted):
     code += "k.int8_linear(torch.ones(1, 4), k.Int8Weight.from_float(torch.ones(2, 4)))"
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "POSTTRAIN_LAB_NOTES": "1" if wanted else ""}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True, timeout=120)
-    assert ("Compiling multiply_scaled for this processor, once" in done.stdout) == wanted
+    assert ("Compiling multiply_few for this processor, once" in done.stdout) == wanted
     assert done.stderr == ""
