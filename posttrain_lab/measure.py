@@ -110,15 +110,18 @@ def predict(model: nn.Module, images: Shaped[Tensor, "n ..."], batch_size: int =
     check_model("predict", model)
     _check_count("predict", "batch_size", batch_size, 1)
     _check_images(images, batch_size)
-    device, logits = _device(model), []
+    device, logits = _device(model), torch.empty(0)
     with evaluating(model), torch.no_grad():
-        for batch in images.split(batch_size):
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
             out = model(batch.to(device))
             if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != len(batch):
                 got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
                 raise ValueError(f"predict wants a model that gives logits [{len(batch)}, c], got {got}; add nn.Flatten().")
-            logits.append(out.to(images.device))
-    return torch.cat(logits)
+            if not start:  # one place for all: a result kept from each batch lies between the blocks that the next one wants
+                logits = out.new_empty(len(images), out.shape[1], device=images.device)
+            logits[start : start + len(batch)] = out
+    return logits
 
 
 def _check_images(images: Tensor, batch_size: int) -> None:
