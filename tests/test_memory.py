@@ -16,8 +16,10 @@ from posttrain_lab import data, measure
 from posttrain_lab.calibration.corruptions import blur, rotate
 torch.set_num_threads(1)
 def peak(): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+from posttrain_lab.pruning.scores import mean_gradients
 split = data.load_fashion()
 images, wide = split.test.images, nn.Sequential(nn.Conv2d(1, 24, 3, padding=1), nn.ReLU(), nn.MaxPool2d(28), nn.Flatten())
+deep = nn.Sequential(nn.Conv2d(1, 24, 3, padding=1), nn.BatchNorm2d(24), *wide[1:])
 def take(images): return {call}
 take(images[:300])
 gc.collect()
@@ -46,6 +48,7 @@ def taken(call):
         ("rotate(images, 20.0)", TEST),
         ("blur(images, 2.0)", TEST),
         ("measure.predict(wide, images, batch_size=50)", 0),
+        ("mean_gradients(deep, split.test.first(len(images) // 20))", 0),
     ],
 )
 def test_no_copy_of_all_pictures_is_made(call, allowed):
