@@ -108,27 +108,30 @@ def predict(model: nn.Module, images: Shaped[Tensor, "n ..."], batch_size: int =
     torch.Size([5, 3])
     """
     check_model("predict", model)
-    _check_images(images)
     _check_count("predict", "batch_size", batch_size, 1)
-    device, logits = _device(model), []
+    _check_images(images, batch_size)
+    device, logits = _device(model), torch.empty(0)
     with evaluating(model), torch.no_grad():
-        for batch in images.split(batch_size):
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
             out = model(batch.to(device))
             if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != len(batch):
                 got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
                 raise ValueError(f"predict wants a model that gives logits [{len(batch)}, c], got {got}; add nn.Flatten().")
-            logits.append(out.to(images.device))
-    return torch.cat(logits)
+            if not start:  # one place for all: a result kept from each batch lies between the blocks that the next one wants
+                logits = out.new_empty(len(images), out.shape[1], device=images.device)
+            logits[start : start + len(batch)] = out
+    return logits
 
 
-def _check_images(images: Tensor) -> None:
+def _check_images(images: Tensor, batch_size: int) -> None:
     if not isinstance(images, Tensor):
         raise TypeError(f"predict wants images to be a Tensor, got {type(images).__name__}; do torch.as_tensor(images).")
     if images.dtype == torch.uint8:
         raise TypeError("predict wants float images in [0, 1], got torch.uint8; do images.float() / 255.")
     if images.ndim == 0 or images.numel() == 0:
         raise ValueError(f"predict wants images [n, ...] with n >= 1, got shape {list(images.shape)}; give some images.")
-    if not images.isfinite().all():
+    if not all(batch.isfinite().all() for batch in images.split(batch_size)):  # at once it would take as much as the images
         raise ValueError("predict wants finite images, got NaN or infinity; clean the data first.")
 
 

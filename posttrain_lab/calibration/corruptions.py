@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from posttrain_lab.data.corrupted import in_blocks
+
 
 def _check(name: str, images: Tensor, argument: str, value: float, least: float) -> None:
     if not (isinstance(images, Tensor) and images.is_floating_point() and images.ndim == 4 and images.numel()):
@@ -31,12 +33,16 @@ def rotate(images: Float[Tensor, "n c h w"], degrees: float) -> Float[Tensor, "n
     _check("rotate", images, "number of degrees", degrees, -math.inf)
     if degrees % 360 == 0:
         return images.clone()
-    n, _, height, width = images.shape
+    height, width = images.shape[2:]
     turn = math.radians(degrees)
     cos, sin, ratio = math.cos(turn), math.sin(turn), height / width
-    matrix = images.new_tensor([[cos, -sin * ratio, 0], [sin / ratio, cos, 0]]).expand(n, 2, 3)
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    matrix = images.new_tensor([[cos, -sin * ratio, 0], [sin / ratio, cos, 0]])
+
+    def turned(block: Tensor) -> Tensor:
+        grid = F.affine_grid(matrix.expand(len(block), 2, 3), list(block.shape), align_corners=False)
+        return F.grid_sample(block, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    return in_blocks(turned, images)
 
 
 def blur(images: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h w"]:
@@ -55,8 +61,12 @@ def blur(images: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h
     kernel = torch.exp(-(steps**2) / (2 * sigma**2))
     kernel = kernel / kernel.sum()
     n, channels, height, width = images.shape
-    flat = F.pad(images.reshape(n * channels, 1, height, width), (reach,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(flat, kernel[None, None, None, :]), kernel[None, None, :, None]).reshape(images.shape)
+
+    def filtered(block: Tensor) -> Tensor:
+        padded = F.pad(block, (reach,) * 4, mode="replicate")
+        return F.conv2d(F.conv2d(padded, kernel[None, None, None, :]), kernel[None, None, :, None])
+
+    return in_blocks(filtered, images.reshape(n * channels, 1, height, width)).reshape(images.shape)
 
 
 def add_noise(images: Float[Tensor, "n c h w"], sd: float, seed: int = 0) -> Float[Tensor, "n c h w"]:

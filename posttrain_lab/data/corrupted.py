@@ -10,8 +10,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posttrain_lab.data.fashion import load_fashion
+from posttrain_lab.data.fashion import fashion_parts
 from posttrain_lab.data.split import Dataset, Split
+
+BLOCK = 500  # images
+
+
+def in_blocks(change: Callable[..., Tensor], images: Tensor, *more: Tensor) -> Tensor:
+    """change(images, *more), computed for a few images at a time: what lies in between is many times as large as they are.
+
+    >>> in_blocks(torch.add, torch.ones(1001, 2), torch.ones(1001, 2)).sum().item()
+    4004.0
+    """
+    result = torch.empty_like(images)
+    for place, *block in zip(*(tensor.split(BLOCK) for tensor in (result, images, *more)), strict=True):
+        place.copy_(change(*block))
+    return result
 
 
 def _noise(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
@@ -25,8 +39,12 @@ def _blur(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
     places = torch.arange(-7, 8).float()
     weights = torch.exp(-places.square() / (2 * sigma**2))
     weights = weights / weights.sum()
-    padded = F.pad(images, (7, 7, 7, 7), mode="replicate")
-    return F.conv2d(F.conv2d(padded, weights.reshape(1, 1, 1, -1)), weights.reshape(1, 1, -1, 1))
+
+    def filtered(block: Tensor) -> Tensor:
+        padded = F.pad(block, (7, 7, 7, 7), mode="replicate")
+        return F.conv2d(F.conv2d(padded, weights.reshape(1, 1, 1, -1)), weights.reshape(1, 1, -1, 1))
+
+    return in_blocks(filtered, images)
 
 
 def _contrast(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
@@ -41,8 +59,12 @@ def _rotation(images: Tensor, severity: int, generator: torch.Generator) -> Tens
     angle = side * math.radians(15 * severity)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     turn = torch.stack((torch.stack((cos, -sin, zero), 1), torch.stack((sin, cos, zero), 1)), 1)
-    grid = F.affine_grid(turn, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    def turned(block: Tensor, turn: Tensor) -> Tensor:
+        grid = F.affine_grid(turn, list(block.shape), align_corners=False)
+        return F.grid_sample(block, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    return in_blocks(turned, images, turn)
 
 
 def _occlusion(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
@@ -77,7 +99,7 @@ def corrupt(images: Tensor, corruption: str, severity: int = 3, seed: int = 0) -
         raise ValueError(f"corrupt wants one of {', '.join(CORRUPTIONS)}, got {corruption!r}.")
     if severity not in range(1, 6):
         raise ValueError(f"corrupt wants a severity from 1 to 5, got {severity!r}.")
-    return CORRUPTIONS[corruption](images, int(severity), torch.Generator().manual_seed(seed)).clamp(0, 1)
+    return CORRUPTIONS[corruption](images, int(severity), torch.Generator().manual_seed(seed)).clamp_(0, 1)
 
 
 def load_corrupted_fashion(corruption: str = "rotation", severity: int = 3, seed: int = 0) -> Split:
@@ -88,10 +110,8 @@ def load_corrupted_fashion(corruption: str = "rotation", severity: int = 3, seed
     >>> load_corrupted_fashion("blur").name
     'fashion, blur 3'
     """
-    clean = load_fashion(seed)
     parts = {}
-    for number, name in enumerate(("train", "calibration", "validation", "test")):
-        data = getattr(clean, name)
+    for number, (name, data) in enumerate(fashion_parts(seed)):
         images = corrupt(data.images, corruption, severity, seed=1000 * seed + number)
         parts[name] = Dataset(images, data.labels, data.classes)
     return Split(name=f"fashion, {corruption} {severity}", **parts)

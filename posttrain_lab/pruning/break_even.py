@@ -1,7 +1,7 @@
 """When is a pruned layer faster? Measure dense, torch's CSR and our sparse kernel over sparsity, batch and size, on this machine."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -67,20 +67,18 @@ def measure_break_even(grid: BreakEvenGrid | None = None, progress: bool = True)
     grid = grid or BreakEvenGrid()
     points = list(product(grid.sizes, grid.sparsities, grid.batches))
     with using_threads(grid.threads), torch.no_grad():
-        return list(_rows(tqdm(points, desc="break-even map", unit="point", disable=not progress), grid))
+        bar = tqdm(points, desc="break-even map", unit="point", disable=not progress)
+        return [_row(size, sparsity, batch, grid) for size, sparsity, batch in bar]
 
 
-def _rows(points: Iterable[tuple[tuple[int, int], float, int]], grid: BreakEvenGrid) -> Iterable[BreakEvenRow]:
-    for size, sparsity, batch in points:
-        ways = _ways(size, sparsity, batch, grid.seed)
-        want = ways["dense"]()
-        for name, way in ways.items():
-            if not torch.allclose(way(), want, rtol=1e-4, atol=1e-3):
-                raise RuntimeError(
-                    f"{name} does not agree with dense for {size} at {sparsity}, batch {batch}: nothing was timed."
-                )
-        seconds = {name: latency(way, grid.repeats, 2)[1] for name, way in ways.items()}
-        yield BreakEvenRow(*size, batch, sparsity, grid.threads, **seconds)
+def _row(size: tuple[int, int], sparsity: float, batch: int, grid: BreakEvenGrid) -> BreakEvenRow:
+    ways = _ways(size, sparsity, batch, grid.seed)
+    want = ways["dense"]()
+    for name, way in ways.items():
+        if not torch.allclose(way(), want, rtol=1e-4, atol=1e-3):
+            raise RuntimeError(f"{name} does not agree with dense for {size} at {sparsity}, batch {batch}: nothing was timed.")
+    seconds = {name: latency(way, grid.repeats, 2)[1] for name, way in ways.items()}
+    return BreakEvenRow(*size, batch, sparsity, grid.threads, **seconds)
 
 
 def _ways(size: tuple[int, int], sparsity: float, batch: int, seed: int) -> dict[str, Callable[[], Tensor]]:

@@ -26,6 +26,7 @@ from .arguments import check_weight, prunable_layers
 
 DAMPING = 0.01  # of the mean diagonal of H, as in SparseGPT
 BATCH = 100
+PIECE = 25  # for gradients, which keep what every layer gave
 SCORES = ("magnitude", "random", "taylor", "wanda", "obs")
 
 
@@ -114,7 +115,7 @@ def mean_gradients(model: nn.Module, data: Dataset) -> dict[str, Tensor]:
     torch.Size([2, 2])
     """
     trial = copy.deepcopy(model).eval().requires_grad_(True)
-    for x, y in zip(data.images.split(BATCH), data.labels.split(BATCH), strict=True):
+    for x, y in zip(data.images.split(PIECE), data.labels.split(PIECE), strict=True):
         (F.cross_entropy(trial(x), y, reduction="sum") / len(data)).backward()
     named = trial.named_parameters()
     return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in named}

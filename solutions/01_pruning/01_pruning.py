@@ -1201,7 +1201,7 @@ for name, seconds in timed.items():
 # the pattern of exercise 6. The two rows of *equal bytes* keep a fifth of the weights: with one sparsity for all layers, and
 # with one for each by measured curves, as in exercise 4.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 table = data.files.FILES / "pruning_quality.csv"
 shipped = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines())) if table.is_file() else []
 for method in dict.fromkeys(row["method"] for row in shipped):
