@@ -3,7 +3,7 @@
     python -m posttrain_lab.data.making.pruning_quality quality FOLDER_WITH_IDX_GZ KEPT [ROW ...]   about 10 minutes; networks into KEPT
     python -m posttrain_lab.data.making.pruning_quality speed KEPT                                  half a minute, for one column
 
-What every row recovers on: images that the seed draws from the 57,000 that `fashion_cnn` itself was trained on, all but the
+What every row recovers on: images that the seed draws (or, for channels, orders) from the 57,000 that `fashion_cnn` itself was trained on, all but the
 calibration and validation images of `load_fashion()`; `training_data` raises if one of these, or of the test images, is among them.
 Every recovery runs on one thread, for at most a minute of processor time (the column `seconds`). There is no second network to learn
 from. Scores look at the weights or at calibration images; the settings below were chosen on validation and calibration images, the
@@ -205,7 +205,7 @@ def quality(folder: str, kept: str, *methods: str) -> None:
 
 
 def speed(kept: str) -> None:
-    """Fill the column `speedup_batch_64` for every network of the folder `kept`: half a minute, on a machine that does nothing else."""
+    """Fill the column `speedup_batch_64` for every network of the folder `kept`: half a minute, while the machine does nothing else."""
     dense, images, table = load_pretrained("fashion_cnn"), load_fashion().validation.images[:64], read()
     for one in table:
         path = Path(kept) / file_name(str(one["method"]), one["seed"])
