@@ -3,10 +3,10 @@
     python -m posttrain_lab.data.making.pruning_quality quality FOLDER_WITH_IDX_GZ KEPT [ROW ...]   about 10 minutes; networks into KEPT
     python -m posttrain_lab.data.making.pruning_quality speed KEPT                                  half a minute, for one column
 
-What every row recovers on: images that the seed draws (or, for channels, orders) from the 57,000 that `fashion_cnn` itself was trained on, all but the
-calibration and validation images of `load_fashion()`; `training_data` raises if one of these, or of the test images, is among them.
-Every recovery runs on one thread, for at most a minute of processor time (the column `seconds`). There is no second network to learn
-from. Scores look at the weights or at calibration images; the settings below were chosen on validation and calibration images, the
+What every row recovers on: images that the seed draws (or, for channels, orders) from the 57,000 that `fashion_cnn` itself was trained
+on, all but the calibration and validation images of `load_fashion()`; `training_data` raises if one of these, or of the test images, is
+among them. Every recovery runs on one thread, for at most a minute of processor time (the column `seconds`). There is no second
+network to learn from. Scores look at the weights or at calibration images; the settings below were chosen on validation and calibration images, the
 widths of the channels by measured latency. Test images are counted once, at the end of each row. `speedup_batch_64` depends on the
 machine and on what else runs on it, so it is measured apart, when nothing else does: the three seeds of "half the MACs" have the same
 shapes, and their spread is that of the clock. The network that is pruned is always the shipped `fashion_cnn`.
