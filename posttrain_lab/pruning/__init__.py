@@ -9,7 +9,7 @@ from .masks import apply_masks, block_mask, channel_mask, global_masks, magnitud
 from .network import Pruned, PruningConfig, prune_model
 from .saving import load_pruned, save_pruned
 from .schedules import GradualConfig, Ticket, cubic_sparsity, lottery_tickets, prune_gradually
-from .scores import layer_grams, layer_scores, wanda_scores
+from .scores import lamp_scores, layer_grams, layer_scores, wanda_scores
 from .second_order import sparsegpt
 from .sensitivity import sensitivity_scan
 from .sparse import csr_matmul, model_stored_bytes, stored_bytes, to_csr, use_sparse_layers
@@ -38,6 +38,7 @@ __all__ = [
     "find_groups",
     "global_masks",
     "keep_masks",
+    "lamp_scores",
     "layer_costs",
     "layer_grams",
     "layer_scores",

@@ -28,7 +28,7 @@ class PruningConfig:
     | "nm"     | each `m` neighbours along the inputs, of which `n` stay                     |
     | "block"  | square blocks of one layer                                                  |
 
-    score: "magnitude", "random", "taylor", "wanda", "obs" (see scores.py), or "sparsegpt", which also changes the weights that stay.
+    score: "magnitude", "lamp", "random", "taylor", "wanda", "obs" (see scores.py), or "sparsegpt", which also changes the weights that stay.
     skip: names of layers that stay whole (often the first and the last). seed: for "random".
     """
 

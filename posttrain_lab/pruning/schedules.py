@@ -14,8 +14,9 @@ from posttrain_lab.data import Dataset
 from posttrain_lab.training import TrainingConfig, TrainingState, train
 
 from .arguments import check_sparsity, prunable_layers
-from .masked import train_masked
-from .masks import apply_masks, global_masks, masks_of
+from .masked import keep_masks, train_masked
+from .masks import apply_masks, global_from_scores, global_masks, masks_of
+from .scores import DATALESS, layer_scores
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -39,15 +40,21 @@ def cubic_sparsity(step: int, steps: int, final: float, first: float = 0.0) -> f
 
 @dataclass(frozen=True)
 class GradualConfig:
-    """Prune to `sparsity` over the first `share` of the training steps, choosing anew every `every` steps; `skip` some layers."""
+    """Prune to `sparsity` over the first `share` of the training steps, choosing anew every `every` steps; `skip` some layers.
+
+    score: "magnitude" or "lamp", over all layers together; see scores.py.
+    """
 
     sparsity: float = 0.9
     share: float = 0.5
     every: int = 10
     skip: tuple[str, ...] = ()
+    score: str = "magnitude"
 
     def __post_init__(self) -> None:
         check_sparsity("GradualConfig", self.sparsity)
+        if self.score not in DATALESS:
+            raise ValueError(f"GradualConfig wants score to be one of {', '.join(DATALESS)}, got {self.score!r}; no images here.")
         if not 0 < self.share <= 1 or self.every < 1:
             raise ValueError(f"GradualConfig wants 0 < share <= 1 and every >= 1, got {self.share} and {self.every}.")
 
@@ -60,7 +67,7 @@ def prune_gradually(
     augment: Augment | None = None,
     progress: bool = True,
 ) -> tuple[nn.Module, dict[str, Bool[Tensor, "..."]]]:
-    """How good is a network that is pruned while it trains? Global magnitude, along the cubic schedule.
+    """How good is a network that is pruned while it trains? One ranking of all weights, along the cubic schedule.
 
     What is 0 once stays 0, because it is the smallest the next time. data: to train on; the sparsity at the end is exact.
     Returns (a new model in eval mode, its masks by layer). Raises as `train` and `prune_model`. Source: Zhu and Gupta 2017.
@@ -72,11 +79,12 @@ def prune_gradually(
 
     @torch.no_grad()
     def after_step(state: TrainingState) -> None:
-        step, weights = state.steps, {name: state.model.get_submodule(name).weight for name in masks}
+        step = state.steps
         if step <= steps and (step % config.every == 0 or step == steps):
-            masks.update(global_masks(weights, cubic_sparsity(step, steps, config.sparsity)))  # type: ignore[arg-type]
-        for name, weight in weights.items():
-            weight.masked_fill_(~masks[name], 0.0)  # type: ignore[operator]
+            found = layer_scores(state.model, config.score)
+            scores = {name: found[name] for name in masks}
+            masks.update(global_from_scores(dict(scores), scores, cubic_sparsity(step, steps, config.sparsity)))
+        keep_masks(masks)(state)
 
     trained, _ = train(model, data.images, data.labels, training, augment, progress, after_step=after_step)
     return trained, masks

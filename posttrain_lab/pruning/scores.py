@@ -3,6 +3,7 @@
 | score     | formula                              | needs                | source                                                      |
 |-----------|--------------------------------------|----------------------|-------------------------------------------------------------|
 | magnitude | abs(w)                               | nothing              | Han et al. 2015                                             |
+| lamp      | w^2 / sum of its layer's v^2 >= w^2  | nothing              | Lee et al. 2021, "Layer-adaptive Sparsity" (LAMP)           |
 | random    | uniform                              | a seed               | the baseline that every other must beat                     |
 | taylor    | abs(w * gradient of the loss)        | images and labels    | Molchanov et al. 2017, "Pruning Convolutional Neural Networks" |
 | wanda     | abs(w) * l2 norm of its input        | images               | Sun et al. 2023, "A Simple and Effective Pruning Approach"  |
@@ -27,7 +28,8 @@ from .arguments import check_weight, prunable_layers
 DAMPING = 0.01  # of the mean diagonal of H, as in SparseGPT
 BATCH = 100
 PIECE = 25  # for gradients, which keep what every layer gave
-SCORES = ("magnitude", "random", "taylor", "wanda", "obs")
+DATALESS = ("magnitude", "lamp")  # the weights alone are enough
+SCORES = (*DATALESS, "random", "taylor", "wanda", "obs")
 
 
 def wanda_scores(weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tokens in"]) -> Float[Tensor, "out in"]:
@@ -49,6 +51,26 @@ def wanda_scores(weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tokens 
             f"wanda_scores wants inputs [tokens, {weight.shape[1]}], got {list(inputs.shape)}; give what flows into this layer."
         )
     return weight.abs() * inputs.norm(dim=0)
+
+
+def lamp_scores(weight: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Which weights should go first when layers of different scale compete? Each square over the squares that would still be there.
+
+    score[u] = w_u^2 / sum over the v of the same layer with |w_v| >= |w_u| of w_v^2;  0 where w_u is 0
+
+    Within a layer the order is that of |w|. Multiplying a layer by a number changes nothing, so one ranking over all layers is
+    meaningful, and the largest weight of each layer has score 1: no layer dies. Of equal magnitudes the earlier have the lower score.
+
+    weight: any shape. Raises TypeError for no float tensor; ValueError for NaN, infinity or an empty weight.
+    Source: Lee et al. 2021, "Layer-adaptive Sparsity for the Magnitude-based Pruning" (LAMP).
+
+    >>> lamp_scores(torch.tensor([2.0, -1.0, 0.0]))
+    tensor([1.0000, 0.2000, 0.0000])
+    """
+    squares = check_weight("lamp_scores", weight).flatten().square()
+    order = squares.argsort(stable=True)
+    still_there = squares[order].flip(0).cumsum(0).flip(0).clamp_min(torch.finfo(squares.dtype).tiny)
+    return torch.empty_like(squares).index_copy_(0, order, squares[order] / still_there).reshape(weight.shape)
 
 
 def layer_grams(model: nn.Module, images: Float[Tensor, "n ..."]) -> dict[str, Float[Tensor, "groups k k"]]:
@@ -94,6 +116,8 @@ def layer_scores(
     layers: dict[str, Any] = prunable_layers("layer_scores", model)
     if kind == "magnitude":
         return {name: layer.weight.detach().abs() for name, layer in layers.items()}
+    if kind == "lamp":
+        return {name: lamp_scores(layer.weight) for name, layer in layers.items()}
     if kind == "random":
         generator = torch.Generator().manual_seed(seed)
         return {name: torch.rand(layer.weight.shape, generator=generator) for name, layer in layers.items()}

@@ -1,6 +1,7 @@
 """Pruned weights stay 0 through momentum and weight decay; schedules end where they should."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -86,6 +87,23 @@ def test_gradual_pruning_ends_exactly():
     assert int((~masks["0"]).sum()) == round(0.75 * 96)
     assert (trained[0].weight[~masks["0"]] == 0).all()
     assert (trained(data.images).argmax(1) == data.labels).float().mean() > 0.7
+
+
+def test_gradual_pruning_by_lamp_keeps_a_layer_of_small_weights():
+    start = model()
+    with torch.no_grad():
+        start[2].weight.mul_(1e-4)
+    config = GradualConfig(0.8, every=3, score="lamp")
+    trained, masks = prune_gradually(start, clouds(), config, replace(QUICK, learning_rate=1e-7), progress=False)
+    assert sum(int((~mask).sum()) for mask in masks.values()) == round(0.8 * 128)
+    assert masks["2"].any()
+    assert all(torch.equal(masks_of(trained)[name], mask) for name, mask in masks.items())
+    assert not prune_model(start, PruningConfig(0.8)).masks["2"].any()  # which is what one ranking by magnitude does
+
+
+def test_gradual_pruning_wants_a_score_without_images():
+    with pytest.raises(ValueError, match="magnitude, lamp, got 'taylor'"):
+        GradualConfig(score="taylor")
 
 
 def test_lottery_tickets_rewind():

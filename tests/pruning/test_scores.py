@@ -2,11 +2,22 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
 from posttrain_lab.data import Dataset
-from posttrain_lab.pruning import PruningConfig, layer_scores, magnitude_mask, nm_mask, prune_model, sparsegpt, wanda_scores
+from posttrain_lab.pruning import (
+    PruningConfig,
+    lamp_scores,
+    layer_scores,
+    magnitude_mask,
+    nm_mask,
+    prune_model,
+    sparsegpt,
+    wanda_scores,
+)
 from posttrain_lab.pruning.scores import inverse_gram, layer_grams
 
 CLASSES = ("a", "b", "c")
@@ -40,6 +51,30 @@ def test_wanda_of_a_convolution_sees_its_windows():
     assert torch.allclose(
         layer_scores(model, "wanda", images)["3"], wanda_scores(model[3].weight, model[:3](images.images)), rtol=1e-4
     )
+
+
+@given(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=12))
+def test_lamp_is_the_share_of_what_is_still_there(values):
+    """By the definition, in plain Python: remove the weights one after another, the smallest first."""
+    values = [0.0 if abs(value) < 1e-3 else value for value in values]
+    left, want = sorted(range(len(values)), key=lambda i: abs(values[i])), {}
+    while left:
+        total = sum(values[i] ** 2 for i in left)
+        first = left.pop(0)
+        want[first] = values[first] ** 2 / total if total else 0.0
+    got = lamp_scores(torch.tensor(values))
+    assert got.tolist() == pytest.approx([want[i] for i in range(len(values))], rel=1e-5)
+
+
+def test_lamp_does_not_see_the_scale_of_a_layer():
+    """A thousand times smaller weights in one layer: a ranking by magnitude takes it whole, one by LAMP takes the same weights as before."""
+    model, smaller = network(), network()
+    with torch.no_grad():
+        smaller[0].weight.div_(1024)
+    before, after = (prune_model(one, PruningConfig(0.8, score="lamp")).masks for one in (model, smaller))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not prune_model(smaller, PruningConfig(0.8)).masks["0"].any()
+    assert all(mask.any() for mask in prune_model(smaller, PruningConfig(0.99, score="lamp")).masks.values())
 
 
 def test_taylor_is_weight_times_gradient():
@@ -100,7 +135,7 @@ def test_inputs_that_are_always_zero_do_no_harm():
     assert torch.isfinite(sparsegpt(torch.ones(3, 8), rows, 0.5)).all()
 
 
-@pytest.mark.parametrize("score", ["magnitude", "random", "taylor", "wanda", "obs", "sparsegpt"])
+@pytest.mark.parametrize("score", ["magnitude", "lamp", "random", "taylor", "wanda", "obs", "sparsegpt"])
 def test_every_score_prunes_a_network_and_leaves_it_alone(score):
     model = network()
     before = {name: value.clone() for name, value in model.state_dict().items()}
