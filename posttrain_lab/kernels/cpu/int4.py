@@ -21,6 +21,7 @@ from .simd_bytes import (
     VNNI,
     add_products,
     broadcast_quad,
+    fold_words,
     high_nibbles,
     load_bytes,
     low_nibbles,
@@ -46,6 +47,11 @@ if VNNI:  # VNNI adds up in 32 bits, all of a chunk in one number
         """What the sums of chunk i are too large by."""
         return offsets[2 * i] + offsets[2 * i + 1]
 
+    @inner
+    def halves(sums):
+        """All of them, and nothing."""
+        return total(sums), np.int32(0)
+
 else:
 
     @inner
@@ -58,21 +64,27 @@ else:
         """Nothing: see `start`."""
         return np.int32(0)
 
+    @inner
+    def halves(sums):
+        """The sums of the even and of the odd ones."""
+        both = fold_words(sums)
+        return np.int32(np.int16(both)), np.int32(both >> 16)
+
 
 OFFSETS, SIGN = (np.int32, 1) if VNNI else (np.int16, -1)
-FRONT, BACK = np.array([8, 8, 0, 0] * LANES, np.uint8), np.array([0, 0, 8, 8] * LANES, np.uint8)
+EIGHTS = np.array([8] * (4 * LANES), np.uint8)
 
 
 @inner
 def note_offsets(codes, p, chunk, offsets, q):
-    """offsets[q], offsets[q + 1] = SIGN * 8 times the sums of the inputs 0, 1 and 2, 3 of all fours of the chunk from codes[p]."""
-    front, back, eights, others = zero(), zero(), load_bytes(FRONT, 0), load_bytes(BACK, 0)
-    wide = chunk // (4 * LANES) * (4 * LANES)
+    """offsets[q], offsets[q + 1] = SIGN * 8 times the sums of the inputs 0, 1 and 2, 3 of all fours of the chunk from codes[p].
+
+    Where only the sum of both is asked for, with VNNI, all of it may be in the first.
+    """
+    sums, eights, wide = zero_products(), load_bytes(EIGHTS, 0), chunk // (4 * LANES) * (4 * LANES)
     for k in range(p, p + wide, 4 * LANES):
-        line = load_bytes(codes, k)
-        front = sum_products(front, add_products(zero_products(), eights, line))
-        back = sum_products(back, add_products(zero_products(), others, line))
-    first, second = total(front), total(back)
+        sums = add_products(sums, eights, load_bytes(codes, k))
+    first, second = halves(sums)
     for k in range(p + wide, p + chunk, 4):
         first += 8 * (np.int32(codes[k]) + np.int32(codes[k + 1]))
         second += 8 * (np.int32(codes[k + 2]) + np.int32(codes[k + 3]))

@@ -190,8 +190,9 @@ def _mixed(builder, one, other, order):
     return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(I32, len(order)), order))
 
 
-def _line(context, builder, array_type, array, index, stride, number):
-    """Where the vector lies that is `number` strides behind array[index]."""
+def _line(context, builder, array_type, operands, number):
+    """Where the vector lies that is `number` strides behind array[index]; operands: (array, index, stride)."""
+    array, index, stride = operands
     place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, number)))
     return address(context, builder, array_type, SUMS.llvm, array, place)
 
@@ -201,10 +202,10 @@ def add_turned(typing, array, index, stride, other, start, step):
     """array[index + r * stride + c] += other[start + c * step + r] for r and c below LANES, int32: a square, turned."""
 
     def code(context, builder, signature, args):
-        square = [_line(context, builder, signature.args[3], *args[3:], i) for i in range(LANES)]
+        square = [_line(context, builder, signature.args[3], args[3:], i) for i in range(LANES)]
         columns = [builder.load(pointer, align=4) for pointer in square]
         for i, vector in enumerate(turned(builder, columns)):
-            pointer = _line(context, builder, signature.args[0], *args[:3], i)
+            pointer = _line(context, builder, signature.args[0], args[:3], i)
             builder.store(builder.add(builder.load(pointer, align=4), vector), pointer, align=4)
         return context.get_dummy_value()
 
@@ -223,7 +224,7 @@ def store_turned(typing, array, index, stride, source, starts, row, offset):
             place = builder.add(start, args[6])
             lines.append(builder.load(address(context, builder, signature.args[3], SUMS.llvm, args[3], place), align=1))
         for i, vector in enumerate(turned(builder, lines)):
-            builder.store(vector, _line(context, builder, signature.args[0], *args[:3], i), align=4)
+            builder.store(vector, _line(context, builder, signature.args[0], args[:3], i), align=4)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, source, starts, types.intp, types.intp), code

@@ -13,6 +13,7 @@ Codes of 4 bits: a byte holds two codes 0..15, an activation is an int8.
 | `add_products(t, u, s)`            | products of uint8 u and int8 s, added in pairs (in fours with VNNI); t[i] must | vpmaddubsw, vpaddw;  |
 |                                    | stay below 2^15                                                                | VNNI: vpdpbusd       |
 | `sum_products(total, t)`           | total[i] + t[2i] + t[2i+1], int32 (total[i] + t[i] with VNNI)                  | vpmaddwd, vpaddd     |
+| `fold_words(t)`                    | an int32 of two int16: the sum of all t[2i], and that of all t[2i + 1]         | vpaddw, shuffles     |
 | `multiply_add_quads(t, u, s)`      | t[i] + the sum of four products of uint8 u and int8 s; without VNNI, two       | vpmaddubsw,          |
 |                                    | products must stay within 16 bits, where they saturate (see `../layout.py`)    | vpmaddwd, vpaddd;    |
 |                                    |                                                                                | VNNI: vpdpbusd       |
@@ -180,6 +181,20 @@ def add_sums(typing, total, vector):
 
 
 @word
+def fold_words(typing, vector):
+    """The sums of the even and of the odd ones of 2 * LANES int16, as the halves of an int32, the even ones below."""
+
+    def code(context, builder, signature, args):
+        part, half = args[0], 2 * LANES
+        while half > 2:
+            half //= 2
+            part = builder.add(choose(builder, part, range(half)), choose(builder, part, range(half, 2 * half)))
+        return builder.bitcast(part, I32)
+
+    return types.int32(WORDS), code
+
+
+@word
 def multiply_add_quads(typing, total, unsigned, signed):
     """total[i] + the sum of unsigned[4i + j] * signed[4i + j] for j in 0..3; without VNNI two products must stay within 16 bits."""
 
@@ -208,7 +223,7 @@ def step(typing, x):
     size = 4 if x.dtype == types.uint8 else 2
 
     def code(context, builder, signature, args):
-        return ir.Constant(ir.IntType(types.intp.bitwidth), size)
+        return ir.Constant(context.get_value_type(types.intp), size)
 
     return types.intp(x), code
 
