@@ -2,13 +2,16 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from posttrain_lab import kernels
 from posttrain_lab.kernels import Int8ConvWeight, reference
-from posttrain_lab.kernels.cpu import threads
+from posttrain_lab.kernels.cpu import conv, panels, threads
 from tests.kernels.cases import codes, floats
 
 GEOMETRIES = [  # n, h, w, channels, outputs, (kh, kw), stride, padding, groups
@@ -20,6 +23,10 @@ GEOMETRIES = [  # n, h, w, channels, outputs, (kh, kw), stride, padding, groups
     (2, 7, 5, 5, 17, (1, 5), 1, 3, 1),
     (1, 4, 4, 2, 3, (4, 4), 3, 0, 1),
     (2, 11, 11, 16, 16, (5, 5), 3, 2, 4),
+    (70, 3, 3, 4, 5, (3, 3), 1, 0, 1),  # one pixel each: many images in a block
+    (5, 7, 7, 4, 18, (3, 3), 1, 1, 1),
+    (3, 9, 70, 3, 4, (2, 3), 2, 1, 1),  # lines longer than a block, and more than the windows see
+    (4, 8, 5, 4, 4, (1, 1), 3, 0, 1),
 ]
 
 
@@ -47,6 +54,17 @@ def test_scaled_results(geometry, activation):
     got = kernels.int8_conv2d(x, weight, stride, padding, 3, scale, bias, activation)
     want = reference.int8_conv2d(x, weight, stride, padding, 3, scale, bias, activation)
     torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.tuples(*[st.integers(1, 90)] * 2), st.integers(1, 5), st.integers(1, 4), st.integers(0, 9), st.integers(0, 300))
+def test_no_block_sees_more_lines_than_there_is_room_for(size, kh, stride, more, pixel):
+    """All that `hold` writes; an image may have lines below the last window."""
+    (oh, ow), starts = size, np.zeros(panels.BLOCK, np.int64)
+    shape, tall = (oh, ow, kh, stride), (oh - 1) * stride + kh + more % stride
+    for rows in (1, 5, panels.BLOCK):
+        first, end = conv.window_starts.py_func(pixel, rows, shape, tall, 7, 1, starts)
+        assert kh <= end - first <= conv.most_lines.py_func(shape, tall)
 
 
 @pytest.mark.parametrize(("left", "right"), list(itertools.product([-128, 127], repeat=2)))

@@ -1,8 +1,8 @@
 """int8_conv2d: the tiles of int8_linear read their inputs where the image holds them.
 
-A few images at a time are copied with their border, codes raised, channels of a group filled up to whole steps. A row of a tile is then an
-output pixel's window: a run of neighbours for each row of the filter (for each place of it, with groups). There is no copy of the
-windows (no im2col), so scratch is about as large as the images that share a block of pixels.
+For each block of output pixels, the lines of the image that it sees are copied with their border, codes raised, channels of a group
+filled up to whole steps. A row of a tile is then a pixel's window: a run of neighbours for each row of the filter (for each place
+of it, with groups). There is no copy of the windows (no im2col).
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.operators import conv_size
 from posttrain_lab.kernels.packed import Int8ConvWeight
 
-from .excess import add_excess, lines_for, raised_by, turn
+from .excess import add_excess, raised_by, turn
 from .linear import bias_or_zeros, finish
 from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, copied, scaled, second_vector
 from .simd_bytes import RAISED, STEP
@@ -23,34 +23,51 @@ NO_SUMS, NO_FLOATS = np.empty(0, np.int32), np.empty(0, np.float32)
 
 
 @inner
-def hold(image, size, number, padding, groups, deep, held, at):
-    """held[at :] = image `number` of images (n, h, w, c) int8, flat, inside of its border; `deep` codes for the channels of a group."""
-    height, width, depth = size
-    across = (width + 2 * padding) * groups * deep
-    for i in range(height):
-        source, to = (number * height + i) * width * depth, at + (padding + i) * across + padding * groups * deep
-        if groups * deep == depth:
-            here, there = held[to : to + width * depth], image[source : source + width * depth]
-            for c in range(width * depth):
-                here[c] = there[c] + RAISED
-        else:
-            channels = depth // groups
-            for j in range(width * groups):
-                for c in range(channels):
-                    held[to + j * deep + c] = image[source + j * channels + c] + RAISED
+def hold_line(image, at, size, padding, groups, deep, fill, held, to):
+    """held[to :] = a line with its border: the pixels from image[at] on, or fill where `at` is -1; `deep` codes for a group's channels."""
+    width, depth = size
+    border, inside = padding * groups * deep, width * groups * deep
+    here = held[to : to + 2 * border + inside]
+    if at < 0 or border or groups * deep > depth:
+        for c in range(len(here)):
+            here[c] = fill
+    if at < 0:
+        return
+    if groups * deep == depth:
+        line, there = here[border : border + inside], image[at : at + inside]
+        for c in range(inside):
+            line[c] = there[c] + RAISED
+        return
+    channels = depth // groups
+    for j in range(width * groups):
+        for c in range(channels):
+            here[border + j * deep + c] = image[at + j * channels + c] + RAISED
 
 
 @inner
-def window_starts(pixel, rows, shape, slots, across, deep, area, starts):
-    """starts[r] = where the window of output pixel `pixel + r` begins in the images that are held; `across` numbers in a line of one.
+def hold(image, size, first, end, padding, groups, deep, fill, held):
+    """held = the lines from `first` to `end` of all images (n, h, w, c) int8, flat, as if they lay below one another with their borders."""
+    height, width, depth = size
+    tall, across = height + 2 * padding, (width + 2 * padding) * groups * deep
+    for line in range(first, end):
+        number, row = line // tall, line % tall - padding
+        at = (number * height + row) * width * depth if 0 <= row < height else -1
+        hold_line(image, at, (width, depth), padding, groups, deep, fill, held, (line - first) * across)
 
-    shape: output height, output width, stride; image i is in slot i modulo slots, `area` numbers each.
+
+@inner
+def window_starts(pixel, rows, shape, tall, across, deep, starts):
+    """starts[r] = where the window of output pixel `pixel + r` begins in the lines that are held; gives the first and end line of these.
+
+    shape: output height, output width, kernel height, stride. A line has `across` numbers, an image `tall` lines.
     """
-    oh, ow, stride = shape
+    oh, ow, kh, stride = shape
     number, place = divmod(pixel, oh * ow)
     row, column = divmod(place, ow)
+    first = end = number * tall + row * stride
     for r in range(rows):
-        starts[r] = number % slots * area + row * stride * across + column * stride * deep
+        end = number * tall + row * stride
+        starts[r] = (end - first) * across + column * stride * deep
         column += 1
         if column == ow:
             row, column = row + 1, 0
@@ -58,6 +75,15 @@ def window_starts(pixel, rows, shape, slots, across, deep, area, starts):
             number, row = number + 1, 0
     for r in range(rows, FEW):
         starts[r] = starts[0]  # there is no such pixel: the first one again
+    return first, end + kh
+
+
+@inner
+def most_lines(shape, tall):
+    """No block of pixels sees more lines than this; shape as in `window_starts`."""
+    oh, ow, kh, stride = shape
+    steps, images = (BLOCK - 2) // ow + 1, (BLOCK - 2) // (oh * ow) + 1
+    return steps * stride + images * max(0, tall - oh * stride) + kh
 
 
 @inner
@@ -75,6 +101,15 @@ def runs(kernel, groups, group, across, deep):
     return offsets, deep
 
 
+@inner
+def write(sums, rows, raised, row_scale, w_scale, bias, relu, outs, pixel, n, column, width):
+    """A tile into whichever of outs is not empty: sums as they are (int32), or scaled."""
+    if len(outs[1]):
+        scaled(sums, rows, raised, row_scale, w_scale, bias, relu, outs[1], pixel, n, column, width)
+    else:
+        copied(sums, rows, raised, outs[0], pixel * n, n, column, width)
+
+
 @compiled
 def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part):
     """Every pixel of `part` (first, end): sums, or scaled sums.
@@ -86,19 +121,14 @@ def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part
     oh, ow, kh, kw, stride, padding, groups, n = shape
     deep, width, raised = -(-(size[2] // groups) // STEP) * STEP, n // groups, raised_by(excess, n)
     panels, k_size, across = -(-width // PANEL), kh * kw * deep, (size[1] + 2 * padding) * groups * deep
-    slots, area, following = (BLOCK - 2) // (oh * ow) + 2, (size[0] + 2 * padding) * across, part[0] // (oh * ow)
-    held, starts = (
-        np.full(min(slots, len(image) // max(1, size[0] * size[1] * size[2])) * area, fill, CODES),
-        np.empty(BLOCK, np.int64),
-    )
-    turned, lines = np.empty(k_size // 4 * BLOCK, np.int32), lines_for(excess, n)
+    windows, tall = (oh, ow, kh, stride), size[0] + 2 * padding
+    held, starts = np.empty(most_lines(windows, tall) * across, CODES), np.empty(BLOCK, np.int64)
+    turned, lines = np.empty(k_size // 4 * BLOCK, np.int32), np.empty(BLOCK * COLUMNS, np.int32)
     sums, row_scale = np.empty((BLOCK + 4) * COLUMNS, np.int32), np.empty(BLOCK, np.float32)
     for pixel in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - pixel)
-        while following <= (pixel + rows - 1) // (oh * ow):
-            hold(image, size, following, padding, groups, deep, held, following % slots * area)
-            following += 1
-        window_starts(pixel, rows, (oh, ow, stride), slots, across, groups * deep, area, starts)
+        first, end = window_starts(pixel, rows, windows, tall, across, groups * deep, starts)
+        hold(image, size, first, end, padding, groups, deep, fill, held)
         for r in range(rows if len(image_scale) else 0):
             row_scale[r] = image_scale[(pixel + r) // (oh * ow)]
         for group in range(groups):
@@ -110,10 +140,7 @@ def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part
                 block_sums(held, starts, rows, offsets, length, w, (group * panels + panel) * k_size * PANEL, second, sums)
                 column, many = group * width + tile * COLUMNS, min(COLUMNS, width - tile * COLUMNS)
                 add_excess(turned, rows, excess, n, column, many, sums, lines)
-                if len(image_scale):
-                    scaled(sums, rows, raised, row_scale, w_scale, bias, relu, outs[1], pixel, n, column, many)
-                else:
-                    copied(sums, rows, raised, outs[0], pixel * n, n, column, many)
+                write(sums, rows, raised, row_scale, w_scale, bias, relu, outs, pixel, n, column, many)
 
 
 def int8_conv2d(

@@ -118,14 +118,8 @@ def add_to_block(turned, excess, begin, end, lines, q):
 
 
 @inner
-def lines_for(excess, n):
-    """Scratch for `add_excess`: int32 [COLUMNS][BLOCK], or one more than there are entries."""
-    return np.empty(max(COLUMNS * BLOCK, len(excess) - 2 * n), np.int32)
-
-
-@inner
 def add_excess(turned, rows, excess, n, column, width, sums, lines):
-    """The sums of a tile (`rows` rows, outputs column ... column + width of n) with what its panels leave out."""
+    """The sums of a tile (`rows` rows, outputs column ... column + width of n) with what its panels leave out; lines: [COLUMNS][BLOCK]."""
     base = 2 * n + 1
     if len(excess) == base:
         return
