@@ -44,13 +44,20 @@ class Kept:
         (array([5., 7.], dtype=float32), array([13], dtype=uint8))
         """
         known = self.__dict__.get(VIEWS)
-        if known is None or any(part.data_ptr() != place for part, place in known[0]):
-            parts = self.tensors()
-            views = tuple(part.detach().contiguous().numpy().reshape(-1) for part in parts)
-            known = [(part, part.data_ptr()) for part in parts], views
-            if all(part.is_contiguous() for part in parts):  # a copy would not see what is later written into the tensor
-                self.__dict__[VIEWS] = known
+        if known is None:
+            return self._seen()
+        for part, place in known[0]:
+            if part.data_ptr() != place:
+                return self._seen()
         return known[1]
+
+    def _seen(self) -> tuple[np.ndarray, ...]:
+        """Views made anew; kept, unless one had to be a copy, which would not see what is later written into the tensor."""
+        parts = self.tensors()
+        views = tuple(part.detach().contiguous().numpy().reshape(-1) for part in parts)
+        if all(part.is_contiguous() for part in parts):
+            self.__dict__[VIEWS] = [(part, part.data_ptr()) for part in parts], views
+        return views
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone."""

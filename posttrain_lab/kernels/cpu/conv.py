@@ -154,18 +154,17 @@ def int8_conv2d(
     activation: str,
 ) -> Tensor:
     """x (n, h, w, c) int8 -> sums int32, or with `scale` float32, (n, oh, ow, out); arguments were checked before."""
-    (kh, kw), n = weight.kernel, weight.out_features
-    oh, ow = (conv_size(x.shape[1 + i], weight.kernel[i], stride, padding) for i in (0, 1))
-    out = torch.empty(len(x), oh, ow, n, dtype=torch.int32 if scale is None else torch.float32)
-    if out.numel() == 0:
+    (images, h, w, depth), (kh, kw), n, views = x.shape, weight.kernel, weight.out_features, weight.views
+    oh, ow = conv_size(h, kh, stride, padding), conv_size(w, kw, stride, padding)
+    out = torch.empty(images, oh, ow, n, dtype=torch.int32 if scale is None else torch.float32)
+    if images == 0:
         return out
-    codes, excess = weight.views[0], weight.views[-1]
     outs, scales = (flat(out), NO_FLOATS), (NO_FLOATS, NO_FLOATS)
     if scale is not None:
-        outs, scales = (NO_SUMS, flat(out)), (flat(scale), weight.views[1])
+        outs, scales = (NO_SUMS, flat(out)), (flat(scale), views[1])
     shape = (oh, ow, kh, kw, stride, padding, weight.groups, n)
-    pixels, size = len(x) * oh * ow, tuple(x.shape[1:])
-    weights = (codes, excess, scales, bias_or_zeros(bias, n))
-    operands = (flat(x), size, CODES(fill + RAISED), *weights, activation == "relu", outs, shape)
+    pixels = images * oh * ow
+    weights = (views[0], views[-1], scales, bias_or_zeros(bias, n))
+    operands = (flat(x), (h, w, depth), CODES(fill + RAISED), *weights, activation == "relu", outs, shape)
     run(convolve, operands, cut(pixels, 4, pixels * n * kh * kw * weight.channels))
     return finish(out, activation)
