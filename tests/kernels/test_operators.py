@@ -135,7 +135,9 @@ def profiled():
 
 
 @pytest.mark.parametrize(
-    "context", [Seen, FakeTensorMode, lambda: torch.device("cpu"), lambda: torch.autocast("cpu"), profiled], ids=str
+    "context",
+    [Seen, FakeTensorMode, lambda: torch.device("cpu"), lambda: torch.autocast("cpu"), profiled],
+    ids=["dispatch mode", "fake tensors", "device", "autocast", "profiler"],
 )
 def test_whoever_watches_sees_the_op(context, monkeypatch):
     x = floats(3, 24)
