@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.packed import Int8Weight
 
-from .excess import add_excess, add_to_row, raised_by, turn
+from .excess import add_excess, add_to_row, raised_by, side_by_side, turn
 from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, one_row, rows_on_rows, scaled, second_vector, tiles_of
 from .simd_bytes import RAISED, STEP
 from .simd_floats import bits_of, float_of, size_of
@@ -83,12 +83,10 @@ def multiply_scaled(x, w, excess, w_scale, bias, relu, out, size, part):
     k, n, bad = size[1], size[2], size[0]
     k_size = -(-k // STEP) * STEP
     panels, stride, (starts, offsets) = -(-n // PANEL), k_size * PANEL, rows_on_rows(k_size)
-    codes, turned = np.empty(min(BLOCK, part[1] - part[0] + FEW) * k_size, CODES), np.empty(k_size // 4 * BLOCK, np.int32)
-    sums, lines, row_scale = (
-        np.empty((BLOCK + 4) * COLUMNS, np.int32),
-        np.empty(BLOCK * COLUMNS, np.int32),
-        np.empty(BLOCK, np.float32),
-    )
+    codes = np.empty(min(BLOCK, part[1] - part[0] + FEW) * k_size, CODES)
+    turned = np.empty(k_size // 4 * side_by_side(part[1] - part[0]), np.int32)
+    sums, lines = np.empty((BLOCK + 4) * COLUMNS, np.int32), np.empty(BLOCK * COLUMNS, np.int32)
+    row_scale = np.empty(BLOCK, np.float32)
     for first in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - first)
         for r in range(rows):

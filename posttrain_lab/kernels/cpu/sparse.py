@@ -155,7 +155,7 @@ def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None) -> Tenso
     if m < FEW:
         run(multiply_csr_rows, operands, cut(n, 16, macs))
     else:
-        width = WIDE if m > NARROW else NARROW
+        width = WIDE if m >= WIDE // 2 else NARROW
         run(multiply_csr, (*operands, width), tiles_of_rows(m, n, width, macs))
     return out
 
