@@ -10,10 +10,12 @@ SEED = 2026
 
 
 def _values(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Uniform codes, or the two ends only, or one end everywhere."""
+    """Uniform codes, or bell-shaped ones as trained weights are, or the two ends only, or one end everywhere."""
     kind = rng.integers(4)
-    if kind < 2:
+    if kind == 0:
         return rng.integers(-128, 128, shape, dtype=np.int8)
+    if kind == 1:
+        return np.clip(rng.normal(0, 40, shape).round(), -128, 127).astype(np.int8)
     return rng.choice(np.array([-128, 127], np.int8), shape) if kind == 2 else np.full(shape, rng.choice([-128, 127]), np.int8)
 
 
@@ -26,7 +28,7 @@ def _matmul(rng: np.random.Generator) -> bool:
 
 def _linear(rng: np.random.Generator) -> bool:
     """Rows that hold 127 have scale 1: their codes are the numbers themselves, and with scales of 1 the result is the sum."""
-    m, k, n = rng.integers(1, (40, 90, 70))
+    m, k, n = rng.integers(1, (140, 90, 70))
     x, w = np.maximum(_values(rng, m, k), -127), _values(rng, n, k)
     x[np.arange(m), rng.integers(0, k, m)] = 127
     weight = kernels.Int8Weight.from_codes(torch.from_numpy(w), torch.ones(n))
