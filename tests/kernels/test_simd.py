@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from posttrain_lab.kernels.cpu import simd, simd_bytes, simd_floats
+from posttrain_lab.kernels.cpu import simd, simd_bytes, simd_floats, simd_scaling
 
 LANES = simd.LANES
 BYTES = np.array([-128, 127, *range(-40, 40)], np.int8)
@@ -238,15 +238,10 @@ def test_scaled_words():
 
 @njit
 def scaled_twice(sums, raised, scales, out):
-    vector = simd_floats.scaled_sums(
-        simd_floats.load_sums(sums, 1),
-        simd_floats.load_sums(raised, 0),
-        scales[0],
-        simd_floats.load_scaled(scales, 1),
-        simd_floats.load_scaled(scales, 2),
-    )
+    exact = simd_scaling.less(simd_scaling.load_sums(sums, 1), simd_scaling.load_sums(raised, 0))
+    vector = simd_scaling.scaled_sums(exact, scales[0], simd_floats.load_scaled(scales, 1), simd_floats.load_scaled(scales, 2))
     simd_floats.store_scaled(out, 0, vector)
-    simd_floats.store_scaled(out, LANES, simd_floats.positive(vector))
+    simd_floats.store_scaled(out, LANES, simd_scaling.positive(vector))
     return simd_floats.size_of(scales[3]), simd_floats.size_of(-scales[3])
 
 
@@ -260,6 +255,23 @@ def test_sums_are_scaled():
     assert np.array_equal(out[:LANES], want)
     assert np.array_equal(out[LANES:], np.maximum(want, 0))
     assert sizes == (abs(scales[3]).view(np.int32),) * 2
+
+
+@njit
+def to_the_edge(array, index, last, out, many):
+    simd_scaling.store_up_to(out, 1, simd_scaling.load_up_to(array, index, last), many)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+@pytest.mark.parametrize("many", [0, 1, LANES - 1, LANES, LANES + 3])
+@pytest.mark.parametrize(("index", "last"), [(0, LANES - 1), (2, LANES), (3, 5), (5, 2)])
+def test_edges_are_kept(kind, many, index, last):
+    array, out = np.arange(10, 20 + LANES).astype(kind), np.full(LANES + 2, 7, kind)
+    to_the_edge(array, index, last, out, many)
+    want = np.full(LANES + 2, 7, kind)
+    taken = array[np.minimum(np.arange(index, index + LANES), last)][:many]
+    want[1 : 1 + len(taken)] = taken
+    assert np.array_equal(out, want)
 
 
 @njit

@@ -2,7 +2,7 @@
 
 | file                                 | what it holds                                                                   |
 |--------------------------------------|---------------------------------------------------------------------------------|
-| `simd.py`, `simd_bytes.py`, `simd_floats.py` | the vocabulary: words that stand for vector instructions                |
+| `simd.py`, `simd_*.py`               | the vocabulary: words that stand for vector instructions                        |
 | `threads.py`                         | how kernels are compiled, and how work is cut                                   |
 | `panels.py`                          | sums of a tile of packed int8 weights, for the three int8 ops                   |
 | `excess.py`                          | what those sums lack where bytes would have saturated                           |

@@ -11,7 +11,7 @@ from posttrain_lab.kernels.layout import PANEL
 
 from .simd import LANES, store, zero
 from .simd_bytes import RAISED, broadcast_step, load_weights, multiply_add_step, step
-from .simd_floats import load_scaled, load_sums, positive, scaled_sums, store_scaled
+from .simd_scaling import less, load_sums, load_up_to, positive, scaled_sums, store_up_to
 from .threads import inner
 
 COLUMNS = 2 * LANES  # outputs of a tile: one panel on AVX2, two on AVX-512
@@ -141,48 +141,24 @@ def rows_on_rows(size):
 
 
 @inner
-def scaled_row(y, at, sums, q, raised, scale, weights, bias, relu):
-    """y[at : at + LANES] = a vector of sums, scaled."""
-    v = scaled_sums(load_sums(sums, q), raised, scale, weights, bias)
-    store_scaled(y, at, positive(v) if relu else v)
-
-
-@inner
 def scaled(sums, rows, raised, row_scale, w_scale, bias, relu, out, first, n, column, width):
     """out[first + row, column ...] = (sums - raised) * (row_scale * w_scale) + bias, below 0 cut off where relu; out is flat.
 
     raised, w_scale, bias: one for each column of all; row_scale: one for each row of the block; `width` columns.
     """
-    if width == COLUMNS:
-        other = column + LANES
-        w0, w1, b0, b1 = (
-            load_scaled(w_scale, column),
-            load_scaled(w_scale, other),
-            load_scaled(bias, column),
-            load_scaled(bias, other),
-        )
-        r0, r1 = load_sums(raised, column), load_sums(raised, other)
+    for half in range(0, width, LANES):
+        at, last = column + half, n - 1
+        weights, offset, too_much = load_up_to(w_scale, at, last), load_up_to(bias, at, last), load_up_to(raised, at, last)
         for row in range(rows):
-            at, q = (first + row) * n + column, row * COLUMNS
-            scaled_row(out, at, sums, q, r0, row_scale[row], w0, b0, relu)
-            scaled_row(out, at + LANES, sums, q + LANES, r1, row_scale[row], w1, b1, relu)
-        return
-    for row in range(rows):
-        scale, start = row_scale[row], (first + row) * n + column
-        for i in range(width):
-            y = (
-                np.float32(np.int32(sums[row * COLUMNS + i] - raised[column + i])) * (scale * w_scale[column + i])
-                + bias[column + i]
-            )
-            out[start + i] = max(y, np.float32(0)) if relu else y  # where int32 had wrapped around, it wraps back
+            y = scaled_sums(less(load_sums(sums, row * COLUMNS + half), too_much), row_scale[row], weights, offset)
+            store_up_to(out, (first + row) * n + at, positive(y) if relu else y, width - half)
 
 
 @inner
 def copied(sums, rows, raised, out, start, n, column, width):
     """out[start + row * n + column ...] = sums - raised, int32; out is flat. What wrapped around wraps back."""
-    too_much = raised[column : column + width]
-    for row in range(rows):
-        at = start + row * n + column
-        here, sums_of = out[at : at + width], sums[row * COLUMNS : row * COLUMNS + width]
-        for i in range(width):
-            here[i] = sums_of[i] - too_much[i]
+    for half in range(0, width, LANES):
+        too_much = load_up_to(raised, column + half, n - 1)
+        for row in range(rows):
+            line = less(load_sums(sums, row * COLUMNS + half), too_much)
+            store_up_to(out, start + row * n + column + half, line, width - half)

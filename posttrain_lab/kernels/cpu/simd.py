@@ -12,9 +12,9 @@
 | `add_turned(a, i, s, b, j, t)`| a[i + r * s + c] += b[j + c * t + r] for r, c < L (int32)     | vunpck, vperm    |
 | `store_turned(a, i, s, b, at, r, j)`| a[i + c * s + r'] = the c-th four bytes from b[at[r + r'] + j] for r', c < L | the same |
 
-Words for bytes are in `simd_bytes.py`, those for floats in `simd_floats.py`. Nearly all words leave the instruction to LLVM (NEON: two
-registers for one vector); those for bytes name x86's where it has one. LANES looks at the processor, to fill the wide registers of
-AVX-512.
+Words for bytes are in `simd_bytes.py`, for floats in `simd_floats.py`, for sums that become results in `simd_scaling.py`. Nearly all words
+leave the instruction to LLVM (NEON: two registers for one vector); those for bytes name x86's where it has one. LANES looks at the
+processor, to fill the wide registers of AVX-512.
 
 Arrays are flat and contiguous, indices count elements, and no word checks bounds: the caller does.
 """

@@ -18,9 +18,6 @@ As many as there are int32 sums, to scale these, or to use all of one register:
 | `load_scaled(array, i)`          | LANES float32 from array[i:]                                    |
 | `gather_scaled(array, at, i)`    | array[at[i]] ... array[at[i + LANES - 1]], places >= 0, int32   |
 | `add_scaled(y, sums, o, s, i)`   | y + float32(sums - o) * s[i : i + LANES], one int32 o           |
-| `scaled_sums(sums, r, a, s, b)`  | float32(sums - r) * (a * s) + b for vectors sums, r, s, b and one number a |
-| `positive(y)`                    | y, and 0 where it is below                                      |
-| `load_sums(array, i)`            | LANES int32 from array[i:]                                      |
 | `store_scaled(array, i, y)`      | array[i : i + LANES] = y                                        |
 
 Of both widths:
@@ -215,39 +212,6 @@ def turn_eight(typing, source, i, step, target, j, to):
         return context.get_dummy_value()
 
     return types.void(source, types.intp, types.intp, target, types.intp, types.intp), code
-
-
-@word
-def load_sums(typing, array, index):
-    """LANES int32 from array[index:]."""
-
-    def code(context, builder, signature, args):
-        return builder.load(address(context, builder, signature.args[0], SUMS.llvm, *args), align=4)
-
-    return SUMS(array, types.intp), code
-
-
-@word
-def scaled_sums(typing, sums, raised, number, scales, bias):
-    """float32(sums - raised) * (number * scales) + bias, rounded after each step; what wrapped around in int32 wraps back."""
-
-    def code(context, builder, signature, args):
-        exact = builder.sitofp(builder.sub(args[0], args[1]), SCALED.llvm)
-        scale = builder.fmul(repeated(builder, args[2], SCALED), args[3])
-        return builder.fadd(builder.fmul(exact, scale), args[4])
-
-    return SCALED(SUMS, SUMS, types.float32, SCALED, SCALED), code
-
-
-@word
-def positive(typing, vector):
-    """The vector, and 0 where it is below."""
-
-    def code(context, builder, signature, args):
-        none = ir.Constant(SCALED.llvm, None)
-        return builder.select(builder.fcmp_ordered("<", args[0], none), none, args[0])
-
-    return SCALED(SCALED), code
 
 
 @word
