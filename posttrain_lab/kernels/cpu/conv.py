@@ -13,7 +13,7 @@ from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.operators import conv_size
 from posttrain_lab.kernels.packed import Int8ConvWeight
 
-from .excess import add_excess, lines_for, raised_by, turn
+from .excess import add_excess, lines_of_tile, raised_by, turn
 from .linear import bias_or_zeros, finish
 from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, copied, scaled, second_vector
 from .simd_bytes import RAISED, STEP
@@ -75,6 +75,24 @@ def runs(kernel, groups, group, across, deep):
     return offsets, deep
 
 
+@inner
+def hold_until(last, following, image, size, padding, groups, deep, held, slots, area):
+    """Images from number `following` to `last` are held too, each in the place of one that no block needs any more; the next number."""
+    while following <= last:
+        hold(image, size, following, padding, groups, deep, held, following % slots * area)
+        following += 1
+    return following
+
+
+@inner
+def put(sums, rows, raised, row_scale, w_scale, bias, relu, outs, pixel, n, column, width):
+    """The sums of a tile go where they belong: scaled, or into outs[0] as they are."""
+    if len(outs[1]):
+        scaled(sums, rows, raised, row_scale, w_scale, bias, relu, outs[1], pixel, n, column, width)
+    else:
+        copied(sums, rows, raised, outs[0], pixel * n, n, column, width)
+
+
 @compiled
 def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part):
     """Every pixel of `part` (first, end): sums, or scaled sums.
@@ -82,22 +100,16 @@ def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part
     scales: (of each image, empty for plain sums; of each output). outs: (int32, float32) flat, one of them empty.
     shape: output height and width, kernel height and width, stride, padding, groups, outputs.
     """
-    image_scale, w_scale = scales
-    oh, ow, kh, kw, stride, padding, groups, n = shape
+    (image_scale, w_scale), (oh, ow, kh, kw, stride, padding, groups, n) = scales, shape
     deep, width, raised = -(-(size[2] // groups) // STEP) * STEP, n // groups, raised_by(excess, n)
     panels, k_size, across = -(-width // PANEL), kh * kw * deep, (size[1] + 2 * padding) * groups * deep
     slots, area, following = (BLOCK - 2) // (oh * ow) + 2, (size[0] + 2 * padding) * across, part[0] // (oh * ow)
-    held, starts = (
-        np.full(min(slots, len(image) // max(1, size[0] * size[1] * size[2])) * area, fill, CODES),
-        np.empty(BLOCK, np.int64),
-    )
-    turned, lines = np.empty(k_size // 4 * BLOCK, np.int32), lines_for(excess, n)
+    held, starts = np.full(min(slots, -(-part[1] // (oh * ow))) * area, fill, CODES), np.empty(BLOCK, np.int64)
+    turned, lines = np.empty(k_size // 4 * BLOCK, np.int32), lines_of_tile()
     sums, row_scale = np.empty((BLOCK + 4) * COLUMNS, np.int32), np.empty(BLOCK, np.float32)
     for pixel in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - pixel)
-        while following <= (pixel + rows - 1) // (oh * ow):
-            hold(image, size, following, padding, groups, deep, held, following % slots * area)
-            following += 1
+        following = hold_until((pixel + rows - 1) // (oh * ow), following, image, size, padding, groups, deep, held, slots, area)
         window_starts(pixel, rows, (oh, ow, stride), slots, across, groups * deep, area, starts)
         for r in range(rows if len(image_scale) else 0):
             row_scale[r] = image_scale[(pixel + r) // (oh * ow)]
@@ -105,15 +117,11 @@ def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part
             offsets, length = runs((kh, kw), groups, group, across, deep)
             turn(held, starts, rows, offsets, length, excess, n, turned)
             for tile in range(-(-width // COLUMNS)):
-                panel = tile * PANELS
+                panel, column, many = tile * PANELS, group * width + tile * COLUMNS, min(COLUMNS, width - tile * COLUMNS)
                 second = second_vector(held, panel, panels, k_size * PANEL)
                 block_sums(held, starts, rows, offsets, length, w, (group * panels + panel) * k_size * PANEL, second, sums)
-                column, many = group * width + tile * COLUMNS, min(COLUMNS, width - tile * COLUMNS)
                 add_excess(turned, rows, excess, n, column, many, sums, lines)
-                if len(image_scale):
-                    scaled(sums, rows, raised, row_scale, w_scale, bias, relu, outs[1], pixel, n, column, many)
-                else:
-                    copied(sums, rows, raised, outs[0], pixel * n, n, column, many)
+                put(sums, rows, raised, row_scale, w_scale, bias, relu, outs, pixel, n, column, many)
 
 
 def int8_conv2d(
@@ -135,7 +143,7 @@ def int8_conv2d(
     codes, excess = weight.views[0], weight.views[-1]
     outs, scales = (flat(out), NO_FLOATS), (NO_FLOATS, NO_FLOATS)
     if scale is not None:
-        outs, scales = (NO_SUMS, flat(out)), (flat(scale), weight.views[1])
+        outs, scales = (NO_SUMS, flat(out)), (flat(scale.detach()), weight.views[1])
     shape = (oh, ow, kh, kw, stride, padding, weight.groups, n)
     pixels, size = len(x) * oh * ow, tuple(x.shape[1:])
     weights = (codes, excess, scales, bias_or_zeros(bias, n))

@@ -118,9 +118,9 @@ def add_to_block(turned, excess, begin, end, lines, q):
 
 
 @inner
-def lines_for(excess, n):
-    """Scratch for `add_excess`: int32 [COLUMNS][BLOCK], or one more than there are entries."""
-    return np.empty(max(COLUMNS * BLOCK, len(excess) - 2 * n), np.int32)
+def lines_of_tile():
+    """Scratch for `add_excess`: int32 [COLUMNS][BLOCK]."""
+    return np.empty(COLUMNS * BLOCK, np.int32)
 
 
 @inner

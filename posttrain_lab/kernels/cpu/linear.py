@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.packed import Int8Weight
 
-from .excess import add_excess, add_to_row, lines_for, raised_by, turn
+from .excess import add_excess, add_to_row, lines_of_tile, raised_by, turn
 from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, one_row, rows_on_rows, scaled, second_vector, tiles_of
 from .simd_bytes import RAISED, STEP
 from .simd_floats import bits_of, float_of, size_of
@@ -84,7 +84,7 @@ def multiply_scaled(x, w, excess, w_scale, bias, relu, out, size, part):
     k_size = -(-k // STEP) * STEP
     panels, stride, (starts, offsets) = -(-n // PANEL), k_size * PANEL, rows_on_rows(k_size)
     codes, turned = np.empty(min(BLOCK, part[1] - part[0] + FEW) * k_size, CODES), np.empty(k_size // 4 * BLOCK, np.int32)
-    sums, lines, row_scale = np.empty((BLOCK + 4) * COLUMNS, np.int32), lines_for(excess, n), np.empty(BLOCK, np.float32)
+    sums, lines, row_scale = np.empty((BLOCK + 4) * COLUMNS, np.int32), lines_of_tile(), np.empty(BLOCK, np.float32)
     for first in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - first)
         for r in range(rows):
