@@ -75,6 +75,18 @@ def test_the_packed_weight_is_kept_until_its_buffers_change(name):
     assert not torch.equal(layer(x), want)
 
 
+@pytest.mark.parametrize("name", [name for name in made() if name != "int4 floats"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_other_floats_are_an_error_and_no_wrong_numbers(name, dtype):
+    layer, _, x = made()[name]
+    layer.bias = None
+    want = layer(x)
+    with pytest.raises(TypeError, match=r"wants its floats in float32, got torch\..*; use \.float\(\)"):
+        layer.to(dtype)(x)
+    if dtype == torch.float64:
+        assert torch.equal(layer.float()(x), want)
+
+
 def test_codes_are_saved_in_rows():
     layer = Int8Linear.from_linear(linear(floats(18, 24)))
     assert layer.state_dict()["codes"].shape == (18, 24)
