@@ -199,6 +199,13 @@ def test_a_sign_that_is_still_to_be_turned_is_turned():
         assert torch.equal(use(name, x), use(name, x.clone())), name
 
 
+@pytest.mark.parametrize("name", LINEAR)
+def test_the_op_itself_takes_inputs_with_a_gradient(name):
+    x, *rest = arguments(name)
+    op = getattr(OPS, name).default
+    assert torch.equal(op(x.clone().requires_grad_(), *rest), op(x, *rest))
+
+
 @pytest.mark.parametrize("name", sorted(RUN))
 def test_two_threads_at_once(name):
     inputs = [operand(name, rows) for rows in range(1, 17)]
