@@ -140,7 +140,7 @@ def int8_conv2d(
         raise ValueError("int8_conv2d wants a scale with bias or activation: without it the plain sums are returned.")
     if scale is not None and weight.scale is None:
         raise ValueError("int8_conv2d wants a weight with scales for scaled results, got one without; see Int8ConvWeight.")
-    if scale is not None and (scale.shape != (len(x),) or scale.dtype != torch.float32):
+    if scale is not None and (scale.shape != x.shape[:1] or scale.dtype != torch.float32):
         raise ValueError(f"int8_conv2d wants scale float32 [{len(x)}], got {scale.dtype} {tuple(scale.shape)}.")
     check_device("int8_conv2d", x, weight.codes, scale, bias)
     return call("int8_conv2d", x, weight, stride, padding, fill, scale, bias, activation)

@@ -18,6 +18,13 @@ def plain(tensor: Tensor) -> bool:
     return known and not tensor.requires_grad and not tensor.is_neg()
 
 
+def check_floats(name: str, parts: list[Tensor]) -> None:
+    """All floats are float32: a kernel would read others as such. Raises TypeError."""
+    for part in parts:
+        if part.is_floating_point() and part.dtype != torch.float32:
+            raise TypeError(f"{name} wants its floats in float32, got {part.dtype}; use .float() on the layer that holds it.")
+
+
 class Kept:
     """For dataclasses that are frozen: what follows from their fields once, follows from them always."""
 
@@ -37,7 +44,8 @@ class Kept:
     def views(self) -> tuple[np.ndarray, ...]:
         """Each tensor's numbers in a row, in the order of the fields: the same memory, seen by numpy.
 
-        They are made anew when a tensor has moved to other memory, as `share_memory_` moves it.
+        They are made anew when a tensor has moved to other memory, as `share_memory_` moves it. Raises TypeError for floats that are
+        not float32.
 
         >>> from posttrain_lab.kernels import NMWeight
         >>> NMWeight.from_float(torch.tensor([[0.0, 5.0, 0.0, 7.0]])).views
@@ -54,6 +62,7 @@ class Kept:
     def _seen(self) -> tuple[np.ndarray, ...]:
         """Views made anew; kept, unless one had to be a copy, which would not see what is later written into the tensor."""
         parts = self.tensors()
+        check_floats(type(self).__name__, parts)
         views = tuple(part.detach().contiguous().numpy().reshape(-1) for part in parts)
         if all(part.is_contiguous() for part in parts):
             self.__dict__[VIEWS] = [(part, part.data_ptr()) for part in parts], views

@@ -97,6 +97,10 @@ class _CodeLayer(KernelLayer):
     def _rows(self) -> Tensor:
         return self.packed.rows()
 
+    def _rows_shape(self) -> tuple[int, ...]:
+        """The shape of `_rows`, known before the buffers hold anything (see `nn.Module.to_empty`)."""
+        return len(self.scale), self.plain["in_features"]
+
     def _from_rows(self, rows: Tensor, scale: Tensor) -> Any:
         return self.kind.from_codes(rows, scale)  # type: ignore[attr-defined]
 
@@ -108,8 +112,8 @@ class _CodeLayer(KernelLayer):
         name, scale = prefix + "codes", state_dict.get(prefix + "scale")
         if name in state_dict and scale is not None:
             rows = state_dict[name]
-            if rows.shape != self._rows().shape:
-                args[-1].append(f"size mismatch for {name}: {tuple(rows.shape)} saved, {tuple(self._rows().shape)} wanted")
+            if rows.shape != self._rows_shape():
+                args[-1].append(f"size mismatch for {name}: {tuple(rows.shape)} saved, {self._rows_shape()} wanted")
                 return
             packed = self._from_rows(rows, self._row_scale(scale))
             state_dict = {**state_dict, name: packed.codes}
@@ -165,6 +169,9 @@ class Int4Linear(_CodeLayer):
         layer = cls._checked(layer)
         return cls(Int4Weight.from_float(layer.weight, group), layer.bias, activations)
 
+    def _rows_shape(self) -> tuple[int, ...]:
+        return self.plain["out_features"], self.plain["in_features"]
+
     def _row_scale(self, scale: Tensor) -> Tensor:
         return scale[:, : self.packed.out_features].T
 
@@ -202,6 +209,9 @@ class Int8Conv2d(_CodeLayer):
     def _rows(self) -> Tensor:
         return self.packed.filters()
 
+    def _rows_shape(self) -> tuple[int, ...]:
+        return self.plain["out_features"], self.plain["channels"], *self.plain["kernel"]
+
     def _from_rows(self, rows: Tensor, scale: Tensor) -> Any:
         return Int8ConvWeight.from_codes(rows, scale, self.plain["groups"])
 
@@ -213,7 +223,7 @@ class Int8Conv2d(_CodeLayer):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
         last = x.detach().permute(0, 2, 3, 1)
-        codes, scale = _image_codes(last.reshape(len(x), -1))
+        codes, scale = _image_codes(last.flatten(1))
         y = kernels.int8_conv2d(codes.reshape(last.shape), self.packed, self.stride, self.padding, 0, scale, self.bias)
         return y.permute(0, 3, 1, 2)
 

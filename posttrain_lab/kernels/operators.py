@@ -58,7 +58,7 @@ def _run_int8_matmul(a: Tensor, b: Tensor) -> Tensor:
 
 def _run_int8_linear(x, codes, scale, excess, bias, activation):
     weight = Int8Weight(codes, scale, x.shape[1], excess)
-    return _backend("int8_linear", x.device.type).int8_linear(x, weight, bias, activation)
+    return _backend("int8_linear", x.device.type).int8_linear(x.detach(), weight, bias, activation)
 
 
 def _run_int8_conv2d(x, codes, w_scale, excess, kernel, groups, out, stride, padding, fill, scale, bias, activation):
@@ -69,21 +69,21 @@ def _run_int8_conv2d(x, codes, w_scale, excess, kernel, groups, out, stride, pad
 
 def _run_int4_linear(x, codes, scale, out, bias, activation, activations):
     weight = Int4Weight(codes, scale, x.shape[1], out)
-    return _backend("int4_linear", x.device.type).int4_linear(x, weight, bias, activation, activations)
+    return _backend("int4_linear", x.device.type).int4_linear(x.detach(), weight, bias, activation, activations)
 
 
 def _run_sparse_linear(x, values, columns, row_pointers, bias):
     weight = SparseWeight(values, columns, row_pointers, x.shape[1])
-    return _backend("sparse_linear", x.device.type).sparse_linear(x, weight, bias)
+    return _backend("sparse_linear", x.device.type).sparse_linear(x.detach(), weight, bias)
 
 
 def _run_block_sparse_linear(x, values, columns, row_pointers, out, bias):
     weight = BlockSparseWeight(values, columns, row_pointers, out, x.shape[1])
-    return _backend("block_sparse_linear", x.device.type).block_sparse_linear(x, weight, bias)
+    return _backend("block_sparse_linear", x.device.type).block_sparse_linear(x.detach(), weight, bias)
 
 
 def _run_nm_linear(x, values, positions, bias):
-    return _backend("nm_linear", x.device.type).nm_linear(x, NMWeight(values, positions), bias)
+    return _backend("nm_linear", x.device.type).nm_linear(x.detach(), NMWeight(values, positions), bias)
 
 
 def _conv_shape(x, codes, w_scale, excess, kernel, groups, out, stride, padding, fill, scale, bias, activation):

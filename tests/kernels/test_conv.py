@@ -101,6 +101,21 @@ def test_no_images():
     assert kernels.int8_conv2d(codes(0, 5, 7, 3), weight, padding=1).shape == (0, 5, 7, 7)
 
 
+@pytest.mark.parametrize("size", [(0, 3), (3, 0), (0, 0)])
+def test_images_that_are_border_only(size):
+    weight = Int8ConvWeight.from_codes(codes(5, 3, 2, 1), torch.ones(5))
+    got = kernels.int8_conv2d(codes(2, *size, 3), weight, padding=2, fill=7)
+    want = (7 * weight.filters().sum((1, 2, 3), dtype=torch.int32)).expand_as(got)
+    assert torch.equal(got, want)
+    assert got.shape[:3] == (2, size[0] + 3, size[1] + 4)
+
+
+def test_a_scale_with_a_gradient_is_taken_without_it():
+    x, weight, scale = codes(2, 5, 7, 3), Int8ConvWeight.from_float(floats(4, 3, 3, 3)), torch.ones(2)
+    got = kernels.int8_conv2d(x, weight, scale=scale.clone().requires_grad_())
+    assert torch.equal(got, kernels.int8_conv2d(x, weight, scale=scale))
+
+
 def test_agrees_with_torch_in_float():
     layer, x = nn.Conv2d(3, 8, 3, padding=1, stride=2), codes(2, 9, 9, 3)
     weight = Int8ConvWeight.from_float(layer.weight)

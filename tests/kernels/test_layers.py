@@ -61,6 +61,22 @@ def test_saved_and_loaded(name):
     assert torch.equal(other(x), layer(x))
 
 
+@pytest.mark.parametrize("name", ["int8", "int4", "conv"])
+def test_loaded_into_a_layer_that_holds_nothing_yet(name):
+    layer, _, x = made()[name]
+    other = made()[name][0].to_empty(device="cpu")
+    for buffer in other.buffers():
+        buffer.fill_(-1)
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(other(x), layer(x))
+
+
+@pytest.mark.parametrize("name", list(made()))
+def test_no_rows_give_no_rows(name):
+    layer, original, x = made()[name]
+    assert layer(x[:0]).shape == original(x[:0]).shape
+
+
 @pytest.mark.parametrize("name", list(made()))
 def test_the_packed_weight_is_kept_until_its_buffers_change(name):
     layer, _, x = made()[name]
@@ -73,6 +89,18 @@ def test_the_packed_weight_is_kept_until_its_buffers_change(name):
     setattr(layer, buffer, layer._buffers[buffer].clone().zero_())
     assert layer.packed is not first
     assert not torch.equal(layer(x), want)
+
+
+@pytest.mark.parametrize("name", [name for name in made() if name != "int4 floats"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_other_floats_are_an_error_and_no_wrong_numbers(name, dtype):
+    layer, _, x = made()[name]
+    layer.bias = None
+    want = layer(x)
+    with pytest.raises(TypeError, match=r"wants its floats in float32, got torch\..*; use \.float\(\)"):
+        layer.to(dtype)(x)
+    if dtype == torch.float64:
+        assert torch.equal(layer.float()(x), want)
 
 
 def test_codes_are_saved_in_rows():
@@ -100,6 +128,16 @@ def test_a_layer_compiles_and_exports():
     want = model(x)
     torch.testing.assert_close(torch.compile(model, fullgraph=True, backend="aot_eager")(x), want)
     torch.testing.assert_close(torch.export.export(model, (x,)).module()(x), want)
+    batch = torch.export.Dim("batch", min=1, max=16)
+    exported = torch.export.export(model, (x,), dynamic_shapes=({0: batch},)).module()
+    torch.testing.assert_close(exported(torch.cat([x, x, x]))[:2], want)
+
+
+@pytest.mark.slow
+def test_an_exported_layer_takes_inputs_with_a_gradient():
+    layer, x = Int8Linear.from_linear(linear(floats(5, 36))), floats(2, 36)
+    exported = torch.export.export(layer, (x,)).module()
+    assert torch.equal(exported(x.clone().requires_grad_()), layer(x))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from posttrain_lab import kernels
 from posttrain_lab.kernels import operators
+from posttrain_lab.kernels.cpu import threads
 from posttrain_lab.kernels.operators import FLAT, RUN, SCHEMAS, SHAPES
 from tests.kernels.cases import codes, floats, linear_ops
 
@@ -200,6 +201,13 @@ def test_a_sign_that_is_still_to_be_turned_is_turned():
         assert torch.equal(use(name, x), use(name, x.clone())), name
 
 
+@pytest.mark.parametrize("name", LINEAR)
+def test_the_op_itself_takes_inputs_with_a_gradient(name):
+    x, *rest = arguments(name)
+    op = getattr(OPS, name).default
+    assert torch.equal(op(x.clone().requires_grad_(), *rest), op(x, *rest))
+
+
 @pytest.mark.parametrize("name", sorted(RUN))
 def test_two_threads_at_once(name):
     inputs = [operand(name, rows) for rows in range(1, 17)]
@@ -207,6 +215,20 @@ def test_two_threads_at_once(name):
     with ThreadPoolExecutor(4) as pool:
         got = list(pool.map(lambda x: use(name, x), inputs * 4))
     assert all(torch.equal(a, b) for a, b in zip(got, want * 4, strict=True))
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_an_error_in_any_part_is_raised(bad):
+    ended = []
+
+    def kernel(part):
+        if part == bad:
+            raise MemoryError("no room")
+        ended.append(part)
+
+    with pytest.raises(MemoryError, match="no room"):
+        threads.run(kernel, (), [0, 1, 2])
+    assert sorted(ended) == sorted({0, 1, 2} - {bad})
 
 
 def _in_a_child(queue) -> None:

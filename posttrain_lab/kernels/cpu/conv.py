@@ -161,7 +161,7 @@ def int8_conv2d(
         return out
     outs, scales = (flat(out), NO_FLOATS), (NO_FLOATS, NO_FLOATS)
     if scale is not None:
-        outs, scales = (NO_SUMS, flat(out)), (flat(scale), views[1])
+        outs, scales = (NO_SUMS, flat(out)), (flat(scale.detach()), views[1])
     shape = (oh, ow, kh, kw, stride, padding, weight.groups, n)
     pixels = images * oh * ow
     weights = (views[0], views[-1], scales, bias_or_zeros(bias, n))

@@ -73,16 +73,28 @@ def cut(size: int, least: int, macs: int) -> list[tuple[int, int]]:
 
 
 def run(kernel: Callable, operands: tuple, parts: list) -> list:
-    """What the kernel returns for every part, each further part in a thread of its own: kernels let go of Python's lock."""
+    """What the kernel returns for every part, each further part in a thread of its own: kernels let go of Python's lock.
+
+    What a part raises, as where memory runs out, is raised when all have ended.
+    """
     if len(parts) == 1:
         return [kernel(*operands, parts[0])]
-    results: list = []
-    threads = [threading.Thread(target=lambda part: results.append(kernel(*operands, part)), args=(part,)) for part in parts[1:]]
+    results, errors = [], []
+
+    def work(part: tuple) -> None:
+        try:
+            results.append(kernel(*operands, part))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(part,)) for part in parts[1:]]
     for thread in threads:
         thread.start()
-    results.append(kernel(*operands, parts[0]))
+    work(parts[0])
     for thread in threads:
         thread.join()
+    if errors:
+        raise errors[0]
     return results
 
 
