@@ -37,11 +37,11 @@ class KernelLayer(nn.Module):
 
     def __init__(self, packed: Packed, bias: Tensor | None) -> None:
         super().__init__()
-        self.plain = {field.name: getattr(packed, field.name) for field in fields(packed)}  # type: ignore[arg-type]
-        for name, value in self.plain.items():
+        self.numbers = {field.name: getattr(packed, field.name) for field in fields(packed)}  # type: ignore[arg-type]
+        for name, value in self.numbers.items():
             if isinstance(value, Tensor) or name == "excess":
                 self.register_buffer(name, value, persistent=name != "excess")
-        self.plain = {name: value for name, value in self.plain.items() if name not in self._buffers}
+        self.numbers = {name: value for name, value in self.numbers.items() if name not in self._buffers}
         self.register_buffer("bias", None if bias is None else bias.detach().float().clone())
 
     @classmethod
@@ -56,7 +56,7 @@ class KernelLayer(nn.Module):
         known = self.__dict__.get("known")
         tensors = {name: buffer for name, buffer in self._buffers.items() if name != "bias"}
         if known is None or torch.compiler.is_compiling() or any(getattr(known, name) is not tensors[name] for name in tensors):
-            known = self.kind(**tensors, **self.plain)
+            known = self.kind(**tensors, **self.numbers)
             if not torch.compiler.is_compiling():  # a traced module must stay as it is
                 self.__dict__["known"] = known
         return known
@@ -99,7 +99,7 @@ class _CodeLayer(KernelLayer):
 
     def _rows_shape(self) -> tuple[int, ...]:
         """The shape of `_rows`, known before the buffers hold anything (see `nn.Module.to_empty`)."""
-        return len(self.scale), self.plain["in_features"]
+        return len(self.packed.scale), self.numbers["in_features"]
 
     def _from_rows(self, rows: Tensor, scale: Tensor) -> Any:
         return self.kind.from_codes(rows, scale)  # type: ignore[attr-defined]
@@ -170,7 +170,7 @@ class Int4Linear(_CodeLayer):
         return cls(Int4Weight.from_float(layer.weight, group), layer.bias, activations)
 
     def _rows_shape(self) -> tuple[int, ...]:
-        return self.plain["out_features"], self.plain["in_features"]
+        return self.numbers["out_features"], self.numbers["in_features"]
 
     def _row_scale(self, scale: Tensor) -> Tensor:
         return scale[:, : self.packed.out_features].T
@@ -210,18 +210,22 @@ class Int8Conv2d(_CodeLayer):
         return self.packed.filters()
 
     def _rows_shape(self) -> tuple[int, ...]:
-        return self.plain["out_features"], self.plain["channels"], *self.plain["kernel"]
+        return self.numbers["out_features"], self.numbers["channels"], *self.numbers["kernel"]
 
     def _from_rows(self, rows: Tensor, scale: Tensor) -> Any:
-        return Int8ConvWeight.from_codes(rows, scale, self.plain["groups"])
+        return Int8ConvWeight.from_codes(rows, scale, self.numbers["groups"])
 
     @property
     def macs_per_output(self) -> int:
         """Multiply-accumulates for one output."""
-        (kh, kw), channels = self.plain["kernel"], self.plain["channels"]
+        (kh, kw), channels = self.numbers["kernel"], self.numbers["channels"]
         return kh * kw * channels
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
+        if x.ndim != 4:
+            raise ValueError(
+                f"Int8Conv2d wants x [n, c, h, w], got {tuple(x.shape)}; a single image becomes a batch with x[None]."
+            )
         last = x.detach().permute(0, 2, 3, 1)
         codes, scale = _image_codes(last.flatten(1))
         y = kernels.int8_conv2d(codes.reshape(last.shape), self.packed, self.stride, self.padding, 0, scale, self.bias)

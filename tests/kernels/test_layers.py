@@ -148,6 +148,7 @@ def test_an_exported_layer_takes_inputs_with_a_gradient():
         (lambda: Int8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3, dilation=2)), ValueError, r"no dilation, got .*dilation \(2, 2\)"),
         (lambda: Int8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3, stride=(1, 2))), ValueError, "one stride"),
         (lambda: Int8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")), ValueError, "reflect"),
+        (lambda: Int8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3))(torch.ones(1, 5, 5)), ValueError, r"\[n, c, h, w\], got \(1, 5, 5\)"),
         (lambda: NMLinear.from_linear(nn.Linear(8, 2)), ValueError, "at most 2 weights in each 4"),
         (lambda: speed.compile_for_speed(nn.Linear(2, 2), torch.ones(1, 2), kinds=("int9",)), ValueError, "got 'int9'"),
         (lambda: speed.compile_for_speed(nn.Linear(2, 2), torch.ones(1, 2), tolerance=-1), ValueError, "tolerance of 0 or more"),

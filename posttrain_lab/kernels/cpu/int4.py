@@ -33,7 +33,7 @@ from .threads import compiled, inner, run, whole
 
 DEEP = 64  # inputs whose products may be added in 16 bits: 16 pairs of at most 2 * 8 * 127
 AHEAD = 2048  # bytes of weights that are on their way while one row is multiplied: more than the processor fetches by itself
-CHUNK = 256  # outputs whose float weights exist at once, with float activations
+AT_ONCE = 256  # outputs whose float weights exist at once, with float activations
 
 if VNNI:  # VNNI adds up in 32 bits, all of a chunk in one number
 
@@ -234,11 +234,11 @@ def int4_linear(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: 
 
 
 def _with_floats(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: str, out: Tensor) -> Tensor:
-    """Float activations: the weights become floats, CHUNK outputs at a time, and torch multiplies."""
+    """Float activations: the weights become floats, AT_ONCE outputs at a time, and torch multiplies."""
     n = out.shape[1]
-    for first in range(0, n, CHUNK):
-        end = min(first + CHUNK, n)
+    for first in range(0, n, AT_ONCE):
+        end = min(first + AT_ONCE, n)
         panels = weight.codes[first // PANEL : -(-end // PANEL)]
-        part = Int4Weight(panels, weight.scale[:, first : first + CHUNK], weight.in_features, end - first)
+        part = Int4Weight(panels, weight.scale[:, first : first + AT_ONCE], weight.in_features, end - first)
         out[:, first:end] = F.linear(x, part.dense(), None if bias is None else bias[first:end])
     return F.relu_(out) if activation == "relu" else finish(out, activation)
