@@ -146,12 +146,15 @@ def scaled(sums, rows, raised, row_scale, w_scale, bias, relu, out, first, n, co
 
     raised, w_scale, bias: one for each column of all; row_scale: one for each row of the block; `width` columns.
     """
-    for half in range(0, width, LANES):
-        at, last = column + half, n - 1
-        weights, offset, too_much = load_up_to(w_scale, at, last), load_up_to(bias, at, last), load_up_to(raised, at, last)
-        for row in range(rows):
-            y = scaled_sums(less(load_sums(sums, row * COLUMNS + half), too_much), row_scale[row], weights, offset)
-            store_up_to(out, (first + row) * n + at, positive(y) if relu else y, width - half)
+    last, second = n - 1, column + LANES
+    w0, b0, r0 = load_up_to(w_scale, column, last), load_up_to(bias, column, last), load_up_to(raised, column, last)
+    w1, b1, r1 = load_up_to(w_scale, second, last), load_up_to(bias, second, last), load_up_to(raised, second, last)
+    for row in range(rows):  # a whole line of the cache at once
+        at, q = (first + row) * n + column, row * COLUMNS
+        y0 = scaled_sums(less(load_sums(sums, q), r0), row_scale[row], w0, b0)
+        y1 = scaled_sums(less(load_sums(sums, q + LANES), r1), row_scale[row], w1, b1)
+        store_up_to(out, at, positive(y0) if relu else y0, width)
+        store_up_to(out, at + LANES, positive(y1) if relu else y1, width - LANES)
 
 
 @inner
