@@ -21,8 +21,8 @@ MACS_A_THREAD = 25_000_000  # below about half a millisecond of work a second th
 SOURCES = tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in sorted(Path(__file__).parent.glob("*.py")))
 
 
-# For what kernels call: compiled into them, in half the time, since Python cannot call it.
-inner: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload] - numba's stubs lack these
+# For what kernels call: compiled into them, in half the time, since Python cannot call it. Divisions as in `compiled`, whoever calls.
+inner: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore[call-overload] - numba's stubs lack these
 
 
 def compiled(function: Callable) -> Callable:
