@@ -34,7 +34,7 @@ from .arguments import (
 from .arguments import (
     LARGEST_K as LARGEST_K,
 )
-from .operators import call, conv_size
+from .operators import at_once, call, conv_size
 from .packed import Int4Weight, Int8ConvWeight, Int8Weight
 from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 
@@ -90,6 +90,9 @@ def int8_linear(
     >>> int8_linear(torch.tensor([[1.0, 0.5]]), weight)
     tensor([[0.0000, 0.7520]])
     """
+    y = at_once("int8_linear", x, weight, bias, activation)
+    if y is not None:
+        return y
     check_packed("int8_linear", weight, Int8Weight)
     check_activations("int8_linear", x, weight.in_features)
     check_bias("int8_linear", bias, weight.scale.shape[0])
@@ -121,6 +124,9 @@ def int8_conv2d(
     >>> int8_conv2d(image, weight)
     tensor([[[[2286]]]], dtype=torch.int32)
     """
+    y = at_once("int8_conv2d", x, weight, stride, padding, fill, scale, bias, activation)
+    if y is not None:
+        return y
     check_packed("int8_conv2d", weight, Int8ConvWeight)
     channels, (kh, kw) = weight.channels * weight.groups, weight.kernel
     if not isinstance(x, Tensor) or x.dtype != torch.int8:

@@ -1,6 +1,7 @@
 """What a packed weight knows after its first call and keeps beside itself: numpy's view of its tensors, and whether they are plain.
 
-A kernel's few microseconds would else go into asking again. Nothing is copied, and nothing of it is saved or copied with the weight.
+A kernel's few microseconds would else go into asking again, with the answers far away: the weights of a large layer have taken
+their place in the cache. Nothing is copied, and nothing of it is saved or copied with the weight.
 """
 
 from typing import Any
@@ -16,6 +17,24 @@ def plain(tensor: Tensor) -> bool:
     """A tensor of the cpu as everybody knows it: no subclass, no gradient, no sparse layout, no sign that is still to be turned."""
     known = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.is_cpu and tensor.layout is torch.strided
     return known and not tensor.requires_grad and not tensor.is_neg()
+
+
+def array_of(tensor: Any, dtype: Any, ndim: int) -> np.ndarray | None:
+    """numpy's view of a contiguous plain tensor of this dtype and number of axes, asked with few questions; None for all else.
+
+    >>> array_of(torch.ones(2, 2), np.float32, 1) is None
+    True
+    """
+    if type(tensor) is not Tensor and type(tensor) is not torch.nn.Parameter:
+        return None
+    try:
+        array = tensor.numpy()
+    except (
+        RuntimeError,
+        TypeError,
+    ):  # another device, a gradient, a sparse layout, a sign to be turned, a transform of functorch
+        return None
+    return array if array.dtype == dtype and array.ndim == ndim and array.flags.c_contiguous else None
 
 
 def check_floats(name: str, parts: list[Tensor]) -> None:

@@ -159,6 +159,21 @@ def direct(arguments: tuple[Any, ...]) -> bool:
     return True
 
 
+def at_once(name: str, x: Any, *arguments: Any) -> Tensor | None:
+    """What the implementation for the cpu gives for arguments as they nearly always come, which it knows by few questions.
+
+    None where something is unusual: then all is to be checked, and `call` to be used.
+    """
+    if type(x) is not Tensor or not x.is_cpu or watched():
+        return None
+    return _at_once(name)(x, *arguments)
+
+
+@functools.cache
+def _at_once(name: str) -> Callable[..., Tensor | None]:
+    return getattr(_backend(name, "cpu"), f"{name}_at_once")
+
+
 def call(name: str, *arguments: Any) -> Tensor:
     """The op of this name, through torch's dispatcher where anything could want to see it; arguments as in `reference.py`.
 

@@ -194,6 +194,64 @@ def test_other_than_plain_tensors_go_through_the_dispatcher(x):
     assert operators.direct((floats(3, 24), WEIGHTS["int8_linear"], None, "relu"))
 
 
+@pytest.mark.parametrize("rows", [1, 3, 7, 1000])
+@pytest.mark.parametrize("activation", ["none", "relu"])
+@pytest.mark.parametrize(
+    "bias", [None, floats(18), nn.Parameter(floats(18), requires_grad=False)], ids=["none", "tensor", "parameter"]
+)
+def test_the_usual_is_done_at_once_and_gives_the_same(rows, activation, bias):
+    x, weight, (images, padding) = floats(rows, 24), WEIGHTS["int8_linear"], (operand("int8_conv2d", rows), 1)
+    want = OPS.int8_linear(x, *weight.tensors(), bias, activation)
+    assert torch.equal(operators.at_once("int8_linear", x, weight, bias, activation), want)
+    scale, offset = torch.ones(rows), None if bias is None else bias[:5].detach().clone()
+    want = kernels.reference.int8_conv2d(images, CONV, 1, 1, 3, scale, offset, activation)
+    assert torch.allclose(operators.at_once("int8_conv2d", images, CONV, 1, padding, 3, scale, offset, activation), want)
+    assert operators.at_once("int8_conv2d", images, CONV, 1, padding, 3, None, None, "none").dtype == torch.int32
+
+
+X, IMAGES, ONE = floats(3, 24), codes(2, 6, 5, 3), torch.ones(2)
+UNUSUAL = {
+    "int8_linear": [
+        (X[None], None, "none"),
+        (X[:, :23], None, "none"),
+        (X.double(), None, "none"),
+        (X.T.contiguous().T, None, "none"),
+        (X.clone().requires_grad_(), None, "none"),
+        (X.to("meta"), None, "none"),
+        (X, None, "gelu"),
+        (X, None, "tanh"),
+        (X, floats(17), "none"),
+        (X, floats(18).double(), "none"),
+        (X, [0.0] * 18, "none"),
+        (X.tolist(), None, "none"),
+    ],
+    "int8_conv2d": [
+        (IMAGES[0], 1, 1, 0, None, None, "none"),
+        (IMAGES[..., :2].contiguous(), 1, 1, 0, None, None, "none"),
+        (IMAGES.float(), 1, 1, 0, None, None, "none"),
+        (IMAGES, 0, 1, 0, None, None, "none"),
+        (IMAGES, True, 1, 0, None, None, "none"),
+        (IMAGES, 1, -1, 0, None, None, "none"),
+        (IMAGES, 1, 1, 128, None, None, "none"),
+        (IMAGES, 1, 1, 0, None, floats(5), "none"),
+        (IMAGES, 1, 1, 0, None, None, "relu"),
+        (IMAGES, 1, 1, 0, torch.ones(3), None, "none"),
+        (IMAGES, 1, 1, 0, ONE, floats(4), "none"),
+        (IMAGES, 1, 1, 0, ONE, None, "gelu"),
+        (IMAGES[:, :2].contiguous(), 1, 0, 0, None, None, "none"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in UNUSUAL.items() for case in range(len(cases))])
+def test_the_unusual_is_not_done_at_once(name, case):
+    """It is an error, or an answer by the longer way: what `at_once` would not see."""
+    x, *rest = UNUSUAL[name][case]
+    weight = CONV if name == "int8_conv2d" else WEIGHTS[name]
+    assert operators.at_once(name, x, weight, *rest) is None
+    assert operators.at_once(name, X if weight is not CONV else IMAGES, "weight", *rest) is None
+
+
 def test_a_sign_that_is_still_to_be_turned_is_turned():
     x = torch.complex(floats(3, 24), floats(3, 24, seed=1)).conj().imag
     assert x.is_neg()

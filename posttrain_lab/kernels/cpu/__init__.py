@@ -15,10 +15,20 @@
 """
 
 from .blocks import block_sparse_linear
-from .conv import int8_conv2d
+from .conv import int8_conv2d, int8_conv2d_at_once
 from .int4 import int4_linear
 from .int8 import int8_matmul
-from .linear import int8_linear
+from .linear import int8_linear, int8_linear_at_once
 from .sparse import nm_linear, sparse_linear
 
-__all__ = ["block_sparse_linear", "int4_linear", "int8_conv2d", "int8_linear", "int8_matmul", "nm_linear", "sparse_linear"]
+__all__ = [
+    "block_sparse_linear",
+    "int4_linear",
+    "int8_conv2d",
+    "int8_conv2d_at_once",
+    "int8_linear",
+    "int8_linear_at_once",
+    "int8_matmul",
+    "nm_linear",
+    "sparse_linear",
+]

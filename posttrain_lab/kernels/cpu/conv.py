@@ -6,18 +6,19 @@ of it, with groups). There is no copy of the windows (no im2col).
 """
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from posttrain_lab.kernels.arguments import LARGEST_K
+from posttrain_lab.kernels.kept import array_of
 from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.operators import conv_size
 from posttrain_lab.kernels.packed import Int8ConvWeight
 
 from .excess import add_excess, raised_by, turn
-from .linear import bias_or_zeros, finish
+from .linear import bias_or_zeros, finish, results
 from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, copied, scaled, second_vector
 from .simd_bytes import RAISED, STEP
-from .threads import compiled, cut, flat, inner, run
+from .threads import compiled, cut, flat, inner, run, whole
 
 NO_SUMS, NO_FLOATS = np.empty(0, np.int32), np.empty(0, np.float32)
 
@@ -143,6 +144,30 @@ def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part
                 write(sums, rows, raised, row_scale, w_scale, bias, relu, outs, pixel, n, column, many)
 
 
+def convolved(
+    x: np.ndarray,
+    weight: Int8ConvWeight,
+    geometry: tuple[int, int, int],
+    scale: np.ndarray | None,
+    bias: np.ndarray,
+    relu: bool,
+) -> Tensor:
+    """x (n, h, w, c) int8, contiguous -> sums int32, or with `scale` float32, (n, oh, ow, out). geometry: stride, padding, fill."""
+    (images, h, w, depth), (kh, kw), n, views = x.shape, weight.kernel, weight.out_features, weight.views
+    stride, padding, fill = geometry
+    oh, ow = conv_size(h, kh, stride, padding), conv_size(w, kw, stride, padding)
+    out, numbers = results((images, oh, ow, n), np.int32 if scale is None else np.float32)
+    if images == 0:
+        return out
+    outs, scales = ((numbers, NO_FLOATS), (NO_FLOATS, NO_FLOATS)) if scale is None else ((NO_SUMS, numbers), (scale, views[1]))
+    shape = (oh, ow, kh, kw, stride, padding, weight.groups, n)
+    pixels = images * oh * ow
+    inputs = x.reshape(-1), (h, w, depth), CODES(fill + RAISED)
+    operands = (*inputs, views[0], views[-1], scales, bias, relu, outs, shape)
+    run(convolve, operands, cut(pixels, 4, pixels * n * kh * kw * weight.channels))
+    return out
+
+
 def int8_conv2d(
     x: Tensor,
     weight: Int8ConvWeight,
@@ -153,18 +178,36 @@ def int8_conv2d(
     bias: Tensor | None,
     activation: str,
 ) -> Tensor:
-    """x (n, h, w, c) int8 -> sums int32, or with `scale` float32, (n, oh, ow, out); arguments were checked before."""
-    (images, h, w, depth), (kh, kw), n, views = x.shape, weight.kernel, weight.out_features, weight.views
-    oh, ow = conv_size(h, kh, stride, padding), conv_size(w, kw, stride, padding)
-    out = torch.empty(images, oh, ow, n, dtype=torch.int32 if scale is None else torch.float32)
-    if images == 0:
-        return out
-    outs, scales = (flat(out), NO_FLOATS), (NO_FLOATS, NO_FLOATS)
-    if scale is not None:
-        outs, scales = (NO_SUMS, flat(out)), (flat(scale.detach()), views[1])
-    shape = (oh, ow, kh, kw, stride, padding, weight.groups, n)
-    pixels = images * oh * ow
-    weights = (views[0], views[-1], scales, bias_or_zeros(bias, n))
-    operands = (flat(x), (h, w, depth), CODES(fill + RAISED), *weights, activation == "relu", outs, shape)
-    run(convolve, operands, cut(pixels, 4, pixels * n * kh * kw * weight.channels))
-    return finish(out, activation)
+    """`convolved` for tensors; arguments were checked by `posttrain_lab.kernels`."""
+    scales, offset = None if scale is None else flat(scale.detach()), bias_or_zeros(bias, weight.out_features)
+    return finish(convolved(whole(x), weight, (stride, padding, fill), scales, offset, activation == "relu"), activation)
+
+
+def int8_conv2d_at_once(
+    x: Tensor,
+    weight: Int8ConvWeight,
+    stride: int,
+    padding: int,
+    fill: int,
+    scale: Tensor | None,
+    bias: Tensor | None,
+    activation: str,
+) -> Tensor | None:
+    """`int8_conv2d` with no gelu and nothing unusual, not checked before; None for all else."""
+    if type(weight) is not Int8ConvWeight or not weight.plain or (scale is not None and weight.scale is None):
+        return None
+    if (activation != "none" and activation != "relu") or not (type(stride) is type(padding) is type(fill) is int):
+        return None
+    images, (kh, kw), n = array_of(x, np.int8, 4), weight.kernel, weight.out_features
+    scales = NO_FLOATS if scale is None else array_of(scale, np.float32, 1)
+    offset = np.zeros(n, np.float32) if bias is None else array_of(bias, np.float32, 1)
+    if images is None or scales is None or offset is None or len(offset) != n or kh * kw * weight.channels > LARGEST_K:
+        return None
+    (many, h, w, depth), plain_sums = images.shape, bias is None and activation == "none"
+    if len(scales) != many if scale is not None else not plain_sums:
+        return None
+    if depth != weight.channels * weight.groups or stride < 1 or padding < 0 or not -128 <= fill <= 127:
+        return None
+    if conv_size(h, kh, stride, padding) < 1 or conv_size(w, kw, stride, padding) < 1:
+        return None
+    return convolved(images, weight, (stride, padding, fill), None if scale is None else scales, offset, activation == "relu")

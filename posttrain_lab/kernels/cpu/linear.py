@@ -3,11 +3,16 @@
 Each thread quantizes the rows it multiplies, block by block: the codes of all rows never exist at once.
 """
 
+import math
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from posttrain_lab.kernels.arguments import LARGEST_K
+from posttrain_lab.kernels.kept import array_of
 from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.packed import Int8Weight
 
@@ -15,8 +20,9 @@ from .excess import add_excess, add_to_row, raised_by, side_by_side, turn
 from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, one_row, rows_on_rows, scaled, second_vector, tiles_of
 from .simd_bytes import RAISED, STEP
 from .simd_floats import bits_of, float_of, size_of
-from .threads import compiled, cut, flat, inner, run
+from .threads import compiled, cut, flat, inner, run, whole
 
+FEW_NUMBERS = 1 << 14  # of results: making a tensor for them takes longer than filling it
 LARGEST = np.finfo(np.float32).max
 ROUNDING = np.float32(3 << 22)  # 1.5 * 2^23: a float32 of this size has no bits for fractions, so adding rounds to whole numbers
 
@@ -107,19 +113,27 @@ def multiply_few(x, w, excess, w_scale, bias, relu, out, size, part):
     """`multiply_scaled` for fewer than FEW rows: weights are read once from far away, and nothing is worth being prepared for."""
     m, k, n = size
     k_size, bad = -(-k // STEP) * STEP, m
-    panels, stride, (starts, offsets) = -(-n // PANEL), k_size * PANEL, rows_on_rows(k_size)
+    panels, stride, half = -(-n // PANEL), k_size * PANEL, (part[3] - part[2] + 1) // 2
     codes, row_scale = np.empty(m * k_size, CODES), np.empty(m, np.float32)
-    sums, lines = np.empty((m + 1) * COLUMNS, np.int32), np.empty(len(excess), np.int32)
+    sums, lines = np.empty(2 * m * COLUMNS, np.int32), np.empty(len(excess), np.int32)
     for r in range(m):
         row_scale[r] = quantize_row(x, r * k, k, codes, r * k_size, k_size, RAISED)
         bad = min(bad, r) if row_scale[r] != row_scale[r] else bad  # NaN
-    for tile in range(part[2], part[3]):
-        panel, column = tile * PANELS, tile * COLUMNS
-        second, width = second_vector(codes, panel, panels, stride), min(COLUMNS, n - column)
+    for tile in range(part[2], part[2] + half):
+        tiles = tile, min(tile + half, part[3] - 1)  # the last one may be a tile that was there before
+        places = tiles[0] * PANELS * stride, tiles[1] * PANELS * stride
+        seconds = (
+            second_vector(codes, tiles[0] * PANELS, panels, stride),
+            second_vector(codes, tiles[1] * PANELS, panels, stride),
+        )
         for r in range(m):
-            one_row(codes, starts[r], offsets, k_size, w, panel * stride, second, sums, r * COLUMNS)
-            add_to_row(codes, starts[r], excess, n, column, width, sums, r * COLUMNS, lines)
-        scaled(sums, m, raised_by(excess, n), row_scale, w_scale, bias, relu, out, 0, n, column, width)
+            one_row(codes, r * k_size, k_size, w, places, seconds, sums, (r * COLUMNS, (m + r) * COLUMNS))
+        for i in range(2):
+            column, here = tiles[i] * COLUMNS, sums[i * m * COLUMNS :]
+            width = min(COLUMNS, n - column)
+            for r in range(m):
+                add_to_row(codes, r * k_size, excess, n, column, width, here, r * COLUMNS, lines)
+            scaled(here, m, raised_by(excess, n), row_scale, w_scale, bias, relu, out, 0, n, column, width)
     return bad
 
 
@@ -141,14 +155,41 @@ def finish(y: Tensor, activation: str) -> Tensor:
     return F.gelu(y) if activation == "gelu" else y
 
 
-def int8_linear(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: str) -> Tensor:
-    """x (M, K) float32 -> (M, N) float32; arguments were checked by `posttrain_lab.kernels`."""
-    (m, k), n = x.shape, len(weight.scale)
-    out = torch.empty(m, n)
+def results(shape: tuple[int, ...], dtype: Any) -> tuple[Tensor, np.ndarray]:
+    """A tensor for the results, float32 or int32, and its numbers in a row. Few numbers come from numpy, which asks less."""
+    if math.prod(shape) <= FEW_NUMBERS:
+        array = np.empty(shape, dtype)
+        return torch.from_numpy(array), array.reshape(-1)
+    out = torch.empty(shape, dtype=torch.float32 if dtype is np.float32 else torch.int32)
+    return out, out.numpy().reshape(-1)
+
+
+def multiplied(x: np.ndarray, views: tuple[np.ndarray, ...], bias: np.ndarray, relu: bool) -> Tensor:
+    """x (M, K) float32, contiguous -> (M, N); views: those of an `Int8Weight`."""
+    (m, k), n = x.shape, len(bias)
+    out, numbers = results((m, n), np.float32)
     if m == 0:
         return out
-    codes, scale, excess = weight.views
-    operands = (flat(x), codes, excess, scale, bias_or_zeros(bias, n), activation == "relu", flat(out), (m, k, n))
+    codes, scale, excess = views
+    operands = (x.reshape(-1), codes, excess, scale, bias, relu, numbers, (m, k, n))
     kernel = multiply_scaled if m >= FEW else multiply_few
     check_rows("int8_linear", min(run(kernel, operands, parts_of(m, n, k))), m)
-    return finish(out, activation)
+    return out
+
+
+def int8_linear(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: str) -> Tensor:
+    """x (M, K) float32 -> (M, N) float32; arguments were checked by `posttrain_lab.kernels`."""
+    views = weight.views
+    return finish(multiplied(whole(x), views, bias_or_zeros(bias, len(views[1])), activation == "relu"), activation)
+
+
+def int8_linear_at_once(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: str) -> Tensor | None:
+    """`int8_linear` for two axes, no gelu and nothing unusual, not checked before; None for all else."""
+    if type(weight) is not Int8Weight or not weight.plain or (activation != "none" and activation != "relu"):
+        return None
+    views, k = weight.views, weight.in_features
+    n = len(views[1])
+    rows, offset = array_of(x, np.float32, 2), np.zeros(n, np.float32) if bias is None else array_of(bias, np.float32, 1)
+    if rows is None or offset is None or rows.shape[1] != k or len(offset) != n or k > LARGEST_K:
+        return None
+    return multiplied(rows, views, offset, activation == "relu")
