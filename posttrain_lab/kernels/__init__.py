@@ -171,6 +171,9 @@ def int4_linear(
     >>> int4_linear(torch.ones(1, 8), weight)
     tensor([[8.]])
     """
+    y = at_once("int4_linear", x, weight, bias, activation, activations)
+    if y is not None:
+        return y
     check_packed("int4_linear", weight, Int4Weight)
     check_activations("int4_linear", x, weight.in_features)
     check_bias("int4_linear", bias, weight.out_features)

@@ -203,6 +203,9 @@ def test_the_usual_is_done_at_once_and_gives_the_same(rows, activation, bias):
     x, weight, (images, padding) = floats(rows, 24), WEIGHTS["int8_linear"], (operand("int8_conv2d", rows), 1)
     want = OPS.int8_linear(x, *weight.tensors(), bias, activation)
     assert torch.equal(operators.at_once("int8_linear", x, weight, bias, activation), want)
+    four = WEIGHTS["int4_linear"]
+    want = OPS.int4_linear(x, *four.tensors(), 18, bias, activation, "int8")
+    assert torch.equal(operators.at_once("int4_linear", x, four, bias, activation, "int8"), want)
     scale, offset = torch.ones(rows), None if bias is None else bias[:5].detach().clone()
     want = kernels.reference.int8_conv2d(images, CONV, 1, 1, 3, scale, offset, activation)
     assert torch.allclose(operators.at_once("int8_conv2d", images, CONV, 1, padding, 3, scale, offset, activation), want)
@@ -224,6 +227,14 @@ UNUSUAL = {
         (X, floats(18).double(), "none"),
         (X, [0.0] * 18, "none"),
         (X.tolist(), None, "none"),
+    ],
+    "int4_linear": [
+        (X[None], None, "none", "int8"),
+        (X[:, :23], None, "none", "int8"),
+        (X.double(), None, "none", "int8"),
+        (X, None, "gelu", "int8"),
+        (X, None, "none", "float32"),
+        (X, floats(17), "none", "int8"),
     ],
     "int8_conv2d": [
         (IMAGES[0], 1, 1, 0, None, None, "none"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from posttrain_lab.kernels.cpu import simd, simd_bytes, simd_floats, simd_scaling
+from posttrain_lab.kernels.cpu import simd, simd_bytes, simd_floats, simd_rounding, simd_scaling
 
 LANES = simd.LANES
 BYTES = np.array([-128, 127, *range(-40, 40)], np.int8)
@@ -242,18 +242,21 @@ def scaled_twice(sums, raised, scales, out):
     vector = simd_scaling.scaled_sums(exact, scales[0], simd_floats.load_scaled(scales, 1), simd_floats.load_scaled(scales, 2))
     simd_floats.store_scaled(out, 0, vector)
     simd_floats.store_scaled(out, LANES, simd_scaling.positive(vector))
-    return simd_floats.size_of(scales[3]), simd_floats.size_of(-scales[3])
+    again = simd_scaling.scaled_floats(vector, scales[0], simd_floats.load_scaled(scales, 2))
+    simd_floats.store_scaled(out, 2 * LANES, again)
+    return simd_rounding.size_of(scales[3]), simd_rounding.size_of(-scales[3])
 
 
 def test_sums_are_scaled():
     sums, raised = np.arange(-4, LANES - 3).astype(np.int32), np.full(LANES, 2**31 - 1, np.int32)
     sums[2] = -(2**31) + 5  # wraps around: the difference is 6
-    scales, out = np.linspace(0.1, -2, LANES + 2, dtype=np.float32), np.empty(2 * LANES, np.float32)
+    scales, out = np.linspace(0.1, -2, LANES + 2, dtype=np.float32), np.empty(3 * LANES, np.float32)
     sizes = scaled_twice(sums, raised, scales, out)
     exact = (sums[1:] - raised).astype(np.float32)
     want = exact * (scales[0] * scales[1 : LANES + 1]) + scales[2:]
     assert np.array_equal(out[:LANES], want)
-    assert np.array_equal(out[LANES:], np.maximum(want, 0))
+    assert np.array_equal(out[LANES : 2 * LANES], np.maximum(want, 0))
+    assert np.array_equal(out[2 * LANES :], want * scales[0] + scales[2:])
     assert sizes == (abs(scales[3]).view(np.int32),) * 2
 
 
@@ -275,13 +278,18 @@ def test_edges_are_kept(kind, many, index, last):
 
 
 @njit
-def fetching_word(a, i):
-    simd_floats.fetch_early(a, i)
-    return a[0]
+def rounding_words(x, codes, factor, rounding):
+    sizes = simd_rounding.larger_sizes(simd_rounding.larger_sizes(simd_rounding.no_sizes(), x, 1), x, 17)
+    simd_rounding.store_rounded(codes, 2, x, 1, factor, rounding)
+    return simd_rounding.float_of(simd_rounding.largest_size(sizes))
 
 
-@pytest.mark.parametrize("i", [0, 3, -(10**9), 10**12])
-def test_fetching_changes_nothing_and_never_faults(i):
-    assert fetching_word(np.array([7, 8, 9, 10], np.uint8), i) == 7
-    if platform.machine().lower() in ("x86_64", "amd64"):
-        assert "prefetcht0" in instructions(fetching_word)
+@pytest.mark.parametrize("largest", range(1, 33))
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16])
+def test_sixteen_floats_are_rounded_and_none_is_overlooked(kind, largest):
+    x = np.random.default_rng(largest).uniform(-3, 3, 34).astype(np.float32)
+    x[0], x[33], x[largest] = 9, 9, -4
+    codes, raised = np.full(19, 7, kind), 0 if kind is not np.uint8 else 128
+    assert rounding_words(x, codes, np.float32(31), np.float32((3 << 22) + raised)) == 4
+    assert np.array_equal(codes[2:18], (np.rint(x[1:17] * np.float32(31)) + raised).astype(kind))
+    assert np.array_equal(codes[[0, 1, 18]], [7, 7, 7])

@@ -7,7 +7,7 @@
 | `panels.py`                          | sums of a tile of packed int8 weights, for the three int8 ops                   |
 | `excess.py`                          | what those sums lack where bytes would have saturated                           |
 | `int8.py`, `linear.py`, `conv.py`    | int8_matmul, int8_linear, int8_conv2d                                           |
-| `int4.py`                            | int4_linear                                                                     |
+| `int4.py`, `nibbles.py`              | int4_linear, and the sums of its tiles                                          |
 | `sparse.py`, `blocks.py`             | sparse_linear and nm_linear, block_sparse_linear                                |
 | `rescale.py`                         | int32 sums to int8 codes in fixed point, for the integer network                |
 | `notebook.py`                        | decorators for kernels that are written in a notebook (unit 05)                 |
@@ -16,7 +16,7 @@
 
 from .blocks import block_sparse_linear
 from .conv import int8_conv2d, int8_conv2d_at_once
-from .int4 import int4_linear
+from .int4 import int4_linear, int4_linear_at_once
 from .int8 import int8_matmul
 from .linear import int8_linear, int8_linear_at_once
 from .sparse import nm_linear, sparse_linear
@@ -24,6 +24,7 @@ from .sparse import nm_linear, sparse_linear
 __all__ = [
     "block_sparse_linear",
     "int4_linear",
+    "int4_linear_at_once",
     "int8_conv2d",
     "int8_conv2d_at_once",
     "int8_linear",

@@ -19,7 +19,7 @@ from posttrain_lab.kernels.packed import Int8Weight
 from .excess import add_excess, add_to_row, raised_by, side_by_side, turn
 from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, one_row, rows_on_rows, scaled, second_vector, tiles_of
 from .simd_bytes import RAISED, STEP
-from .simd_floats import bits_of, float_of, size_of
+from .simd_rounding import bits_of, float_of, larger_sizes, largest_size, no_sizes, size_of, store_rounded
 from .threads import compiled, cut, flat, inner, run, whole
 
 FEW_NUMBERS = 1 << 14  # of results: making a tensor for them takes longer than filling it
@@ -34,20 +34,25 @@ def quantize_row(x, at, size, codes, to, width, raised):
     x float32. As int32 and without their sign, floats are ordered like integers, NaN on top. The scale is NaN for a row that holds
     NaN or infinity, and 0 for one that is all 0 (or too small for 127 / max).
     """
-    row, there, largest = x[at : at + size], codes[to : to + width], np.int32(0)
-    for k in range(size):
-        largest = max(largest, size_of(row[k]))
+    sizes, sixteens = no_sizes(), size // 16 * 16
+    for k in range(at, at + sixteens, 16):
+        sizes = larger_sizes(sizes, x, k)
+    largest = largest_size(sizes)
+    for k in range(at + sixteens, at + size):
+        largest = max(largest, size_of(x[k]))
     top = float_of(largest)
     inverse = np.float32(127) / top
     if largest >= 0x7F800000:
         return np.float32(np.nan)
     if inverse > LARGEST:
-        size, top = 0, np.float32(0)
+        size, sixteens, top = 0, 0, np.float32(0)
     rounding = ROUNDING + np.float32(raised)
-    for k in range(size):
-        there[k] = bits_of(row[k] * inverse + rounding)  # the lowest bits are those of the whole number
-    for k in range(size, width):
-        there[k] = raised
+    for k in range(0, sixteens, 16):
+        store_rounded(codes, to + k, x, at + k, inverse, rounding)
+    for k in range(sixteens, size):
+        codes[to + k] = bits_of(x[at + k] * inverse + rounding)  # the lowest bits are those of the whole number
+    for k in range(to + size, to + width):
+        codes[k] = raised
     return top / np.float32(127)
 
 

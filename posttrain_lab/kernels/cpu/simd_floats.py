@@ -32,25 +32,10 @@ Eight rows of eight, to turn a matrix:
 | word                                          | meaning                                                      |
 |-----------------------------------------------|--------------------------------------------------------------|
 | `turn_eight(source, i, step, target, j, to)`  | target[j + c * to + r] = source[i + r * step + c], r, c in 0..7 |
-
-No number at all, an address that may lie behind the end:
-
-| word                     | meaning                                                              | on x86       |
-|--------------------------|----------------------------------------------------------------------|--------------|
-| `fetch_early(array, i)`  | the cache line of array[i] will be read soon: fetch it meanwhile     | prefetcht0   |
-
-Single numbers, whose bits say more than their value: without the sign, floats are ordered like integers.
-
-| word             | meaning                              |
-|------------------|--------------------------------------|
-| `bits_of(x)`     | the 32 bits of a float32, as int32   |
-| `size_of(x)`     | the bits of |x|, as int32            |
-| `float_of(bits)` | the float32 with these bits          |
 """
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
 from .simd import I32, LANES, SUMS, Vector, address, choose, instruction, repeated, turned, word
 
@@ -212,48 +197,3 @@ def turn_eight(typing, source, i, step, target, j, to):
         return context.get_dummy_value()
 
     return types.void(source, types.intp, types.intp, target, types.intp, types.intp), code
-
-
-@word
-def fetch_early(typing, array, index):
-    """Bring the line of array[index] into the cache, without waiting for it; no result and no fault, wherever it lies."""
-
-    def code(context, builder, signature, args):
-        byte = ir.IntType(8)
-        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), I32, I32, I32])
-        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        reading, near, data = (ir.Constant(I32, value) for value in (0, 3, 1))
-        builder.call(fetch, [address(context, builder, signature.args[0], byte, *args), reading, near, data])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), code
-
-
-@word
-def bits_of(typing, number):
-    """The bits of a float32 as an int32."""
-
-    def code(context, builder, signature, args):
-        return builder.bitcast(args[0], I32)
-
-    return types.int32(types.float32), code
-
-
-@word
-def size_of(typing, number):
-    """The bits of |x|: as an int32, the larger the larger |x|, NaN on top."""
-
-    def code(context, builder, signature, args):
-        return builder.and_(builder.bitcast(args[0], I32), ir.Constant(I32, 0x7FFFFFFF))
-
-    return types.int32(types.float32), code
-
-
-@word
-def float_of(typing, bits):
-    """The float32 that has these bits."""
-
-    def code(context, builder, signature, args):
-        return builder.bitcast(args[0], F32)
-
-    return types.float32(types.int32), code

@@ -5,6 +5,7 @@
 | `load_sums(array, i)`           | L int32 from array[i:]                                                         | vmovdqu            |
 | `less(sums, r)`                 | sums - r                                                                       | vpsubd             |
 | `scaled_sums(sums, a, s, b)`    | float32(sums) * (a * s) + b for vectors sums, s, b and one number a            | vcvtdq2ps, vmulps  |
+| `scaled_floats(y, a, b)`        | y * a + b for vectors y and b and one number a                                 | vmulps, vaddps     |
 | `positive(y)`                   | y, and 0 where it is below                                                     | vcmpps, vandps     |
 | `load_up_to(array, i, last)`    | L numbers (int32 or float32) from array[i:]; beyond `last` that one repeated   | vmovss, vpinsrd    |
 | `store_up_to(array, i, v, n)`   | array[i : i + n] = the first n numbers of a vector; n >= L: all                | vmovups, or vmovss |
@@ -46,6 +47,16 @@ def scaled_sums(typing, sums, number, scales, bias):
         return builder.fadd(builder.fmul(builder.sitofp(args[0], SCALED.llvm), scale), args[3])
 
     return SCALED(SUMS, types.float32, SCALED, SCALED), code
+
+
+@word
+def scaled_floats(typing, floats, number, bias):
+    """floats * number + bias, rounded after each step."""
+
+    def code(context, builder, signature, args):
+        return builder.fadd(builder.fmul(args[0], repeated(builder, args[1], SCALED)), args[2])
+
+    return SCALED(SCALED, types.float32, SCALED), code
 
 
 @word
