@@ -300,6 +300,14 @@ def test_an_error_in_any_part_is_raised(bad):
     assert sorted(ended) == sorted({0, 1, 2} - {bad})
 
 
+def test_without_room_for_a_thread_the_work_is_done_all_the_same(monkeypatch):
+    def none(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads._thread, "start_new_thread", none)
+    assert sorted(threads.run(lambda part: part, (), [0, 1, 2])) == [0, 1, 2]
+
+
 def _in_a_child(queue) -> None:
     queue.put(kernels.int8_matmul(codes(20, 30), codes(30, 20)).sum().item())
 

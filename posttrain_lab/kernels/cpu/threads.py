@@ -1,9 +1,9 @@
 """How kernels are compiled, and how their work is cut: one part for each thread that pays."""
 
+import _thread
 import itertools
 import os
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,24 +75,33 @@ def cut(size: int, least: int, macs: int) -> list[tuple[int, int]]:
 def run(kernel: Callable, operands: tuple, parts: list) -> list:
     """What the kernel returns for every part, each further part in a thread of its own: kernels let go of Python's lock.
 
-    What a part raises, as where memory runs out, is raised when all have ended.
+    What a part raises, as where memory runs out, is raised when all have ended. `threading.Thread` would wait until the new thread
+    runs, and be woken on the new thread's processor, where both then share one core: for as long as these kernels take.
     """
     if len(parts) == 1:
         return [kernel(*operands, parts[0])]
-    results, errors = [], []
+    results: list[Any] = []
+    errors: list[BaseException] = []
 
-    def work(part: tuple) -> None:
+    def work(part: tuple, ended: Any) -> None:
         try:
             results.append(kernel(*operands, part))
         except BaseException as error:
             errors.append(error)
+        finally:
+            ended.release()
 
-    threads = [threading.Thread(target=work, args=(part,)) for part in parts[1:]]
-    for thread in threads:
-        thread.start()
-    work(parts[0])
-    for thread in threads:
-        thread.join()
+    ends = [_thread.allocate_lock() for _ in parts]
+    for ended in ends:
+        ended.acquire()
+    for part, ended in zip(parts[1:], ends[1:], strict=True):
+        try:
+            _thread.start_new_thread(work, (part, ended))
+        except RuntimeError:  # there are too many threads already
+            work(part, ended)
+    work(parts[0], ends[0])
+    for ended in ends:
+        ended.acquire()
     if errors:
         raise errors[0]
     return results
