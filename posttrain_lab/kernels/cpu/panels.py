@@ -156,8 +156,9 @@ def scaled(sums, rows, raised, row_scale, w_scale, bias, relu, out, first, n, co
 @inner
 def copied(sums, rows, raised, out, start, n, column, width):
     """out[start + row * n + column ...] = sums - raised, int32; out is flat. What wrapped around wraps back."""
-    for half in range(0, width, LANES):
-        too_much = load_up_to(raised, column + half, n - 1)
-        for row in range(rows):
-            line = less(load_sums(sums, row * COLUMNS + half), too_much)
-            store_up_to(out, start + row * n + column + half, line, width - half)
+    last, second = n - 1, column + LANES
+    r0, r1 = load_up_to(raised, column, last), load_up_to(raised, second, last)
+    for row in range(rows):  # a whole line of the cache at once
+        at, q = start + row * n + column, row * COLUMNS
+        store_up_to(out, at, less(load_sums(sums, q), r0), width)
+        store_up_to(out, at + LANES, less(load_sums(sums, q + LANES), r1), width - LANES)

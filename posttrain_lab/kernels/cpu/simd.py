@@ -8,7 +8,7 @@
 | `broadcast_pair(array, i)`    | array[i], array[i + 1] (int16), repeated L times              | vpbroadcastd     |
 | `multiply_add_pairs(t, a, b)` | t[i] + a[2i] * b[2i] + a[2i+1] * b[2i+1] for L values of i    | vpmaddwd, vpaddd |
 | `total(v)`                    | the sum of L int32                                            | shuffles, adds   |
-| `store(array, i, v)`          | array[i : i + L] = v (int32)                                  | vmovdqu          |
+| `store(array, i, v)`          | array[i : i + L] = v (int32; or 2L int16)                     | vmovdqu          |
 | `add_turned(a, i, s, b, j, t)`| a[i + r * s + c] += b[j + c * t + r] for r, c < L (int32)     | vunpck, vperm    |
 | `store_turned(a, i, s, b, at, r, j)`| a[i + c * s + r'] = the c-th four bytes from b[at[r + r'] + j] for r', c < L | the same |
 
@@ -135,7 +135,7 @@ def broadcast_pair(typing, array, index):
 
 @word
 def multiply_add_pairs(typing, total, a, b):
-    """total[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], exact for int8 values: each product has at most 15 bits."""
+    """total[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], int32: exact but for (-2^15)^2 twice, and what wraps around wraps back."""
 
     def code(context, builder, signature, args):
         wide = ir.VectorType(I32, 2 * LANES)
@@ -162,11 +162,11 @@ def total(typing, vector):
 
 @word
 def store(typing, array, index, vector):
-    """array[index : index + LANES] = vector, int32."""
+    """array[index : index + LANES] = vector, int32; or 2 * LANES int16."""
 
     def code(context, builder, signature, args):
-        pointer = address(context, builder, signature.args[0], SUMS.llvm, args[0], args[1])
-        builder.store(args[2], pointer, align=4)
+        pointer = address(context, builder, signature.args[0], vector.llvm, args[0], args[1])
+        builder.store(args[2], pointer, align=2)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), code
