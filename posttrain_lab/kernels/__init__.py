@@ -61,8 +61,8 @@ def int8_matmul(a: Int8[Tensor, "m k"], b: Int8[Tensor, "k n"]) -> Int32[Tensor,
     c[i, j] = sum_k a[i, k] * b[k, j]
 
     a (M, K) int8, b (K, N) int8, on one device, of any strides; M, N and K may be 0. Result (M, N) int32.
-    All arithmetic is on integers: products of 16-bit numbers, sums of 32 bits. Fastest when b is the transpose of a
-    contiguous matrix, as in `x @ weight.T`.
+    All arithmetic is on integers: products of 16-bit numbers (of bytes, where the processor has VNNI), sums of 32 bits. Fastest when b
+    is the transpose of a contiguous matrix, as in `x @ weight.T`.
 
     Raises TypeError for other dtypes; ValueError for other shapes, two devices, or K above 131,071, where a sum of
     extremes would pass 2^31; NotImplementedError for a device without an implementation.

@@ -16,6 +16,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from posttrain_lab import kernels
 from posttrain_lab.kernels import reference
 from posttrain_lab.kernels.cpu import int8, panels, simd, threads
+from posttrain_lab.kernels.cpu.panels import BLOCK, COLUMNS
+from posttrain_lab.kernels.cpu.simd import LANES
+from posttrain_lab.kernels.cpu.simd_bytes import VNNI
 from posttrain_lab.kernels.layout import from_panels, to_panels
 
 OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
@@ -43,6 +46,28 @@ def test_equals_int64_for_every_shape(m):
         assert got.dtype == torch.int32, (m, k, n)
         assert got.is_contiguous(), (m, k, n)
         assert np.array_equal(got.numpy(), exact(a, b)), (m, k, n)
+
+
+@pytest.mark.parametrize("m", [int8.PACK_FROM, BLOCK - 1, BLOCK, BLOCK + 1])
+@pytest.mark.parametrize("n", [1, LANES - 1, LANES, LANES + 1, 2 * COLUMNS + 1, 200])
+def test_every_edge_of_what_is_packed(m, n, poison):
+    """Whole vectors of k and what is left of one, columns of half a tile, the last rows of a block."""
+    for k in (*range(1, 10), *range(4 * LANES - 2, 4 * LANES + 3), 12 * LANES + 7):
+        a, b = codes(m, k, seed=k), codes(n, k, seed=n).T
+        poison()
+        assert np.array_equal(kernels.int8_matmul(a, b).numpy(), exact(a, b)), k
+
+
+@pytest.fixture
+def poison():
+    """What numpy gives out next as empty has held other numbers before."""
+
+    def fill() -> None:
+        for size in (1 << 10, 1 << 14, 1 << 17):
+            for _ in range(4):
+                np.full(size, 0x5A, np.int8)
+
+    return fill
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -127,7 +152,7 @@ def test_which_kernel_ran(monkeypatch):
     monkeypatch.setattr(int8, "run", lambda *args: (kernel.append(args[0]), run(*args)))
     for m in (int8.PACK_FROM - 1, int8.PACK_FROM):
         kernels.int8_matmul(codes(m, 8), codes(8, 8))
-    assert kernel == [int8.multiply_rows, int8.pack, int8.multiply_tiles]
+    assert kernel == [int8.multiply_rows, *([int8.pack, int8.multiply_tiles] if VNNI else [int8.multiply_split])]
 
 
 @pytest.mark.slow
@@ -262,11 +287,12 @@ def test_kernels_are_kept_on_disk(tmp_path):
     code = """
 import torch
 from posttrain_lab import kernels
-from posttrain_lab.kernels.cpu import int8, panels, simd, threads
-from posttrain_lab.kernels.layout import from_panels, to_panels
+from posttrain_lab.kernels.cpu import int8
+from posttrain_lab.kernels.cpu.simd_bytes import VNNI
 a = torch.ones(20, 20, dtype=torch.int8)
 kernels.int8_matmul(a, a)
-print(sum(int8.multiply_tiles.stats.cache_hits.values()), sum(int8.multiply_tiles.stats.cache_misses.values()))
+kernel = int8.multiply_tiles if VNNI else int8.multiply_split
+print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))
 """
     assert [python(code, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)] == ["0 1", "1 0"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from posttrain_lab.kernels.cpu import simd, simd_bytes, simd_floats, simd_rounding, simd_scaling
+from posttrain_lab.kernels.cpu import simd, simd_bytes, simd_floats, simd_pairs, simd_rounding, simd_scaling
 
 LANES = simd.LANES
 BYTES = np.array([-128, 127, *range(-40, 40)], np.int8)
@@ -293,3 +293,28 @@ def test_sixteen_floats_are_rounded_and_none_is_overlooked(kind, largest):
     assert rounding_words(x, codes, np.float32(31), np.float32((3 << 22) + raised)) == 4
     assert np.array_equal(codes[2:18], (np.rint(x[1:17] * np.float32(31)) + raised).astype(kind))
     assert np.array_equal(codes[[0, 1, 18]], [7, 7, 7])
+
+
+# ---- sums of two int8 (Winograd's inner product)
+@njit
+def pair_words(array, out, sums):
+    whole = simd_bytes.load_bytes(array, 1)
+    even, odd = simd_pairs.even_bytes(whole), simd_pairs.odd_bytes(whole)
+    simd_pairs.store_mixed(out, 0, even, odd)
+    simd.store(out, 4 * LANES, simd_pairs.add_words(even, odd))
+    simd.store(sums, 0, simd.multiply_add_pairs(simd.zero(), simd_pairs.add_words(even, even), simd_pairs.add_words(odd, odd)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bytes_are_taken_apart_and_added(seed):
+    array = np.random.default_rng(seed).integers(-128, 128, 4 * LANES + 1).astype(np.int8)
+    array[1:5] = (-128, -128, 127, -128)
+    out, sums = np.empty(6 * LANES, np.int16), np.empty(LANES, np.int32)
+    pair_words(array, out, sums)
+    even, odd = array[1::2].astype(np.int32), array[2::2].astype(np.int32)
+    assert np.array_equal(out[: 4 * LANES].reshape(-1, 4), np.stack([even[::2], even[1::2], odd[::2], odd[1::2]], 1))
+    assert np.array_equal(out[4 * LANES :], even + odd)
+    assert np.array_equal(sums, (4 * even * odd).reshape(-1, 2).sum(1))  # 9 bits times 9 bits, two of them: 17 bits and a sign
+    if simd.has("avx2"):
+        assert "vpmaddwd" in instructions(pair_words) or "vpdpwssd" in instructions(pair_words)
+        assert "vpmulld" not in instructions(pair_words)

@@ -6,6 +6,7 @@
 | `threads.py`                         | how kernels are compiled, and how work is cut                                   |
 | `panels.py`                          | sums of a tile of packed int8 weights, for the three int8 ops                   |
 | `excess.py`                          | what those sums lack where bytes would have saturated                           |
+| `winograd.py`                        | int8_matmul of many rows: half the multiplications                              |
 | `int8.py`, `linear.py`, `conv.py`    | int8_matmul, int8_linear, int8_conv2d                                           |
 | `int4.py`, `nibbles.py`              | int4_linear, and the sums of its tiles                                          |
 | `sparse.py`, `blocks.py`             | sparse_linear and nm_linear, block_sparse_linear                                |

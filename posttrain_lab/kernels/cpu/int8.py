@@ -1,6 +1,7 @@
 """int8 x int8 -> int32, exact, near the peak of the machine's integer multiplier.
 
-- Many rows: the right matrix is packed into panels, then the tiles of `panels.py` run over it.
+- Many rows: Winograd's inner product (`winograd.py`). With VNNI, where an instruction multiplies fours of bytes, the right matrix is
+  packed into panels, then the tiles of `panels.py` run over it.
 - Few rows: packing would cost more than it saves, so dot products run along the rows of the transposed right matrix.
 
 Source of the tiling: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
@@ -18,14 +19,15 @@ from .panels import BLOCK, COLUMNS, FEW, PANELS, block_sums, copied, rows_on_row
 from .simd import LANES, load, load_widen, multiply_add_pairs, total, zero
 from .simd_bytes import RAISED, VNNI
 from .threads import compiled, cut, flat, run
+from .winograd import multiply_split
 
 PACK_FROM = 12  # rows of the left matrix; with fewer, packing the right one takes longer than it saves
-STEP = 4 if VNNI else 2  # looking for pairs that would saturate takes longer than pairs of int16
+STEP = 4  # codes that VNNI multiplies at once
 
 
 @compiled
 def multiply_tiles(x, w, raised, out, shape, part):
-    """out (M, N) int32, flat, from inputs x (M, K) and panels w, flat. shape: (K, N); part: rows and tiles, each (first, end).
+    """With VNNI: out (M, N) int32 from inputs x (M, K) uint8 and panels w, flat. shape: (K, N); part: rows and tiles, each (first, end).
 
     raised (N): by how much the sums of a column are too large.
     """
@@ -113,17 +115,18 @@ def _few_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
 def _panels(w: Tensor) -> np.ndarray:
     """The panels of w (N, K) int8, flat, made faster than `to_panels` makes them."""
     n, k = w.shape
-    whole = np.int32 if STEP == 4 else np.int16
-    steps = (F.pad(w, (0, -k % STEP)) if k % STEP else w).numpy().view(whole)
-    panels = np.zeros(-(-n // PANEL) * PANEL * steps.shape[1], whole)
+    steps = (F.pad(w, (0, -k % STEP)) if k % STEP else w).numpy().view(np.int32)
+    panels = np.zeros(-(-n // PANEL) * PANEL * steps.shape[1], np.int32)
     run(pack, (steps, panels), cut(-(-n // PANEL), 1, 8 * w.numel()))
     return panels.view(np.int8)
 
 
 def _many_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     m, k, n = size
-    x = F.pad(a.view(torch.uint8) ^ RAISED if VNNI else a.to(torch.int16), (0, -k % STEP))
-    raised = RAISED * w.sum(1, dtype=torch.int32) if VNNI else torch.zeros(n, dtype=torch.int32)
     out = torch.empty(m, n, dtype=torch.int32)
+    if not VNNI:
+        run(multiply_split, (flat(a), flat(w), flat(out), (k, n)), parts_of(m, n, k))
+        return out
+    x, raised = F.pad(a.view(torch.uint8) ^ RAISED, (0, -k % STEP)), RAISED * w.sum(1, dtype=torch.int32)
     run(multiply_tiles, (flat(x), _panels(w), flat(raised), flat(out), (k + -k % STEP, n)), parts_of(m, n, k))
     return out

@@ -10,7 +10,7 @@
 from llvmlite import ir
 from numba import types
 
-from .simd import I32, LANES, SUMS, WORDS, BYTES, address, word
+from .simd import BYTES, I32, LANES, SUMS, WORDS, address, word
 
 EIGHT = ir.Constant(WORDS.llvm, [8] * WORDS.lanes)
 

@@ -24,7 +24,7 @@ from .panels import BLOCK, COLUMNS, copied, store_row
 from .simd import LANES, broadcast_pair, load, multiply_add_pairs, store, store_turned, total, zero
 from .simd_bytes import load_bytes
 from .simd_pairs import add_words, even_bytes, odd_bytes, store_mixed
-from .simd_scaling import less, load_sums
+from .simd_scaling import load_sums
 from .threads import compiled, inner
 
 VECTOR = 4 * LANES  # int8 in a vector; K is filled up to whole ones
@@ -104,7 +104,12 @@ def four_rows(x, r, width, first, end, w, p, sums, q):
     """sums[q : q + 4 * COLUMNS] += four rows of x, `width` apart from x[r] on, times a panel from w[p]; inputs `first` to `end`."""
     second, third, fourth = q + COLUMNS, q + 2 * COLUMNS, q + 3 * COLUMNS
     a0, a1, b0, b1 = load_sums(sums, q), load_sums(sums, q + LANES), load_sums(sums, second), load_sums(sums, second + LANES)
-    c0, c1, d0, d1 = load_sums(sums, third), load_sums(sums, third + LANES), load_sums(sums, fourth), load_sums(sums, fourth + LANES)
+    c0, c1, d0, d1 = (
+        load_sums(sums, third),
+        load_sums(sums, third + LANES),
+        load_sums(sums, fourth),
+        load_sums(sums, fourth + LANES),
+    )
     p += first * COLUMNS
     for k in range(first, end, 4):
         odd0, odd1 = load(w, p), load(w, p + 2 * LANES)
