@@ -6,6 +6,8 @@ of it, with groups). There is no copy of the windows (no im2col).
 """
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 from torch import Tensor
 
 from posttrain_lab.kernels.arguments import LARGEST_K
@@ -20,7 +22,7 @@ from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, copied, scal
 from .simd_bytes import RAISED, STEP
 from .threads import compiled, cut, flat, inner, run, whole
 
-NO_SUMS, NO_FLOATS = np.empty(0, np.int32), np.empty(0, np.float32)
+NO_FLOATS = np.empty(0, np.float32)
 
 
 @inner
@@ -102,20 +104,27 @@ def runs(kernel, groups, group, across, deep):
     return offsets, deep
 
 
-@inner
-def write(sums, rows, raised, row_scale, w_scale, bias, relu, outs, pixel, n, column, width):
-    """A tile into whichever of outs is not empty: sums as they are (int32), or scaled."""
-    if len(outs[1]):
-        scaled(sums, rows, raised, row_scale, w_scale, bias, relu, outs[1], pixel, n, column, width)
-    else:
-        copied(sums, rows, raised, outs[0], pixel * n, n, column, width)
+def write(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, column, width):
+    """A tile into out, flat: sums as they are where it is int32, scaled where it is float32. Known by type: only one is compiled."""
+    raise NotImplementedError("for kernels only")
+
+
+@overload(write)
+def _write(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, column, width):
+    def as_they_are(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, column, width):
+        copied(sums, rows, raised, out, pixel * n, n, column, width)
+
+    def with_scales(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, column, width):
+        scaled(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, column, width)
+
+    return as_they_are if out.dtype == types.int32 else with_scales
 
 
 @compiled
-def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part):
-    """Every pixel of `part` (first, end): sums, or scaled sums.
+def convolve(image, size, fill, w, excess, scales, bias, relu, out, shape, part):
+    """Every pixel of `part` (first, end): sums into out int32, or scaled sums into out float32, flat.
 
-    scales: (of each image, empty for plain sums; of each output). outs: (int32, float32) flat, one of them empty.
+    scales: (of each image, of each output), empty for plain sums.
     shape: output height and width, kernel height and width, stride, padding, groups, outputs.
     """
     image_scale, w_scale = scales
@@ -141,7 +150,7 @@ def convolve(image, size, fill, w, excess, scales, bias, relu, outs, shape, part
                 block_sums(held, starts, rows, offsets, length, w, (group * panels + panel) * k_size * PANEL, second, sums)
                 column, many = group * width + tile * COLUMNS, min(COLUMNS, width - tile * COLUMNS)
                 add_excess(turned, rows, excess, n, column, many, sums, lines)
-                write(sums, rows, raised, row_scale, w_scale, bias, relu, outs, pixel, n, column, many)
+                write(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, column, many)
 
 
 def convolved(
@@ -159,11 +168,11 @@ def convolved(
     out, numbers = results((images, oh, ow, n), np.int32 if scale is None else np.float32)
     if images == 0:
         return out
-    outs, scales = ((numbers, NO_FLOATS), (NO_FLOATS, NO_FLOATS)) if scale is None else ((NO_SUMS, numbers), (scale, views[1]))
+    scales = (NO_FLOATS, NO_FLOATS) if scale is None else (scale, views[1])
     shape = (oh, ow, kh, kw, stride, padding, weight.groups, n)
     pixels = images * oh * ow
     inputs = x.reshape(-1), (h, w, depth), CODES(fill + RAISED)
-    operands = (*inputs, views[0], views[-1], scales, bias, relu, outs, shape)
+    operands = (*inputs, views[0], views[-1], scales, bias, relu, numbers, shape)
     run(convolve, operands, cut(pixels, 4, pixels * n * kh * kw * weight.channels))
     return out
 
