@@ -985,9 +985,15 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
 #   weights are packed, it looks for neighbours that could saturate, which is two of one sign with a sum beyond 128, since
 #   255 · 128 is still below 2¹⁵. There the panel keeps a smaller weight, and the rest goes to a short list that is added
 #   afterwards (`kernels/layout.py`, `kernels/cpu/excess.py`). Of bell-shaped weights a few pairs in a hundred need it. If all
-#   weights are at their ends, every pair does: still exact, but slow. With VNNI nothing saturates. In a terminal,
-#   `posttrain-lab bench --quick` shows both libraries on your machine, the share of the peak that each kernel reaches, which
-#   targets would need more than the peak, and by how much the others' results are off.
+#   weights are at their ends, every pair does: still exact, but slow. With VNNI nothing saturates. What exactness costs is some
+#   percent of the time: where VNNI is missing, FBGEMM and ours are close to a draw, and large products are more often lost than won.
+#   With a single row both wait for memory. In a terminal, `posttrain-lab bench --quick` shows both libraries on your machine, the
+#   share of the peak that each kernel reaches, which targets would need more than the peak, and by how much the others' results are off.
+# - **Half of the multiplications can go.** x₁w₁ + x₂w₂ = (x₁ + w₂)(x₂ + w₁) - x₁x₂ - w₁w₂. What is subtracted belongs to a row of x or
+#   to a column of w alone, so it is counted once for all products. Sums of two int8 have 9 bits and are multiplied as pairs of int16,
+#   without any loss. The library's `int8_matmul` does this for many rows without VNNI (`kernels/cpu/winograd.py`): its weights come
+#   anew with each call, so that looking for pairs that saturate would not pay. There are more additions instead; a processor has more
+#   places to add than to multiply.
 # - **The roof moves.** The peak depends on the clock, which depends on heat and on the width of the instructions; two runs
 #   may differ by some percent. A point above its slope tells you that numbers came from a cache.
 # - **What was not measured.** Several threads, energy, other processors, other sizes. Sizes that are no multiples of a tile
@@ -1040,6 +1046,7 @@ widgets.quiz(
 #
 # - Williams, Waterman, Patterson 2009, *Roofline: An Insightful Visual Performance Model for Multicore Architectures*:
 #   exercises 1 and 2.
+# - Winograd 1968, *A New Algorithm for Inner Product*: fewer multiplications, at the end of the unit.
 # - Goto and van de Geijn 2008, *Anatomy of High-Performance Matrix Multiplication*: panels, tiles and registers, exercises
 #   4 to 7.
 # - Jacob et al. 2018, *Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference*:
@@ -1057,7 +1064,7 @@ widgets.quiz(
 # 2. **Sums in registers.** Change `csr_matmul` so that the sums of an output are kept apart and written once. Does the
 #    break-even move?
 # 3. **4-bit codes in the kernel.** Unpack inside the step: words `low_nibbles`, `high_nibbles` and `add_products` are in
-#    `kernels.cpu.simd`. Compare one row with `int4_linear`.
+#    `kernels.cpu.simd_bytes`. Compare one row with `int4_linear`.
 # 4. **A roof for the cache.** Measure the bandwidth of an array that fits into the second cache and draw its slope into
 #    the figure.
 # 5. **Two threads.** Cut the panels in two and let `threading` run both (Numba lets go of Python's lock with `nogil`). Which points of
