@@ -21,7 +21,7 @@ from .simd_bytes import RAISED, VNNI
 from .threads import compiled, cut, flat, run
 from .winograd import multiply_split
 
-PACK_FROM = 12  # rows of the left matrix; with fewer, packing the right one takes longer than it saves
+PACK_FROM = 8  # rows of the left matrix; with fewer, packing the right one takes longer than it saves
 STEP = 4  # codes that VNNI multiplies at once
 
 
@@ -123,10 +123,17 @@ def _panels(w: Tensor) -> np.ndarray:
 
 def _many_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     m, k, n = size
+    if VNNI:
+        return _by_bytes(a, w, size)
     out = torch.empty(m, n, dtype=torch.int32)
-    if not VNNI:
-        run(multiply_split, (flat(a), flat(w), flat(out), (k, n)), parts_of(m, n, k))
-        return out
+    run(multiply_split, (flat(a), flat(w), flat(out), (k, n)), parts_of(m, n, k))
+    return out
+
+
+def _by_bytes(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
+    """Exact with VNNI; with AVX2 alone only for weights whose pairs do not saturate (see `../layout.py`)."""
+    m, k, n = size
+    out = torch.empty(m, n, dtype=torch.int32)
     x, raised = F.pad(a.view(torch.uint8) ^ RAISED, (0, -k % STEP)), RAISED * w.sum(1, dtype=torch.int32)
     run(multiply_tiles, (flat(x), _panels(w), flat(raised), flat(out), (k + -k % STEP, n)), parts_of(m, n, k))
     return out

@@ -30,7 +30,7 @@ from .threads import compiled, inner
 VECTOR = 4 * LANES  # int8 in a vector; K is filled up to whole ones
 STEP = 4 * COLUMNS  # int16 of a panel for four inputs
 DEPTH = 512  # inputs whose weights of a tile stay in the first cache while all rows of a block pass
-SCRATCH = 1 << 17  # int16 of packed weights that stay in the second cache
+SCRATCH = 1 << 18  # int16 of packed weights that stay in the second cache
 
 
 @inner
@@ -100,16 +100,17 @@ def add_row(t0, t1, x, r, odd0, odd1, even0, even1):
 
 
 @inner
+def load_row(sums, q):
+    """The sums of a row, sums[q : q + COLUMNS]."""
+    return load_sums(sums, q), load_sums(sums, q + LANES)
+
+
+@inner
 def four_rows(x, r, width, first, end, w, p, sums, q):
     """sums[q : q + 4 * COLUMNS] += four rows of x, `width` apart from x[r] on, times a panel from w[p]; inputs `first` to `end`."""
     second, third, fourth = q + COLUMNS, q + 2 * COLUMNS, q + 3 * COLUMNS
-    a0, a1, b0, b1 = load_sums(sums, q), load_sums(sums, q + LANES), load_sums(sums, second), load_sums(sums, second + LANES)
-    c0, c1, d0, d1 = (
-        load_sums(sums, third),
-        load_sums(sums, third + LANES),
-        load_sums(sums, fourth),
-        load_sums(sums, fourth + LANES),
-    )
+    a0, a1, b0, b1 = *load_row(sums, q), *load_row(sums, second)
+    c0, c1, d0, d1 = *load_row(sums, third), *load_row(sums, fourth)
     p += first * COLUMNS
     for k in range(first, end, 4):
         odd0, odd1 = load(w, p), load(w, p + 2 * LANES)
