@@ -216,7 +216,7 @@ X, IMAGES, ONE = floats(3, 24), codes(2, 6, 5, 3), torch.ones(2)
 UNUSUAL = {
     "int8_linear": [
         (X[None], None, "none"),
-        (X[:, :23], None, "none"),
+        (X[:, :23].contiguous(), None, "none"),
         (X.double(), None, "none"),
         (X.T.contiguous().T, None, "none"),
         (X.clone().requires_grad_(), None, "none"),
@@ -230,7 +230,7 @@ UNUSUAL = {
     ],
     "int4_linear": [
         (X[None], None, "none", "int8"),
-        (X[:, :23], None, "none", "int8"),
+        (X[:, :23].contiguous(), None, "none", "int8"),
         (X.double(), None, "none", "int8"),
         (X, None, "gelu", "int8"),
         (X, None, "none", "float32"),
