@@ -2,7 +2,6 @@
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -57,14 +56,24 @@ def test_scaled_results(geometry, activation):
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.tuples(*[st.integers(1, 90)] * 2), st.integers(1, 5), st.integers(1, 4), st.integers(0, 9), st.integers(0, 300))
-def test_no_block_sees_more_lines_than_there_is_room_for(size, kh, stride, more, pixel):
-    """All that `hold` writes; an image may have lines below the last window."""
-    (oh, ow), starts = size, np.zeros(panels.BLOCK, np.int64)
-    shape, tall = (oh, ow, kh, stride), (oh - 1) * stride + kh + more % stride
-    for rows in (1, 5, panels.BLOCK):
-        first, end = conv.window_starts.py_func(pixel, rows, shape, tall, 7, 1, starts)
-        assert kh <= end - first <= conv.most_lines.py_func(shape, tall)
+@given(st.integers(1, 200), st.integers(0, 900), st.integers(1, panels.BLOCK), st.integers(1, 1 << 20))
+def test_a_block_sees_no_more_images_than_are_held(pixels, first, rows, numbers):
+    seen = (first + rows - 1) // pixels - first // pixels + 1
+    assert conv.room_for(1000, numbers, pixels) >= seen
+    assert conv.room_for(1, numbers, pixels) == 1
+
+
+@pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 3, 7, 8, 9, 11)])
+def test_images_that_are_held_one_after_the_other(geometry, monkeypatch):
+    """Blocks of pixels begin and end within an image; threads begin there too."""
+    _, h, w, c, out, kernel, stride, padding, groups = geometry
+    x, weight, _, _ = operands((150, h, w, c, out, kernel, stride, padding, groups))
+    want = reference.int8_conv2d(x, weight, stride, padding, 5, None, None, "none")
+    monkeypatch.setattr(conv, "SCRATCH", 1)
+    assert torch.equal(kernels.int8_conv2d(x, weight, stride, padding, 5), want)
+    monkeypatch.setattr(threads, "MACS_A_THREAD", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert torch.equal(kernels.int8_conv2d(x, weight, stride, padding, 5), want)
 
 
 @pytest.mark.parametrize(("left", "right"), list(itertools.product([-128, 127], repeat=2)))

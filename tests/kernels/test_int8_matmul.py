@@ -331,36 +331,3 @@ except ModuleNotFoundError as error:
     print(error)
 """
     assert python(code) == "int8_matmul on the cpu wants numba, which is not installed; pip install numba."
-
-
-@pytest.mark.slow
-def test_kernels_are_kept_on_disk(tmp_path):
-    code = """
-import torch
-from posttrain_lab import kernels
-from posttrain_lab.kernels.cpu import int8
-from posttrain_lab.kernels.cpu.simd_bytes import VNNI
-a = torch.ones(20, 20, dtype=torch.int8)
-kernels.int8_matmul(a, a)
-kernel = int8.multiply_tiles if VNNI else int8.multiply_split
-print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))
-"""
-    assert [python(code, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)] == ["0 1", "1 0"]
-
-
-def test_kernels_on_disk_are_old_when_any_file_of_theirs_changed():
-    assert int8.multiply_tiles._cache._cache_file._source_stamp == threads.SOURCES
-    assert {"simd.py", "panels.py", "int8.py"} <= {name for name, _, _ in threads.SOURCES}
-
-
-def test_without_a_folder_to_write_kernels_still_compile(monkeypatch):
-    from numba.core import caching
-
-    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-
-    def double(x):
-        return 2 * x
-
-    with pytest.raises(RuntimeError, match="cannot cache"):
-        threads.njit(cache=True)(double)
-    assert threads.compiled(double)(21) == 42

@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -332,30 +330,3 @@ def test_devices_without_kernels_are_named(device):
         weight = kernels.Int8Weight(torch.empty(3, 24, dtype=torch.int8, device=device), torch.ones(3, device=device), 24)
         with pytest.raises(NotImplementedError, match=rf"int8_linear wants .*got {device}.*move all with \.cpu\(\)"):
             kernels.int8_linear(x, weight)
-
-
-@pytest.mark.slow
-def test_a_terminal_is_told_about_compiling(tmp_path):
-    """In a terminal a first use says that it compiles; the second process finds the kernel on disk and says nothing."""
-    pty = pytest.importorskip("pty", reason="a pseudo-terminal is made as on Unix")
-    code = "import torch; from posttrain_lab import kernels as k; k.int8_linear(torch.ones(1, 4), k.Int8Weight.from_float(torch.ones(2, 4)))"
-    told = []
-    for _ in range(2):
-        main, other = pty.openpty()
-        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-        subprocess.run([sys.executable, "-c", code], stderr=other, env=environment, check=True, timeout=120)
-        os.close(other)
-        told.append(os.read(main, 10_000).decode() if not told else "")
-        os.close(main)
-    assert "Compiling multiply_few for this processor, once" in told[0]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("wanted", [True, False])
-def test_a_notebook_is_told_about_compiling_when_it_wants_to(tmp_path, wanted):
-    code = "import sys, types; sys.modules['ipykernel'] = types.ModuleType('ipykernel'); import torch; from posttrain_lab import kernels as k; "
-    code += "k.int8_linear(torch.ones(1, 4), k.Int8Weight.from_float(torch.ones(2, 4)))"
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "POSTTRAIN_LAB_NOTES": "1" if wanted else ""}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True, timeout=120)
-    assert ("Compiling multiply_few for this processor, once" in done.stdout) == wanted
-    assert done.stderr == ""

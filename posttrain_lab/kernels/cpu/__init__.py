@@ -3,7 +3,8 @@
 | file                                 | what it holds                                                                   |
 |--------------------------------------|---------------------------------------------------------------------------------|
 | `simd.py`, `simd_*.py`               | the vocabulary: words that stand for vector instructions                        |
-| `threads.py`                         | how kernels are compiled, and how work is cut                                   |
+| `compiling.py`                       | how kernels are compiled                                                        |
+| `threads.py`                         | how their work is cut                                                           |
 | `panels.py`                          | sums of a tile of packed int8 weights, for the three int8 ops                   |
 | `excess.py`                          | what those sums lack where bytes would have saturated                           |
 | `winograd.py`                        | int8_matmul of many rows: half the multiplications                              |

@@ -11,10 +11,11 @@ from torch.nn import functional as F
 
 from posttrain_lab.kernels.sparse_weights import BlockSparseWeight
 
+from .compiling import compiled, inner
 from .simd import LANES
 from .simd_floats import load_floats, multiply_add, multiply_vectors, repeat_float, store_floats, zero_floats
 from .sparse import NARROW, near_memory, store_four, turn_tile, turned
-from .threads import compiled, cut, inner, run, whole
+from .threads import cut, run, whole
 
 ROWS, WIDTH = 6, 16  # of a tile in registers
 NEAR = 96  # rows of x that stay in the second cache while all weights pass

@@ -1,9 +1,11 @@
 """int8_conv2d: the tiles of int8_linear read their inputs where the image holds them.
 
-For each block of output pixels, the lines of the image that it sees are copied with their border, codes raised, channels of a group
-filled up to whole steps. A row of a tile is then a pixel's window: a run of neighbours for each row of the filter (for each place
-of it, with groups). There is no copy of the windows (no im2col).
+A few images at a time are copied with their borders, codes raised, channels of a group filled up to whole steps. A row of a tile is then
+a pixel's window: a run of neighbours for each row of the filter (for each place of it, with groups). There is no copy of the windows
+(no im2col).
 """
+
+import functools
 
 import numpy as np
 from numba import types
@@ -16,61 +18,56 @@ from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.operators import conv_size
 from posttrain_lab.kernels.packed import Int8ConvWeight
 
+from .compiling import compiled, inner
 from .excess import add_excess, raised_by, turn
 from .linear import bias_or_zeros, finish, results
 from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, copied, scaled, second_vector
 from .simd_bytes import RAISED, STEP
-from .threads import compiled, cut, flat, inner, run, whole
+from .threads import cut, flat, run, whole
 
 NO_FLOATS = np.empty(0, np.float32)
+SCRATCH = 1 << 18  # bytes of images that are held at a time: they stay in the second cache
 
 
 @inner
-def hold_line(image, at, size, padding, groups, deep, fill, held, to):
-    """held[to :] = a line with its border: the pixels from image[at] on, or fill where `at` is -1; `deep` codes for a group's channels."""
-    width, depth = size
-    border, inside = padding * groups * deep, width * groups * deep
-    here = held[to : to + 2 * border + inside]
-    if at < 0 or border or groups * deep > depth:
-        for c in range(len(here)):
-            here[c] = fill
-    if at < 0:
-        return
-    if groups * deep == depth:
-        line, there = here[border : border + inside], image[at : at + inside]
-        for c in range(inside):
-            line[c] = there[c] + RAISED
-        return
-    channels = depth // groups
-    for j in range(width * groups):
-        for c in range(channels):
-            here[border + j * deep + c] = image[at + j * channels + c] + RAISED
-
-
-@inner
-def hold(image, size, first, end, padding, groups, deep, fill, held):
-    """held = the lines from `first` to `end` of all images (n, h, w, c) int8, flat, as if they lay below one another with their borders."""
+def hold(x, first, end, size, padding, groups, deep, held):
+    """The images from `first` to `end` of x (n, h, w, c) int8, flat, into held, raised, borders left out; `deep` codes for a group's channels."""
     height, width, depth = size
     tall, across = height + 2 * padding, (width + 2 * padding) * groups * deep
-    for line in range(first, end):
-        number, row = line // tall, line % tall - padding
-        at = (number * height + row) * width * depth if 0 <= row < height else -1
-        hold_line(image, at, (width, depth), padding, groups, deep, fill, held, (line - first) * across)
+    pieces, channels = (1, width * depth) if groups * deep == depth else (width * groups, depth // groups)
+    for line in range(height * (end - first)):
+        at = (first * height + line) * width * depth
+        to = (line // height * tall + line % height + padding) * across + padding * groups * deep
+        for j in range(pieces):
+            here, there = held[to + j * deep :], x[at + j * channels :]
+            for c in range(channels):
+                here[c] = there[c] + RAISED
+
+
+@functools.lru_cache(maxsize=1024)
+def runs(kernel: tuple[int, int], groups: int, across: int, deep: int) -> tuple[np.ndarray, int]:
+    """Where the runs of a window lie behind its start, for the first group; and the numbers in a run. A line has `across` numbers."""
+    pieces = 1 if groups == 1 else kernel[1]  # with groups, the channels of one pixel's group do not lie next to the next pixel's
+    places = np.arange(kernel[0], dtype=np.int64)[:, None] * across + np.arange(pieces, dtype=np.int64) * groups * deep
+    return places.reshape(-1), kernel[1] // pieces * deep
+
+
+def room_for(images: int, numbers: int, pixels: int) -> int:
+    """How many images are held at a time, each of so many numbers, for so many output pixels: at least all that a block of pixels sees."""
+    return min(images, SCRATCH // numbers + (BLOCK - 2) // pixels + 2)
 
 
 @inner
-def window_starts(pixel, rows, shape, tall, across, deep, starts):
-    """starts[r] = where the window of output pixel `pixel + r` begins in the lines that are held; gives the first and end line of these.
+def window_starts(pixel, rows, shape, steps, starts):
+    """starts[r] = where the window of output pixel `pixel + r` begins in the images.
 
-    shape: output height, output width, kernel height, stride. A line has `across` numbers, an image `tall` lines.
+    shape: output height and width. steps: numbers from one image, line and place of the window to the next.
     """
-    oh, ow, kh, stride = shape
+    oh, ow = shape
     number, place = divmod(pixel, oh * ow)
     row, column = divmod(place, ow)
-    first = end = number * tall + row * stride
     for r in range(rows):
-        end = number * tall + row * stride
-        starts[r] = (end - first) * across + column * stride * deep
+        starts[r] = number * steps[0] + row * steps[1] + column * steps[2]
         column += 1
         if column == ow:
             row, column = row + 1, 0
@@ -78,30 +75,6 @@ def window_starts(pixel, rows, shape, tall, across, deep, starts):
             number, row = number + 1, 0
     for r in range(rows, FEW):
         starts[r] = starts[0]  # there is no such pixel: the first one again
-    return first, end + kh
-
-
-@inner
-def most_lines(shape, tall):
-    """No block of pixels sees more lines than this; shape as in `window_starts`."""
-    oh, ow, kh, stride = shape
-    steps, images = (BLOCK - 2) // ow + 1, (BLOCK - 2) // (oh * ow) + 1
-    return steps * stride + images * max(0, tall - oh * stride) + kh
-
-
-@inner
-def runs(kernel, groups, group, across, deep):
-    """Where the runs of a window lie behind its start, for a group of channels; and the numbers in a run."""
-    kh, kw = kernel
-    if groups == 1:
-        offsets = np.empty(kh, np.int64)
-        for i in range(kh):
-            offsets[i] = i * across
-        return offsets, kw * deep
-    offsets = np.empty(kh * kw, np.int64)
-    for i in range(kh * kw):
-        offsets[i] = i // kw * across + (i % kw * groups + group) * deep
-    return offsets, deep
 
 
 def write(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, column, width):
@@ -121,33 +94,37 @@ def _write(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, co
 
 
 @compiled
-def convolve(image, size, fill, w, excess, scales, bias, relu, out, shape, part):
+def convolve(x, size, fill, window, w, excess, scales, bias, relu, out, shape, part):
     """Every pixel of `part` (first, end): sums into out int32, or scaled sums into out float32, flat.
 
-    scales: (of each image, of each output), empty for plain sums.
-    shape: output height and width, kernel height and width, stride, padding, groups, outputs.
+    size: those of x (n, h, w, c); fill: raised; window as from `runs`; scales: (of each image, of each output), empty for plain sums.
+    shape: output height and width, stride, padding, groups, outputs; and how many images are held at a time.
     """
-    image_scale, w_scale = scales
-    oh, ow, kh, kw, stride, padding, groups, n = shape
-    deep, width, raised = -(-(size[2] // groups) // STEP) * STEP, n // groups, raised_by(excess, n)
-    panels, k_size, across = -(-width // PANEL), kh * kw * deep, (size[1] + 2 * padding) * groups * deep
-    windows, tall = (oh, ow, kh, stride), size[0] + 2 * padding
-    held, starts = np.empty(most_lines(windows, tall) * across, CODES), np.empty(BLOCK, np.int64)
+    (offsets, length), (image_scale, w_scale), (oh, ow, stride, padding, groups, n, room) = window, scales, shape
+    deep, width, k_size, raised = -(-(size[3] // groups) // STEP) * STEP, n // groups, len(offsets) * length, raised_by(excess, n)
+    across = (size[2] + 2 * padding) * groups * deep
+    image, panels, ready, base = (size[1] + 2 * padding) * across, -(-width // PANEL), 0, 0
+    held, starts, row_scale = np.empty(room * image, CODES), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.float32)
     turned, lines = np.empty(k_size // 4 * BLOCK, np.int32), np.empty(BLOCK * COLUMNS, np.int32)
-    sums, row_scale = np.empty((BLOCK + 4) * COLUMNS, np.int32), np.empty(BLOCK, np.float32)
+    sums = np.empty((BLOCK + 4) * COLUMNS, np.int32)
+    for i in range(len(held)):
+        held[i] = fill
     for pixel in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - pixel)
-        first, end = window_starts(pixel, rows, windows, tall, across, groups * deep, starts)
-        hold(image, size, first, end, padding, groups, deep, fill, held)
+        if (pixel + rows - 1) // (oh * ow) >= ready:
+            base = pixel // (oh * ow)
+            ready = min(base + room, size[0])
+            hold(x, base, ready, size[1:], padding, groups, deep, held)
+        window_starts(pixel - base * oh * ow, rows, (oh, ow), (image, stride * across, stride * groups * deep), starts)
         for r in range(rows if len(image_scale) else 0):
             row_scale[r] = image_scale[(pixel + r) // (oh * ow)]
         for group in range(groups):
-            offsets, length = runs((kh, kw), groups, group, across, deep)
-            turn(held, starts, rows, offsets, length, excess, n, turned)
+            here = held[group * deep :]
+            turn(here, starts, rows, offsets, length, excess, n, turned)
             for tile in range(-(-width // COLUMNS)):
                 panel = tile * PANELS
-                second = second_vector(held, panel, panels, k_size * PANEL)
-                block_sums(held, starts, rows, offsets, length, w, (group * panels + panel) * k_size * PANEL, second, sums)
+                second = second_vector(here, panel, panels, k_size * PANEL)
+                block_sums(here, starts, rows, offsets, length, w, (group * panels + panel) * k_size * PANEL, second, sums)
                 column, many = group * width + tile * COLUMNS, min(COLUMNS, width - tile * COLUMNS)
                 add_excess(turned, rows, excess, n, column, many, sums, lines)
                 write(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, column, many)
@@ -162,18 +139,19 @@ def convolved(
     relu: bool,
 ) -> Tensor:
     """x (n, h, w, c) int8, contiguous -> sums int32, or with `scale` float32, (n, oh, ow, out). geometry: stride, padding, fill."""
-    (images, h, w, depth), (kh, kw), n, views = x.shape, weight.kernel, weight.out_features, weight.views
+    (images, h, w, _), (kh, kw), n, views, groups = x.shape, weight.kernel, weight.out_features, weight.views, weight.groups
     stride, padding, fill = geometry
     oh, ow = conv_size(h, kh, stride, padding), conv_size(w, kw, stride, padding)
     out, numbers = results((images, oh, ow, n), np.int32 if scale is None else np.float32)
     if images == 0:
         return out
     scales = (NO_FLOATS, NO_FLOATS) if scale is None else (scale, views[1])
-    shape = (oh, ow, kh, kw, stride, padding, weight.groups, n)
-    pixels = images * oh * ow
-    inputs = x.reshape(-1), (h, w, depth), CODES(fill + RAISED)
-    operands = (*inputs, views[0], views[-1], scales, bias, relu, numbers, shape)
-    run(convolve, operands, cut(pixels, 4, pixels * n * kh * kw * weight.channels))
+    deep, pixels = -(-weight.channels // STEP) * STEP, images * oh * ow
+    across = (w + 2 * padding) * groups * deep
+    window, room = runs((kh, kw), groups, across, deep), room_for(images, (h + 2 * padding) * across, oh * ow)
+    operands = (x.reshape(-1), x.shape, CODES(fill + RAISED), window, views[0], views[-1], scales, bias, relu, numbers)
+    parts = cut(pixels, 4, pixels * n * kh * kw * weight.channels)
+    run(convolve, (*operands, (oh, ow, stride, padding, groups, n, room)), parts)
     return out
 
 

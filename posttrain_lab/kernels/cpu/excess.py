@@ -6,10 +6,10 @@ turned: four k in an int32, and for each four k the rows side by side.
 
 import numpy as np
 
+from .compiling import inner
 from .panels import BLOCK, COLUMNS
 from .simd import LANES, add_turned, store, store_turned, zero
 from .simd_bytes import copy_quad, load_bytes, multiply_add_quads, repeat_quad
-from .threads import inner
 
 NARROW = 2 * LANES  # rows of a block that has few
 

@@ -12,13 +12,14 @@ from posttrain_lab.kernels.kept import array_of
 from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.packed import GROUP_STEP, Int4Weight
 
+from .compiling import compiled, inner
 from .linear import bias_or_zeros, check_finite, finish, parts_of, quantize_row, results
 from .nibbles import DEEP, OFFSETS, four_rows, note_offsets, one_row, tile_at
 from .panels import BLOCK, COLUMNS, FEW
 from .simd import LANES
 from .simd_floats import load_scaled
 from .simd_scaling import load_up_to, positive, scaled_floats, store_up_to
-from .threads import compiled, inner, run, whole
+from .threads import run, whole
 
 AT_ONCE = 256  # outputs whose float weights exist at once, with float activations
 

@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 from posttrain_lab.kernels.layout import PANEL
 
+from .compiling import compiled
 from .linear import parts_of
 from .panels import BLOCK, COLUMNS, FEW, PANELS, block_sums, copied, rows_on_rows, second_vector
 from .simd import LANES, load, load_widen, multiply_add_pairs, total, zero
 from .simd_bytes import RAISED, VNNI
-from .threads import compiled, cut, flat, run
+from .threads import cut, flat, run
 from .winograd import multiply_split
 
 PACK_FROM = 8  # rows of the left matrix; with fewer, packing the right one takes longer than it saves

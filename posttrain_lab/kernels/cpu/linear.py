@@ -16,11 +16,12 @@ from posttrain_lab.kernels.kept import array_of
 from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.packed import Int8Weight
 
+from .compiling import compiled, inner
 from .excess import add_excess, add_to_row, raised_by, side_by_side, turn
 from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, one_row, rows_on_rows, scaled, second_vector, tiles_of
 from .simd_bytes import RAISED, STEP
 from .simd_rounding import bits_of, float_of, larger_sizes, largest_size, no_sizes, size_of, store_rounded
-from .threads import compiled, cut, flat, inner, run, whole
+from .threads import cut, flat, run, whole
 
 FEW_NUMBERS = 1 << 14  # of results: making a tensor for them takes longer than filling it
 LARGEST = np.finfo(np.float32).max

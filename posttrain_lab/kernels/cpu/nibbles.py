@@ -10,6 +10,7 @@ import numpy as np
 
 from posttrain_lab.kernels.layout import PANEL
 
+from .compiling import inner
 from .panels import COLUMNS, PANELS
 from .simd import LANES, broadcast_pair, total, zero
 from .simd_bytes import (
@@ -24,7 +25,6 @@ from .simd_bytes import (
     zero_products,
 )
 from .simd_floats import add_scaled, store_scaled, zero_scaled
-from .threads import inner
 
 DEEP = 64  # inputs whose products may be added in 16 bits: 16 pairs of at most 2 * 8 * 127
 

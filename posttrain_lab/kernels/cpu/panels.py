@@ -9,10 +9,10 @@ import numpy as np
 
 from posttrain_lab.kernels.layout import PANEL
 
+from .compiling import inner
 from .simd import LANES, store, zero
 from .simd_bytes import RAISED, broadcast_step, load_weights, multiply_add_step, step
 from .simd_scaling import less, load_sums, load_up_to, positive, scaled_sums, store_up_to
-from .threads import inner
 
 COLUMNS = 2 * LANES  # outputs of a tile: one panel on AVX2, two on AVX-512
 PANELS = COLUMNS // PANEL

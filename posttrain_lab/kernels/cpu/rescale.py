@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .threads import compiled
+from .compiling import compiled
 
 
 @compiled

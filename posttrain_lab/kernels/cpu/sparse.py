@@ -10,6 +10,7 @@ from torch import Tensor
 
 from posttrain_lab.kernels.sparse_weights import NMWeight, SparseWeight
 
+from .compiling import compiled, inner
 from .linear import bias_or_zeros
 from .simd import LANES
 from .simd_floats import (
@@ -25,7 +26,7 @@ from .simd_floats import (
     zero_floats,
     zero_scaled,
 )
-from .threads import compiled, cut, inner, run, whole
+from .threads import cut, run, whole
 
 WIDE, NARROW, FEW = 64, 16, 4  # rows of a tile; with fewer rows than FEW there are no tiles
 

@@ -1,66 +1,15 @@
-"""How kernels are compiled, and how their work is cut: one part for each thread that pays."""
+"""How the work of kernels is cut: one part for each thread that pays."""
 
 import _thread
 import itertools
-import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-NOTES = "POSTTRAIN_LAB_NOTES"
 MACS_A_THREAD = 25_000_000  # below about half a millisecond of work a second thread does not pay
-
-
-# What kernels on disk were made from: numba looks at a kernel's own file only, but kernels share words and tiles.
-SOURCES = tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in sorted(Path(__file__).parent.glob("*.py")))
-
-
-# For what kernels call: compiled into them, in half the time, since Python cannot call it. Divisions as in `compiled`, whoever calls.
-inner: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore[call-overload] - numba's stubs lack these
-
-
-def compiled(function: Callable) -> Callable:
-    """`njit`, kept on disk for the next process where some folder can be written, else compiled in each process.
-
-    A first compilation says so in a terminal, and in a notebook where NOTES is set in the environment, as `posttrain-lab start` does
-    (else the outputs of a notebook would depend on what is on disk). Divisions by zero give infinity, as in numpy.
-    """
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        kernel = njit(cache=True, **options)(function)
-    except RuntimeError:  # numba: "cannot cache function ...: no locator available"
-        kernel = njit(**options)(function)
-    file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
-    if file is not None and hasattr(file, "_source_stamp"):
-        file._source_stamp = SOURCES
-    listener = _listener()
-    if listener:
-        _announce(kernel, listener)
-    return kernel
-
-
-def _listener() -> Any:
-    """Where a note about compiling is read: the terminal, the cell of a notebook, or nowhere."""
-    if "ipykernel" in sys.modules and os.environ.get(NOTES):
-        return sys.stdout
-    return sys.stderr if sys.stderr.isatty() else None
-
-
-def _announce(kernel: Callable, listener: Any) -> None:
-    """Let a kernel say when it has to be compiled."""
-    compile_now = kernel._compiler.compile  # type: ignore[attr-defined]
-
-    def compile_aloud(*args: object) -> object:
-        print(f"Compiling {kernel.__name__} for this processor, once ...", file=listener, flush=True)
-        return compile_now(*args)
-
-    kernel._compiler.compile = compile_aloud  # type: ignore[attr-defined]
 
 
 def cut(size: int, least: int, macs: int) -> list[tuple[int, int]]:

@@ -20,12 +20,12 @@ Source: Winograd 1968, "A New Algorithm for Inner Product", IEEE Transactions on
 
 import numpy as np
 
+from .compiling import compiled, inner
 from .panels import BLOCK, COLUMNS, copied, store_row
 from .simd import LANES, broadcast_pair, load, multiply_add_pairs, store, store_turned, total, zero
 from .simd_bytes import load_bytes
 from .simd_pairs import add_words, even_bytes, odd_bytes, store_mixed
 from .simd_scaling import load_sums
-from .threads import compiled, inner
 
 VECTOR = 4 * LANES  # int8 in a vector; K is filled up to whole ones
 STEP = 4 * COLUMNS  # int16 of a panel for four inputs
