@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -61,6 +62,33 @@ def test_a_block_sees_no_more_images_than_are_held(pixels, first, rows, numbers)
     seen = (first + rows - 1) // pixels - first // pixels + 1
     assert conv.room_for(1000, numbers, pixels) >= seen
     assert conv.room_for(1, numbers, pixels) == 1
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.tuples(*[st.integers(1, 9)] * 2),
+    st.tuples(*[st.integers(1, 4)] * 2),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(0, 99),
+)
+def test_windows_stay_in_the_images_that_are_held(size, kernel, stride, groups, pixel):
+    """The first and the last number of all windows of a block, and that windows are where the filter lies."""
+    (oh, ow), (kh, kw), deep, starts = size, kernel, 4, np.zeros(panels.BLOCK, np.int64)
+    high, wide = (oh - 1) * stride + kh, (ow - 1) * stride + kw
+    across = wide * groups * deep
+    offsets, length = conv.runs(kernel, groups, across, deep)
+    rows, first = min(panels.BLOCK, 100 - pixel), pixel // (oh * ow)
+    steps = (high * across, stride * across, stride * groups * deep)
+    conv.window_starts.py_func(pixel - first * oh * ow, rows, size, steps, starts)
+    image = np.arange(-(-100 // (oh * ow)) * high * across).reshape(-1, high, wide, groups, deep)
+    for row in range(rows):
+        number, place = divmod(pixel + row, oh * ow)
+        r, c = place // ow * stride, place % ow * stride
+        for group in range(groups):
+            window = image[number - first, r : r + kh, c : c + kw, group]
+            runs = [starts[row] + offset + group * deep + np.arange(length) for offset in offsets]
+            assert np.array_equal(np.concatenate(runs), window.reshape(-1))
 
 
 @pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 3, 7, 8, 9, 11)])
