@@ -60,7 +60,7 @@ torch.manual_seed(0)
 split = data.load_fashion()
 model = models.load_pretrained("fashion_cnn")
 model = model.to(memory_format=torch.channels_last)  # the order in memory that its convolutions like best
-few = split.validation.first(500)  # for figures that ask the network many times
+few = split.validation.first(400)  # for figures that ask the network many times
 
 
 def accuracy_of(network: nn.Module, part: data.Dataset) -> float:
@@ -1017,7 +1017,7 @@ print(f"{len(half)} images, largest difference of a logit: {same:.1e}")
 sparsities, batches, sides = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98), (1, 8, 64), (256, 1024)
 points, layers = [], list(itertools.product(sides, sparsities))
 for side, sparsity in tqdm(layers, desc="break-even map", unit="layer", mininterval=2, file=sys.stdout):
-    square = lib.BreakEvenGrid(sizes=((side, side),), batches=batches, sparsities=(sparsity,), repeats=7)
+    square = lib.BreakEvenGrid(sizes=((side, side),), batches=batches, sparsities=(sparsity,), repeats=5)
     points += lib.measure_break_even(square, progress=False)
 speed = {}
 for side, (way, words) in itertools.product(sides, (("torch_csr", "torch CSR"), ("ours", "our kernel"))):

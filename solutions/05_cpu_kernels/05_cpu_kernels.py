@@ -987,13 +987,20 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
 #   afterwards (`kernels/layout.py`, `kernels/cpu/excess.py`). Of bell-shaped weights a few pairs in a hundred need it. If all
 #   weights are at their ends, every pair does: still exact, but slow. With VNNI nothing saturates. What exactness costs is some
 #   percent of the time: where VNNI is missing, FBGEMM and ours are close to a draw, and large products are more often lost than won.
-#   With a single row both wait for memory. In a terminal, `posttrain-lab bench --quick` shows both libraries on your machine, the
-#   share of the peak that each kernel reaches, which targets would need more than the peak, and by how much the others' results are off.
+#   With a single row both wait for memory.
 # - **Half of the multiplications can go.** x₁w₁ + x₂w₂ = (x₁ + w₂)(x₂ + w₁) - x₁x₂ - w₁w₂. What is subtracted belongs to a row of x or
 #   to a column of w alone, so it is counted once for all products. Sums of two int8 have 9 bits and are multiplied as pairs of int16,
 #   without any loss. The library's `int8_matmul` does this for many rows without VNNI (`kernels/cpu/winograd.py`): its weights come
 #   anew with each call, so that looking for pairs that saturate would not pay. There are more additions instead; a processor has more
 #   places to add than to multiply.
+# - **Where the library misses its own goals.** In a terminal, `posttrain-lab bench --quick` holds its kernels against goals that
+#   were set before they were written, with other libraries beside them, and says which are missed and which would need more than the
+#   peak. Where this page was made, without VNNI, four kinds were out of reach. `int8_linear` and `int8_conv2d` should never be slower
+#   than FBGEMM: both run the same three instructions near their peak, and what exactness costs comes on top. `int8_matmul` should be
+#   50 times as fast as `torch._int_mm`: with one row, reading the weights once takes longer than that; with 16 rows, putting them in
+#   order does. `int4_linear` should win 1.5 times over `int8_linear` for one row: cutting bytes in two makes 28 vector instructions
+#   of 24, so it saves reading alone; and where a layer has few outputs, quantizing the rows takes what the products save. Two threads
+#   should be 1.8 times as fast as one: the two processors of a rented machine may be one, or belong to a neighbour for a while.
 # - **The roof moves.** The peak depends on the clock, which depends on heat and on the width of the instructions; two runs
 #   may differ by some percent. A point above its slope tells you that numbers came from a cache.
 # - **What was not measured.** Several threads, energy, other processors, other sizes. Sizes that are no multiples of a tile
