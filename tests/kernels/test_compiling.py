@@ -113,6 +113,13 @@ def test_the_garbage_collector_goes_on_after_a_mistake(nothing_on_disk):
 
 
 @pytest.mark.slow
+def test_numba_that_is_switched_off_is_told_by_numba():
+    """NUMBA_DISABLE_JIT, for who looks for a mistake: the words are no Python, and say so."""
+    told = printed(f"try: {LINEAR}\nexcept NotImplementedError as error: print(error)", NUMBA_DISABLE_JIT="1")
+    assert "not usable in pure-python" in told
+
+
+@pytest.mark.slow
 def test_kernels_are_kept_on_disk(tmp_path):
     code = """
 import torch

@@ -38,13 +38,17 @@ WEIGHTS = {
 }
 
 
+def megabytes(**parts):
+    """What RUN finds with these parts."""
+    done = subprocess.run([sys.executable, "-c", RUN.format(**parts)], capture_output=True, text=True, check=True, timeout=300)
+    return float(done.stdout)
+
+
 def taken(op, shape, extra=""):
     """Megabytes above what was there, and what input and result take."""
     m, inputs, outputs = shape
     calls = {"call": f"k.{op}(torch.ones(rows, inputs), weight)", "call_many": f"y = k.{op}(x, weight)"}
-    code = RUN.format(shape=shape, weight=WEIGHTS[op], extra=extra, **calls)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
-    return float(done.stdout), 4 * m * (2 * inputs + outputs) / 1e6
+    return megabytes(shape=shape, weight=WEIGHTS[op], extra=extra, **calls), 4 * m * (2 * inputs + outputs) / 1e6
 
 
 @pytest.mark.parametrize("op", WEIGHTS)
@@ -57,3 +61,15 @@ def test_scratch_is_at_most_twice_the_input(op, shape):
 def test_a_copy_of_the_weights_is_seen():
     found, allowed = taken("int8_linear", (16, 4096, 4096), extra="copy = weight.codes.clone()")
     assert found > allowed + 8
+
+
+@pytest.mark.parametrize("windows", [False, True], ids=["ours", "with a copy of all windows"])
+def test_a_convolution_holds_no_more_than_twice_its_images(windows):
+    side, images, channels, outputs = 16, 512, 32, 16
+    few = "k.int8_conv2d(torch.ones(rows, 9, 9, inputs, dtype=torch.int8), weight, padding=1)"
+    many = f"image = torch.ones(m, {side}, {side}, inputs, dtype=torch.int8)\ny = k.int8_conv2d(image, weight, padding=1)"
+    weight = "weight = k.Int8ConvWeight.from_float(w.repeat(1, 9).reshape(outputs, inputs, 3, 3))"
+    extra = f"copy = torch.ones(9 * m * inputs * {side} * {side}, dtype=torch.int8)" if windows else ""
+    found = megabytes(shape=(images, channels, outputs), weight=weight, extra=extra, call=few, call_many=many)
+    allowed = images * side * side * (3 * channels + 4 * outputs) / 1e6  # the images, twice as much, and the result
+    assert (found <= allowed + 8) != windows

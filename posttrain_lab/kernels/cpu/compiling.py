@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core import typed_passes, untyped_passes
+from numba.core import config, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import LoweringPass, PassManager, register_pass
@@ -116,6 +116,8 @@ def compiled(function: Callable) -> Callable:
     A first compilation says so in a terminal, and in a notebook where NOTES is set in the environment, as `posttrain-lab start` does
     (else the outputs of a notebook would depend on what is on disk). Divisions by zero give infinity, as in numpy.
     """
+    if getattr(config, "DISABLE_JIT", False):
+        return function
     options = {"nogil": True, "error_model": "numpy"}
     try:
         kernel: Any = njit(cache=True, **options)(function)

@@ -94,19 +94,17 @@ def _write(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, co
 
 
 @compiled
-def convolve(x, size, fill, window, w, excess, scales, bias, relu, out, shape, part):
+def convolve(x, size, fill, window, steps, w, excess, scales, bias, relu, out, shape, part):
     """Every pixel of `part` (first, end): sums into out int32, or scaled sums into out float32, flat.
 
-    size: those of x (n, h, w, c); fill: raised; window as from `runs`; scales: (of each image, of each output), empty for plain sums.
-    shape: output height and width, stride, padding, groups, outputs; and how many images are held at a time.
+    size: those of x (n, h, w, c); fill: raised; window as from `runs`; steps as in `window_starts`; scales: (of each image, of each
+    output), empty for plain sums. shape: output height and width, padding, groups, codes of a group, outputs, images that are held.
     """
-    (offsets, length), (image_scale, w_scale), (oh, ow, stride, padding, groups, n, room) = window, scales, shape
-    deep, width, k_size, raised = -(-(size[3] // groups) // STEP) * STEP, n // groups, len(offsets) * length, raised_by(excess, n)
-    across = (size[2] + 2 * padding) * groups * deep
-    image, panels, ready, base = (size[1] + 2 * padding) * across, -(-width // PANEL), 0, 0
-    held, starts, row_scale = np.empty(room * image, CODES), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.float32)
-    turned, lines = np.empty(k_size // 4 * BLOCK, np.int32), np.empty(BLOCK * COLUMNS, np.int32)
-    sums = np.empty((BLOCK + 4) * COLUMNS, np.int32)
+    (offsets, length), (image_scale, w_scale), (oh, ow, padding, groups, deep, n, room) = window, scales, shape
+    width, k_size, raised, ready, base = n // groups, len(offsets) * length, raised_by(excess, n), 0, 0
+    panels, starts, row_scale = -(-width // PANEL), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.float32)
+    held, turned = np.empty(room * steps[0], CODES), np.empty(k_size // 4 * BLOCK, np.int32)
+    lines, sums = np.empty(BLOCK * COLUMNS, np.int32), np.empty((BLOCK + 4) * COLUMNS, np.int32)
     for i in range(len(held)):
         held[i] = fill
     for pixel in range(part[0], part[1], BLOCK):
@@ -115,7 +113,7 @@ def convolve(x, size, fill, window, w, excess, scales, bias, relu, out, shape, p
             base = pixel // (oh * ow)
             ready = min(base + room, size[0])
             hold(x, base, ready, size[1:], padding, groups, deep, held)
-        window_starts(pixel - base * oh * ow, rows, (oh, ow), (image, stride * across, stride * groups * deep), starts)
+        window_starts(pixel - base * oh * ow, rows, (oh, ow), steps, starts)
         for r in range(rows if len(image_scale) else 0):
             row_scale[r] = image_scale[(pixel + r) // (oh * ow)]
         for group in range(groups):
@@ -148,10 +146,10 @@ def convolved(
     scales = (NO_FLOATS, NO_FLOATS) if scale is None else (scale, views[1])
     deep, pixels = -(-weight.channels // STEP) * STEP, images * oh * ow
     across = (w + 2 * padding) * groups * deep
-    window, room = runs((kh, kw), groups, across, deep), room_for(images, (h + 2 * padding) * across, oh * ow)
-    operands = (x.reshape(-1), x.shape, CODES(fill + RAISED), window, views[0], views[-1], scales, bias, relu, numbers)
-    parts = cut(pixels, 4, pixels * n * kh * kw * weight.channels)
-    run(convolve, (*operands, (oh, ow, stride, padding, groups, n, room)), parts)
+    steps, window = ((h + 2 * padding) * across, stride * across, stride * groups * deep), runs((kh, kw), groups, across, deep)
+    operands = (x.reshape(-1), x.shape, CODES(fill + RAISED), window, steps, views[0], views[-1], scales, bias, relu, numbers)
+    shape = oh, ow, padding, groups, deep, n, room_for(images, steps[0], oh * ow)
+    run(convolve, (*operands, shape), cut(pixels, 4, pixels * n * kh * kw * weight.channels))
     return out
 
 
