@@ -57,11 +57,15 @@ def test_scaled_results(geometry, activation):
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.integers(1, 200), st.integers(0, 900), st.integers(1, panels.BLOCK), st.integers(1, 1 << 20))
-def test_a_block_sees_no_more_images_than_are_held(pixels, first, rows, numbers):
-    seen = (first + rows - 1) // pixels - first // pixels + 1
-    assert conv.room_for(1000, numbers, pixels) >= seen
-    assert conv.room_for(1, numbers, pixels) == 1
+@given(st.tuples(*[st.integers(1, 90)] * 2), st.integers(1, 5), st.integers(1, 4), st.integers(0, 9), st.integers(0, 300))
+def test_no_block_sees_more_lines_than_are_held(size, kh, stride, more, pixel):
+    """An image may have lines below the last window."""
+    oh, starts = size[0], np.zeros(panels.BLOCK, np.int64)
+    tall, across = (oh - 1) * stride + kh + more % stride, conv.SCRATCH + 1
+    for rows in (1, 5, panels.BLOCK):
+        conv.window_starts.py_func(pixel, rows, size, (tall * across, stride * across, 1), starts)
+        seen = starts[rows - 1] // across + kh - starts[0] // across
+        assert kh <= seen <= conv.room_for(size, kh, stride, tall, across)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -72,28 +76,27 @@ def test_a_block_sees_no_more_images_than_are_held(pixels, first, rows, numbers)
     st.integers(1, 3),
     st.integers(0, 99),
 )
-def test_windows_stay_in_the_images_that_are_held(size, kernel, stride, groups, pixel):
-    """The first and the last number of all windows of a block, and that windows are where the filter lies."""
+def test_windows_are_where_the_filter_lies(size, kernel, stride, groups, pixel):
+    """All numbers of all windows of a block."""
     (oh, ow), (kh, kw), deep, starts = size, kernel, 4, np.zeros(panels.BLOCK, np.int64)
     high, wide = (oh - 1) * stride + kh, (ow - 1) * stride + kw
     across = wide * groups * deep
     offsets, length = conv.runs(kernel, groups, across, deep)
-    rows, first = min(panels.BLOCK, 100 - pixel), pixel // (oh * ow)
-    steps = (high * across, stride * across, stride * groups * deep)
-    conv.window_starts.py_func(pixel - first * oh * ow, rows, size, steps, starts)
+    rows, steps = min(panels.BLOCK, 100 - pixel), (high * across, stride * across, stride * groups * deep)
+    conv.window_starts.py_func(pixel, rows, size, steps, starts)
     image = np.arange(-(-100 // (oh * ow)) * high * across).reshape(-1, high, wide, groups, deep)
     for row in range(rows):
         number, place = divmod(pixel + row, oh * ow)
         r, c = place // ow * stride, place % ow * stride
         for group in range(groups):
-            window = image[number - first, r : r + kh, c : c + kw, group]
+            window = image[number, r : r + kh, c : c + kw, group]
             runs = [starts[row] + offset + group * deep + np.arange(length) for offset in offsets]
             assert np.array_equal(np.concatenate(runs), window.reshape(-1))
 
 
 @pytest.mark.parametrize("geometry", [GEOMETRIES[i] for i in (1, 3, 7, 8, 9, 11)])
-def test_images_that_are_held_one_after_the_other(geometry, monkeypatch):
-    """Blocks of pixels begin and end within an image; threads begin there too."""
+def test_lines_that_are_held_one_after_the_other(geometry, monkeypatch):
+    """Blocks of pixels begin and end within an image, and within a line; threads begin there too."""
     _, h, w, c, out, kernel, stride, padding, groups = geometry
     x, weight, _, _ = operands((150, h, w, c, out, kernel, stride, padding, groups))
     want = reference.int8_conv2d(x, weight, stride, padding, 5, None, None, "none")

@@ -1,8 +1,8 @@
 """int8_conv2d: the tiles of int8_linear read their inputs where the image holds them.
 
-A few images at a time are copied with their borders, codes raised, channels of a group filled up to whole steps. A row of a tile is then
-a pixel's window: a run of neighbours for each row of the filter (for each place of it, with groups). There is no copy of the windows
-(no im2col).
+Some lines of the images at a time are copied with their borders, codes raised, channels of a group filled up to whole steps. A row of a
+tile is then a pixel's window: a run of neighbours for each row of the filter (for each place of it, with groups). There is no copy of the
+windows (no im2col).
 """
 
 import functools
@@ -26,19 +26,24 @@ from .simd_bytes import RAISED, STEP
 from .threads import cut, flat, run, whole
 
 NO_FLOATS = np.empty(0, np.float32)
-SCRATCH = 1 << 18  # bytes of images that are held at a time: they stay in the second cache
+SCRATCH = 1 << 18  # bytes of lines that are held at a time: they stay in the second cache
 
 
 @inner
-def hold(x, first, end, size, padding, groups, deep, held):
-    """The images from `first` to `end` of x (n, h, w, c) int8, flat, into held, raised, borders left out; `deep` codes for a group's channels."""
+def hold(x, first, end, size, padding, groups, deep, fill, held):
+    """held = the lines from `first` to `end` of the images x (n, h, w, c) int8, flat, raised, as if they lay below one another with borders.
+
+    `deep` codes for a group's channels; what is no image is `fill`.
+    """
     height, width, depth = size
     tall, across = height + 2 * padding, (width + 2 * padding) * groups * deep
     pieces, channels = (1, width * depth) if groups * deep == depth else (width * groups, depth // groups)
-    for line in range(height * (end - first)):
-        at = (first * height + line) * width * depth
-        to = (line // height * tall + line % height + padding) * across + padding * groups * deep
-        for j in range(pieces):
+    for i in range((end - first) * across):
+        held[i] = fill
+    for line in range(first, end):
+        row, to = line % tall - padding, (line - first) * across + padding * groups * deep
+        at = (line // tall * height + row) * width * depth
+        for j in range(pieces if 0 <= row < height else 0):
             here, there = held[to + j * deep :], x[at + j * channels :]
             for c in range(channels):
                 here[c] = there[c] + RAISED
@@ -52,14 +57,19 @@ def runs(kernel: tuple[int, int], groups: int, across: int, deep: int) -> tuple[
     return places.reshape(-1), kernel[1] // pieces * deep
 
 
-def room_for(images: int, numbers: int, pixels: int) -> int:
-    """How many images are held at a time, each of so many numbers, for so many output pixels: at least all that a block of pixels sees."""
-    return min(images, SCRATCH // numbers + (BLOCK - 2) // pixels + 2)
+def room_for(size: tuple[int, int], kh: int, stride: int, tall: int, across: int) -> int:
+    """How many lines are held at a time, each of `across` numbers, `tall` for an image: at least all that a block of pixels sees.
+
+    size: output height and width; kh: kernel height.
+    """
+    oh, ow = size
+    steps, images = (BLOCK - 2) // ow + 1, (BLOCK - 2) // (oh * ow) + 1
+    return SCRATCH // across + steps * stride + images * max(0, tall - oh * stride) + kh
 
 
 @inner
 def window_starts(pixel, rows, shape, steps, starts):
-    """starts[r] = where the window of output pixel `pixel + r` begins in the images.
+    """starts[r] = where the window of output pixel `pixel + r` begins in the images with their borders.
 
     shape: output height and width. steps: numbers from one image, line and place of the window to the next.
     """
@@ -95,35 +105,31 @@ def _write(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, co
 
 @compiled
 def convolve(x, size, fill, window, steps, w, excess, scales, bias, relu, out, shape, part):
-    """Every pixel of `part` (first, end): sums into out int32, or scaled sums into out float32, flat.
-
-    size: those of x (n, h, w, c); fill: raised; window as from `runs`; steps as in `window_starts`; scales: (of each image, of each
-    output), empty for plain sums. shape: output height and width, padding, groups, codes of a group, outputs, images that are held.
-    """
-    (offsets, length), (image_scale, w_scale), (oh, ow, padding, groups, deep, n, room) = window, scales, shape
+    """Every pixel of `part` (first, end): sums into out int32, or scaled sums into out float32, flat; `convolved` says of what."""
+    (offsets, length), (image_scale, w_scale) = window, scales  # scales: of each image, of each output; empty for plain sums
+    oh, ow, kh, padding, groups, deep, n, across, all_lines, room = shape
     width, k_size, raised, ready, base = n // groups, len(offsets) * length, raised_by(excess, n), 0, 0
     panels, starts, row_scale = -(-width // PANEL), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.float32)
-    held, turned = np.empty(room * steps[0], CODES), np.empty(k_size // 4 * BLOCK, np.int32)
+    held, turned = np.empty(room * across, CODES), np.empty(k_size // 4 * BLOCK, np.int32)
     lines, sums = np.empty(BLOCK * COLUMNS, np.int32), np.empty((BLOCK + 4) * COLUMNS, np.int32)
-    for i in range(len(held)):
-        held[i] = fill
     for pixel in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - pixel)
-        if (pixel + rows - 1) // (oh * ow) >= ready:
-            base = pixel // (oh * ow)
-            ready = min(base + room, size[0])
-            hold(x, base, ready, size[1:], padding, groups, deep, held)
-        window_starts(pixel - base * oh * ow, rows, (oh, ow), steps, starts)
+        window_starts(pixel, rows, (oh, ow), steps, starts)
+        if starts[rows - 1] // across + kh > ready:
+            base = starts[0] // across
+            ready = min(base + room, all_lines)
+            hold(x, base, ready, size, padding, groups, deep, fill, held)
+        for r in range(BLOCK):
+            starts[r] -= base * across
         for r in range(rows if len(image_scale) else 0):
             row_scale[r] = image_scale[(pixel + r) // (oh * ow)]
         for group in range(groups):
             here = held[group * deep :]
             turn(here, starts, rows, offsets, length, excess, n, turned)
             for tile in range(-(-width // COLUMNS)):
-                panel = tile * PANELS
+                panel, column, many = tile * PANELS, group * width + tile * COLUMNS, min(COLUMNS, width - tile * COLUMNS)
                 second = second_vector(here, panel, panels, k_size * PANEL)
                 block_sums(here, starts, rows, offsets, length, w, (group * panels + panel) * k_size * PANEL, second, sums)
-                column, many = group * width + tile * COLUMNS, min(COLUMNS, width - tile * COLUMNS)
                 add_excess(turned, rows, excess, n, column, many, sums, lines)
                 write(sums, rows, raised, row_scale, w_scale, bias, relu, out, pixel, n, column, many)
 
@@ -144,12 +150,13 @@ def convolved(
     if images == 0:
         return out
     scales = (NO_FLOATS, NO_FLOATS) if scale is None else (scale, views[1])
-    deep, pixels = -(-weight.channels // STEP) * STEP, images * oh * ow
+    deep, pixels, tall = -(-weight.channels // STEP) * STEP, images * oh * ow, h + 2 * padding
     across = (w + 2 * padding) * groups * deep
-    steps, window = ((h + 2 * padding) * across, stride * across, stride * groups * deep), runs((kh, kw), groups, across, deep)
-    operands = (x.reshape(-1), x.shape, CODES(fill + RAISED), window, steps, views[0], views[-1], scales, bias, relu, numbers)
-    shape = oh, ow, padding, groups, deep, n, room_for(images, steps[0], oh * ow)
-    run(convolve, (*operands, shape), cut(pixels, 4, pixels * n * kh * kw * weight.channels))
+    steps, window = (tall * across, stride * across, stride * groups * deep), runs((kh, kw), groups, across, deep)
+    operands = (x.reshape(-1), x.shape[1:], CODES(fill + RAISED), window, steps, views[0], views[-1], scales, bias, relu, numbers)
+    lines = across, images * tall, min(images * tall, room_for((oh, ow), kh, stride, tall, across))
+    parts = cut(pixels, 4, pixels * n * kh * kw * weight.channels)
+    run(convolve, (*operands, (oh, ow, kh, padding, groups, deep, n, *lines)), parts)
     return out
 
 
