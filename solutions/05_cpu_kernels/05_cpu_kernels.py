@@ -998,7 +998,7 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
 #   peak. Where this page was made, without VNNI, four kinds were out of reach. `int8_linear` and `int8_conv2d` should never be slower
 #   than FBGEMM: both run the same three instructions near their peak, and what exactness costs comes on top. `int8_matmul` should be
 #   50 times as fast as `torch._int_mm`: with one row, reading the weights once takes longer than that; with 16 rows, putting them in
-#   order does. `int4_linear` should win 1.5 times over `int8_linear` for one row: cutting bytes in two makes 28 vector instructions
+#   order does; with more it mostly stays a little below. `int4_linear` should win 1.5 times over `int8_linear` for one row: cutting bytes in two makes 28 vector instructions
 #   of 24, so it saves reading alone; and where a layer has few outputs, quantizing the rows takes what the products save. Two threads
 #   should be 1.8 times as fast as one: the two processors of a rented machine may be one, or belong to a neighbour for a while.
 # - **The roof moves.** The peak depends on the clock, which depends on heat and on the width of the instructions; two runs

@@ -6,7 +6,7 @@
 | `inner`    | what kernels call                | code for the kernel to take in, neither optimised nor translated on its own |
 
 Numba would optimise and translate each of the 30 functions below a kernel on its own as well, and look in each for closures and other
-things that are not there: half the time of a first call. `Parts` leaves that out, by numba's way to change its compiler
+things that are not there: a third of the time of a first call. `Parts` leaves that out, by numba's way to change its compiler
 ("Customizing the Compiler" in its manual).
 """
 
