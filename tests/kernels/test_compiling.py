@@ -60,6 +60,18 @@ def test_one_part_in_two_kernels_and_with_other_types():
         assert [kernel(np.array([1, 3], kind), 2.0) for kernel in kernels] == [3, 4]
 
 
+def test_two_parts_of_one_signature_are_told_apart():
+    @compiling.inner
+    def more(x):
+        return x + 1
+
+    @compiling.inner
+    def less(x):
+        return x - 1
+
+    assert njit(lambda x: 100 * more(x) + less(x))(5) == 604
+
+
 def test_python_cannot_call_a_part():
     @compiling.inner
     def twice(x):
