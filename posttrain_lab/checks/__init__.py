@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from posttrain_lab.checks.exercise import Exercise
+    from posttrain_lab.checks.engine.exercise import Exercise
 
 UNITS = {
     "00_start_here": "start_here",
@@ -30,9 +30,7 @@ def exercises(unit: str) -> dict[str, "Exercise"]:
     >>> list(exercises("00_start_here"))
     ['accuracy', 'wilson_interval', 'model_bytes', 'latency']
     """
-    from posttrain_lab.checks.exercise import Exercise
-
     if unit not in UNITS:
         raise ValueError(f"There is no unit {unit!r}; the units are: {', '.join(UNITS)}.")
     module = importlib.import_module(f"{__name__}.{UNITS[unit]}")
-    return {value.name: value for value in vars(module).values() if isinstance(value, Exercise)}
+    return {exercise.name: exercise for exercise in module.EXERCISES}

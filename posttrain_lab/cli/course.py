@@ -10,7 +10,7 @@ from tqdm import tqdm
 from posttrain_lab.checks import UNITS, exercises
 
 if TYPE_CHECKING:
-    from posttrain_lab.checks.exercise import Verdict
+    from posttrain_lab.checks.engine.exercise import Verdict
     from posttrain_lab.grading.prove import Proof
 
 console = Console(markup=False, highlight=False)

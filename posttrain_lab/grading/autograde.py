@@ -21,7 +21,7 @@ from nbgrader.utils import is_grade
 from traitlets import Float, Integer
 
 from posttrain_lab import checks
-from posttrain_lab.checks.exercise import Exercise, Verdict
+from posttrain_lab.checks.engine.exercise import Exercise, Verdict
 from posttrain_lab.grading.classroom import Graded, GradeReport, grade
 from posttrain_lab.grading.kernel import check_in_kernel
 from posttrain_lab.grading.outputs import error_output, first_error

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from posttrain_lab.checks.gpu_kernels.workbench import left_as_found
+from posttrain_lab.kernels.gpu.interpreter import left_as_found
 
 
 class Namespace(dict[str, Any]):
@@ -111,7 +111,7 @@ def machine_kept() -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
-    from posttrain_lab.checks.exercise import CheckFailed
+    from posttrain_lab.checks.engine.exercise import CheckFailed
 
     return str(error) if isinstance(error, CheckFailed) else f"{type(error).__name__}: {error}"
 

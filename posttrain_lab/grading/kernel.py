@@ -1,6 +1,6 @@
 """A student's function that lives in a Jupyter kernel, called from the trusted process that decides the verdict.
 
-Arguments and outcomes travel as `wire` bytes. Whatever the kernel sends is data of unknown worth: it is decoded without
+Arguments and outcomes travel as the bytes of `serialize`. Whatever the kernel sends is data of unknown worth: it is decoded without
 running anything of the student's, checked field by field, and copied again before a judge sees it. So code in the
 kernel may replace the checks, torch, builtins or the helper itself: it can only change what it answers, and an answer
 passes when it is the right one.
@@ -19,9 +19,9 @@ from typing import Any
 
 from torch import Tensor
 
-from posttrain_lab.checks import wire
-from posttrain_lab.checks.exercise import Exercise, Verdict
-from posttrain_lab.checks.submission import FLOAT_PRODUCTS, Outcome, clean
+from posttrain_lab.checks.engine import serialize
+from posttrain_lab.checks.engine.exercise import Exercise, Verdict
+from posttrain_lab.checks.engine.submission import FLOAT_PRODUCTS, Outcome, clean
 from posttrain_lab.grading.session import GraderFault, Kernel, KernelLost
 
 HELPER = "posttrain_lab.grading.kernel_side"
@@ -74,8 +74,8 @@ class KernelSubmission:
                 f"your function used all of its {self._kernel.limits.exercise:g} seconds; look for what makes it slow"
             )
         try:
-            question = base64.b64encode(wire.encode([call.args, call.kwargs, call.gradients])).decode("ascii")
-        except wire.WireError as error:
+            question = base64.b64encode(serialize.encode([call.args, call.kwargs, call.gradients])).decode("ascii")
+        except serialize.WireError as error:
             raise GraderFault(
                 f"The check of {self._name} has an argument that cannot travel ({error}); correct its cases."
             ) from error
@@ -89,14 +89,14 @@ class KernelSubmission:
 
 def decoded(text: str) -> Any:
     """The value behind the repr of a base64 text. Raises ValueError (WireError is one) for anything else."""
-    if len(text) > 2 * wire.LIMIT:
+    if len(text) > 2 * serialize.LIMIT:
         raise ValueError("it is too long")
     try:
         raw = base64.b64decode(text.strip("'\""), validate=True)
     except (binascii.Error, UnicodeError) as error:
         raise ValueError("it is not what the grader's helper writes") from error
     _reject_wild_layers(raw)
-    return wire.decode(raw)
+    return serialize.decode(raw)
 
 
 def _reject_wild_layers(raw: bytes) -> None:

@@ -6,16 +6,16 @@ from typing import Any
 
 import torch
 
-from posttrain_lab.checks import wire
-from posttrain_lab.checks.submission import LocalSubmission, Outcome, describe
+from posttrain_lab.checks.engine import serialize
+from posttrain_lab.checks.engine.submission import LocalSubmission, Outcome, describe
 
 LIMIT = 60 * 2**20
 
 
 def answer(name: str, attribute: str, question: str, through: str = "") -> str:
-    """Call the notebook's function `name` as the question (base64 of wire bytes) says; the outcome, written the same way."""
+    """Call the notebook's function `name` as the question (base64 of encoded bytes) says; the outcome, written the same way."""
     try:
-        args, kwargs, gradients = wire.decode(base64.b64decode(question))
+        args, kwargs, gradients = serialize.decode(base64.b64decode(question))
         outcome = _called(name, attribute, through, args, gradients, kwargs)
     except BaseException as error:  # SystemExit and KeyboardInterrupt of the student's code end the call, not the kernel
         outcome = Outcome(error=describe(error))
@@ -37,9 +37,9 @@ def _called(name: str, attribute: str, through: str, args: Any, gradients: Any, 
 
 def _written(outcome: Outcome) -> bytes:
     try:
-        raw = wire.encode(outcome)
+        raw = serialize.encode(outcome)
     except Exception as error:
-        return wire.encode(Outcome(error=f"what your function returned cannot be sent to the grader ({error})."))
+        return serialize.encode(Outcome(error=f"what your function returned cannot be sent to the grader ({error})."))
     if len(raw) > LIMIT:
-        return wire.encode(Outcome(error=f"your function returned {len(raw) // 2**20} MiB; much less is expected."))
+        return serialize.encode(Outcome(error=f"your function returned {len(raw) // 2**20} MiB; much less is expected."))
     return raw

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterable, Mapping
 
-from posttrain_lab.checks.exercise import Exercise
+from posttrain_lab.checks.engine.exercise import Exercise
 from posttrain_lab.grading.course import CHECK_PREFIX, GradedCell, standard_check
 
 MISTAKES, ALTERNATIVES = 4, 1

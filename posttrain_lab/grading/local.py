@@ -13,7 +13,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from posttrain_lab import checks
-from posttrain_lab.checks.exercise import Exercise, Verdict
+from posttrain_lab.checks.engine.exercise import Exercise, Verdict
 from posttrain_lab.grading.course import CHECK_PREFIX, CourseError, read_notebook
 from posttrain_lab.grading.kernel import check_in_kernel
 from posttrain_lab.grading.outputs import first_error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from posttrain_lab import checks
-from posttrain_lab.checks.exercise import Verdict
+from posttrain_lab.checks.engine.exercise import Verdict
 
 FILE = Path(".posttrain_lab") / "progress.json"
 VERSION = 1

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from posttrain_lab.checks.exercise import EMPTY, Exercise
+from posttrain_lab.checks.engine.exercise import EMPTY, Exercise
 from posttrain_lab.grading.bench import Bench, Ran, machine_kept
 from posttrain_lab.grading.course import (
     CHECK_PREFIX,

@@ -33,7 +33,7 @@
 # enough. The cell after it checks. A mistake costs only its own exercise. In a terminal, `posttrain-lab check 06` shows the points of the whole
 # notebook. The words of the field stand in the [glossary](../glossary.md).
 #
-# **What watches you.** `workbench.launch` runs a kernel in the interpreter so that mistakes show which on a GPU come and go: the programs
+# **What watches you.** `interpreter.launch` runs a kernel in the interpreter so that mistakes show which on a GPU come and go: the programs
 # run in a mixed-up order, reading or writing outside of the tensors is an error, results start as garbage (NaN), and bytes are counted.
 
 # %% tags=["setup"]
@@ -44,10 +44,11 @@ from jaxtyping import Float32, Int8, Int32, UInt8
 from torch import Tensor
 
 from posttrain_lab import checks, data, measure, models, widgets
-from posttrain_lab.checks.gpu_kernels import ahead, workbench
+from posttrain_lab.checks.gpu_kernels import ahead
+from posttrain_lab.kernels.gpu import interpreter
 from posttrain_lab.plots import gpu_kernels as plots
 
-DEVICE = workbench.start()  # before triton is imported: without a fitting GPU it sets TRITON_INTERPRET=1; says what to do if triton is missing
+DEVICE = interpreter.start()  # before triton is imported: without a fitting GPU it sets TRITON_INTERPRET=1; says what to do if triton is missing
 
 import triton
 import triton.language as tl
@@ -107,9 +108,9 @@ def masked_add(x: Float32[Tensor, " n"], y: Float32[Tensor, " n"], block: int = 
     >>> masked_add(torch.arange(5.0), torch.ones(5), block=4)
     tensor([1., 2., 3., 4., 5.])
     """
-    n, x, y = len(x), workbench.guarded(x), workbench.guarded(y)
-    out = workbench.output(n)
-    workbench.launch(masked_add_kernel, (triton.cdiv(n, block),), x, y, out, n, BLOCK=block)
+    n, x, y = len(x), interpreter.guarded(x), interpreter.guarded(y)
+    out = interpreter.output(n)
+    interpreter.launch(masked_add_kernel, (triton.cdiv(n, block),), x, y, out, n, BLOCK=block)
     return out.cpu()
 
 
@@ -182,9 +183,9 @@ def row_quantize(x: Float32[Tensor, "rows columns"]) -> tuple[Int8[Tensor, "rows
     ([[50, -127, 3], [0, 0, 0]], tensor([0.0100, 1.0000]))
     """
     rows, columns = x.shape
-    x, codes, scale = workbench.guarded(x), workbench.output(rows, columns, dtype=torch.int8), workbench.output(rows)
+    x, codes, scale = interpreter.guarded(x), interpreter.output(rows, columns, dtype=torch.int8), interpreter.output(rows)
     block = triton.next_power_of_2(columns)
-    workbench.launch(row_quantize_kernel, (rows,), x, codes, scale, columns, BLOCK=block)
+    interpreter.launch(row_quantize_kernel, (rows,), x, codes, scale, columns, BLOCK=block)
     return codes.cpu(), scale.cpu()
 
 
@@ -269,9 +270,9 @@ def int8_matmul(
     tensor([[20000,     0]], dtype=torch.int32)
     """
     (M, K), N = x.shape, len(w)
-    x, w, out = workbench.guarded(x), workbench.guarded(w), workbench.output(M, N, dtype=torch.int32)
+    x, w, out = interpreter.guarded(x), interpreter.guarded(w), interpreter.output(M, N, dtype=torch.int32)
     grid = (triton.cdiv(M, block_m), triton.cdiv(N, block_n))
-    workbench.launch(int8_matmul_kernel, grid, x, w, out, M, N, K, BM=block_m, BN=block_n, BK=block_k)
+    interpreter.launch(int8_matmul_kernel, grid, x, w, out, M, N, K, BM=block_m, BN=block_n, BK=block_k)
     return out.cpu()
 
 
@@ -306,9 +307,9 @@ x, w = (torch.randint(-128, 128, (side, side)).to(torch.int8) for _ in range(2))
 
 def bytes_read(tile: int) -> int:
     """What one product reads with square tiles: counted in the interpreter."""
-    with workbench.counting() as traffic:
+    with interpreter.counting() as traffic:
         int8_matmul(x, w, tile, tile, 32)
-    return traffic.read if workbench.interpreted() else 2 * side * side * -(-side // tile)
+    return traffic.read if interpreter.interpreted() else 2 * side * side * -(-side // tile)
 
 
 tiles = (16, 32, 64, 128)
@@ -436,10 +437,10 @@ def fused_linear(
     tensor([[2.6000, 0.0000]])
     """
     (M, K), N = xq.shape, len(wq)
-    operands = [workbench.guarded(t) for t in (xq, wq, x_scale, w_scale, bias)]
-    out, grid = workbench.output(M, N), (triton.cdiv(M, block_m), triton.cdiv(N, block_n))
+    operands = [interpreter.guarded(t) for t in (xq, wq, x_scale, w_scale, bias)]
+    out, grid = interpreter.output(M, N), (triton.cdiv(M, block_m), triton.cdiv(N, block_n))
     blocks = {"BM": block_m, "BN": block_n, "BK": block_k}
-    workbench.launch(fused_linear_kernel, grid, *operands, out, M, N, K, RELU=relu, **blocks)
+    interpreter.launch(fused_linear_kernel, grid, *operands, out, M, N, K, RELU=relu, **blocks)
     return out.cpu()
 
 
@@ -536,10 +537,10 @@ def unpack_int4(
     >>> unpack_int4(torch.tensor([[241, 8]], dtype=torch.uint8), torch.tensor([[0.5, 0.25]]), columns=3, group=2)
     tensor([[ 0.5000, -0.5000, -2.0000]])
     """
-    rows, out = len(packed), workbench.output(len(packed), columns)
+    rows, out = len(packed), interpreter.output(len(packed), columns)
     sizes = (columns, packed.shape[1], scale.shape[1], group)  # columns, bytes and groups of a row; columns of a group
     grid = (rows, triton.cdiv(columns, block))
-    workbench.launch(unpack_int4_kernel, grid, workbench.guarded(packed), workbench.guarded(scale), out, *sizes, BLOCK=block)
+    interpreter.launch(unpack_int4_kernel, grid, interpreter.guarded(packed), interpreter.guarded(scale), out, *sizes, BLOCK=block)
     return out.cpu()
 
 
@@ -638,9 +639,9 @@ def block_sparse_matmul(
     tensor([[64, 66, 68]], dtype=torch.int32)
     """
     (M, K), B, block_rows = x.shape, blocks.shape[1], len(starts) - 1
-    operands = [workbench.guarded(t) for t in (x, blocks, columns, starts)]
-    out, grid = workbench.output(M, block_rows * B, dtype=torch.int32), (triton.cdiv(M, block_m), block_rows)
-    workbench.launch(block_sparse_kernel, grid, *operands, out, M, block_rows * B, K, BM=block_m, B=B)
+    operands = [interpreter.guarded(t) for t in (x, blocks, columns, starts)]
+    out, grid = interpreter.output(M, block_rows * B, dtype=torch.int32), (triton.cdiv(M, block_m), block_rows)
+    interpreter.launch(block_sparse_kernel, grid, *operands, out, M, block_rows * B, K, BM=block_m, B=B)
     return out.cpu()
 
 
@@ -679,16 +680,16 @@ def sparse_bytes(share: float) -> int:
     columns = torch.cat([torch.randperm(columns_of_blocks)[:kept].sort().values for _ in range(rows_of_blocks)]).int()
     blocks = torch.randint(-127, 128, (len(columns), B, B)).to(torch.int8)
     starts = torch.arange(rows_of_blocks + 1, dtype=torch.int32) * kept
-    with workbench.counting() as traffic:
+    with interpreter.counting() as traffic:
         block_sparse_matmul(x, blocks, columns, starts, block_m=32)
-    return traffic.read if workbench.interpreted() else 2 * rows_of_blocks * kept * (2 * B * B + 4)
+    return traffic.read if interpreter.interpreted() else 2 * rows_of_blocks * kept * (2 * B * B + 4)
 
 
-with workbench.counting() as dense_traffic:
+with interpreter.counting() as dense_traffic:
     int8_matmul(x, torch.zeros(rows_of_blocks * B, columns_of_blocks * B, dtype=torch.int8), 32, 32, 32)
 shares = (0.125, 0.25, 0.5, 0.75, 1.0)
 counted = [sparse_bytes(share) / 1024 for share in shares]
-whole = dense_traffic.read / 1024 if workbench.interpreted() else 2 * rows_of_blocks * columns_of_blocks * 2 * B * B / 1024
+whole = dense_traffic.read / 1024 if interpreter.interpreted() else 2 * rows_of_blocks * columns_of_blocks * 2 * B * B / 1024
 plots.curves(
     shares, {"your sparse kernel": counted, "your dense kernel": [whole] * len(shares)}, "share of blocks kept", "KiB read"
 )

@@ -7,7 +7,7 @@ import torch
 import triton
 import triton.language as tl
 
-from posttrain_lab.checks.gpu_kernels import workbench
+from posttrain_lab.kernels.gpu import interpreter
 
 
 @triton.jit
@@ -33,9 +33,9 @@ def add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr, HOW: tl.constexpr)
 
 
 def masked_add(x, y, block=16, how=""):
-    n, x, y = len(x), workbench.guarded(x), workbench.guarded(y)
-    out = workbench.output(n)
-    workbench.launch(add_kernel, (triton.cdiv(n, block),), x, y, out, n, BLOCK=block, HOW=how)
+    n, x, y = len(x), interpreter.guarded(x), interpreter.guarded(y)
+    out = interpreter.output(n)
+    interpreter.launch(add_kernel, (triton.cdiv(n, block),), x, y, out, n, BLOCK=block, HOW=how)
     return out.cpu()
 
 
@@ -59,8 +59,8 @@ def rows_kernel(x_ptr, codes_ptr, scale_ptr, columns, BLOCK: tl.constexpr, HOW: 
 
 def row_quantize(x, how=""):
     rows, columns = x.shape
-    x, codes, scale = workbench.guarded(x), workbench.output(rows, columns, dtype=torch.int8), workbench.output(rows)
-    workbench.launch(rows_kernel, (rows,), x, codes, scale, columns, BLOCK=triton.next_power_of_2(columns), HOW=how)
+    x, codes, scale = interpreter.guarded(x), interpreter.output(rows, columns, dtype=torch.int8), interpreter.output(rows)
+    interpreter.launch(rows_kernel, (rows,), x, codes, scale, columns, BLOCK=triton.next_power_of_2(columns), HOW=how)
     return codes.cpu(), scale.cpu()
 
 
@@ -102,9 +102,9 @@ def matmul_kernel(
 
 def int8_matmul(x, w, block_m=16, block_n=16, block_k=32, how=""):
     (M, K), N = x.shape, len(w)
-    x, w, out = workbench.guarded(x), workbench.guarded(w), workbench.output(M, N, dtype=torch.int32)
+    x, w, out = interpreter.guarded(x), interpreter.guarded(w), interpreter.output(M, N, dtype=torch.int32)
     grid = (triton.cdiv(M, block_m), triton.cdiv(N, block_n))
-    workbench.launch(matmul_kernel, grid, x, w, out, M, N, K, BM=block_m, BN=block_n, BK=block_k, HOW=how)
+    interpreter.launch(matmul_kernel, grid, x, w, out, M, N, K, BM=block_m, BN=block_n, BK=block_k, HOW=how)
     return out.cpu()
 
 
@@ -139,10 +139,10 @@ def fused_kernel(
 
 def fused_linear(xq, wq, x_scale, w_scale, bias, relu=False, block_m=16, block_n=16, block_k=32, how=""):
     (M, K), N = xq.shape, len(wq)
-    operands = [workbench.guarded(t) for t in (xq, wq, x_scale, w_scale, bias)]
-    out, grid = workbench.output(M, N), (triton.cdiv(M, block_m), triton.cdiv(N, block_n))
+    operands = [interpreter.guarded(t) for t in (xq, wq, x_scale, w_scale, bias)]
+    out, grid = interpreter.output(M, N), (triton.cdiv(M, block_m), triton.cdiv(N, block_n))
     blocks = {"BM": block_m, "BN": block_n, "BK": block_k}
-    workbench.launch(fused_kernel, grid, *operands, out, M, N, K, RELU=relu, **blocks, HOW=how)
+    interpreter.launch(fused_kernel, grid, *operands, out, M, N, K, RELU=relu, **blocks, HOW=how)
     return out.cpu()
 
 
@@ -168,11 +168,11 @@ def unpack_kernel(
 
 
 def unpack_int4(packed, scale, columns, group, block=32, how=""):
-    rows, out = len(packed), workbench.output(len(packed), columns)
+    rows, out = len(packed), interpreter.output(len(packed), columns)
     sizes = (columns, packed.shape[1], scale.shape[1], group)
     grid = (rows, triton.cdiv(columns, block))
-    operands = workbench.guarded(packed), workbench.guarded(scale), out
-    workbench.launch(unpack_kernel, grid, *operands, *sizes, BLOCK=block, HOW=how)
+    operands = interpreter.guarded(packed), interpreter.guarded(scale), out
+    interpreter.launch(unpack_kernel, grid, *operands, *sizes, BLOCK=block, HOW=how)
     return out.cpu()
 
 
@@ -204,7 +204,7 @@ def sparse_kernel(
 
 def block_sparse_matmul(x, blocks, columns, starts, block_m=16, how=""):
     (M, K), B, block_rows = x.shape, blocks.shape[1], len(starts) - 1
-    operands = [workbench.guarded(t) for t in (x, blocks, columns, starts)]
-    out, grid = workbench.output(M, block_rows * B, dtype=torch.int32), (triton.cdiv(M, block_m), block_rows)
-    workbench.launch(sparse_kernel, grid, *operands, out, M, block_rows * B, K, BM=block_m, B=B, HOW=how)
+    operands = [interpreter.guarded(t) for t in (x, blocks, columns, starts)]
+    out, grid = interpreter.output(M, block_rows * B, dtype=torch.int32), (triton.cdiv(M, block_m), block_rows)
+    interpreter.launch(sparse_kernel, grid, *operands, out, M, block_rows * B, K, BM=block_m, B=B, HOW=how)
     return out.cpu()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from posttrain_lab.checks.gpu_kernels import workbench
+from posttrain_lab.kernels.gpu import interpreter
 
 
 @functools.cache
@@ -28,8 +28,8 @@ def kernel(name, how=""):
     """A function that launches this kernel of other_kernels.py, wherever it is called: in a notebook's process or in a test's."""
 
     def launches(*args, **kwargs):
-        with workbench.left_as_found():
-            workbench.start()
+        with interpreter.left_as_found():
+            interpreter.start()
             return getattr(_other_kernels(), name)(*args, **kwargs, how=how)
 
     launches.__name__ = f"{name}_{how.replace(' ', '_')}"

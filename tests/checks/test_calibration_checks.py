@@ -7,8 +7,8 @@ import torch
 
 from posttrain_lab import checks
 from posttrain_lab.checks.calibration import isotonic, platt, promising, temperature
-from posttrain_lab.checks.draw import Draw
-from posttrain_lab.checks.submission import LocalSubmission
+from posttrain_lab.checks.engine.random_cases import Draw
+from posttrain_lab.checks.engine.submission import LocalSubmission
 
 SEEDS = range(6)
 

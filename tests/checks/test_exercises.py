@@ -15,9 +15,9 @@ from scipy.sparse import bsr_matrix
 from torch.utils.flop_counter import FlopCounterMode
 
 from posttrain_lab import calibration, checks, finetuning, kernels, measure, metrics, pruning, quantization
-from posttrain_lab.checks.exercise import EMPTY, HIDDEN_SEEDS, VISIBLE_SEEDS, CheckFailed
-from posttrain_lab.checks.submission import LocalSubmission, Outcome, _identical
-from posttrain_lab.checks.wire import decode, encode
+from posttrain_lab.checks.engine.exercise import EMPTY, HIDDEN_SEEDS, VISIBLE_SEEDS, CheckFailed
+from posttrain_lab.checks.engine.serialize import decode, encode
+from posttrain_lab.checks.engine.submission import LocalSubmission, Outcome, _identical
 from posttrain_lab.kernels.layout import from_panels, to_panels
 from posttrain_lab.quantization.packing import pack_codes, unpack_codes
 
@@ -287,7 +287,9 @@ def test_the_oracle_and_the_library_pass_on_every_seed(exercise):
 
 
 def oracle_and_library_pass(exercise, seeds):
-    adapter = "" if exercise.through.startswith("own_work:") else exercise.through  # here others than the student may do the work
+    adapter = (
+        "" if exercise.through.startswith("engine.authorship:") else exercise.through
+    )  # here others than the student may do the work
     for function in (exercise.oracle, LIBRARY[exercise.unit][exercise.name]):
         verdict = exercise.check(replace(exercise.submission(function, trusted=True), through=adapter), seeds)
         assert verdict.passed, verdict.message
@@ -313,7 +315,7 @@ def named_on(exercise, mistake, seeds):
 
 
 def skip_without_triton(exercise):
-    if exercise.through == "own_work:launched" and importlib.util.find_spec("triton") is None:
+    if exercise.through == "engine.authorship:launched" and importlib.util.find_spec("triton") is None:
         pytest.skip("Triton runs on Linux only")
 
 

@@ -14,8 +14,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from torch import nn
 
 from posttrain_lab import checks
-from posttrain_lab.checks.clock import TimedCall
-from posttrain_lab.checks.exercise import Case, Exercise, Law, Mistake
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Law, Mistake
+from posttrain_lab.checks.engine.fake_clock import TimedCall
 from posttrain_lab.grading.course import standard_check
 
 UNIT = "91_small"

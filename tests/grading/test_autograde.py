@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_output
 from small_unit import POINTS, UNIT, cell, check_cell, make_course, notebook, register
 
-from posttrain_lab.checks.exercise import Verdict
+from posttrain_lab.checks.engine.exercise import Verdict
 from posttrain_lab.grading import autograde, classroom, sanitize
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.outputs import MAX_OUTPUTS, Outputs, error_output

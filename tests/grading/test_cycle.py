@@ -29,7 +29,7 @@ c.GradeInKernel.exercise_timeout = 30
 """
 ALL_BLANK = {name: blank(name) for name in POINTS}
 PATCHED_CHECKS = """
-import posttrain_lab.checks.exercise as exercise, posttrain_lab.checks.compare as compare
+import posttrain_lab.checks.engine.exercise as exercise, posttrain_lab.checks.engine.judges as compare
 exercise.Exercise.__call__ = lambda self, function, hidden=False: print(f"{self.name}: right in all 99 trials.")
 exercise.Exercise.check = lambda self, *a, **k: exercise.Verdict(self.name, True, "right", self.points, self.points)
 compare.difference = lambda *a, **k: None
@@ -46,10 +46,10 @@ builtins.isinstance = lambda *a: True
 FORGED_HELPER = """
 import base64
 import posttrain_lab.grading.kernel_side as side
-from posttrain_lab.checks import wire
-from posttrain_lab.checks.submission import Outcome
+from posttrain_lab.checks.engine import serialize
+from posttrain_lab.checks.engine.submission import Outcome
 ALL_PASSED = {"passed": True, "points": 15, "max_points": 15, "message": "right in all 99 trials."}
-side.answer = lambda *a: base64.b64encode(wire.encode(Outcome(value=ALL_PASSED))).decode()
+side.answer = lambda *a: base64.b64encode(serialize.encode(Outcome(value=ALL_PASSED))).decode()
 """
 GARBAGE_HELPER = """
 import posttrain_lab.grading.kernel_side as side

@@ -12,9 +12,9 @@ from safetensors.torch import save
 from small_unit import SETUP, exercise, source
 from torch import nn
 
-from posttrain_lab.checks import wire
-from posttrain_lab.checks.exercise import EMPTY, Case, Exercise
-from posttrain_lab.checks.submission import LocalSubmission, Outcome
+from posttrain_lab.checks.engine import serialize
+from posttrain_lab.checks.engine.exercise import EMPTY, Case, Exercise
+from posttrain_lab.checks.engine.submission import LocalSubmission, Outcome
 from posttrain_lab.grading import kernel_side
 from posttrain_lab.grading.kernel import KernelSubmission, check_in_kernel, decoded, vetted
 from posttrain_lab.grading.session import GraderFault, Kernel, KernelLost, Limits
@@ -37,7 +37,7 @@ class Scripted:
 
 
 def written(value: Any) -> str:
-    return repr(base64.b64encode(wire.encode(value)).decode("ascii"))
+    return repr(base64.b64encode(serialize.encode(value)).decode("ascii"))
 
 
 def tree(value: Any, **tensors: torch.Tensor) -> str:
@@ -63,7 +63,7 @@ def test_the_question_holds_the_name_and_the_arguments():
     KernelSubmission(kernel, "Cube", "apply").call(torch.ones(2), gradients=(0,), at=0.5)
     expression, seconds = kernel.asked[0]
     assert expression.startswith("__import__('posttrain_lab.grading.kernel_side', fromlist=['answer']).answer('Cube', 'apply', ")
-    args, kwargs, gradients = wire.decode(base64.b64decode(expression.split("'")[-4]))
+    args, kwargs, gradients = serialize.decode(base64.b64decode(expression.split("'")[-4]))
     assert torch.equal(args[0], torch.ones(2))
     assert (kwargs, gradients, seconds) == ({"at": 0.5}, (0,), Limits().call)
 
@@ -91,7 +91,7 @@ FORGED = {
     "changed true": written(Outcome(changed=(True,))),
     "no such field": tree({"kind": "Outcome", "fields": {"kind": "dict", "items": [["passed", True]]}}),
     "no such kind": tree({"kind": "Verdict"}),
-    "a clock": written(Outcome(value=wire.TimedCall((1.0,)))),
+    "a clock": written(Outcome(value=serialize.TimedCall((1.0,)))),
     "a tensor of nothing": tree({"kind": "tensor", "name": "0", "strides": [1], "parameter": None}),
     "a wild layer": tree(
         layer("BatchNorm2d", num_features=10**11, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True)
@@ -158,7 +158,7 @@ def test_errors_are_shortened_and_cannot_paint_the_terminal():
 
 
 def test_decoded_wants_a_text_of_sane_length(monkeypatch):
-    monkeypatch.setattr(wire, "LIMIT", 10)
+    monkeypatch.setattr(serialize, "LIMIT", 10)
     with pytest.raises(ValueError, match="too long"):
         decoded("A" * 21)
 
@@ -170,7 +170,7 @@ def test_the_helper_answers_in_this_process_too(monkeypatch):
     monkeypatch.setattr(main, "huge", lambda x: torch.zeros(100), raising=False)
 
     def ask(name: str) -> Outcome:
-        question = base64.b64encode(wire.encode([(torch.ones(2),), {}, ()])).decode()
+        question = base64.b64encode(serialize.encode([(torch.ones(2),), {}, ()])).decode()
         return vetted(decoded(repr(kernel_side.answer(name, "", question))))
 
     assert torch.equal(ask("twice").value, torch.tensor([2.0, 2.0]))

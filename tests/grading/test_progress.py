@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from small_unit import FULL, POINTS, UNIT, register
 
-from posttrain_lab.checks.exercise import Verdict
+from posttrain_lab.checks.engine.exercise import Verdict
 from posttrain_lab.grading import progress
 from posttrain_lab.grading.progress import FILE, ProgressError, load, save, summary
 

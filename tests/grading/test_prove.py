@@ -20,7 +20,7 @@ from tiny_unit import (
 )
 
 from posttrain_lab.checks import exercise as exercise_module
-from posttrain_lab.checks.exercise import Law, Mistake
+from posttrain_lab.checks.engine.exercise import Law, Mistake
 from posttrain_lab.grading.bench import Bench
 from posttrain_lab.grading.course import CourseError, standard_check
 from posttrain_lab.grading.prove import Proof, prove

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from posttrain_lab import checks
-from posttrain_lab.checks.exercise import EMPTY
+from posttrain_lab.checks.engine.exercise import EMPTY
 from posttrain_lab.grading.autograde import grade
 from posttrain_lab.grading.course import CONFIG, find_course
 from posttrain_lab.grading.local import check_notebook

@@ -13,7 +13,7 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from posttrain_lab import checks
-from posttrain_lab.checks.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.grading.course import Course, standard_check
 
 UNIT = "90_tiny"

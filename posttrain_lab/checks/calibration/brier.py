@@ -1,0 +1,157 @@
+"""Cases and known mistakes of `brier`: how far are the probabilities from the truth, squared?
+
+Conventions that the notebook states in the same words:
+- the mean over examples of the sum over all classes of (probability - 1 for the label, 0 for the others)^2, from 0 to 2;
+- the result is a plain float; labels are int64.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from posttrain_lab.checks.calibration.nll import drawn_labels, labelled_logits, picked
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+
+
+def right_brier(probabilities: Tensor, labels: Tensor) -> float:
+    total = 0.0
+    for row, label in zip(probabilities.tolist(), labels.tolist(), strict=True):
+        total += math.fsum((p - (k == label)) ** 2 for k, p in enumerate(row))
+    return total / len(labels)
+
+
+def _forecast(draw: Draw, n: int, classes: int, size: float = 2.0) -> tuple[Tensor, Tensor]:
+    logits, labels = labelled_logits(draw, n, classes, size)
+    return logits.softmax(1), labels
+
+
+def brier_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "brier")
+    n, square = 2 * draw.whole(10, 25) + 1, draw.whole(4, 7)
+    probabilities, labels = _forecast(draw, n, 5)
+    sure = torch.eye(4)[drawn_labels(draw, n, 4)]
+    return [
+        Case("a handful of examples", _forecast(draw, 6, 3)),
+        Case("as many examples as classes", _forecast(draw, square, square)),
+        Case("two classes", _forecast(draw, n, 2)),
+        Case("a view that is not contiguous", (strided(probabilities), labels)),
+        Case("float64", (probabilities.double(), labels)),
+        Case("certain and right", (sure, sure.argmax(1))),
+        Case("certain and wrong", (sure, (sure.argmax(1) + draw.whole(1, 3)) % 4)),
+        Case(
+            "the same probability for every class, the last one nobody's label",
+            (torch.full((n, square), 1 / square), drawn_labels(draw, n, square - 1)),
+        ),
+        Case("one example", _forecast(draw, 1, 4)),
+        Case("a single class", (torch.ones(n, 1), torch.zeros(n, dtype=torch.long))),
+    ]
+
+
+def _gaps(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """[n, c] float64: probability minus one-hot label."""
+    return probabilities.double() - torch.eye(probabilities.shape[1], dtype=torch.float64)[labels]
+
+
+def _squares(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], float]:
+    """The mean over examples of something else done to the gaps [n, c]."""
+    return lambda probabilities, labels: change(_gaps(probabilities, labels)).mean().item()
+
+
+def _classes_seen(probabilities: Tensor, labels: Tensor) -> float:
+    """one_hot that counts the classes by itself: as many as the largest label says."""
+    return (probabilities.double() - one_hot(labels)).square().sum(1).mean().item()
+
+
+def _of_the_predicted(probabilities: Tensor, labels: Tensor) -> float:
+    confidence, predicted = probabilities.double().max(1)
+    return (confidence - (predicted == labels).double()).square().mean().item()
+
+
+BRIER_MISTAKES = (
+    Mistake(
+        "true class only",
+        "You look at the label's probability alone; the probabilities given to the other classes count too.",
+        lambda probabilities, labels: (1 - picked(probabilities.double(), labels)).square().mean().item(),
+    ),
+    Mistake(
+        "mean over classes",
+        "You average over the classes (.mean() of the whole table); add them up, and average over the examples only.",
+        _squares(lambda gaps: gaps.square()),
+    ),
+    Mistake(
+        "axes exchanged",
+        "You add over the examples and average over the classes; it is the other way round: .sum(dim=1), then .mean().",
+        lambda probabilities, labels: _gaps(probabilities, labels).square().sum(0).mean().item(),
+    ),
+    Mistake(
+        "classes counted by the labels",
+        "one_hot counts the classes by the largest label and misses those that nobody has; give it their number, probabilities.shape[1].",
+        _classes_seen,
+    ),
+    Mistake(
+        "sum over examples",
+        "You add up the examples; divide by their number.",
+        lambda probabilities, labels: _gaps(probabilities, labels).square().sum().item(),
+    ),
+    Mistake(
+        "softmax again",
+        "You took the softmax of probabilities; they come in as probabilities already.",
+        lambda probabilities, labels: right_brier(probabilities.double().softmax(1), labels),
+    ),
+    Mistake(
+        "not squared", "You add absolute differences; the Brier score squares them.", _squares(lambda gaps: gaps.abs().sum(1))
+    ),
+    Mistake(
+        "root",
+        "You take a square root at the end; the Brier score is the mean of the squares itself.",
+        lambda probabilities, labels: math.sqrt(right_brier(probabilities, labels)),
+    ),
+    Mistake(
+        "distance",
+        "You average distances, the root of each example's sum; average the sums of squares.",
+        _squares(lambda gaps: gaps.square().sum(1).sqrt()),
+    ),
+    Mistake(
+        "predicted class only",
+        "You compare the largest probability with right or wrong; the score goes over all classes.",
+        _of_the_predicted,
+    ),
+    Mistake(
+        "compared with the prediction",
+        "You compare with the predicted class, so a wrong but sure answer looks perfect; compare with the label.",
+        lambda probabilities, labels: right_brier(probabilities, probabilities.argmax(1)),
+    ),
+    Mistake(
+        "halved",
+        "You divide by 2, which makes the range 0 to 1; here the score goes from 0 to 2.",
+        lambda probabilities, labels: right_brier(probabilities, labels) / 2,
+    ),
+    Mistake(
+        "other classes only",
+        "You leave the label's own class out; its gap, probability minus 1, counts too.",
+        lambda probabilities, labels: (
+            right_brier(probabilities, labels) - (1 - picked(probabilities.double(), labels)).square().mean().item()
+        ),
+    ),
+    Mistake(
+        "tensor",
+        "You return a tensor of one number; .item() makes a plain float of it.",
+        lambda probabilities, labels: torch.tensor(right_brier(probabilities, labels)),
+    ),
+)
+
+
+brier = Exercise(
+    name="brier",
+    unit="04_calibration",
+    points=2,
+    difficulty=2,
+    minutes=7,
+    oracle=right_brier,
+    cases=brier_cases,
+    mistakes=BRIER_MISTAKES,
+)

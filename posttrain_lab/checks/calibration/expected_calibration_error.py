@@ -1,0 +1,256 @@
+"""Cases and known mistakes of `expected_calibration_error`: how far are confidences from hit rates?
+
+Conventions that the notebook states in the same words:
+- the sum over bins of (n_b / n) |hit rate - mean confidence|, a plain float; empty bins add nothing; `correct` is bool;
+- bin b of 1..bins holds (b-1)/bins < confidence <= b/bins, and a confidence of 0 joins the first bin.
+
+An edge b/bins that is no binary fraction is rounded differently by torch.linspace, by a division and by numpy. So confidences lie on edges
+only where `bins` is a power of two; elsewhere they keep 2 % of a bin away from them.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+
+Bins = list[tuple[int, float, float]]  # of the bins that hold something: how many, mean confidence, hit rate
+
+
+def gathered(places: Iterable[int], confidence: Tensor, correct: Tensor) -> Bins:
+    """What lies in each bin, by plain Python."""
+    bins: dict[int, list[tuple[float, bool]]] = {}
+    for place, c, hit in zip(places, confidence.tolist(), correct.tolist(), strict=True):
+        bins.setdefault(place, []).append((c, hit))
+    return [(len(b), math.fsum(c for c, _ in b) / len(b), sum(hit for _, hit in b) / len(b)) for _, b in sorted(bins.items())]
+
+
+def weighted(bins: Bins) -> float:
+    return sum(n * abs(hit - c) for n, c, hit in bins) / sum(n for n, _, _ in bins)
+
+
+def _of_width(confidence: Tensor, bins: int) -> list[int]:
+    return [max(1, math.ceil(c * bins)) for c in confidence.tolist()]
+
+
+def right_ece(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
+    return weighted(gathered(_of_width(confidence, bins), confidence, correct))
+
+
+def claims(draw: Draw, n: int, bins: int, low: float = 0.0) -> Tensor:
+    """Confidences [n] above `low` that crowd near 1 and keep away from the edges of the bins."""
+    x = (low + (1 - low) * (1 - draw.uniform(0, 1, n) ** 2)) * bins
+    return (x.floor().clamp(max=bins - 1) + 0.02 + 0.96 * (x - x.floor())) / bins
+
+
+def _hits(draw: Draw, confidence: Tensor) -> Tensor:
+    """bool [n]: small confidences are too modest, large ones too bold, so that signed gaps cancel in part."""
+    return draw.uniform(0, 1, len(confidence)) < 0.35 + 0.4 * confidence
+
+
+def scored(draw: Draw, n: int, bins: int, low: float = 0.0) -> tuple[Tensor, Tensor]:
+    confidence = claims(draw, n, bins, low)
+    return confidence, _hits(draw, confidence)
+
+
+def _on_edges(draw: Draw, bins: int) -> tuple[Tensor, Tensor]:
+    """All edges and the middle between them: at the edges wrong below one half and right above, between them the other way round.
+
+    Those at 0 are right and the rest of the first bin is wrong, so that it shows whether they share it.
+    """
+    edges = torch.arange(bins + 1) / bins
+    middles = (torch.arange(bins) + 0.5) / bins
+    right = (edges >= 0.5) | (edges == 0)
+    confidence = torch.cat([edges, edges, middles, torch.full((draw.whole(1, 4),), 1.0)])
+    order = torch.tensor(draw.shuffled(range(len(confidence))))
+    correct = torch.cat(
+        [right, right, (middles < 0.5) & (middles > 1 / bins), torch.zeros(len(confidence) - 3 * bins - 2).bool()]
+    )
+    return confidence[order], correct[order]
+
+
+def ece_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "expected")
+    n, many, bins = 2 * draw.whole(20, 45) + 1, draw.whole(150, 300), draw.whole(6, 12)
+    confidence, correct = scored(draw, many, bins)
+    return [
+        Case("two bins of different size", _two_bins(draw)),
+        Case("the usual 15 bins", scored(draw, n, 15, 0.3)),
+        Case(f"{bins} bins", (confidence, correct, bins)),
+        Case("bins by name, a view that is not contiguous", (strided(confidence), correct), {"bins": bins}),
+        Case("confidences on the edges of the bins, 0 and 1 among them", (*_on_edges(draw, 8), 8)),
+        Case("confidences of exactly 1 alone", (torch.ones(n), draw.uniform(0, 1, n) < 0.6, bins)),
+        Case("confidences of exactly 0 alone", (torch.zeros(n), draw.uniform(0, 1, n) < 0.6, bins)),
+        Case("more bins than examples, so most are empty", (*scored(draw, 5, 40), 40)),
+        Case("one bin", (*scored(draw, n, 1), 1)),
+        Case("one example, wrong", (claims(draw, 1, 15, 0.5), torch.tensor([False]))),
+        Case("float64", (confidence.double(), correct, bins)),
+        Case("all confidences close together", (0.51 + 0.02 * draw.uniform(0, 1, n), draw.uniform(0, 1, n) < 0.8, 4)),
+    ]
+
+
+def _two_bins(draw: Draw) -> tuple[Tensor, Tensor, int]:
+    """Bold in a large bin, modest in a small one."""
+    large, small = draw.whole(9, 14), draw.whole(2, 4)
+    confidence = torch.cat([draw.uniform(0.8, 0.95, large), draw.uniform(0.1, 0.4, small)])
+    return confidence, torch.cat([torch.arange(large) < 4, torch.ones(small).bool()]), 2
+
+
+Combine = Callable[[Bins], float]
+
+
+UNWEIGHTED: Combine = lambda b: sum(abs(hit - c) for _, c, hit in b) / len(b)  # noqa: E731
+
+
+SIGNED: Combine = lambda b: sum(n * (c - hit) for n, c, hit in b) / sum(n for n, _, _ in b)  # noqa: E731
+
+
+def with_bins(places: Callable[[Tensor, int], list[int]], combine: Combine = weighted) -> Callable[..., float]:
+    return lambda confidence, correct, bins=15: combine(gathered(places(confidence, bins), confidence, correct))
+
+
+def _equal_mass(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
+    values = confidence.tolist()
+    return weighted(gathered([sum(other < c for other in values) * bins // len(values) for c in values], confidence, correct))
+
+
+def _left_closed(confidence: Tensor, bins: int) -> list[int]:
+    return [min(bins, math.floor(c * bins) + 1) for c in confidence.tolist()]
+
+
+def _one_too_few(confidence: Tensor, bins: int) -> list[int]:
+    """Between `bins` edges there are bins - 1 bins."""
+    return _of_width(confidence, max(1, bins - 1))
+
+
+def _zero_alone(confidence: Tensor, bins: int) -> list[int]:
+    return [math.ceil(c * bins) for c in confidence.tolist()]
+
+
+def _between_extremes(confidence: Tensor, bins: int) -> list[int]:
+    low, high = confidence.min().item(), confidence.max().item()
+    return [max(1, math.ceil((c - low) / ((high - low) or 1.0) * bins)) for c in confidence.tolist()]
+
+
+def _dropping(dropped: float) -> Callable[..., float]:
+    """Examples of exactly this confidence are in no bin, but counted in n."""
+
+    def ece(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
+        kept = confidence != dropped
+        share = kept.double().mean().item()
+        return share * right_ece(confidence[kept], correct[kept], bins) if share else 0.0
+
+    return ece
+
+
+def _centers(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
+    places = _of_width(confidence, bins)
+    centers = torch.tensor([(place - 0.5) / bins for place in places], dtype=torch.float64)
+    return weighted(gathered(places, centers, correct))
+
+
+def _nan_when_empty(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
+    full = len(set(_of_width(confidence, bins))) == bins
+    return right_ece(confidence, correct, bins) if full else math.nan
+
+
+ECE_MISTAKES = (
+    Mistake(
+        "unweighted mean",
+        "You average the gaps of the bins as if all held the same number of examples; weigh each by n_b / n.",
+        with_bins(_of_width, UNWEIGHTED),
+    ),
+    Mistake(
+        "divided by the bins",
+        "You divide the sum of the gaps by the number of bins, empty ones too; weigh each gap by n_b / n instead.",
+        lambda confidence, correct, bins=15: (
+            sum(abs(hit - c) for _, c, hit in gathered(_of_width(confidence, bins), confidence, correct)) / bins
+        ),
+    ),
+    Mistake(
+        "left-closed bins",
+        "Your bins are closed on the left; here a confidence on an edge b/bins belongs to the bin below it (<= b/bins).",
+        with_bins(_left_closed),
+    ),
+    Mistake(
+        "signed",
+        "Your gaps keep their sign, so too bold and too modest bins cancel; take |gap| in each.",
+        with_bins(_of_width, SIGNED),
+    ),
+    Mistake(
+        "absolute value too late",
+        "You take the absolute value of the sum; too bold and too modest bins cancel, so take |gap| in each bin first.",
+        with_bins(_of_width, lambda b: abs(SIGNED(b))),
+    ),
+    Mistake(
+        "bins ignored",
+        "You always use 15 bins; `bins` says how many there are.",
+        lambda confidence, correct, bins=15: right_ece(confidence, correct),
+    ),
+    Mistake(
+        "largest gap",
+        "That is the largest gap of any bin (the maximum calibration error); average the gaps with the weights n_b / n.",
+        with_bins(_of_width, lambda b: max(abs(hit - c) for _, c, hit in b)),
+    ),
+    Mistake(
+        "squared gaps",
+        "You square the gaps and take the root; ECE averages their absolute values.",
+        with_bins(_of_width, lambda b: math.sqrt(sum(n * (hit - c) ** 2 for n, c, hit in b) / sum(n for n, _, _ in b))),
+    ),
+    Mistake("zero left out", "A confidence of exactly 0 falls into none of your bins; it joins the first.", _dropping(0.0)),
+    Mistake(
+        "zero alone", "A confidence of exactly 0 has a bin of its own in your answer; it joins the first.", with_bins(_zero_alone)
+    ),
+    Mistake(
+        "one bin too few",
+        "You have one bin too few: `bins` bins lie between bins + 1 edges (torch.linspace(0, 1, bins + 1)).",
+        with_bins(_one_too_few),
+    ),
+    Mistake("one left out", "A confidence of exactly 1 falls into none of your bins; it belongs to the last.", _dropping(1.0)),
+    Mistake(
+        "centre of the bin",
+        "You compare hit rates with the middle of the bin; compare with the mean confidence of the examples in it.",
+        _centers,
+    ),
+    Mistake(
+        "gap of each example",
+        "You average |confidence - hit| over single examples; one example is right or wrong, only a bin has a hit rate.",
+        lambda confidence, correct, bins=15: (confidence.double() - correct.double()).abs().mean().item(),
+    ),
+    Mistake("equal mass", "Your bins hold equally many examples; here all have the same width, 1/bins.", _equal_mass),
+    Mistake(
+        "bins between the extremes",
+        "Your bins divide the range from the smallest to the largest confidence; they divide 0 to 1 (torch.histc: min=0, max=1).",
+        with_bins(_between_extremes),
+    ),
+    Mistake(
+        "empty bins",
+        "An empty bin makes your result NaN (the mean of nothing); leave empty bins out.",
+        _nan_when_empty,
+    ),
+    Mistake(
+        "percent",
+        "You return percent; a fraction between 0 and 1 is wanted.",
+        lambda confidence, correct, bins=15: 100 * right_ece(confidence, correct, bins),
+    ),
+    Mistake(
+        "tensor",
+        "You return a tensor of one number; .item() makes a plain float of it.",
+        lambda confidence, correct, bins=15: torch.tensor(right_ece(confidence, correct, bins)),
+    ),
+)
+
+
+expected_calibration_error = Exercise(
+    name="expected_calibration_error",
+    unit="04_calibration",
+    points=3,
+    difficulty=2,
+    minutes=14,
+    oracle=right_ece,
+    cases=ece_cases,
+    mistakes=ECE_MISTAKES,
+)

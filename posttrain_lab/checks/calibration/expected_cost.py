@@ -1,0 +1,178 @@
+"""Cases and known mistakes of `bayes_threshold` and `expected_cost`: from which probability on is an alarm the cheaper choice?
+
+Conventions that the notebook states in the same words:
+- cost_fp is the cost of a false alarm, cost_fn that of a miss; both are above 0, right decisions cost nothing;
+- bayes_threshold is a plain float, cost_fp / (cost_fp + cost_fn);
+- expected_cost: an alarm is raised when p >= threshold; the cost is the mean over all people, a plain float; y is int64, 0 or 1.
+"""
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.calibration.bayes_threshold import right_threshold
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+
+
+def right_cost(p: Tensor, y: Tensor, threshold: float, cost_fp: float, cost_fn: float) -> float:
+    total = 0.0
+    for probability, label in zip(p.tolist(), y.tolist(), strict=True):
+        alarm = probability >= threshold
+        total += cost_fp * (alarm and label == 0) + cost_fn * (not alarm and label == 1)
+    return total / len(y)
+
+
+def _people(draw: Draw, n: int, rate: float = 0.3) -> tuple[Tensor, Tensor]:
+    """Probabilities and labels that go together loosely; some of each kind of mistake at every threshold of the cases."""
+    p = draw.uniform(0.02, 0.98, n)
+    y = (draw.uniform(0, 1, n) < 0.5 * p + 0.5 * rate).long()
+    return p, y
+
+
+def _clear(p: Tensor, threshold: float) -> Tensor:
+    """No probability nearer to the threshold than 0.001, where float32 and float64 could disagree."""
+    return torch.where((p - threshold).abs() < 1e-3, p + 0.002, p)
+
+
+def _case(draw: Draw, words: str, n: int, threshold: float, cost_fp: float, cost_fn: float) -> Case:
+    p, y = _people(draw, n)
+    return Case(words, (_clear(p, threshold), y, threshold, cost_fp, cost_fn))
+
+
+def _on_the_threshold(draw: Draw, n: int) -> Case:
+    """Quarters, the threshold among them; of those on it more are 0 than 1."""
+    p = torch.cat([draw.codes(0, 4, n).float() / 4, torch.full((5,), 0.25)])
+    y = torch.cat([(draw.uniform(0, 1, n) < 0.4).long(), torch.tensor([0, 0, 0, 0, 1])])
+    return Case("probabilities on the threshold", (p, y, 0.25, 2.0, 3.0))
+
+
+def cost_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "expected_cost")
+    n, few = 2 * draw.whole(40, 90) + 1, draw.whole(5, 9)
+    p, y = _people(draw, n)
+    miss = draw.whole(4, 20)
+    return [
+        _case(draw, "a miss costs several false alarms", n, 1 / (1 + miss), 1, miss),
+        _case(draw, "a false alarm costs more", n, 0.75, 7.5, 2.0),
+        _on_the_threshold(draw, n),
+        Case("a view that is not contiguous", (strided(_clear(p, 0.4)), y, 0.4, 0.5, 5)),
+        Case("threshold 0: everybody gets an alarm", (p, y, 0.0, 3, 10)),
+        Case("threshold 1, and some are certain", (torch.where(p > 0.8, 1.0, p), y, 1.0, 3, 10)),
+        Case("a threshold above all, certain ones too", (torch.where(p > 0.6, 1.0, p), y, 1.5, 3, 10)),
+        Case("nobody is a 1", (_clear(p, 0.3), torch.zeros(n).long(), 0.3, 2, 9)),
+        Case("everybody is a 1", (_clear(p, 0.3), torch.ones(n).long(), 0.3, 2, 9)),
+        Case("one person who is missed", (torch.tensor([0.1]), torch.tensor([1]), 0.5, 1, miss)),
+        _case(draw, "a handful of people, float64 costs", few, 0.45, draw.real(0.5, 3.0), draw.real(4.0, 9.0)),
+    ]
+
+
+def _counts(p: Tensor, y: Tensor, threshold: float) -> tuple[float, float]:
+    """False alarms and misses."""
+    alarm = p >= threshold
+    return float((alarm & (y == 0)).sum()), float((~alarm & (y == 1)).sum())
+
+
+def _rates(p: Tensor, y: Tensor, threshold: float, cost_fp: float, cost_fn: float) -> float:
+    alarms, misses = _counts(p, y, threshold)
+    return cost_fp * alarms / max(1, int((y == 0).sum())) + cost_fn * misses / max(1, int((y == 1).sum()))
+
+
+def _over_mistakes(p: Tensor, y: Tensor, threshold: float, cost_fp: float, cost_fn: float) -> float:
+    alarms, misses = _counts(p, y, threshold)
+    return (cost_fp * alarms + cost_fn * misses) / max(1.0, alarms + misses)
+
+
+def _every_alarm(p: Tensor, y: Tensor, threshold: float, cost_fp: float, cost_fn: float) -> float:
+    return right_cost(p, y, threshold, cost_fp, cost_fn) + cost_fp * ((p >= threshold) & (y == 1)).double().mean().item()
+
+
+def _believed(p: Tensor, y: Tensor, threshold: float, cost_fp: float, cost_fn: float) -> float:
+    p = p.double()
+    return torch.where(p >= threshold, cost_fp * (1 - p), cost_fn * p).mean().item()
+
+
+def _strictly(p: Tensor, y: Tensor, threshold: float, cost_fp: float, cost_fn: float) -> float:
+    alarm = p > threshold
+    return (cost_fp * (alarm & (y == 0)) + cost_fn * (~alarm & (y == 1))).double().mean().item()
+
+
+COST_MISTAKES = (
+    Mistake(
+        "costs swapped",
+        "You charge a miss for each false alarm and the other way round; cost_fn belongs to y = 1 without an alarm.",
+        lambda p, y, threshold, cost_fp, cost_fn: right_cost(p, y, threshold, cost_fn, cost_fp),
+    ),
+    Mistake("strict inequality", "On the threshold there is an alarm: use p >= threshold, not >.", _strictly),
+    Mistake(
+        "alarm below the threshold",
+        "You raise an alarm when p is below the threshold; the sick have large p, so alarm when p >= threshold.",
+        lambda p, y, threshold, cost_fp, cost_fn: right_cost(-p, y, -threshold, cost_fp, cost_fn),
+    ),
+    Mistake(
+        "sum",
+        "You add up the costs; divide by the number of people, so that samples of different size can be compared.",
+        lambda p, y, threshold, cost_fp, cost_fn: len(y) * right_cost(p, y, threshold, cost_fp, cost_fn),
+    ),
+    Mistake(
+        "mean over the mistakes",
+        "You divide by the number of mistakes; divide by the number of people, the right decisions too.",
+        _over_mistakes,
+    ),
+    Mistake(
+        "rates of each group",
+        "You add rates among the healthy and among the sick; each counts by how many there are: divide by all people.",
+        _rates,
+    ),
+    Mistake(
+        "misses only",
+        "You charge misses alone; a false alarm costs cost_fp.",
+        lambda p, y, threshold, cost_fp, cost_fn: cost_fn * _counts(p, y, threshold)[1] / len(y),
+    ),
+    Mistake(
+        "false alarms only",
+        "You charge false alarms alone; a miss costs cost_fn.",
+        lambda p, y, threshold, cost_fp, cost_fn: cost_fp * _counts(p, y, threshold)[0] / len(y),
+    ),
+    Mistake(
+        "every alarm costs",
+        "You charge cost_fp for every alarm; one that is right costs nothing.",
+        _every_alarm,
+    ),
+    Mistake(
+        "one half",
+        "You decide at 0.5; the threshold is an argument.",
+        lambda p, y, threshold, cost_fp, cost_fn: right_cost(p, y, 0.5, cost_fp, cost_fn),
+    ),
+    Mistake(
+        "threshold of the costs",
+        "You work out a threshold from the costs; use the one given, or no curve over thresholds can be drawn.",
+        lambda p, y, threshold, cost_fp, cost_fn: right_cost(p, y, right_threshold(cost_fp, cost_fn), cost_fp, cost_fn),
+    ),
+    Mistake(
+        "error rate",
+        "You count mistakes as if each cost 1; weigh them by cost_fp and cost_fn.",
+        lambda p, y, threshold, cost_fp, cost_fn: right_cost(p, y, threshold, 1, 1),
+    ),
+    Mistake(
+        "cost by the model's belief",
+        "You work out what the model believes to pay, from p alone; what was paid is decided by y.",
+        _believed,
+    ),
+    Mistake(
+        "tensor",
+        "You return a tensor of one number; .item() makes a plain float of it.",
+        lambda p, y, threshold, cost_fp, cost_fn: torch.tensor(right_cost(p, y, threshold, cost_fp, cost_fn)),
+    ),
+)
+
+
+expected_cost = Exercise(
+    name="expected_cost",
+    unit="04_calibration",
+    points=2,
+    difficulty=2,
+    minutes=8,
+    oracle=right_cost,
+    cases=cost_cases,
+    mistakes=COST_MISTAKES,
+)

@@ -1,0 +1,60 @@
+"""Cases and a law of `fit_isotonic`: which rising curve turns a score into a probability, when nothing else is assumed?
+
+Conventions that the notebook states in the same words:
+- `fit_isotonic(scores, labels)` returns a function of points [m], which returns probabilities, a float tensor [m];
+- examples with equal scores are one point first: their mean label, with their number as its weight;
+- neighbours that fall are pooled into their weighted mean, until nothing falls (ties of the means need no pooling: the values are the same);
+- between two neighbouring scores the curve is a straight line, below the first and above the last score it is flat.
+
+The check evaluates the returned function through `fitted_at`: a function cannot travel. The oracle is the min-max formula of isotonic
+regression (Barlow et al. 1972), which pools nothing: value i is the largest, over starts j <= i, of the smallest mean of j..k with k >= i.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.random_cases import plain
+
+Curve = Callable[[Tensor], Tensor]
+
+
+Points = tuple[Tensor, Tensor, Tensor]  # distinct scores rising, mean labels, weights
+
+
+def distinct(scores: Tensor, labels: Tensor) -> Points:
+    values = scores.double().unique()
+    together = scores.double()[None, :] == values[:, None]
+    weights = together.sum(1).double()
+    return values, (together * labels).sum(1) / weights, weights
+
+
+def curve(values: Tensor, heights: Tensor) -> Curve:
+    """Straight between neighbours, flat outside."""
+
+    def at(points: Tensor) -> Tensor:
+        x = points.double().contiguous()
+        right = torch.searchsorted(values, x).clamp(1, max(1, len(values) - 1))
+        if len(values) == 1:
+            return heights.expand(len(x)).clone()
+        share = ((x - values[right - 1]) / (values[right] - values[right - 1])).clamp(0, 1)
+        return heights[right - 1] + share * (heights[right] - heights[right - 1])
+
+    return at
+
+
+def min_max(means: Tensor, weights: Tensor) -> Tensor:
+    total, mass = (np.concatenate([[0.0], plain(part).cumsum()]) for part in (means * weights, weights))
+    k = len(means)
+    found = np.empty(k)
+    for i in range(k):  # rows: starts 0..i, columns: ends i..k-1
+        mean = (total[None, i + 1 :] - total[: i + 1, None]) / (mass[None, i + 1 :] - mass[: i + 1, None])
+        found[i] = mean.min(axis=1).max()
+    return torch.from_numpy(found)
+
+
+def right_isotonic(scores: Tensor, labels: Tensor) -> Curve:
+    values, means, weights = distinct(scores, labels)
+    return curve(values, min_max(means, weights))

@@ -1,0 +1,250 @@
+"""Cases, a law and known mistakes of `fit_platt`: which line turns a score into the logit of a true probability?
+
+Conventions that the notebook states in the same words:
+- p = sigmoid(a * score + b); the result is the pair (a, b) of plain floats;
+- the targets are Platt's (1999): (N1 + 1) / (N1 + 2) for the N1 examples of class 1 and 1 / (N0 + 2) for the N0 of class 0;
+- a and b minimize the mean cross entropy of the targets, so that separated classes have a finite answer too.
+
+scikit-learn's sigmoid calibration is the same with both signs turned. The judge allows 1 % and 0.005: an optimizer that has converged stays
+within a tenth of that (the loss is convex, and slope / curvature is the distance that is left); targets without smoothing move a or b by
+3 % or more in the small cases.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law, Mistake
+from posttrain_lab.checks.engine.judges import close, difference
+from posttrain_lab.checks.engine.random_cases import Draw, plain, strided
+
+Line = tuple[float, float]
+
+
+RTOL, ATOL = 0.01, 0.005
+
+
+def _targets(labels: Tensor) -> Tensor:
+    ones = int(labels.sum())
+    zeros = len(labels) - ones
+    return torch.where(labels == 1, (ones + 1) / (ones + 2), 1 / (zeros + 2)).double()
+
+
+def _fit(scores: Tensor, targets: Tensor, weights: Tensor | None = None, ridge: float = 0.0) -> Line:
+    """Newton's method with halved steps, in float64: the minimum of the weighted cross entropy plus ridge/2 * a^2."""
+    x = np.stack([plain(scores), np.ones(len(scores))])
+    t, w = plain(targets), np.ones(len(scores)) if weights is None else plain(weights)
+    penalty, line = np.array([ridge, 1e-12]), np.zeros(2)
+
+    def loss(at: np.ndarray) -> float:
+        z = at @ x
+        return float((w * (np.logaddexp(0.0, z) - t * z)).sum() + (penalty * at * at).sum() / 2)
+
+    for _ in range(100):
+        p = 0.5 + 0.5 * np.tanh(0.5 * (line @ x))
+        slope = x @ (w * (p - t)) + penalty * line
+        step, before = np.linalg.solve((x * (w * p * (1 - p))) @ x.T + np.diag(penalty), slope), loss(line)
+        while np.abs(step).max() > 1e-12 and loss(line - step) > before + 1e-12:
+            step = step / 2
+        line = line - step
+        if np.abs(step).max() < 1e-10:
+            break
+    return float(line[0]), float(line[1])
+
+
+def right_platt(scores: Tensor, labels: Tensor) -> Line:
+    return _fit(scores, _targets(labels))
+
+
+def _drawn(draw: Draw, n: int, a: float, b: float, size: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Scores of standard deviation `size` and labels from sigmoid(a * score + b); again until each class has a few."""
+    while True:
+        scores = draw.normal(n, std=size)
+        labels = (draw.uniform(0, 1, n) < (a * scores + b).sigmoid()).long()
+        if 2 < labels.sum() < n - 2 and abs(right_platt(scores, labels)[0]) > 0.3:
+            return scores, labels
+
+
+def _separated(draw: Draw, n: int) -> tuple[Tensor, Tensor]:
+    gap = draw.uniform(0.3, 1.5, n)
+    labels = torch.tensor(draw.shuffled([0, 1] * (n // 2)))
+    return (2 * labels - 1) * gap + 0.4, labels
+
+
+def _few(draw: Draw) -> tuple[Tensor, Tensor]:
+    """Few examples, where the smoothed targets move the line by 3 % and more, and by 2 % towards other smoothings."""
+    while True:
+        scores, labels = _drawn(draw, draw.whole(11, 17), draw.real(1.0, 2.0), draw.real(-0.8, -0.4))
+        others = (_fit(scores, one) for one in (0.05 + 0.9 * labels.double(), _swapped(labels)))
+        plain, a = _fit(scores, labels.double(), ridge=1e-6), right_platt(scores, labels)[0]
+        if abs(plain[0]) < 15 and all(abs(a - x) > 0.05 * abs(a) + ATOL for x, _ in (plain, *others)):
+            return scores, labels
+
+
+def platt_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "platt")
+    n = 2 * draw.whole(60, 100) + 1
+    scores, labels = _drawn(draw, n, draw.real(0.8, 1.6), draw.real(0.4, 0.9))
+    rare = _drawn(draw, 2 * n, 1.3, draw.real(-2.6, -2.0))
+    return [
+        Case("few examples", _few(draw)),
+        Case("a hundred examples or two", (scores, labels)),
+        Case("a view that is not contiguous", (strided(scores), labels)),
+        Case("scores that point the wrong way", _drawn(draw, n, -draw.real(0.8, 1.6), 0.5)),
+        Case("a rare class", rare),
+        Case("scores of about 4", _drawn(draw, n, draw.real(0.45, 0.7), 0.3, size=4.0)),
+        Case("probabilities as scores", ((0.8 * rare[0] - 1.5).sigmoid(), rare[1])),
+        Case("classes that a threshold separates", _separated(draw, 2 * draw.whole(6, 12))),
+        Case("float64", (scores.double() + 1.5, labels)),
+    ]
+
+
+def _slopes(call: Call, seed: int) -> str | None:
+    """At the minimum the targets and the probabilities have the same mean, and the same mean product with the score."""
+    scores, labels = _drawn(Draw(seed, "slopes"), 161, 1.2, 0.6)
+    found = call(scores, labels)
+    if difference((1.0, 1.0), found, 0.0, 1e6):
+        return f"a pair of plain numbers (a, b) is wanted, got {found!r}."
+    a, b = found
+    left = _targets(labels) - (a * scores.double() + b).sigmoid()
+    slopes = (left * scores).mean().item(), left.mean().item()
+    if max(map(abs, slopes)) < 0.002:  # the curvatures are 0.1 to 0.25: at most 2 % of a or 0.02 of b
+        return None
+    return f"at your (a, b) the loss still falls: its slopes are {slopes[0]:+.2g} by a and {slopes[1]:+.2g} by b."
+
+
+PLATT_LAWS = (Law("slopes at the optimum", _slopes),)
+
+
+def _swapped(labels: Tensor) -> Tensor:
+    """The two counts of the smoothing taken for each other."""
+    ones = int(labels.sum())
+    zeros = len(labels) - ones
+    return torch.where(labels == 1, (zeros + 1) / (zeros + 2), 1 / (ones + 2)).double()
+
+
+def _walked(scores: Tensor, labels: Tensor) -> Line:
+    """100 steps of gradient descent, too small to arrive."""
+    a = b = 0.0
+    x, targets = plain(scores), plain(_targets(labels))
+    for _ in range(100):
+        left = 1 / (1 + np.exp(-(a * x + b))) - targets
+        a, b = a - 0.02 * float((left * x).mean()), b - 0.02 * float(left.mean())
+    return a, b
+
+
+def _least_squares(scores: Tensor, labels: Tensor) -> Line:
+    x, y = scores.double(), labels.double()
+    a = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
+    return a.item(), (y.mean() - a * x.mean()).item()
+
+
+def _standardized(scores: Tensor, labels: Tensor) -> Line:
+    return right_platt((scores.double() - scores.double().mean()) / scores.double().std(), labels)
+
+
+def _through_origin(scores: Tensor, labels: Tensor) -> Line:
+    """a alone, by bisection of its slope."""
+    x, targets, low, high = plain(scores), plain(_targets(labels)), -60.0, 60.0
+    for _ in range(50):
+        a = (low + high) / 2
+        slope = ((0.5 + 0.5 * np.tanh(0.5 * a * x) - targets) * x).sum()
+        low, high = (low, a) if slope > 0 else (a, high)
+    return (low + high) / 2, 0.0
+
+
+def _of(change: Callable[[float, float], Line]) -> Callable[[Tensor, Tensor], Line]:
+    return lambda scores, labels: change(*right_platt(scores, labels))
+
+
+def _balanced(scores: Tensor, labels: Tensor) -> Line:
+    ones = labels.double().mean()
+    return _fit(scores, _targets(labels), torch.where(labels == 1, 0.5 / ones, 0.5 / (1 - ones)))
+
+
+PLATT_MISTAKES = (
+    Mistake(
+        "targets not smoothed",
+        "You fit the labels 0 and 1; Platt's targets are (N1 + 1) / (N1 + 2) and 1 / (N0 + 2), which few examples need.",
+        lambda scores, labels: _fit(scores, labels.double(), ridge=1e-6),
+    ),
+    Mistake(
+        "counts swapped",
+        "You smooth class 1 with the count of class 0 and the other way round: (N1 + 1) / (N1 + 2) belongs to class 1.",
+        lambda scores, labels: _fit(scores, _swapped(labels)),
+    ),
+    Mistake(
+        "fixed smoothing",
+        "You smooth by a fixed 0.05; the amount depends on the counts: (N1 + 1) / (N1 + 2) and 1 / (N0 + 2).",
+        lambda scores, labels: _fit(scores, 0.05 + 0.9 * labels.double()),
+    ),
+    Mistake("swapped", "You return (b, a); the slope a comes first.", _of(lambda a, b: (b, a))),
+    Mistake(
+        "signs turned",
+        "Both signs are turned: that is 1 / (1 + exp(a s + b)), or the probability of class 0; here p = sigmoid(a s + b) is that of 1.",
+        _of(lambda a, b: (-a, -b)),
+    ),
+    Mistake("intercept not returned", "You return b = 0; the fitted intercept is wanted.", _of(lambda a, b: (a, 0.0))),
+    Mistake("through the origin", "You fit a alone; without b the scores' zero would have to mean one half.", _through_origin),
+    Mistake(
+        "slope never negative",
+        "You take |a|; scores may point the wrong way, and then a is negative.",
+        _of(lambda a, b: (abs(a), b)),
+    ),
+    Mistake(
+        "not converged",
+        "Your gradient descent stopped on its way; repeat until the slopes are 0, or use an optimizer that converges.",
+        _walked,
+    ),
+    Mistake(
+        "least squares",
+        "You fit a straight line to the labels; fit sigmoid(a s + b) by cross entropy.",
+        _least_squares,
+    ),
+    Mistake(
+        "sigmoid first",
+        "You put the scores through a sigmoid before you fit; a * s + b takes them as they are.",
+        lambda scores, labels: right_platt(scores.double().sigmoid(), labels),
+    ),
+    Mistake(
+        "standardized scores",
+        "You standardized the scores and return the line for those; a and b are for the scores as given.",
+        _standardized,
+    ),
+    Mistake(
+        "regularized",
+        "You penalize a (scikit-learn's LogisticRegression does, C=1); there is no penalty here.",
+        lambda scores, labels: _fit(scores, _targets(labels), ridge=1.0),
+    ),
+    Mistake(
+        "balanced classes",
+        "You give both classes the same total weight; then p is too large for a rare class.",
+        _balanced,
+    ),
+    Mistake(
+        "threshold",
+        "You return the score at which p is one half, -b / a; the intercept b is wanted.",
+        _of(lambda a, b: (a, -b / a)),
+    ),
+    Mistake(
+        "tensors",
+        "You return tensors; .item() or .tolist() makes plain floats of them.",
+        lambda scores, labels: tuple(torch.tensor(value) for value in right_platt(scores, labels)),
+    ),
+)
+
+
+fit_platt = Exercise(
+    name="fit_platt",
+    unit="04_calibration",
+    points=3,
+    difficulty=3,
+    minutes=12,
+    oracle=right_platt,
+    cases=platt_cases,
+    mistakes=PLATT_MISTAKES,
+    judge=close(RTOL, ATOL),
+    laws=PLATT_LAWS,
+)

@@ -1,0 +1,132 @@
+"""Cases, laws and known mistakes of `fit_temperature`: by which number must logits be divided so that their probabilities are true?
+
+Conventions that the notebook states in the same words:
+- T > 0 divides the logits: softmax(logits / T); it minimizes the mean negative log-likelihood of the labels;
+- T lies between 0.05 and 20; the result is a plain float.
+
+The judge allows 1 %. Around the optimum the loss grows by c/2 * (relative error of T)^2, with a curvature c of 0.1 to 1.5 in these cases
+(tests/checks/test_calibration_checks.py), so 1 % costs at least 5e-6: some twenty times what a float32 mean of losses is rounded by. Whatever
+method converges, from golden section to Newton, in float32 or float64, stays well inside. An optimizer that stopped on its way from 1
+does not: the planted temperatures are 0.2 to 0.35, and 3.5 and more.
+
+Planted temperatures are exact: the labels of a row of logits occur as often as its probabilities say (3 of 20, 12 of 20, 5 of 20).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.calibration.fit_temperature_mistakes import TEMPERATURE_MISTAKES
+from posttrain_lab.checks.calibration.fit_temperature_oracle import HIGH, LOW, TOLERANCE, right_temperature, slopes
+from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law
+from posttrain_lab.checks.engine.judges import Judge, difference
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.submission import Outcome
+
+Labelled = tuple[Tensor, Tensor]  # logits [n, c], labels [n]
+
+
+def _frequencies(draw: Draw, rows: int, classes: int, out_of: int = 20) -> Tensor:
+    """[rows, classes] whole numbers from 1 up, each row with the sum `out_of`."""
+    cuts = [draw.shuffled(range(1, out_of))[: classes - 1] for _ in range(rows)]
+    ends = torch.tensor([[0, *sorted(cut), out_of] for cut in cuts])
+    return ends.diff(dim=1)
+
+
+def planted(draw: Draw, temperature: float, rows: int = 7, classes: int = 3) -> Labelled:
+    """Logits whose best temperature is exactly this one, in random order; each row has a shift of its own, which softmax ignores."""
+    counts = _frequencies(draw, rows, classes)
+    logits = temperature * (counts / counts.sum(1, keepdim=True)).double().log() + draw.normal(rows, 1)
+    labels = torch.arange(classes).repeat(rows).repeat_interleave(counts.flatten())
+    table = logits.repeat_interleave(counts.sum(1), 0).float()
+    order = torch.randperm(len(labels), generator=draw.generator)
+    return table[order], labels[order]
+
+
+def sampled(draw: Draw, n: int, classes: int, temperature: float) -> Labelled:
+    """Logits `temperature` times too large, labels drawn from the true probabilities; again until the best T is well inside."""
+    while True:
+        logits = draw.normal(n, classes, std=1.5)
+        labels = torch.multinomial(logits.softmax(1), 1, generator=draw.generator)[:, 0]
+        found = right_temperature(logits * temperature, labels)
+        if 0.6 < found / temperature < 1.6 and (labels == logits.argmax(1)).float().mean() < 0.95:
+            return logits * temperature, labels
+
+
+def temperature_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "temperature")
+    cold, hot, n = draw.real(0.2, 0.35), draw.real(4.0, 6.5), 2 * draw.whole(60, 100) + 1
+    logits, labels = sampled(draw, n, 6, draw.real(3.5, 5.0))
+    shifted, its_labels = sampled(draw, n, 4, draw.real(3.5, 5.0))
+    return [
+        Case("logits that are several times too large", planted(draw, hot)),
+        Case("logits that are several times too small", planted(draw, cold, classes=4)),
+        Case("drawn labels, a view that is not contiguous", (strided(logits), labels)),
+        Case("two classes", sampled(draw, n, 2, draw.real(3.5, 5.0))),
+        Case("logits of about 100", planted(draw, draw.real(11.0, 14.0), classes=5)),
+        Case("each row shifted by a number of its own", (shifted + 20 * draw.normal(n, 1), its_labels)),
+        Case("logits that are right as they are", planted(draw, 1.0)),
+        Case("float64", (logits.double() / 16, labels)),
+    ]
+
+
+def temperature_judge() -> Judge:
+    """Within 1 %; and in words when the result is close, or stands between the usual start, 1, and the optimum."""
+
+    def judge(want: Outcome, got: Outcome) -> str | None:
+        complaint = difference(want.value, got.value, TOLERANCE, 0.0)
+        value = got.value
+        if complaint and isinstance(value, float) and abs(value / want.value - 1) < 0.08:
+            return f"{complaint} It is {abs(value / want.value - 1):.1%} away, and 1 % is allowed: search finer, or let the optimizer go on."
+        if complaint and isinstance(value, float) and 0 < (value - 1) / (want.value - 1 or math.inf) < 1:
+            return f"{complaint} It stands between 1 and the best T: did the optimizer stop too early?"
+        return complaint
+
+    return judge
+
+
+def _shrinks(call: Call, seed: int) -> str | None:
+    draw = Draw(seed, "equivariance")
+    logits, labels = sampled(draw, 121, 4, 2.5)
+    first, second = call(logits, labels), call(logits / 10, labels)
+    if difference(first / 10, second, 2 * TOLERANCE, 0.0):
+        return f"logits divided by 10 must give a tenth of the temperature; got {first:.4g} and then {second:.4g}."
+    return None
+
+
+def _gradient(call: Call, seed: int) -> str | None:
+    """The slope by log T, as a share of the curvature there, is the relative distance from the optimum."""
+    logits, labels = sampled(Draw(seed, "gradient"), 151, 5, 4.5)
+    temperature = call(logits, labels)
+    if type(temperature) is not float or not LOW / 2 < temperature < 2 * HIGH:
+        return f"a plain number between {LOW} and {HIGH} is wanted, got {temperature!r}."
+    by_log, curve = -slopes(logits, labels)(1 / temperature) / temperature, curvature(logits, labels, temperature)
+    if abs(by_log) < TOLERANCE * curve:
+        return None
+    return f"at your T = {temperature:.4g} the loss still falls (its slope by log T is {by_log:+.2g}); at the optimum it is 0."
+
+
+def curvature(logits: Tensor, labels: Tensor, temperature: float) -> float:
+    """The mean variance of logits / T under softmax(logits / T): the second derivative of the loss by log T at the optimum."""
+    z = logits.double() / temperature
+    p = z.softmax(1)
+    mean = (p * z).sum(1, keepdim=True)
+    return (p * (z - mean).square()).sum(1).mean().item()
+
+
+TEMPERATURE_LAWS = (Law("smaller logits", _shrinks), Law("slope at the optimum", _gradient))
+
+
+fit_temperature = Exercise(
+    name="fit_temperature",
+    unit="04_calibration",
+    points=3,
+    difficulty=3,
+    minutes=14,
+    oracle=right_temperature,
+    cases=temperature_cases,
+    mistakes=TEMPERATURE_MISTAKES,
+    judge=temperature_judge(),
+    laws=TEMPERATURE_LAWS,
+)

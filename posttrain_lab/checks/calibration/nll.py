@@ -1,0 +1,198 @@
+"""Cases and known mistakes of `nll`: how surprised is the model by the truth?
+
+Conventions that the notebook states in the same words:
+- the mean over examples of minus the natural logarithm of the label's probability, from logits, stable at any size;
+- the result is a plain float; labels are int64.
+
+Where logits are in the thousands, either the labels are wrong by hundreds (then float32 keeps 6 digits of the loss) or right by hundreds
+(then the loss is exactly 0). There the rows lie thousands apart too: what is subtracted against overflow must be each row's own.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+
+
+def _losses(logits: Tensor, labels: Tensor) -> list[float]:
+    """Minus log probability of each label, by plain Python: log(sum(exp(other - largest))) + largest - own."""
+    found = []
+    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        top = max(row)
+        found.append(math.log(math.fsum(math.exp(value - top) for value in row)) + top - row[label])
+    return found
+
+
+def right_nll(logits: Tensor, labels: Tensor) -> float:
+    found = _losses(logits, labels)
+    return math.fsum(found) / len(found)
+
+
+def drawn_labels(draw: Draw, n: int, classes: int) -> Tensor:
+    return torch.randint(0, classes, (n,), generator=draw.generator)
+
+
+def labelled_logits(draw: Draw, n: int, classes: int, size: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Logits and labels that agree more often than chance."""
+    logits = draw.normal(n, classes, std=size)
+    labels = torch.where(draw.uniform(0, 1, n) < 0.6, logits.argmax(1), drawn_labels(draw, n, classes))
+    return logits, labels
+
+
+def _far_apart(draw: Draw, n: int, classes: int, right: bool) -> tuple[Tensor, Tensor]:
+    """Logits in the thousands, hundreds apart, and each row at a level of its own; labels at the largest, or at the smallest."""
+    steps = torch.stack([torch.randperm(classes, generator=draw.generator) for _ in range(n)])
+    levels = 2000.0 * (torch.randperm(n, generator=draw.generator)[:, None] % 3 - 1)
+    logits = 500.0 * (steps - classes // 2) + levels + draw.normal(n, classes)
+    return logits, logits.argmax(1) if right else logits.argmin(1)
+
+
+def nll_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "nll")
+    n = 2 * draw.whole(10, 25) + 1
+    logits, labels = labelled_logits(draw, n, 5)
+    square = draw.whole(4, 7)
+    return [
+        Case("a handful of examples", labelled_logits(draw, 6, 3)),
+        Case("as many examples as classes", labelled_logits(draw, square, square)),
+        Case("a view that is not contiguous", (strided(logits), labels)),
+        Case("float64", (logits.double(), labels)),
+        Case("logits in the thousands, labels wrong", _far_apart(draw, 7, 5, False)),
+        Case("logits in the thousands, labels right", _far_apart(draw, 7, 5, True)),
+        Case("logits shifted by 80", (logits + 80.0, labels)),
+        Case("one example", labelled_logits(draw, 1, 4)),
+        Case("a single class", (draw.normal(n, 1), torch.zeros(n, dtype=torch.long))),
+        Case("all logits equal", (torch.full((n, square), draw.real(-3.0, 3.0)), drawn_labels(draw, n, square))),
+    ]
+
+
+def _mean(values: Tensor) -> float:
+    return values.double().mean().item()
+
+
+def picked(table: Tensor, labels: Tensor) -> Tensor:
+    return table.gather(1, labels[:, None])[:, 0]
+
+
+def _naive(logits: Tensor, labels: Tensor) -> float:
+    powers = logits.float().exp()
+    return -_mean(picked(powers / powers.sum(1, keepdim=True), labels).log())
+
+
+def _one_maximum(logits: Tensor, labels: Tensor) -> float:
+    """Stable by the largest logit of the whole table."""
+    z = logits.double() - logits.max()
+    return -_mean(picked(z, labels) - z.exp().sum(1).log())
+
+
+def _probability(logits: Tensor, labels: Tensor) -> Tensor:
+    return picked(logits.double().softmax(1), labels)
+
+
+NLL_MISTAKES = (
+    Mistake(
+        "softmax of softmax",
+        "You took the softmax twice: cross_entropy and log_softmax want logits, not probabilities.",
+        lambda logits, labels: right_nll(logits.double().softmax(1), labels),
+    ),
+    Mistake(
+        "sum",
+        "You return the sum over the examples; divide by their number, or the loss grows with the data.",
+        lambda logits, labels: math.fsum(_losses(logits, labels)),
+    ),
+    Mistake(
+        "sign",
+        "Your sign is wrong: the logarithm of a probability is negative, and minus that is the loss.",
+        lambda logits, labels: -right_nll(logits, labels),
+    ),
+    Mistake(
+        "base 2",
+        "You took the logarithm to base 2 (bits); the natural logarithm is wanted.",
+        lambda logits, labels: right_nll(logits, labels) / math.log(2),
+    ),
+    Mistake(
+        "base 10",
+        "You took the logarithm to base 10; the natural logarithm is wanted.",
+        lambda logits, labels: right_nll(logits, labels) / math.log(10),
+    ),
+    Mistake(
+        "logarithm of softmax",
+        "softmax rounds small probabilities to 0, and log(0) is infinite; log_softmax (or logsumexp) stays finite.",
+        lambda logits, labels: -_mean(picked(logits.softmax(1), labels).log()),
+    ),
+    Mistake(
+        "exp overflows",
+        "exp(logit) overflows from 89 on and you get NaN; subtract the largest logit first, or use log_softmax.",
+        _naive,
+    ),
+    Mistake(
+        "one maximum for all",
+        "You subtract the largest logit of the whole table, so other rows underflow to log(0); subtract each row's own (dim=1).",
+        _one_maximum,
+    ),
+    Mistake(
+        "logits as logarithms",
+        "You take the logits for logarithms of probabilities (nll_loss wants those); put them through log_softmax first.",
+        lambda logits, labels: -_mean(picked(logits, labels)),
+    ),
+    Mistake(
+        "every label for every example",
+        "[:, labels] pairs every example with every label; take one number from each row: [torch.arange(n), labels] or gather.",
+        lambda logits, labels: -_mean(logits.double().log_softmax(1)[:, labels]),
+    ),
+    Mistake(
+        "clamped",
+        "You clamp the probability before the logarithm, which hides how wrong a confident answer is; log_softmax needs no clamp.",
+        lambda logits, labels: -_mean(picked(logits.softmax(1), labels).clamp(min=1e-12).log()),
+    ),
+    Mistake(
+        "a small number added",
+        "You add a small number before the logarithm, which changes every loss; log_softmax needs none.",
+        lambda logits, labels: -_mean((picked(logits.softmax(1), labels) + 1e-3).log()),
+    ),
+    Mistake(
+        "all classes",
+        "You average the logarithms of all classes; only the label's probability counts.",
+        lambda logits, labels: -_mean(logits.double().log_softmax(1)),
+    ),
+    Mistake(
+        "no logarithm",
+        "You average the probability that is missing at the label; the logarithm is missing.",
+        lambda logits, labels: 1 - _mean(_probability(logits, labels)),
+    ),
+    Mistake(
+        "logarithm of the mean",
+        "You average the probabilities first; take the logarithm of each, then the mean.",
+        lambda logits, labels: -_probability(logits, labels).mean().log().item(),
+    ),
+    Mistake(
+        "predicted class",
+        "You take the probability of the largest logit; take the label's, or a wrong answer costs nothing.",
+        lambda logits, labels: right_nll(logits, logits.argmax(1)),
+    ),
+    Mistake(
+        "softmax over the batch",
+        "Your softmax runs over the examples (dim 0); each row is one example, so use dim 1.",
+        lambda logits, labels: -_mean(picked(logits.double().log_softmax(0), labels)),
+    ),
+    Mistake(
+        "tensor",
+        "You return a tensor of one number; .item() makes a plain float of it.",
+        lambda logits, labels: torch.tensor(right_nll(logits, labels)),
+    ),
+)
+
+
+nll = Exercise(
+    name="nll",
+    unit="04_calibration",
+    points=2,
+    difficulty=2,
+    minutes=8,
+    oracle=right_nll,
+    cases=nll_cases,
+    mistakes=NLL_MISTAKES,
+)

@@ -1,0 +1,170 @@
+"""Cases and known mistakes of `prediction_sets`: which classes must be named to keep a promise?
+
+Conventions that the notebook states in the same words:
+- class k is in the set when 1 - probability <= q, equality included; bool [n, c]; q may be infinite, and a set may be empty.
+
+1 - p and p - (1 - q) round differently: probabilities meet q exactly only in eighths, elsewhere they keep 0.001 away.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+
+
+def right_sets(probabilities: Tensor, q: float) -> Tensor:
+    return torch.tensor([[1 - p <= q for p in row] for row in probabilities.tolist()])
+
+
+def _rows(draw: Draw, n: int, classes: int, size: float = 2.0) -> Tensor:
+    return draw.normal(n, classes, std=size).softmax(1)
+
+
+def _clear(p: Tensor, q: float) -> float:
+    """A q near the one given from which all scores keep 0.001 away."""
+    scores = (1 - p.double()).flatten()
+    while (scores - q).abs().min() < 1e-3:
+        q += 7e-4
+    return q
+
+
+def _around(draw: Draw, n: int, p: float) -> Tensor:
+    """Rows of a probability 0.002 to 0.005 above p, one as much below it, and the rest."""
+    away = draw.uniform(0.002, 0.005, n)
+    return torch.stack([p + away, p - away, torch.full((n,), 1 - 2 * p)], 1)
+
+
+def _eighths(draw: Draw, n: int, classes: int) -> Tensor:
+    """Rows of eighths with the sum 1."""
+    cuts = [[0, *sorted(draw.whole(0, 8) for _ in range(classes - 1)), 8] for _ in range(n)]
+    return torch.tensor(cuts).diff(dim=1) / 8
+
+
+def sets_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "prediction")
+    n, side, classes = draw.whole(12, 25), draw.whole(4, 7), draw.whole(3, 6)
+    p, unsure = _rows(draw, n, classes), _rows(draw, n, classes, 0.5)
+    square = _rows(draw, side, side)
+    eighths = torch.cat([_eighths(draw, n, 4), torch.tensor([[0.25, 0.5, 0.125, 0.125]])])
+    return [
+        Case("a q that most sets of one class meet", (p, _clear(p, draw.real(0.6, 0.8)))),
+        Case("as many examples as classes", (square, _clear(square, 0.7))),
+        Case("an unsure model: sets of several classes", (unsure, _clear(unsure, 0.85))),
+        Case("a small q: some sets are empty", (p, _clear(p, 0.4))),
+        Case("scores a little above and below q", (_around(draw, n, 0.3), 0.7)),
+        Case("scores that are q exactly", (eighths, 0.75)),
+        Case("scores that are one half exactly", (eighths, 0.5)),
+        Case("a view that is not contiguous", (strided(p), _clear(p, 0.75))),
+        Case("q is infinite: every class", (p, math.inf)),
+        Case("q is 1: every class, probability 0 too", (eighths, 1.0)),
+        Case("q is 0: certain answers only", (torch.cat([torch.eye(4), eighths]), 0.0)),
+        Case("one example", (_rows(draw, 1, 5), 0.77)),
+        Case("float64", (p.double(), _clear(p, 0.7))),
+    ]
+
+
+def _score(p: Tensor) -> Tensor:
+    return 1 - p.double()
+
+
+def _never_empty(p: Tensor, q: float) -> Tensor:
+    return right_sets(p, q) | (p == p.amax(1, keepdim=True))
+
+
+def _all_where_empty(p: Tensor, q: float) -> Tensor:
+    sets = right_sets(p, q)
+    return sets | ~sets.any(1, keepdim=True)
+
+
+def _at_most_one(p: Tensor, q: float) -> Tensor:
+    return right_sets(p, q) & torch.nn.functional.one_hot(p.argmax(1), p.shape[1]).bool()
+
+
+def _adding_up(p: Tensor, q: float) -> Tensor:
+    """The most probable classes until their sum reaches q."""
+    sorted_p, order = p.double().sort(1, descending=True)
+    inside = sorted_p.cumsum(1) - sorted_p < q
+    return torch.zeros_like(inside).scatter(1, order, inside)
+
+
+def _of_the_largest(p: Tensor, q: float) -> Tensor:
+    return _score(p / p.amax(1, keepdim=True)) <= q
+
+
+SETS_MISTAKES = (
+    Mistake(
+        "strict inequality",
+        "A score of exactly q is in: use <=, or the promise of conformal_quantile is broken.",
+        lambda p, q: _score(p) < q,
+    ),
+    Mistake(
+        "probability against q",
+        "You compare the probability with q; q is a bound for the score, 1 - probability.",
+        lambda p, q: p.double() >= q,
+    ),
+    Mistake(
+        "improbable classes",
+        "Your sets hold the classes with small probability; a class is in when its score 1 - p is at most q.",
+        lambda p, q: p.double() <= q,
+    ),
+    Mistake("turned round", "Your sets hold the strange classes; keep those with 1 - p <= q.", lambda p, q: _score(p) >= q),
+    Mistake(
+        "never empty",
+        "You always keep the most probable class; a set may be empty, and the rule is 1 - p <= q alone.",
+        _never_empty,
+    ),
+    Mistake(
+        "every class where none is left",
+        "Where no class passes you name all of them; an empty set may stand, and 1 - p <= q alone decides.",
+        _all_where_empty,
+    ),
+    Mistake(
+        "at most one class",
+        "You keep the most probable class alone; every class with 1 - p <= q is in.",
+        _at_most_one,
+    ),
+    Mistake(
+        "added up",
+        "You add up the most probable classes until q is reached (that is APS, for other scores); compare each 1 - p with q.",
+        _adding_up,
+    ),
+    Mistake(
+        "divided by the largest",
+        "You divide each row by its largest probability; compare the probabilities as they are.",
+        _of_the_largest,
+    ),
+    Mistake(
+        "softmax again",
+        "You took the softmax of probabilities; they come in as probabilities already.",
+        lambda p, q: _score(p.double().softmax(1)) <= q,
+    ),
+    Mistake(
+        "infinite q",
+        "When q is infinite you return empty sets; then nothing is promised by any score, so every class is in.",
+        lambda p, q: right_sets(p, -1.0 if q == math.inf else q),
+    ),
+    Mistake(
+        "transposed",
+        "Your sets are [c, n]; one row for each example is wanted, [n, c].",
+        lambda p, q: right_sets(p, q).T.contiguous(),
+    ),
+    Mistake(
+        "numbers", "You return numbers; the comparison itself is what is wanted, bool.", lambda p, q: right_sets(p, q).float()
+    ),
+    Mistake("sizes", "You return the sizes of the sets; the sets are wanted, bool [n, c].", lambda p, q: right_sets(p, q).sum(1)),
+)
+
+
+prediction_sets = Exercise(
+    name="prediction_sets",
+    unit="04_calibration",
+    points=1,
+    difficulty=1,
+    minutes=4,
+    oracle=right_sets,
+    cases=sets_cases,
+    mistakes=SETS_MISTAKES,
+)

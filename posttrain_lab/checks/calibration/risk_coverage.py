@@ -1,0 +1,176 @@
+"""Cases and known mistakes of `risk_coverage`: when only the surest questions are answered, how many answers are wrong?
+
+Conventions that the notebook states in the same words:
+- one point for each of the k different confidences t, from the largest down;
+- coverage: the share of all examples with confidence >= t; risk: the share of wrong answers among those;
+- so equal confidences come in together, and the last point is (1, error rate); two float tensors [k]; `correct` is bool.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+
+Curve = tuple[Tensor, Tensor]
+
+
+def right_risk_coverage(confidence: Tensor, correct: Tensor) -> Curve:
+    pairs = list(zip(confidence.tolist(), correct.tolist(), strict=True))
+    coverage, risk = [], []
+    for t in sorted({c for c, _ in pairs}, reverse=True):
+        answered = [hit for c, hit in pairs if c >= t]
+        coverage.append(len(answered) / len(pairs))
+        risk.append(answered.count(False) / len(answered))
+    return torch.tensor(coverage), torch.tensor(risk)
+
+
+def _answers(draw: Draw, n: int) -> tuple[Tensor, Tensor]:
+    """Different confidences in random order, wrong answers everywhere but more often where the confidence is small."""
+    confidence = (torch.randperm(1000, generator=draw.generator)[:n] + 0.5) / 1000
+    return confidence, draw.uniform(0, 1, n) < 0.3 + 0.6 * confidence
+
+
+def coverage_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "risk_coverage")
+    n = 2 * draw.whole(12, 30) + 1
+    confidence, correct = _answers(draw, n)
+    tied = draw.codes(2, 6, n).float() / 8
+    return [
+        Case("a handful of answers", _answers(draw, 6)),
+        Case("different confidences", (confidence, correct)),
+        Case("a view that is not contiguous", (strided(confidence), correct)),
+        Case("many equal confidences", (tied, correct)),
+        Case("two confidences", (torch.where(confidence > 0.5, 0.75, 0.25), correct)),
+        Case("all confidences equal", (torch.full((n,), 0.5), correct)),
+        Case(
+            "confidences of exactly 1 and 0",
+            (torch.tensor([1.0, 0.0, 1.0, 0.5, 0.0]), torch.tensor([True, False, False, True, True])),
+        ),
+        Case("all right", (confidence, torch.ones(n).bool())),
+        Case("all wrong", (confidence, torch.zeros(n).bool())),
+        Case("one answer, wrong", (torch.tensor([0.75]), torch.tensor([False]))),
+        Case("float64", (confidence.double(), correct)),
+    ]
+
+
+def _each(confidence: Tensor, correct: Tensor, order: Tensor | None = None) -> Curve:
+    """A point for each example, in this order (from the surest)."""
+    order = confidence.argsort(descending=True, stable=True) if order is None else order
+    answered = torch.arange(1, len(order) + 1)
+    return answered / len(order), (~correct[order]).cumsum(0) / answered
+
+
+def _with(change: Callable[[Tensor, Tensor, int], Any]) -> Callable[[Tensor, Tensor], Any]:
+    return lambda confidence, correct: change(*right_risk_coverage(confidence, correct), len(correct))
+
+
+def _unsure_first(confidence: Tensor, correct: Tensor) -> Curve:
+    return right_risk_coverage(-confidence, correct)
+
+
+def _hits_not_moved(confidence: Tensor, correct: Tensor) -> Curve:
+    return right_risk_coverage(confidence.sort(descending=True).values, correct)
+
+
+def _without_t(confidence: Tensor, correct: Tensor) -> Curve:
+    """confidence > t; nothing is wrong where nothing is answered."""
+    coverage, risk = right_risk_coverage(confidence, correct)
+    zero = torch.zeros(1)
+    return torch.cat([zero, coverage[:-1]]), torch.cat([zero, risk[:-1]])
+
+
+def _first_of_ties(confidence: Tensor, correct: Tensor) -> Curve:
+    """Where several are equal, the point of the first of them."""
+    coverage, risk = _each(confidence, correct)
+    values = confidence.sort(descending=True, stable=True).values
+    first = torch.cat([torch.tensor([True]), values[1:] != values[:-1]])
+    return coverage[first], risk[first]
+
+
+COVERAGE_MISTAKES = (
+    Mistake(
+        "unsure ones first",
+        "You answer the unsure questions first; sort by confidence from the largest down.",
+        _unsure_first,
+    ),
+    Mistake(
+        "divided by all",
+        "You divide the wrong answers by all n; risk is their share among the questions answered so far.",
+        _with(lambda coverage, risk, n: (coverage, coverage * risk)),
+    ),
+    Mistake(
+        "accuracy",
+        "You return the share of right answers; risk is the share of wrong ones.",
+        _with(lambda coverage, risk, n: (coverage, 1 - risk)),
+    ),
+    Mistake(
+        "a point for each example",
+        "Equal confidences come in together, as one point; you give each example a point of its own.",
+        _each,
+    ),
+    Mistake(
+        "first of equal ones",
+        "Where confidences are equal you take the point of the first; all of them are answered, so take the last.",
+        _first_of_ties,
+    ),
+    Mistake(
+        "hits not moved",
+        "You sorted the confidences but not `correct` with them; use the same order for both.",
+        _hits_not_moved,
+    ),
+    Mistake(
+        "confidence above t",
+        "You answer when confidence > t; those with exactly t are answered too (>=), so that the last point is (1, error rate).",
+        _without_t,
+    ),
+    Mistake(
+        "from full coverage down",
+        "Your first point answers everything; begin with the surest, so that coverage rises.",
+        _with(lambda coverage, risk, n: (coverage.flip(0), risk.flip(0))),
+    ),
+    Mistake(
+        "counts",
+        "Your coverage counts examples; divide by their number n.",
+        _with(lambda coverage, risk, n: (coverage * n, risk)),
+    ),
+    Mistake(
+        "risk of each step",
+        "Your risk is that of the newest examples alone; count all that are answered so far (a running sum).",
+        lambda confidence, correct: (
+            right_risk_coverage(confidence, correct)[0],
+            torch.stack([(~correct[confidence == t]).double().mean() for t in confidence.unique().flip(0)]),
+        ),
+    ),
+    Mistake(
+        "thresholds as coverage",
+        "You return the confidences themselves; coverage is the share of examples that reach them.",
+        lambda confidence, correct: (confidence.unique().flip(0), right_risk_coverage(confidence, correct)[1]),
+    ),
+    Mistake(
+        "a point at zero",
+        "You put a point (0, 0) in front; the first point is that of the largest confidence.",
+        _with(lambda coverage, risk, n: (torch.cat([torch.zeros(1), coverage]), torch.cat([torch.zeros(1), risk]))),
+    ),
+    Mistake("swapped", "You return (risk, coverage); coverage comes first.", _with(lambda coverage, risk, n: (risk, coverage))),
+    Mistake(
+        "lists",
+        "You return lists; make tensors of them (torch.tensor).",
+        _with(lambda coverage, risk, n: (coverage.tolist(), risk.tolist())),
+    ),
+)
+
+
+risk_coverage = Exercise(
+    name="risk_coverage",
+    unit="04_calibration",
+    points=2,
+    difficulty=3,
+    minutes=9,
+    oracle=right_risk_coverage,
+    cases=coverage_cases,
+    mistakes=COVERAGE_MISTAKES,
+)

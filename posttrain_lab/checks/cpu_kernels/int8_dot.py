@@ -1,0 +1,106 @@
+"""Cases and known mistakes of `int8_dot`: an exact sum of products of int8 numbers, a plain int.
+
+Sums stay below 2^31; some pass 2^24, where float32 loses whole numbers.
+"""
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.cpu_kernels.integer_judges import whole_judge, wrapped
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+
+
+def right_dot(a: Tensor, b: Tensor) -> int:
+    return int((a.long() * b.long()).sum())
+
+
+def dot_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "int8_dot")
+    size = draw.whole(3, 60)
+    lowest = torch.full((1500 + 2 * draw.whole(0, 40) + 1,), -128, dtype=torch.int8)
+    return [
+        Case("a few numbers", (draw.codes(60, 127, 7), draw.codes(40, 127, 7))),
+        Case("an odd size", (draw.codes(-128, 127, 2 * size + 1), draw.codes(-128, 127, 2 * size + 1))),
+        Case("all at the lowest code", (lowest, lowest)),
+        Case("both ends", (lowest, -1 - lowest)),
+        Case("sums beyond 2^24, an odd result", (torch.cat([lowest, lowest[:1] + 129]), torch.cat([lowest, lowest[:1] + 129]))),
+        Case("one pair of ends", (lowest[:2], lowest[:2])),
+        Case("small numbers", (draw.codes(-3, 3, 40), draw.codes(-3, 3, 40))),
+        Case("a single number", (draw.codes(100, 127, 1), draw.codes(-128, -90, 1))),
+        Case("no number", (lowest[:0], lowest[:0])),
+        Case("views that are not contiguous", (strided(draw.codes(20, 127, 9)), strided(draw.codes(-128, -20, 9)))),
+    ]
+
+
+def _saturated(values: Tensor, bits: int) -> Tensor:
+    return values.clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def _pairs_in_int16(a: Tensor, b: Tensor) -> int:
+    """What instructions for unsigned times signed bytes do: neighbours are added in 16 bits that saturate."""
+    products = torch.nn.functional.pad(a.long() * b.long(), (0, len(a) % 2))
+    return int(_saturated(products.reshape(-1, 2).sum(1), 16).sum())
+
+
+DOT_MISTAKES = (
+    Mistake(
+        "products in int8",
+        "Your products are int8 and wrap around at 127; widen both vectors to int32 before you multiply.",
+        lambda a, b: int((a * b).sum()),
+    ),
+    Mistake(
+        "products in int16",
+        "You widen to int16 and sum there; products of ends fit, three of them do not: sum in int32.",
+        lambda a, b: int(wrapped(right_dot(a, b) * torch.ones((), dtype=torch.long), 16)),
+    ),
+    Mistake(
+        "sum in int8",
+        "Your sum is int8 again; only the width of the products was changed, the sum needs int32 too.",
+        lambda a, b: int(wrapped(right_dot(a, b) * torch.ones((), dtype=torch.long), 8)),
+    ),
+    Mistake(
+        "pairs saturate",
+        "Two products of ends add up to 32,768, one more than int16 holds; add the pairs in int32.",
+        _pairs_in_int16,
+    ),
+    Mistake(
+        "sums in float32",
+        "You sum in float32, which is exact to 2^24 only; whole numbers of 32 bits are exact here.",
+        lambda a, b: int(torch.dot(a.float(), b.float()).item()),
+    ),
+    Mistake(
+        "last number left out",
+        "The last product is missing; with an odd size one number is left over after the pairs.",
+        lambda a, b: right_dot(a[: len(a) // 2 * 2], b[: len(b) // 2 * 2]),
+    ),
+    Mistake(
+        "unsigned",
+        "You read the codes as unsigned bytes, 0 to 255; int8 goes from -128 to 127.",
+        lambda a, b: int((a.long().remainder(256) * b.long().remainder(256)).sum()),
+    ),
+    Mistake(
+        "magnitudes",
+        "You multiply magnitudes; the signs belong to the products.",
+        lambda a, b: int((a.long().abs() * b.long().abs()).sum()),
+    ),
+    Mistake(
+        "a tensor",
+        "You return a tensor; a plain int is wanted, so end with .item() or int(...).",
+        lambda a, b: a.long() @ b.long(),
+    ),
+)
+
+
+int8_dot = Exercise(
+    name="int8_dot",
+    unit="05_cpu_kernels",
+    points=2,
+    difficulty=1,
+    minutes=8,
+    oracle=right_dot,
+    cases=dot_cases,
+    mistakes=DOT_MISTAKES,
+    judge=whole_judge(),
+    through="engine.authorship:own",
+)

@@ -1,0 +1,36 @@
+"""What the checks of unit 05 share: judges of whole numbers, numbers that are exact in any order, and sums that wrap around."""
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.judges import Judge, close
+from posttrain_lab.checks.engine.random_cases import Draw
+from posttrain_lab.checks.engine.submission import Outcome
+
+
+def whole_judge() -> Judge:
+    """Equal values, and no product of floats on the way."""
+    values = close(0.0, 0.0)
+
+    def judge(want: Outcome, got: Outcome) -> str | None:
+        found = values(want, got)
+        if not found and got.float_products and not want.float_products:
+            return f"the product ran in floating point ({got.float_products[0]}); multiply the codes as whole numbers."
+        return found
+
+    return judge
+
+
+def wrapped(sums: Tensor, bits: int) -> Tensor:
+    """What an accumulator of so many bits holds: the sums, wrapped around."""
+    return (sums.long() + 2 ** (bits - 1)).remainder(2**bits) - 2 ** (bits - 1)
+
+
+def whole_floats(draw: Draw, *shape: int) -> Tensor:
+    """Whole numbers from -9 to 9 without 0, as float32: sums of a few thousand products are exact in any order."""
+    return (draw.codes(1, 9, *shape) * (2 * draw.codes(0, 1, *shape) - 1)).float()
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """a (M, K) times b (K, N), exact."""
+    return (a.long() @ b.long()).to(torch.int32)

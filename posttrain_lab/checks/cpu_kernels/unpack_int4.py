@@ -1,0 +1,112 @@
+"""Cases and known mistakes of `pack_int4` and `unpack_int4`: two codes of 4 bits share a byte.
+
+Conventions that the notebook states in the same words: codes -8 to 7 in two's complement; byte i of a row holds code 2i in its low
+nibble (bits 0 to 3) and code 2i + 1 in its high one; where k is odd the last high nibble is 0.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.cpu_kernels.pack_int4 import drawn_codes, right_pack4
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.judges import close
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+
+
+def _nibbles(packed: Tensor) -> tuple[Tensor, Tensor]:
+    return packed.long() % 16, packed.long() // 16
+
+
+def _signed(nibble: Tensor) -> Tensor:
+    return nibble - 16 * (nibble > 7).long()
+
+
+def _joined(low: Tensor, high: Tensor, k: int) -> Tensor:
+    return torch.stack((low, high), 2).flatten(1)[:, :k].to(torch.int8).contiguous()
+
+
+def right_unpack4(packed: Tensor, k: int) -> Tensor:
+    low, high = _nibbles(packed)
+    return _joined(_signed(low), _signed(high), k)
+
+
+def unpack4_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "unpack_int4")
+    cases = [Case(words, (right_pack4(codes), codes.shape[1])) for words, codes in drawn_codes(draw)]
+    view = strided(draw.codes(-128, 127, 3, 4)).view(torch.uint8)
+    filled = draw.codes(-128, 127, 4, 5).view(torch.uint8)
+    return [*cases, Case("bytes that are not contiguous", (view, 8)), Case("an odd size, the last nibble in use", (filled, 9))]
+
+
+def _codes_of(change: Callable[[Tensor, Tensor, int], Tensor]) -> Callable[[Tensor, int], Tensor]:
+    return lambda packed, k: change(*_nibbles(packed), k)
+
+
+UNPACK4_MISTAKES = (
+    Mistake(
+        "no sign",
+        "Your codes go from 0 to 15; bit 3 is the sign: nibbles from 8 to 15 stand for -8 to -1.",
+        _codes_of(_joined),
+    ),
+    Mistake(
+        "sign of the high nibble only",
+        "The low codes have no sign; shift them to the top of the byte first, then back as int8.",
+        _codes_of(lambda low, high, k: _joined(low, _signed(high), k)),
+    ),
+    Mistake(
+        "sign of the low nibble only",
+        "The high codes have no sign; a uint8 shifts zeros in, so see the byte as int8 before the shift.",
+        _codes_of(lambda low, high, k: _joined(_signed(low), high, k)),
+    ),
+    Mistake(
+        "minus 8",
+        "You subtracted 8; the nibbles are two's complement, not raised by 8.",
+        _codes_of(lambda low, high, k: _joined(low - 8, high - 8, k)),
+    ),
+    Mistake(
+        "nibbles swapped",
+        "Your nibbles are swapped: the low one is code 2i, the high one is code 2i + 1.",
+        _codes_of(lambda low, high, k: _joined(_signed(high), _signed(low), k)),
+    ),
+    Mistake(
+        "two halves",
+        "You put all low codes before all high ones; they alternate: stack them on a new last axis, then flatten.",
+        _codes_of(lambda low, high, k: torch.cat((_signed(low), _signed(high)), 1)[:, :k].to(torch.int8)),
+    ),
+    Mistake(
+        "padding kept",
+        "With an odd k the last nibble is only filling; cut the result down to k codes.",
+        _codes_of(lambda low, high, k: _joined(_signed(low), _signed(high), 2 * low.shape[1])),
+    ),
+    Mistake(
+        "last code lost",
+        "With an odd k the last code is missing; the last byte still holds one.",
+        _codes_of(lambda low, high, k: _joined(_signed(low), _signed(high), k // 2 * 2)),
+    ),
+    Mistake(
+        "wrong sign bit",
+        "You take 8 itself for a positive code; nibbles from 8 on are negative, 8 is -8.",
+        _codes_of(lambda low, high, k: _joined(low - 16 * (low > 8), high - 16 * (high > 8), k)),
+    ),
+    Mistake(
+        "high nibble not moved",
+        "You did not shift the high nibble down, so its codes come 16 times too large; >> 4 brings them to -8 to 7.",
+        _codes_of(lambda low, high, k: _joined(_signed(low), 16 * _signed(high), k)),
+    ),
+)
+
+
+unpack_int4 = Exercise(
+    name="unpack_int4",
+    unit="05_cpu_kernels",
+    points=2,
+    difficulty=3,
+    minutes=8,
+    oracle=right_unpack4,
+    cases=unpack4_cases,
+    mistakes=UNPACK4_MISTAKES,
+    judge=close(0.0, 0.0),
+    through="engine.authorship:own",
+)

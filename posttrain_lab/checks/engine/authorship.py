@@ -1,0 +1,177 @@
+"""Adapters (`Exercise.through`) for exercises that ask how a result is made: is it the student's own work?
+
+They run on the student's side and raise, in words for the student: `own` when one of the library's functions made the result; `by_blocks`
+when one call of torch or numpy multiplied whole matrices, or `tile` is never used; `in_vectors` when the decorator is gone; `launched` when
+no kernel is launched, or torch computes what the kernel should. The checks' own answers are not watched. What compiled code does inside
+cannot be seen.
+"""
+
+import contextlib
+import dis
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from posttrain_lab.checks.engine.numpy_spy import PRODUCTS, WatchedArray, watching
+from posttrain_lab.kernels.gpu import interpreter
+
+HERE = Path(__file__).parent
+LIBRARY = tuple(str(HERE.parent / part) for part in ("kernels", "quantization"))
+# what a student's function may pass through: the decorators and words of unit 05
+OPEN = tuple(str(HERE.parent / "kernels" / "cpu" / part) for part in ("notebook.py", "simd"))
+DECORATORS = OPEN[0]
+TORCH_PRODUCTS = {"mm", "bmm", "addmm", "baddbmm", "_int_mm", "mv", "dot"}
+# ops of torch that compute; making, copying, cutting and converting tensors is left out
+COMPUTING = TORCH_PRODUCTS | set(
+    """
+    add sub rsub mul div abs neg floor round ceil trunc relu clamp clamp_min clamp_max maximum minimum max amax min amin
+    sum where remainder floor_divide bitwise_and bitwise_or bitwise_xor __and__ __or__ __lshift__ __rshift__
+    bitwise_left_shift bitwise_right_shift convolution linear index_add scatter_add prod mean reciprocal
+    """.split()  # noqa: SIM905
+)
+Function = Callable[..., Any]
+
+
+class NotTheTask(Exception):
+    """The result may be right, but it was not made as the exercise asks. (Not a TypeError: operators swallow those.)"""
+
+
+def own(function: Function, *args: Any, **kwargs: Any) -> Any:
+    """The answer, unless one of the library's functions made it (NotTheTask)."""
+    if _trusted(function) or _compiled(function):
+        return function(*args, **kwargs)
+    before = sys.getprofile()
+    sys.setprofile(_refuse_the_library)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        sys.setprofile(before)
+
+
+def by_blocks(function: Function, a: Tensor, b: Tensor, tile: int) -> Any:
+    """The answer to a product block by block, unless one call of torch or numpy multiplied all of a and b (NotTheTask)."""
+    if _trusted(function) or tile >= min(*a.shape, b.shape[1]):  # one block may be all there is
+        return own(function, a, b, tile)
+    whole = (a.numel(), b.numel())
+
+    class Blocks(WatchedArray):
+        def _note(self, name: str, operands: list[Any], result: Any) -> None:
+            if name in PRODUCTS and tuple(np.size(one) for one in operands if isinstance(one, np.ndarray)) == whole:
+                raise NotTheTask(WHOLE.format(who="numpy"))
+            super()._note(name, operands, result)
+
+    def look(name: str, operands: tuple[Any, ...]) -> None:
+        sizes = tuple(one.numel() for one in operands if isinstance(one, Tensor))
+        if name in TORCH_PRODUCTS and sizes == whole and not _inside(str(HERE / "cpu_kernels")):  # a known mistake's product
+            raise NotTheTask(WHOLE.format(who="torch"))
+
+    with _looking(look), watching(None, Blocks):
+        result = own(function, a, b, tile)
+    if not _reads(function, 2):
+        raise NotTheTask("your function never looks at `tile`; its blocks have `tile` rows, columns and inner numbers")
+    return result
+
+
+WHOLE = "one call of {who} multiplied the whole matrices; cut them into blocks of `tile` (add_block multiplies one block)"
+
+
+def in_vectors(function: Function, *args: Any, **kwargs: Any) -> Any:
+    """The answer of a step that a decorator made into a product; without the decorator NotTheTask, unless it is still empty."""
+    if not _trusted(function) and not _compiled(function):
+        try:
+            function(*args, **kwargs)
+        except NotImplementedError:
+            raise
+        except Exception:  # a step alone cannot take the arguments of a product
+            pass
+        raise NotTheTask("leave the decorator @in_tiles above your function: it makes the whole product of your step")
+    return function(*args, **kwargs)
+
+
+def launched(function: Function, *args: Any, **kwargs: Any) -> Any:
+    """The answer of a function that launches a kernel; NotTheTask when it launches none, or computes beside it."""
+    if _trusted(function):
+        return function(*args, **kwargs)
+
+    stand_ins = []
+
+    def look(name: str, operands: tuple[Any, ...]) -> None:
+        if _inside(interpreter.__file__):
+            return
+        if _inside(str(HERE / "gpu_kernels")):  # a known mistake, called by the proof from a cell of the notebook
+            stand_ins.append(name)
+        elif name in COMPUTING:
+            raise NotTheTask(
+                f"torch's {name} computes here what the kernel should; leave the function above the kernel as it was"
+            )
+
+    with interpreter.counting() as traffic, _looking(look):
+        result = function(*args, **kwargs)
+    if not traffic.launches and not stand_ins:
+        raise NotTheTask("no kernel was launched; leave the function above the kernel as it was, and write the kernel's body")
+    return result
+
+
+def _trusted(function: Function) -> bool:
+    """Oracles and known mistakes stand for what a student's function gives, however they make it."""
+    return str(getattr(function, "__module__", "")).startswith("posttrain_lab.checks.")
+
+
+def _compiled(function: Function) -> bool:
+    """Did a decorator of unit 05 make it? Compiled code calls no function of Python (and a watched compiler is ten times slower)."""
+    return getattr(getattr(function, "__code__", None), "co_filename", "") == DECORATORS
+
+
+def _reads(function: Function, position: int) -> bool:
+    """Does its code use this argument at all? (True where it cannot be known, as with *args.)"""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None or code.co_argcount <= position:
+        return True
+    name = code.co_varnames[position]
+    used = [step.argval for step in dis.get_instructions(code) if not step.opname.startswith(("STORE", "DELETE"))]
+    return any(name == one or (isinstance(one, tuple) and name in one) for one in used)
+
+
+def _refuse_the_library(frame: FrameType, event: str, argument: Any) -> None:
+    file, name = frame.f_code.co_filename, frame.f_code.co_name
+    if event == "call" and file.startswith(LIBRARY) and not file.startswith(OPEN) and name != "<module>":
+        raise NotTheTask(f"the library's own {name} made this; write it yourself in the cell above")
+
+
+def _inside(place: str) -> bool:
+    """Is a function of this file or folder being called?"""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not frame.f_code.co_filename.startswith(place):
+        frame = frame.f_back
+    return frame is not None
+
+
+class _Looker(TorchDispatchMode):
+    """Shows each op of torch, its name and operands, before it runs."""
+
+    look: Callable[[str, tuple[Any, ...]], None]
+
+
+def _look_and_run(self: _Looker, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    name = func.name().split("::")[-1].split(".")[0]
+    self.look(name if name.endswith("__") else name.removesuffix("_"), args)  # add_ is add in place
+    return func(*args, **(kwargs or {}))
+
+
+# Set from outside, as in submission.py: torch wraps a method defined inside the class, and that imports its compiler.
+_Looker.__torch_dispatch__ = _look_and_run  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def _looking(look: Callable[[str, tuple[Any, ...]], None]) -> Iterator[None]:
+    looker = _Looker()
+    looker.look = look
+    with looker:
+        yield

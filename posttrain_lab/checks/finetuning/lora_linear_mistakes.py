@@ -1,0 +1,88 @@
+"""Cases and known mistakes of `LoRALinear`: a linear layer that learns through two thin matrices.
+
+Conventions that the notebook states in the same words: `LoRALinear(linear, rank, alpha)` is an nn.Module with two trainable parameters,
+A [rank, in] and B [out, rank], and no other; one of them begins with zeros, the other with random numbers of any kind; the output is
+linear(x) + alpha / rank * x A^T B^T; `merge()` returns an nn.Linear with the weight W + alpha / rank * B A and the bias of the given
+layer; a second `merge()` raises an error; the given layer's weight and bias stay as they are, and the LoRALinear gives the same
+outputs after `merge()` as before.
+
+What the two parameters are called and whether they are stored transposed is free: the adapter finds them by their shapes (in, out and
+rank all differ), fills them with the case's numbers and reports what can be seen.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from posttrain_lab.checks.engine.exercise import Mistake
+from posttrain_lab.checks.finetuning.lora_linear_oracle import LoRA
+
+
+class _Plain(LoRA):
+    """Keeps its factors as plain tensors."""
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
+        super().__init__(linear, rank, alpha)
+        a, b = self.a.detach().requires_grad_(), self.b.detach().requires_grad_()
+        del self.a, self.b
+        self.a, self.b = a, b  # type: ignore[assignment]
+
+
+def _wrong(mistake: str) -> Callable[..., nn.Module]:
+    return lambda linear, rank, alpha: LoRA(linear, rank, alpha, mistake)
+
+
+LORA_MISTAKES = (
+    Mistake(
+        "both factors random",
+        "Your layer starts as another one: with A and B both random, B A is not 0; begin one of them with zeros.",
+        _wrong("both random"),
+    ),
+    Mistake(
+        "both factors zero",
+        "Both factors are 0, so the gradient of each is 0 and nothing can be learned; begin one of them at random.",
+        _wrong("both zero"),
+    ),
+    Mistake(
+        "rows alike",
+        "All rows of your A are alike; they get the same gradients for ever, and the correction has rank 1: begin at random.",
+        _wrong("alike"),
+    ),
+    Mistake("scale alpha * rank", "You multiply by alpha * rank; the factor is alpha / rank.", _wrong("times rank")),
+    Mistake("no scale", "The factor alpha / rank is missing.", _wrong("missing")),
+    Mistake("alpha missing", "Your factor is 1 / rank; it is alpha / rank.", _wrong("no alpha")),
+    Mistake("rank missing", "Your factor is alpha; it is alpha / rank.", _wrong("no rank")),
+    Mistake("root of the rank", "You divide by the root of the rank; the factor is alpha / rank.", _wrong("root")),
+    Mistake(
+        "base trained",
+        "The given layer's own weight learns too; only A and B may (requires_grad_(False) for the rest).",
+        _wrong("base trained"),
+    ),
+    Mistake("A fixed", "Only B learns; A must be trainable too.", _wrong("a fixed")),
+    Mistake(
+        "not parameters",
+        "A and B are no parameters of your module, so no optimizer finds them: wrap them in nn.Parameter.",
+        _Plain,
+    ),
+    Mistake("base left out", "You return the correction alone; add the output of the given layer.", _wrong("base left out")),
+    Mistake("bias twice", "The bias is added twice; the correction has none of its own.", _wrong("bias twice")),
+    Mistake("merge unscaled", "Your merge() adds B A without the factor alpha / rank.", _wrong("merge unscaled")),
+    Mistake("merge forgets", "Your merge() returns the given layer's weight without the correction.", _wrong("merge forgets")),
+    Mistake(
+        "merge gives the correction only",
+        "Your merge() returns the correction alone; add it to the given layer's weight.",
+        _wrong("delta only"),
+    ),
+    Mistake("merge without bias", "The bias is lost in merge().", _wrong("merge without bias")),
+    Mistake(
+        "merged in place",
+        "Your merge() changes the given layer, and after it your own layer adds the correction twice; change a copy.",
+        _wrong("merge in place"),
+    ),
+    Mistake(
+        "merge twice",
+        "A second merge() goes through without an error; remember that it has happened, and raise.",
+        _wrong("merge twice"),
+    ),
+    Mistake("weight returned", "Your merge() returns a tensor; an nn.Linear is wanted.", _wrong("weight returned")),
+)

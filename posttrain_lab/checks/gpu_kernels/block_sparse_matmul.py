@@ -1,0 +1,137 @@
+"""Cases and known mistakes of `unpack_int4` and `block_sparse_matmul`: numbers that must be found before they are multiplied.
+
+Conventions: a byte holds columns 2j (low four bits) and 2j + 1 (high), as signed codes -8 to 7; scale[row, column // group]. A block-sparse
+weight [n, k] keeps square blocks: those of block row r are blocks[starts[r] : starts[r + 1]], blocks[i] is [out, in] of block column
+columns[i]. Both are exact: a product of a code and a float32 scale is one rounding (1e-6), integers are equal.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.kernels.gpu.interpreter import POISON, outside
+
+SIDE = 32
+
+
+def dense(blocks: Tensor, columns: Tensor, starts: Tensor, k: int) -> Tensor:
+    """The weight [n, k] with zeros where no block is kept, int64."""
+    weight = torch.zeros((len(starts) - 1) * SIDE, k, dtype=torch.int64)
+    for row in range(len(starts) - 1):
+        for i in range(int(starts[row]), int(starts[row + 1])):
+            column = int(columns[i]) * SIDE
+            weight[row * SIDE : (row + 1) * SIDE, column : column + SIDE] += blocks[i].long()
+    return weight
+
+
+def right_sparse(x: Tensor, blocks: Tensor, columns: Tensor, starts: Tensor, block_m: int = 16) -> Tensor:
+    return (x.long() @ dense(blocks, columns, starts, x.shape[1]).T).int()
+
+
+def sparse_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "block_sparse")
+    rows = draw.whole(3, 13)
+
+    def case(words: str, m: int, k: int, kept: list[list[int]], block_m: int = 16) -> Case:
+        """kept: the block columns of each block row."""
+        columns = [column for row in kept for column in row]
+        counts = torch.tensor([0] + [len(row) for row in kept]).cumsum(0).to(torch.int32)
+        blocks = draw.codes(-127, 127, len(columns), SIDE, SIDE)
+        return Case(
+            words,
+            (draw.codes(-128, 127, m, k * SIDE), blocks, torch.tensor(columns, dtype=torch.int32), counts),
+            {"block_m": block_m},
+        )
+
+    views = case("a view that is not contiguous", rows, 3, [[1], [0, 2]])
+    return [
+        case("several blocks in each row", 16, 4, [draw.shuffled([0, 2, 3]), [1, 3]]),
+        case("a row without blocks", 16, 3, [[2], [], [0, 1]]),
+        case("one block", rows, 2, [[1]]),
+        case("rows that do not fill a tile", 16 + rows, 3, [[0, 2], [1]]),
+        case("the first and the last row empty", rows, 2, [[], [1, 0], []], 32),
+        case("all blocks kept", 16, 2, [[0, 1], [0, 1]]),
+        Case(views.words, (strided(views.args[0]), *views.args[1:]), views.kwargs),
+    ]
+
+
+def _wrong_sparse(mistake: str) -> Callable[..., Tensor]:
+    def block_sparse_matmul(x: Tensor, blocks: Tensor, columns: Tensor, starts: Tensor, block_m: int = 16) -> Tensor:
+        if mistake in ("read", "wrote") and len(x) % block_m:
+            raise outside(mistake, -len(x) % block_m)
+        if mistake == "end included":  # the last row reads a column behind the last one
+            raise outside("read", 1)
+        out, wide = torch.zeros(len(x), (len(starts) - 1) * SIDE, dtype=torch.int64), x.long()
+        for row in range(len(starts) - 1):
+            first, last = int(starts[row]), int(starts[row + 1])
+            spans = {"last dropped": (first, last - 1), "first only": (first, min(last, first + 1)), "all": (0, len(blocks))}
+            place = slice(row * SIDE, (row + 1) * SIDE)
+            for i in range(*spans.get(mistake, (first, last))):
+                start = {"columns ignored": (i - first) * SIDE, "elements": int(columns[i])}.get(mistake, int(columns[i]) * SIDE)
+                block = blocks[i].long() if mistake == "not transposed" else blocks[i].long().T
+                part = wide[:, start : start + SIDE] @ block
+                out[:, place] = part if mistake == "overwritten" else out[:, place] + part
+            if mistake == "empty unwritten" and first == last:
+                out[:, place] = POISON[torch.int32]
+        return out.int()
+
+    return block_sparse_matmul
+
+
+SPARSE_MISTAKES = (
+    Mistake(
+        "not transposed",
+        "The blocks are [out, in] like the weight; multiply by the transposed block.",
+        _wrong_sparse("not transposed"),
+    ),
+    Mistake(
+        "last block dropped",
+        "The last block of each row is missing: i runs from starts[row] up to starts[row + 1].",
+        _wrong_sparse("last dropped"),
+    ),
+    Mistake(
+        "end included",
+        "You take one block too many; those of a row end before starts[row + 1].",
+        _wrong_sparse("end included"),
+    ),
+    Mistake(
+        "first block only", "Only the first block of each row was used; loop up to starts[row + 1].", _wrong_sparse("first only")
+    ),
+    Mistake(
+        "all blocks", "Every row used all blocks; those of a row are starts[row] up to starts[row + 1].", _wrong_sparse("all")
+    ),
+    Mistake(
+        "columns ignored",
+        "You took the blocks of x in order; block i belongs to block column columns[i].",
+        _wrong_sparse("columns ignored"),
+    ),
+    Mistake(
+        "column not multiplied", "columns[i] counts blocks: the first column of x is columns[i] * B.", _wrong_sparse("elements")
+    ),
+    Mistake(
+        "total overwritten", "Only the last block of each row is left; add each product to total.", _wrong_sparse("overwritten")
+    ),
+    Mistake(
+        "empty rows not written",
+        "A row without blocks was not written; store total (zeros) there too.",
+        _wrong_sparse("empty unwritten"),
+    ),
+    Mistake("load without mask", "The last tile of rows reads outside of x; mask with m < M.", _wrong_sparse("read")),
+    Mistake("store without mask", "The last tile of rows writes outside; mask the store with m < M.", _wrong_sparse("wrote")),
+)
+
+
+block_sparse_matmul = Exercise(
+    name="block_sparse_matmul",
+    unit="06_gpu_kernels",
+    points=3,
+    difficulty=4,
+    minutes=20,
+    oracle=right_sparse,
+    cases=sparse_cases,
+    mistakes=SPARSE_MISTAKES,
+    through="engine.authorship:launched",
+)

@@ -1,0 +1,138 @@
+"""Cases and known mistakes of `int8_matmul` and `fused_linear`: tiles of a matrix product, int32 sums, and what follows them.
+
+Conventions: x is [m, k], w is [n, k], both int8; out = x @ w.T in int32, exact. fused_linear: y = acc * (x_scale[m] * w_scale[n]) + bias[n],
+then relu if asked. Tolerance of y: acc below 2^24 is exact in float32, then three roundings; where the bias cancels the product the error
+is relative to the larger of the two: rtol 1e-5 and 2e-6 of the largest output.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.kernels.gpu.interpreter import outside
+
+
+def right_matmul(x: Tensor, w: Tensor, block_m: int = 16, block_n: int = 16, block_k: int = 32) -> Tensor:
+    return (x.long() @ w.long().T).int()
+
+
+def drawn_codes(draw: Draw, m: int, n: int, k: int) -> tuple[Tensor, Tensor]:
+    return draw.codes(-128, 127, m, k), draw.codes(-128, 127, n, k)
+
+
+def matmul_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "int8_matmul")
+    odd, more = 2 * draw.whole(8, 10) + 1, draw.whole(1, 9)
+    long = 1301 + 2 * more  # odd: so is a sum of that many odd products, and beyond 2^24 no float32 holds it
+    ends = torch.full((3, long), 127, dtype=torch.int8)
+    lows = torch.full((2, long), -128, dtype=torch.int8)
+    x, w = drawn_codes(draw, odd, more + 2, 40)
+    return [
+        Case("whole tiles, k in three steps", drawn_codes(draw, 16, 32, 96)),
+        Case("square", drawn_codes(draw, 32, 32, 32)),
+        Case("odd sizes", drawn_codes(draw, odd, more + 5, 33 + more)),
+        Case("k smaller than its block", drawn_codes(draw, 3, 5, more)),
+        Case("a single row and column", drawn_codes(draw, 1, 1, 64 + more)),
+        Case("other tiles", drawn_codes(draw, odd, odd + 3, 65), {"block_m": 32, "block_n": 16, "block_k": 64}),
+        Case("sums beyond 2^24", (torch.cat([ends, lows]), torch.cat([ends[:2] - 14, lows[:1]]))),
+        Case("views that are not contiguous", (strided(x), w.T.contiguous().T)),
+    ]
+
+
+def _wrapped(bits: int) -> Callable[..., Tensor]:
+    def int8_matmul(x: Tensor, w: Tensor, **tiles: int) -> Tensor:
+        return ((x.long() @ w.long().T + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)).int()
+
+    return int8_matmul
+
+
+def _steps_of_k(change: str) -> Callable[..., Tensor]:
+    def int8_matmul(x: Tensor, w: Tensor, block_m: int = 16, block_n: int = 16, block_k: int = 32) -> Tensor:
+        k = x.shape[1]
+        last = (k - 1) // block_k * block_k
+        parts = {
+            "first": slice(0, block_k),
+            "last": slice(last, k),
+            "whole": slice(0, k // block_k * block_k),
+            "each second": [i for i in range(k) if i // block_k % 2 == 0],
+        }
+        return right_matmul(x[:, parts[change]], w[:, parts[change]])
+
+    return int8_matmul
+
+
+def _unmasked(what: str) -> Callable[..., Tensor]:
+    def int8_matmul(x: Tensor, w: Tensor, block_m: int = 16, block_n: int = 16, block_k: int = 32) -> Tensor:
+        k = x.shape[1] % block_k if what == "read" else 0
+        if len(x) % block_m or len(w) % block_n or k:
+            raise outside(what, len(x))
+        return right_matmul(x, w)
+
+    return int8_matmul
+
+
+def _untransposed(x: Tensor, w: Tensor, **tiles: int) -> Tensor:
+    """Reads w as if it were [k, n]: what lies at k * n_size + n."""
+    return right_matmul(x, w.reshape(w.shape[1], w.shape[0]).T)
+
+
+def _stored_transposed(x: Tensor, w: Tensor, **tiles: int) -> Tensor:
+    return right_matmul(w, x).reshape(len(x), len(w))
+
+
+MATMUL_MISTAKES = (
+    Mistake("sums in int8", "Your sums wrapped around at 127; give tl.dot out_dtype=tl.int32 and an int32 total.", _wrapped(8)),
+    Mistake("sums in int16", "Your sums wrapped around at 32,767; accumulate in tl.int32.", _wrapped(16)),
+    Mistake(
+        "first step of k only",
+        "Only the first BK products were summed; loop over k in steps of BK and add to total.",
+        _steps_of_k("first"),
+    ),
+    Mistake(
+        "total overwritten",
+        "Only the last step of k is left: total was overwritten; pass total to tl.dot, or add to it.",
+        _steps_of_k("last"),
+    ),
+    Mistake(
+        "tail of k left out",
+        "The last step of k, which is not full, was left out; loop to K and mask what lies behind.",
+        _steps_of_k("whole"),
+    ),
+    Mistake(
+        "every second step",
+        "Every second step of k was jumped over; each step advances by BK once.",
+        _steps_of_k("each second"),
+    ),
+    Mistake(
+        "load without mask",
+        "A tile at the edge reads outside; mask rows (m < M, n < N) and k < K in both loads, other=0.",
+        _unmasked("read"),
+    ),
+    Mistake(
+        "store without mask",
+        "A tile at the edge writes outside; mask the store with (m < M) & (n < N).",
+        _unmasked("wrote"),
+    ),
+    Mistake("w read as [k, n]", "w is [n, k]: the number for n and k lies at n * K + k, not at k * N + n.", _untransposed),
+    Mistake(
+        "stored transposed",
+        "The result is stored transposed: the number of row m, column n lies at m * N + n.",
+        _stored_transposed,
+    ),
+)
+
+
+int8_matmul = Exercise(
+    name="int8_matmul",
+    unit="06_gpu_kernels",
+    points=4,
+    difficulty=4,
+    minutes=25,
+    oracle=right_matmul,
+    cases=matmul_cases,
+    mistakes=MATMUL_MISTAKES,
+    through="engine.authorship:launched",
+)

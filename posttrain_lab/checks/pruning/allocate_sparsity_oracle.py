@@ -1,0 +1,108 @@
+"""Cases, laws and known mistakes of `allocate_sparsity`: which layer gives how much, so that the curves promise the least loss.
+
+Conventions that the notebook states in the same words: curves[name][i] is the accuracy at sparsity i / (len - 1), linear between the
+points; sizes[name] counts its parameters; sum of size * (1 - sparsity) is at most the budget and at least 0.999 of it; the predicted
+loss is the sum over the layers of curve(0) - curve(sparsity).
+
+Many answers are right, so the laws ask for the result. With L the predicted loss and B the best one (cheapest steps first, which is
+optimal on curves that bend one way), the share (L - B) / (even - B) says how much of what can be won over one sparsity for all was
+missed. Seen in 150 drawn problems, worst: steps of 1 to 10 % of a layer 1 %, of 20 % 15 %. Problems are drawn again until each of
+these wrong ways misses 30 % or more: steps chosen by loss alone, equal losses, whole layers, the largest layers first. Limit 20 %.
+The plain cases have one answer each; 0.011 allows for what 0.1 % of a budget is in a layer.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+Curves = dict[str, list[float]]
+
+
+Sizes = dict[str, int]
+
+
+Shares = dict[str, float]
+
+
+Allocate = Callable[[Curves, Sizes, int], Any]
+
+
+LIMIT, CLEAR, STEP = 0.20, 0.30, 0.01
+
+
+def accuracy_at(curve: list[float], share: float) -> float:
+    place = min(max(share, 0.0), 1.0) * (len(curve) - 1)
+    low = min(int(place), len(curve) - 2)
+    return curve[low] + (place - low) * (curve[low + 1] - curve[low])
+
+
+def kept_weights(sizes: Sizes, shares: Shares) -> float:
+    return sum(size * (1 - shares[name]) for name, size in sizes.items())
+
+
+def greedy(price: Callable[[float, float], float], step: float = STEP, exact: bool = True) -> Allocate:
+    """Again and again prune the layer whose next step has the smallest price(loss, parameters) a little more."""
+
+    def allocate_sparsity(curves: Curves, sizes: Sizes, budget: int) -> Shares:
+        shares = dict.fromkeys(curves, 0.0)
+        while (surplus := kept_weights(sizes, shares) - budget) > 1e-7 * max(1, budget):
+            ends = {name: min(1.0, share + step) for name, share in shares.items() if share < 1}
+            prices = {
+                name: price(
+                    accuracy_at(curves[name], shares[name]) - accuracy_at(curves[name], end), (end - shares[name]) * sizes[name]
+                )
+                for name, end in ends.items()
+            }
+            best = min(prices, key=lambda name: prices[name])
+            shares[best] = min(ends[best], shares[best] + surplus / sizes[best]) if exact else ends[best]
+        return shares
+
+    return allocate_sparsity
+
+
+right_allocate = greedy(lambda loss, parameters: loss / parameters)
+
+
+def even_sparsity(curves: Curves, sizes: Sizes, budget: int) -> Shares:
+    return dict.fromkeys(curves, 1 - budget / sum(sizes.values()))
+
+
+def equal_losses(curves: Curves, sizes: Sizes, budget: int) -> Shares:
+    """Every layer as far as the same loss of its own."""
+    grid, limits = [k / 200 for k in range(201)], (0.0, 1.0)
+
+    def shares(limit: float) -> Shares:
+        return {name: max(s for s in grid if curve[0] - accuracy_at(curve, s) <= limit + 1e-12) for name, curve in curves.items()}
+
+    for _ in range(14):
+        middle = sum(limits) / 2
+        limits = (limits[0], middle) if kept_weights(sizes, shares(middle)) <= budget else (middle, limits[1])
+    found = shares(limits[1])
+    short = budget - kept_weights(sizes, found)
+    for name in sorted(found, key=lambda name: -found[name]):  # give back what the coarse grid took too much
+        back = min(found[name], short / sizes[name])
+        found[name], short = found[name] - back, short - back * sizes[name]
+    return found
+
+
+def _whole_layers(key: Callable[[list[float], int], float]) -> Allocate:
+    """One layer after the other, each as far as it goes."""
+
+    def allocate_sparsity(curves: Curves, sizes: Sizes, budget: int) -> Shares:
+        shares = dict.fromkeys(curves, 0.0)
+        for name in sorted(curves, key=lambda name: key(curves[name], sizes[name])):
+            shares[name] = min(1.0, max(0.0, kept_weights(sizes, shares) - budget) / sizes[name])
+        return shares
+
+    return allocate_sparsity
+
+
+by_loss = greedy(lambda loss, parameters: loss, 0.05)
+
+
+tolerant_first = _whole_layers(lambda curve, size: curve[0] - curve[len(curve) // 2])
+
+
+tolerant_for_size = _whole_layers(lambda curve, size: (curve[0] - curve[-1]) / size)
+
+
+largest_first = _whole_layers(lambda curve, size: -size)

@@ -1,0 +1,158 @@
+"""Cases and known mistakes of `to_csr` and `csr_matmul`: store and multiply only what is left.
+
+Conventions that the notebook states in the same words, those of scipy: values row by row in order of their columns, whatever is not
+exactly 0; `columns` and `row_pointers` int32, row_pointers [out + 1] from 0 to the number of values; the product is [out, batch].
+The values of the products are small whole numbers, so every order of summation gives the same float: equal is asked for.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.cpu_kernels.integer_judges import whole_floats
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.judges import close
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.pruning.to_csr import Csr, right_csr
+
+
+def _dense(csr: Csr, k: int) -> Tensor:
+    values, columns, pointers = csr
+    rows = torch.repeat_interleave(torch.arange(len(pointers) - 1), pointers.diff().long())
+    return values.new_zeros(len(pointers) - 1, k).index_put_((rows, columns.long()), values)
+
+
+def right_product(csr: Csr, x: Tensor) -> Tensor:
+    return _dense(csr, len(x)) @ x
+
+
+def product_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "csr_matmul")
+    out, k, batch = draw.whole(6, 9), draw.whole(10, 15), draw.whole(2, 5)
+
+    def case(words: str, weight: Tensor, x: Tensor) -> Case:
+        return Case(words, (right_csr(weight), x))
+
+    def some(rows: int, columns: int) -> Tensor:
+        weight = whole_floats(draw, rows, columns) * (draw.uniform(0, 1, rows, columns) < 0.4)
+        weight[[0, -1], [0, -1]] = 5.0
+        return weight
+
+    holes, edges = some(out, k), some(out, k)
+    holes[draw.whole(1, 2)], holes[4], edges[0], edges[-1] = 0, 0, 0, 0
+    edges[1, 0] = 3.0
+    return [
+        case("as many inputs as outputs, as many columns of x", some(k, k), whole_floats(draw, k, k)),
+        case("no empty row", some(out, k) + 10 * torch.eye(out, k), whole_floats(draw, k, batch)),
+        case("empty rows in the middle", holes, whole_floats(draw, k, batch)),
+        case("an empty first and last row", edges, whole_floats(draw, k, batch)),
+        case("a single output", some(1, k), whole_floats(draw, k, batch)),
+        case("a single column of x", holes, whole_floats(draw, k, 1)),
+        case("dense", some(5, 6) + 20, whole_floats(draw, 6, 6)),
+        case("no weight at all", torch.zeros(3, 4), whole_floats(draw, 4, 2)),
+        case("a transposed view of x", some(out, k), whole_floats(draw, batch, k).T),
+        case("a view of x that is not contiguous", some(out, k), strided(whole_floats(draw, k, batch))),
+    ]
+
+
+def _product_of(change: Callable[[Tensor, Csr, Tensor], Any]) -> Callable[[Csr, Tensor], Any]:
+    return lambda csr, x: change(right_product(csr, x), csr, x)
+
+
+def _rows_by(first: int, last: int, assign: bool = False) -> Callable[[Csr, Tensor], Tensor]:
+    """Row o from values[pointers[o] + first : pointers[o + 1] + last]."""
+
+    def csr_matmul(csr: Csr, x: Tensor) -> Tensor:
+        values, columns, pointers = csr
+        out = x.new_zeros(len(pointers) - 1, x.shape[1])
+        for row in range(len(out)):
+            for j in range(int(pointers[row]) + first, min(len(values), int(pointers[row + 1]) + last)):
+                part = values[j] * x[int(columns[j])]
+                out[row] = part if assign else out[row] + part
+        return out
+
+    return csr_matmul
+
+
+def _in_order(csr: Csr, x: Tensor) -> Tensor:
+    """x[0], x[1], ... in place of x[columns[j]]."""
+    return right_product((csr[0], torch.cat([torch.arange(int(c)) for c in csr[2].diff()]), csr[2]), x)
+
+
+def _transposed(csr: Csr, x: Tensor) -> Tensor:
+    return _dense(csr, len(x)).T @ x
+
+
+PRODUCT_MISTAKES = (
+    Mistake(
+        "transposed",
+        "You multiply with the transposed weight: columns[j] picks a row of x, and the row of a value picks one of the result.",
+        _transposed,
+    ),
+    Mistake(
+        "last value of each row", "You leave out the last value of each row; a slice already leaves its end out.", _rows_by(0, -1)
+    ),
+    Mistake(
+        "first value of each row", "You leave out the first value of each row; it stands at row_pointers[row].", _rows_by(1, 0)
+    ),
+    Mistake(
+        "one value too many",
+        "You take one value too many in each row; row_pointers[row + 1] belongs to the next row.",
+        _rows_by(0, 1),
+    ),
+    Mistake(
+        "overwritten",
+        "Values of one row overwrite each other (y[rows] += ... adds once for each row); add all up: index_add, or += in a loop.",
+        _rows_by(0, 0, assign=True),
+    ),
+    Mistake(
+        "column ignored",
+        "You multiply the values of a row with x[0], x[1], ...; columns[j] says which row of x value j meets.",
+        _in_order,
+    ),
+    Mistake(
+        "values ignored",
+        "You add up rows of x without their weights; multiply each by values[j].",
+        lambda csr, x: right_product((torch.ones_like(csr[0]), csr[1], csr[2]), x),
+    ),
+    Mistake(
+        "last output missing",
+        "The last output stays 0; there are len(row_pointers) - 1 rows.",
+        _product_of(lambda y, csr, x: torch.cat([y[:-1], 0 * y[-1:]])),
+    ),
+    Mistake(
+        "one output too many",
+        "There is a row too many; row_pointers has one entry more than there are outputs.",
+        _product_of(lambda y, csr, x: torch.cat([y, 0 * y[:1]])),
+    ),
+    Mistake(
+        "result transposed",
+        "Your result is [batch, out]; [out, batch] is wanted.",
+        _product_of(lambda y, csr, x: y.T.contiguous()),
+    ),
+    Mistake(
+        "empty rows dropped",
+        "Rows without weights are missing from your result; they are outputs too, all 0.",
+        _product_of(lambda y, csr, x: y[csr[2].diff() > 0]),
+    ),
+    Mistake(
+        "first column of x only",
+        "Only the first column of x is used; each weight meets the whole row x[columns[j]].",
+        _product_of(lambda y, csr, x: y[:, :1].expand(-1, x.shape[1]).contiguous()),
+    ),
+)
+
+
+csr_matmul = Exercise(
+    name="csr_matmul",
+    unit="01_pruning",
+    points=2,
+    difficulty=3,
+    minutes=10,
+    oracle=right_product,
+    cases=product_cases,
+    mistakes=PRODUCT_MISTAKES,
+    judge=close(0.0, 0.0),
+)

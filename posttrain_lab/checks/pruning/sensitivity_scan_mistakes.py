@@ -1,0 +1,143 @@
+"""Cases and known mistakes of `sensitivity_scan`: prune one layer alone, look at the validation images, put the weights back.
+
+Conventions that the notebook states in the same words: every nn.Linear and nn.Conv2d of the model, by its name in named_modules();
+for each the accuracy in eval mode at each sparsity, in the order given; the model comes back as it was, each weight, buffer and mode.
+
+The student's function gets a network and a `Split`; as a Split cannot travel, `on_split` builds it on the student's side and returns the
+curves together with the state and the modes of the network, for the trusted side to compare. The parts of the split share no labels, so
+the wrong part shows. Of many images only those are used whose largest logit stays clear of the second in every pruning.
+"""
+
+import copy
+from typing import Any
+
+from torch import nn
+
+from posttrain_lab.checks.engine.exercise import Mistake
+from posttrain_lab.checks.pruning.magnitude_mask import right_magnitude
+from posttrain_lab.checks.pruning.sensitivity_scan_oracle import LAYERS, accuracy, prunable_layers, pruned, right_scan, scan
+from posttrain_lab.data import Split
+
+
+def _cumulative(model: nn.Module, split: Split, sparsities: list[float]) -> dict[str, list[float]]:
+    """Each sparsity prunes what the one before has left; the next layer starts from whole weights."""
+    curves: dict[str, list[float]] = {}
+    for name, _ in prunable_layers(model):
+        twin, curves[name] = copy.deepcopy(model).eval(), []
+        layer: Any = twin.get_submodule(name)
+        for sparsity in sparsities:
+            layer.weight.data.mul_(right_magnitude(layer.weight.data, sparsity))
+            curves[name].append(accuracy(twin, split.validation))
+    return curves
+
+
+def _kept_without_clone(model: nn.Module, split: Split, sparsities: list[float]) -> dict[str, list[float]]:
+    """What is kept is the same memory as what is pruned."""
+    twin = copy.deepcopy(model).eval()
+    curves: dict[str, list[float]] = {name: [] for name, _ in prunable_layers(twin)}
+    for name, layer in prunable_layers(twin):
+        for sparsity in sparsities:
+            layer.weight.data.mul_(right_magnitude(layer.weight.data, sparsity))
+            curves[name].append(accuracy(twin, split.validation))
+    return curves
+
+
+def _left_pruned(model: nn.Module, sparsities: list[float]) -> None:
+    for _, layer in prunable_layers(model):
+        layer.weight.data.mul_(right_magnitude(layer.weight.data, sparsities[-1]))
+
+
+def _before_stay(model: nn.Module, split: Split, sparsities: list[float]) -> dict[str, list[float]]:
+    """Layers before this one stay at the last sparsity."""
+    curves, names, twin = {}, [name for name, _ in prunable_layers(model)], copy.deepcopy(model).eval()
+    for name in names:
+        with pruned(twin, names[: names.index(name)], sparsities[-1], right_magnitude):
+            curves[name] = scan(kinds=LAYERS)(twin, split, sparsities)[name]
+    return curves
+
+
+SCAN_MISTAKES = (
+    Mistake(
+        "test images",
+        "You look at the test images; this scan will decide something, so it must use split.validation.",
+        scan("test"),
+    ),
+    Mistake(
+        "training images", "You look at the training images, which the network has learned; use split.validation.", scan("train")
+    ),
+    Mistake(
+        "calibration images", "You look at the calibration images; choices are made on split.validation.", scan("calibration")
+    ),
+    Mistake(
+        "all layers at once",
+        "You prune all layers at the same time; one layer alone is pruned, all others stay whole.",
+        scan(chosen=lambda names, name: names),
+    ),
+    Mistake(
+        "layers before stay pruned",
+        "The layers before stay pruned while you scan the next one; put each layer's weights back first.",
+        _before_stay,
+    ),
+    Mistake(
+        "sparsities on top of each other",
+        "Each sparsity prunes what the one before has left; start from the whole weights every time.",
+        _cumulative,
+    ),
+    Mistake(
+        "kept without a copy",
+        "What you keep is the same memory as what you prune, so nothing is put back; clone() the weight before you change it.",
+        _kept_without_clone,
+    ),
+    Mistake(
+        "not put back",
+        "Your curves are right, but the model is left pruned; put the weights back, or work on a copy.",
+        scan(after=_left_pruned),
+    ),
+    Mistake(
+        "left in eval mode",
+        "Your curves are right, but the model is left in eval mode; each module must have the mode that it came with.",
+        scan(after=lambda model, sparsities: model.eval()),
+    ),
+    Mistake(
+        "all modes from the root",
+        "model.train(mode) sets all modules alike; a frozen batch norm inside must keep its own mode: work on a copy.",
+        scan(after=lambda model, sparsities: model.train(model.training)),
+    ),
+    Mistake(
+        "training mode",
+        "You measure in training mode, where batch norm and dropout act differently; call eval() on your copy.",
+        scan(mode=nn.Module.train),
+    ),
+    Mistake(
+        "mode as it came",
+        "You measure in the mode that the model came in; accuracy is measured in eval mode.",
+        scan(mode=lambda model: model),
+    ),
+    Mistake("convolutions only", "Linear layers are missing; scan every nn.Linear and nn.Conv2d.", scan(kinds=(nn.Conv2d,))),
+    Mistake("linear layers only", "Convolutions are missing; scan every nn.Linear and nn.Conv2d.", scan(kinds=(nn.Linear,))),
+    Mistake(
+        "batch norm too",
+        "You scan batch norms too; only nn.Linear and nn.Conv2d hold weights that are pruned here.",
+        scan(kinds=(*LAYERS, nn.BatchNorm2d)),
+    ),
+    Mistake(
+        "largest removed",
+        "You remove the largest weights; prune by magnitude_mask, which keeps them.",
+        scan(mask=lambda weight, sparsity: ~right_magnitude(weight, 1 - sparsity)),
+    ),
+    Mistake(
+        "mask inverted",
+        "You keep what the mask removes; multiply the weight by the mask, which is True where it stays.",
+        scan(mask=lambda weight, sparsity: ~right_magnitude(weight, sparsity)),
+    ),
+    Mistake("errors", "You return the share of wrong answers; the accuracy is wanted.", scan(value=lambda a: 1 - a)),
+    Mistake("percent", "You return percent; an accuracy lies between 0 and 1.", scan(value=lambda a: 100 * a)),
+    Mistake("sorted", "You sort the sparsities; answer in the order in which they came.", scan(order=sorted)),
+    Mistake(
+        "loss of accuracy",
+        "You return how much accuracy is lost against the first sparsity; the accuracy itself is wanted.",
+        lambda model, split, sparsities: {
+            name: [curve[0] - value for value in curve] for name, curve in right_scan(model, split, sparsities).items()
+        },
+    ),
+)

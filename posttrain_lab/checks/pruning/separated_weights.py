@@ -1,0 +1,48 @@
+"""Weights and sparsities for the cases: magnitudes that lie apart, and counts that no way of rounding can shift."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.random_cases import Draw
+
+
+def signs(draw: Draw, *shape: int) -> Tensor:
+    """-1 or 1."""
+    return 2.0 * draw.codes(0, 1, *shape) - 1
+
+
+def spread(draw: Draw, *shape: int) -> Tensor:
+    """Weights of both signs whose magnitudes differ by 3 % or more, in random order: no ties, also after rounding."""
+    count = torch.Size(shape).numel()
+    powers = torch.tensor(draw.shuffled(range(count)), dtype=torch.float64) - count / 2
+    return (1.05**powers * 0.1).reshape(shape).float() * signs(draw, *shape)
+
+
+def levels(draw: Draw, *shape: int, most: int = 2) -> Tensor:
+    """Weights with many ties: whole numbers from -most to most, zeros among them."""
+    return draw.codes(-most, most, *shape).float()
+
+
+def clear_sparsity(draw: Draw, counts: Sequence[int], low: float = 0.2, high: float = 0.8, up: bool | None = None) -> float:
+    """A sparsity whose product with each count is at least 0.1 away from x.5; with `up` it is rounded up (or down) at the first."""
+    while True:
+        sparsity = round(draw.real(low, high), 4)
+        parts = [sparsity * count % 1 for count in counts]
+        if all(abs(part - 0.5) > 0.1 for part in parts) and (
+            up is None or (0.6 < parts[0] < 0.95 if up else 0.05 < parts[0] < 0.4)
+        ):
+            return sparsity
+
+
+def right_count(sparsity: float, count: int) -> int:
+    """How many of `count` weights go."""
+    return round(sparsity * count)
+
+
+def lowest(magnitudes: Tensor, gone: int) -> Tensor:
+    """True for all but the `gone` smallest numbers, of any shape."""
+    kept = torch.ones(magnitudes.numel(), dtype=torch.bool)
+    kept[torch.argsort(magnitudes.flatten(), stable=True)[:gone]] = False
+    return kept.reshape(magnitudes.shape)

@@ -1,0 +1,155 @@
+"""Cases and known mistakes of `fake_quantize`: quantize and dequantize in one step, with a gradient that passes straight through.
+
+Conventions that the notebook states in the same words: the scale is a number or a tensor that broadcasts; the gradient of x is the
+incoming gradient where the code before clamping lies in [qmin, qmax] (both ends included), and 0 elsewhere; scale, zero point and bits
+get None.
+
+So a number up to half a step beyond the end of the codes still passes the gradient on: it is rounded to that end, not clamped.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.judges import close
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.quantization.quantize import around, ends, numbers
+
+
+class _Fake(torch.autograd.Function):
+    """The right answer; a subclass changes `mask` or what becomes of the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: float, zero_point: int, bits: int, mistake: str = "") -> Tensor:
+        code = (x / scale).round() + zero_point
+        judged = x / scale + zero_point if mistake == "unrounded" else code
+        ctx.save_for_backward(_mask(judged, bits, zero_point, mistake))
+        ctx.mistake, ctx.scale = mistake, scale
+        qmin, qmax = ends(8 if mistake == "bits ignored" else bits)
+        code = code if mistake == "not clamped" else code.clamp(qmin, qmax)
+        if mistake == "codes":
+            return code
+        return (code - zero_point) * scale
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (mask,) = ctx.saved_tensors
+        grad = torch.ones_like(grads[0]) if ctx.mistake == "upstream ignored" else grads[0]
+        factor = {"times scale": ctx.scale, "over scale": 1 / ctx.scale}.get(ctx.mistake, 1)
+        return grad * mask * factor, None, None, None, None
+
+
+def _mask(code: Tensor, bits: int, zero_point: int, mistake: str) -> Tensor:
+    qmin, qmax = ends(8 if mistake == "bits ignored" else bits)
+    if mistake in ("everywhere", "nowhere"):
+        return torch.full_like(code, float(mistake == "everywhere"))
+    if mistake == "strict":
+        return (code > qmin) & (code < qmax)
+    code = code - zero_point if mistake == "without zero point" else code
+    inside = (code >= qmin) & (code <= qmax)
+    return ~inside if mistake == "inverted" else inside
+
+
+def right_fake(x: Tensor, scale: float, zero_point: int, bits: int) -> Any:
+    return _Fake.apply(x, scale, zero_point, bits)
+
+
+def _fake_case(draw: Draw, words: str, bits: int, *shape: int) -> Case:
+    scale, zero_point = around(draw, bits)
+    x = numbers(draw, scale, zero_point, bits, *shape)
+    return Case(words, (x, scale, zero_point, bits), gradients=(0,))
+
+
+def fake_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "fake_quantize")
+    bits = draw.whole(2, 7)
+    qmin, qmax = ends(bits)
+    at_the_ends = (torch.arange(qmin - 2, qmax + 3) - 1).float() * 0.25
+    beyond = (torch.tensor([qmin - 0.4, qmin - 0.6, qmin + 0.4, qmax - 0.4, qmax + 0.4, qmax + 0.6]) + 2) * 0.5
+    scales = draw.uniform(0.05, 2.0, 4, 1)
+    x = torch.cat([numbers(draw, scale.item(), 0, bits, 1, 6) for scale in scales])
+    inside, outside = draw.uniform(-0.9, 0.9, 9), torch.tensor([50.0, -50.0, 1e5])
+    strided_case = _fake_case(draw, "", 3, 3, 5)
+    return [
+        _fake_case(draw, "8 bits", 8, 50),
+        _fake_case(draw, f"{bits} bits", bits, 7, 5),
+        Case("numbers exactly on the codes, both ends included", (at_the_ends, 0.25, 1, bits), gradients=(0,)),
+        Case("numbers within and beyond half a step of both ends", (beyond, 0.5, -2, bits), gradients=(0,)),
+        Case("a scale for each row", (x, scales, 0, bits), gradients=(0,)),
+        Case("all inside", (inside, 1 / 64, 0, 8), gradients=(0,)),
+        Case("all outside", (outside, 0.1, 3, 4), gradients=(0,)),
+        Case("a view that is not contiguous", (strided(strided_case.args[0]), *strided_case.args[1:]), gradients=(0,)),
+        Case("an empty tensor", (torch.zeros(0), 0.1, 0, 8), gradients=(0,)),
+        _fake_case(draw, "2 bits", 2, 2, 3, 2, 2),
+    ]
+
+
+def _wrong_fake(mistake: str) -> Any:
+    return lambda x, scale, zero_point, bits: _Fake.apply(x, scale, zero_point, bits, mistake)
+
+
+FAKE_MISTAKES = (
+    Mistake(
+        "gradient everywhere",
+        "Your gradient passes outside the range too; a clamped number does not change the output, so its gradient is 0.",
+        _wrong_fake("everywhere"),
+    ),
+    Mistake(
+        "gradient nowhere",
+        "Your gradient is 0 everywhere, the true slope of a staircase, and nothing can learn; pass it straight through inside.",
+        _wrong_fake("nowhere"),
+    ),
+    Mistake(
+        "ends left out",
+        "The lowest and the highest code are inside: use >= and <=, only clamped numbers get no gradient.",
+        _wrong_fake("strict"),
+    ),
+    Mistake(
+        "mask before rounding",
+        "Your mask looks at the code before rounding; a number less than half a step beyond an end is rounded to it, so it is inside.",
+        _wrong_fake("unrounded"),
+    ),
+    Mistake("mask inverted", "Your mask is the wrong way round: 1 inside the range, 0 outside.", _wrong_fake("inverted")),
+    Mistake(
+        "incoming gradient ignored",
+        "You return the mask alone; multiply it by the incoming gradient (the chain rule).",
+        _wrong_fake("upstream ignored"),
+    ),
+    Mistake(
+        "gradient times the scale",
+        "Your gradient is multiplied by the scale; dividing by it before and multiplying after cancel, so the slope is 1.",
+        _wrong_fake("times scale"),
+    ),
+    Mistake(
+        "gradient over the scale",
+        "Your gradient is divided by the scale; dividing by it before and multiplying after cancel, so the slope is 1.",
+        _wrong_fake("over scale"),
+    ),
+    Mistake(
+        "mask without zero point",
+        "Your mask forgets the zero point: compare the code, round(x / scale) + zero_point, with qmin and qmax.",
+        _wrong_fake("without zero point"),
+    ),
+    Mistake(
+        "codes returned", "You return codes; fake quantization comes back to real numbers (dequantize).", _wrong_fake("codes")
+    ),
+    Mistake("not clamped", "You never clamp: numbers outside the range must come back as its end.", _wrong_fake("not clamped")),
+    Mistake("bits ignored", "You always use 8 bits; `bits` says how many codes there are.", _wrong_fake("bits ignored")),
+)
+
+
+fake_quantize = Exercise(
+    name="fake_quantize",
+    unit="02_quantization",
+    points=2,
+    difficulty=3,
+    minutes=12,
+    oracle=right_fake,
+    cases=fake_cases,
+    mistakes=FAKE_MISTAKES,
+    judge=close(0.0001, 1e-12),
+    function="FakeQuantize",
+    attribute="apply",
+)

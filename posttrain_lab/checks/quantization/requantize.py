@@ -1,0 +1,252 @@
+"""Cases and known mistakes of `requantize`: from an int32 sum back to an int8 code, in whole numbers only.
+
+Conventions that the notebook states in the same words:
+- multiplier = m * 2^-shift with the whole number m in [2^30, 2^31): m = round(multiplier * 2^shift);
+- the product acc * m is an int64; (acc * m + 2^(shift-1)) >> shift rounds it to nearest, ties towards +infinity, once;
+- then the zero point is added, then the code is clamped to `bits` bits; int8.
+
+Ordinary cases stay 0.02 away from ties, where m's own rounding (31 bits: 2^-31 of the result) cannot matter, so any right order gives the same
+code. The others have a multiplier that 31 bits hold exactly; there the result is exact, and equal is asked for. Among them are products
+a hair below a tie, found by search: 53 bits of a double round them onto it, so arithmetic in floats is seen.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.quantization.quantize import ends
+
+# acc * m = (k + 1/2) * 2^shift minus less than 64; float64 makes k + 1/2 of it. (acc, m, shift); odd k first, then even k
+ODD = (
+    (1603318337, 1213455241, 57),
+    (1681345995, 1960711797, 55),
+    (1714163552, 1192788301, 54),
+    (776719050, 1646698757, 55),
+    (546294547, 1632292929, 54),
+    (1063232557, 1812905961, 55),
+)
+
+
+EVEN = ((541258729, 2146715871, 54), (756693135, 1725988821, 54), (1739815353, 1459942393, 55), (1704781749, 1627315269, 56))
+
+
+def _fixed_point(multiplier: float, places: int = 31) -> tuple[int, int]:
+    fraction, exponent = math.frexp(multiplier)
+    return round(fraction * 2**places), places - exponent
+
+
+def _clamped(code: Tensor, bits: int) -> Tensor:
+    return code.clamp(*ends(bits)).to(torch.int8)
+
+
+def right_requantize(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    m, shift = _fixed_point(multiplier)
+    return _clamped(((acc.long() * m + (1 << (shift - 1))) >> shift) + zero_point, bits)
+
+
+def _sums(draw: Draw, multiplier: float, reach: float, *shape: int) -> Tensor:
+    """Sums whose product with the multiplier lies within +-reach and 0.02 or more away from a tie."""
+    top = int(min(reach / multiplier, 2**31 - 1))
+    sums = torch.randint(-top, top + 1, (4 * math.prod(shape) + 99,), generator=draw.generator)
+    fraction = (sums.double() * multiplier).remainder(1)
+    return sums[(fraction - 0.5).abs() > 0.02][: math.prod(shape)].reshape(shape).to(torch.int32)
+
+
+def _int32(*values: int) -> Tensor:
+    return torch.tensor(values, dtype=torch.int32)
+
+
+def _hair_below_a_tie(draw: Draw) -> list[Case]:
+    words = "sums near 2^31 whose products lie a hair below a tie"
+    found = [draw.pick(ODD), draw.pick(EVEN)]
+    return [Case(words, (_int32(acc, -acc, acc // 3), m * 2.0**-shift, 0)) for acc, m, shift in found]
+
+
+def _close_to_ties(draw: Draw) -> Case:
+    """A multiplier that 31 bits hold and 16 do not, and sums whose products lie 1e-5 to 2e-3 of a code from a tie."""
+    multiplier = (2 * draw.whole(2**29, 2**30 - 1) + 1) * 2.0**-55
+    sums = torch.randint(-(2**31), 2**31 - 1, (30_000,), generator=draw.generator)
+    distance = ((sums.double() * multiplier).remainder(1) - 0.5).abs()
+    chosen = sums[(distance > 1e-5) & (distance < 2e-3)].to(torch.int32)
+    return Case("products close to ties, a multiplier of 31 bits", (chosen, multiplier, draw.whole(-9, 9)))
+
+
+def requantize_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "requantize")
+    small, one = draw.real(2e-4, 9e-4), draw.real(1.1, 1.9)
+    bits = draw.whole(2, 7)
+    zero_point = draw.pick((draw.whole(-90, -20), draw.whole(20, 90)))
+    half = draw.pick((1, 3, 7))
+    near_end = (draw.whole(60, 110) + 0.45) / 2**31  # 0.45: rounded to whole multiples of 2^-31 it is far off
+    ties = (2 * torch.arange(-8, 9) + 1).to(torch.int32) * 2 ** (half - 1)
+    return [
+        Case("sums in and outside the range", (_sums(draw, small, 300.0, 61), small, zero_point)),
+        Case("exact ties, which go up", (ties, 2.0**-half, draw.whole(-9, 9))),
+        *_hair_below_a_tie(draw),
+        _close_to_ties(draw),
+        Case("the largest and smallest int32", (_int32(2**31 - 1, -(2**31), 2**31 - 7), near_end, -3)),
+        Case("sums over all of int32", (_sums(draw, near_end, 200.0, 61), near_end, draw.whole(-9, 9))),
+        Case("far outside the range", (_int32(2**31 - 1, -(2**31), 10**6, -(10**6)), 0.011, zero_point)),
+        Case("a multiplier of 1", (torch.arange(-140, 141, 7, dtype=torch.int32), 1.0, draw.whole(-3, 3))),
+        Case("a multiplier above 1", (_sums(draw, one, 140.0, 23), one, -5)),
+        Case(f"{bits} bits", (_sums(draw, 0.013, 2.0**bits, 31), 0.013, draw.whole(*ends(bits)), bits)),
+        Case("3 bits, by name", (_sums(draw, small, 6.0, 17), small, 1), {"bits": 3}),
+        Case("a view that is not contiguous", (strided(_sums(draw, 0.037, 150.0, 3, 5)), 0.037, 7)),
+        Case("a transposed view", (_sums(draw, 0.37, 150.0, 4, 3).T, 0.37, zero_point)),
+        Case("a single sum without axes", (_sums(draw, 0.0021, 90.0, 1)[0], 0.0021, 2)),
+        Case("sums of zero", (torch.zeros(2, 2, dtype=torch.int32), small, zero_point)),
+        Case("an empty tensor", (torch.zeros(0, 4, dtype=torch.int32), small, zero_point)),
+    ]
+
+
+def _exact(acc: Tensor, multiplier: float) -> tuple[Tensor, Tensor]:
+    """The whole number below the exact product, and the rest in units of 2^-shift: product = whole + rest / 2^shift; also 2^(shift-1)."""
+    m, shift = _fixed_point(multiplier)
+    product = acc.long() * m
+    whole = product >> shift
+    return whole, (product - (whole << shift)) - (1 << (shift - 1))
+
+
+def _half_even(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    whole, over = _exact(acc, multiplier)
+    up = (over > 0) | ((over == 0) & (whole % 2 == 1))
+    return _clamped(whole + up + zero_point, bits)
+
+
+def _half_away(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    whole, over = _exact(acc, multiplier)
+    up = (over > 0) | ((over == 0) & (whole >= 0))
+    return _clamped(whole + up + zero_point, bits)
+
+
+def _towards_zero(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    m, shift = _fixed_point(multiplier)
+    return _clamped(acc.sign() * ((acc.long().abs() * m) >> shift) + zero_point, bits)
+
+
+def _int32_product(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    m, shift = _fixed_point(multiplier)
+    product = (acc.long() * m + 2**31).remainder(2**32) - 2**31
+    return _clamped(((product + (1 << (shift - 1))) >> shift) + zero_point, bits)
+
+
+def _not_widened(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    m, shift = _fixed_point(multiplier)
+    return _clamped(((acc * m + (1 << (shift - 1))) >> shift) + zero_point, bits)
+
+
+def _divided(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    m, shift = _fixed_point(multiplier)
+    return _clamped((acc.long() * m + (1 << (shift - 1))) / 2**shift + zero_point, bits)
+
+
+def _wrong_way(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    m, shift = _fixed_point(multiplier)
+    shift = 62 - shift
+    return _clamped(((acc.long() * m + (1 << (shift - 1))) >> shift) + zero_point, bits)
+
+
+def _not_normalized(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    return _clamped(((acc.long() * round(multiplier * 2**31) + 2**30) >> 31) + zero_point, bits)
+
+
+def _clamped_first(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    code = right_requantize(acc, multiplier, 0, bits).long() + zero_point
+    return ((code + 128).remainder(256) - 128).to(torch.int8)
+
+
+def _wrapped(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> Tensor:
+    m, shift = _fixed_point(multiplier)
+    code = ((acc.long() * m + (1 << (shift - 1))) >> shift) + zero_point
+    return ((code + 128).remainder(256) - 128).to(torch.int8)
+
+
+REQUANTIZE_MISTAKES = (
+    Mistake(
+        "float multiply",
+        "You multiply in floating point, which this exercise is to avoid; besides, float32 has 24 bits and its ties go to even.",
+        lambda acc, multiplier, zero_point, bits=8: _clamped((acc * multiplier).round().nan_to_num() + zero_point, bits),
+    ),
+    Mistake(
+        "float64 multiply",
+        "You multiply in float64: its 53 bits do not hold the 62-bit product; multiply the whole numbers acc and m in int64.",
+        lambda acc, multiplier, zero_point, bits=8: _clamped((acc.double() * multiplier + 0.5).floor() + zero_point, bits),
+    ),
+    Mistake(
+        "truncating shift",
+        "A plain shift rounds down, half a code too low on average; add 2^(shift-1) before you shift.",
+        lambda acc, multiplier, zero_point, bits=8: _clamped(_exact(acc, multiplier)[0] + zero_point, bits),
+    ),
+    Mistake(
+        "rounds towards zero",
+        "You round towards zero, as integer division in C does; add 2^(shift-1), then shift right.",
+        _towards_zero,
+    ),
+    Mistake("ties to even", "Your ties go to the even code; adding 2^(shift-1) before the shift sends them up.", _half_even),
+    Mistake(
+        "ties away from zero",
+        "Your negative ties go down (away from zero); adding 2^(shift-1) sends all ties up, -1.5 to -1.",
+        _half_away,
+    ),
+    Mistake(
+        "product overflows",
+        "acc * m has up to 62 bits and overflows int32; convert acc to int64 before you multiply.",
+        _int32_product,
+    ),
+    Mistake(
+        "sums not widened",
+        "acc is int32, so acc * m overflows and wraps around; take acc to int64 before you multiply.",
+        _not_widened,
+    ),
+    Mistake(
+        "divided, not shifted",
+        "You divide with /, which gives floats whose fraction is cut off later; shift the whole number right with >>.",
+        _divided,
+    ),
+    Mistake(
+        "sign of the shift",
+        "Your shift has the wrong sign: multiplier = m * 2^-shift, so a smaller multiplier needs a larger shift, 31 - exponent.",
+        _wrong_way,
+    ),
+    Mistake(
+        "multiplier not normalized",
+        "You always shift by 31, so a small multiplier keeps only a few bits; choose the shift that puts m into [2^30, 2^31).",
+        _not_normalized,
+    ),
+    Mistake(
+        "zero point before the multiplier",
+        "You added the zero point to the sum; it is a code of the output, so add it after the multiplication.",
+        lambda acc, multiplier, zero_point, bits=8: right_requantize(acc + zero_point, multiplier, 0, bits),
+    ),
+    Mistake(
+        "zero point forgotten",
+        "The zero point is missing, or was added before the shift, which shifts it away: a sum of 0 must become the code zero_point.",
+        lambda acc, multiplier, zero_point, bits=8: right_requantize(acc, multiplier, 0, bits),
+    ),
+    Mistake(
+        "clamped before the zero point",
+        "You clamp first and add the zero point after, so codes leave the range again; clamp last.",
+        _clamped_first,
+    ),
+    Mistake("wraps around", "Codes outside the range wrap around to the other end; clamp before you convert to int8.", _wrapped),
+    Mistake(
+        "bits ignored",
+        "You always clamp to [-128, 127]; with `bits` bits the codes end at -2^(bits-1) and 2^(bits-1) - 1.",
+        lambda acc, multiplier, zero_point, bits=8: right_requantize(acc, multiplier, zero_point, 8),
+    ),
+)
+
+
+requantize = Exercise(
+    name="requantize",
+    unit="02_quantization",
+    points=3,
+    difficulty=4,
+    minutes=15,
+    oracle=right_requantize,
+    cases=requantize_cases,
+    mistakes=REQUANTIZE_MISTAKES,
+)

@@ -1,0 +1,213 @@
+"""The exercise `latency` of unit 00: cases whose percentiles are the same under every usual definition, and known mistakes.
+
+Sorted, the durations of `repeats` calls have a plateau of equal values around 20 %, 50 % and 80 % that is as wide as the definitions
+differ (nearest rank, linear interpolation, the nine of Hyndman and Fan: at most 1.5 places), so that any of them gives the same.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law, Mistake
+from posttrain_lab.checks.engine.fake_clock import TimedCall
+from posttrain_lab.checks.engine.judges import close
+from posttrain_lab.checks.engine.random_cases import Draw
+
+Percentiles = tuple[float, float, float]
+
+
+Function = Callable[[], Any]
+
+
+def _sorted_durations(draw: Draw, n: int) -> list[float]:
+    """Rising durations in seconds, with the three plateaus."""
+    times = [round(0.001 + 0.0004 * i + draw.real(0, 0.0003), 6) for i in range(n)]
+    for share in (0.2, 0.5, 0.8):
+        low, high = max(0, int(share * n - 1.5)), min(n - 1, int(share * n + 1.5))
+        times[low : high + 1] = [times[low]] * (high + 1 - low)
+    times[-1] += 0.05  # so that the mean is not the median
+    return times
+
+
+def _case(words: str, durations: list[float], warmup: int, seconds: float = 0.5) -> Case:
+    """Slow calls before (they are warm-up) and slower ones behind (they are never to be made)."""
+    slow = [seconds + 0.1 * i for i in range(warmup)]
+    return Case(words, (TimedCall((*slow, *durations, 3.0)), len(durations), warmup))
+
+
+def latency_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "latency")
+    up = [_sorted_durations(draw, draw.whole(21, 41)) for _ in range(5)]
+    turned = up[0][len(up[0]) // 3 :] + up[0][: len(up[0]) // 3]
+    repeats = draw.whole(2, 9)
+    return [
+        _case("the first calls are slow", turned, draw.whole(2, 5)),
+        _case("calls that get slower", up[1], 1),
+        _case("calls that get faster", up[2][::-1], draw.whole(6, 9)),
+        _case("no warm-up at all", up[3][5:] + up[3][:5], 0),
+        _case("calls in disorder", draw.shuffled(up[4]), 3),
+        _case("equal calls of a few nanoseconds to microseconds", [draw.whole(2, 900) * 1e-6] * repeats, 1),
+        _case("a single measured call", [draw.real(0.01, 0.02)], 2),
+        _case("a single measured call and no warm-up", [draw.real(0.01, 0.02)], 0),
+        Case("first calls that are fast", (TimedCall((1e-5, 2e-5, *up[0], 3.0)), len(up[0]), 2)),
+    ]
+
+
+def _few_calls(call: Call, seed: int) -> str | None:
+    """Four calls: wherever a definition puts the percentiles, they lie between certain neighbours of the sorted times."""
+    times = [0.01, 0.02, 0.03, 0.04]
+    found = call(TimedCall((0.03, 0.01, 0.04, 0.02, 3.0)), 4, 0)
+    for name, value, low in zip(("p20", "p50", "p80"), found, (0, 1, 2), strict=True):
+        if not times[low] - 1e-7 <= value <= times[low + 1] + 1e-7:
+            return f"calls of {times} seconds: {name} must lie between {times[low]} and {times[low + 1]}, got {value:.6g}."
+    return None
+
+
+LATENCY_LAWS = (Law("four calls", _few_calls),)
+
+
+def _processor_time(fn: Function, repeats: int, warmup: int) -> Percentiles:
+    for _ in range(warmup):
+        fn()
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        fn()
+        times.append(time.process_time() - start)
+    return _ranks(sorted(times))
+
+
+def _fastest_kept(fn: Function, repeats: int, warmup: int) -> Percentiles:
+    return _ranks(sorted(_times(fn, repeats + warmup, 0))[:repeats])
+
+
+def _times(fn: Function, repeats: int, warmup: int) -> list[float]:
+    for _ in range(warmup):
+        fn()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        fn()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def _ranks(times: list[float]) -> Percentiles:
+    last = len(times) - 1
+    return times[round(0.2 * last)], times[round(0.5 * last)], times[round(0.8 * last)]
+
+
+def right_latency(fn: Function, repeats: int, warmup: int) -> Percentiles:
+    return _ranks(sorted(_times(fn, repeats, warmup)))
+
+
+def _mean(fn: Function, repeats: int, warmup: int) -> Percentiles:
+    times = _times(fn, repeats, warmup)
+    mean = sum(times) / repeats
+    spread = (sum((t - mean) ** 2 for t in times) / repeats) ** 0.5
+    return mean - spread, mean, mean + spread
+
+
+def _one_long_run(fn: Function, repeats: int, warmup: int) -> Percentiles:
+    mean = sum(_times(fn, repeats, warmup)) / repeats
+    return mean, mean, mean
+
+
+def _total(fn: Function, repeats: int, warmup: int) -> Percentiles:
+    total = sum(_times(fn, repeats, warmup))
+    return total, total, total
+
+
+def _clock_not_restarted(fn: Function, repeats: int, warmup: int) -> Percentiles:
+    times = _times(fn, repeats, warmup)
+    return _ranks([sum(times[: i + 1]) for i in range(repeats)])
+
+
+def _extremes(fn: Function, repeats: int, warmup: int) -> Percentiles:
+    times = sorted(_times(fn, repeats, warmup))
+    return times[0], _ranks(times)[1], times[-1]
+
+
+def _scaled(factor: float) -> Callable[[Function, int, int], Percentiles]:
+    def latency(fn: Function, repeats: int, warmup: int) -> Percentiles:
+        low, middle, high = right_latency(fn, repeats, warmup)
+        return factor * low, factor * middle, factor * high
+
+    return latency
+
+
+LATENCY_MISTAKES = (
+    Mistake(
+        "mean",
+        "You return the mean (and a deviation): one slow call moves it; sort the times and take order statistics.",
+        _mean,
+    ),
+    Mistake(
+        "one long run",
+        "You timed all calls together and divided: that is a mean, and it hides how calls differ; time each call.",
+        _one_long_run,
+    ),
+    Mistake(
+        "no warm-up",
+        "You measured from the very first call; make `warmup` calls before that, because first calls fill caches and compile.",
+        lambda fn, repeats, warmup: right_latency(fn, repeats, 0),
+    ),
+    Mistake(
+        "warm-up measured",
+        "Your warm-up calls are among the times; make them first, without the clock.",
+        lambda fn, repeats, warmup: right_latency(fn, repeats + warmup, 0),
+    ),
+    Mistake(
+        "fewer measured calls",
+        "You took the warm-up calls out of `repeats`; `repeats` calls are measured, after the warm-up.",
+        lambda fn, repeats, warmup: _ranks(sorted(_times(fn, max(1, repeats - warmup), warmup))),
+    ),
+    Mistake("total", "You return the time of all calls together; the time of one call is wanted.", _total),
+    Mistake(
+        "clock not restarted",
+        "You never restart the clock, so each time includes all calls before it; read the clock before every call.",
+        _clock_not_restarted,
+    ),
+    Mistake(
+        "extremes",
+        "You return the smallest and the largest time; they grow with the number of calls, so 20 % and 80 % are wanted.",
+        _extremes,
+    ),
+    Mistake(
+        "not sorted",
+        "You took the calls at 20, 50 and 80 % of the order they came in; sort the times first.",
+        lambda fn, repeats, warmup: _ranks(_times(fn, repeats, warmup)),
+    ),
+    Mistake(
+        "processor's time",
+        "That clock counts the processor's work and stands still while a call waits; read time.perf_counter.",
+        _processor_time,
+    ),
+    Mistake(
+        "slowest left out",
+        "You leave out the slowest calls; leave out the first `warmup` calls, whether they are slow or not.",
+        _fastest_kept,
+    ),
+    Mistake("milliseconds", "You return milliseconds; seconds are wanted.", _scaled(1e3)),
+    Mistake("nanoseconds", "You return nanoseconds; seconds are wanted.", _scaled(1e9)),
+    Mistake(
+        "order reversed",
+        "The fast end comes first: (p20, p50, p80).",
+        lambda fn, repeats, warmup: right_latency(fn, repeats, warmup)[::-1],
+    ),
+)
+
+
+# 1e-8 s: a clock in whole nanoseconds rounds both ends of a call
+latency = Exercise(
+    name="latency",
+    unit="00_start_here",
+    points=2,
+    difficulty=3,
+    minutes=10,
+    oracle=right_latency,
+    cases=latency_cases,
+    mistakes=LATENCY_MISTAKES,
+    judge=close(1e-06, 1e-08),
+    laws=LATENCY_LAWS,
+)

@@ -1,0 +1,104 @@
+"""The exercises of unit 00: how good is a network, how sure are we, how large is it, how fast?
+
+Conventions that the notebook states in the same words:
+- accuracy: a plain float between 0 and 1; there are no ties between logits in the cases.
+- wilson_interval: a pair (low, high) of plain floats; z is an argument.
+- model_bytes: parameters and buffers, each number as wide as its dtype; a tensor that two layers share counts once.
+- latency: (p20, p50, p80) in seconds of `repeats` measured calls, after `warmup` calls that are not measured. Which of the usual
+  definitions of a percentile is used does not matter: the cases have equal durations around each of the three.
+"""
+
+import math
+
+from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.judges import close
+from posttrain_lab.checks.engine.random_cases import Draw
+
+
+def _wilson(hits: int, n: int, z: float, **change: float) -> tuple[float, float]:
+    """The interval with its three corrections, each of which a mistake may take away."""
+    p = hits / n
+    center = p + change.get("shift", 1.0) * z * z / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + change.get("inner", 1.0) * z * z / (4 * n * n))
+    scale = 1 + change.get("shrink", 1.0) * z * z / n
+    return (center - half) / scale, (center + half) / scale
+
+
+def _right_wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    return _wilson(hits, n, z)
+
+
+def _wald(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    p = hits / n
+    half = z * math.sqrt(p * (1 - p) / n)
+    return p - half, p + half
+
+
+def _agresti_coull(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    return _wald(hits + z * z / 2, n + z * z, z)  # type: ignore[arg-type]
+
+
+def wilson_cases(seed: int) -> list[Case]:
+    draw = Draw(seed, "wilson")
+    n, many = 2 * draw.whole(6, 20) + 1, draw.whole(4000, 10000)
+    z = round(draw.real(2.2, 3.3), 2)
+    return [
+        Case("a few hits", (draw.whole(2, n // 3), n)),
+        Case("one miss, where a symmetric interval leaves [0, 1]", (n - 1, n)),
+        Case("no hit at all", (0, n)),
+        Case("all hits", (n, n)),
+        Case("a single example", (draw.whole(0, 1), 1)),
+        Case("another z", (draw.whole(3, n - 3), n, z)),
+        Case("z given by name", (draw.whole(3, n - 3), n), {"z": 1.0}),
+        Case("thousands of examples", (draw.whole(many // 2, many - 100), many)),
+    ]
+
+
+WILSON_MISTAKES = (
+    Mistake(
+        "normal approximation",
+        "That is p plus or minus z sqrt(p(1-p)/n): it leaves [0, 1] and claims certainty at 0 hits; use Wilson's formula.",
+        _wald,
+    ),
+    Mistake(
+        "clamped normal approximation",
+        "Clamping the normal approximation to [0, 1] hides its fault: at 0 hits it still has no width; use Wilson's formula.",
+        lambda hits, n, z=1.96: (max(0.0, _wald(hits, n, z)[0]), min(1.0, _wald(hits, n, z)[1])),
+    ),
+    Mistake("z ignored", "You always use 1.96; z is an argument.", lambda hits, n, z=1.96: _wilson(hits, n, 1.96)),
+    Mistake(
+        "center not moved",
+        "Wilson's center is p + z^2/(2n), not p: with few examples it moves towards one half.",
+        lambda hits, n, z=1.96: _wilson(hits, n, z, shift=0.0),
+    ),
+    Mistake("not divided", "You forgot to divide by 1 + z^2/n.", lambda hits, n, z=1.96: _wilson(hits, n, z, shrink=0.0)),
+    Mistake(
+        "inner term missing",
+        "Under the root belongs z^2/(4n^2) as well; without it the interval has no width at 0 hits.",
+        lambda hits, n, z=1.96: _wilson(hits, n, z, inner=0.0),
+    ),
+    Mistake(
+        "Agresti-Coull",
+        "That is the Agresti-Coull interval (a few hits added, then the normal formula): the same center, another width.",
+        _agresti_coull,
+    ),
+    Mistake(
+        "center and half",
+        "You return the center and half the width; the two ends are wanted: center - half and center + half.",
+        lambda hits, n, z=1.96: (sum(_wilson(hits, n, z)) / 2, (_wilson(hits, n, z)[1] - _wilson(hits, n, z)[0]) / 2),
+    ),
+    Mistake("ends swapped", "The lower end comes first.", lambda hits, n, z=1.96: _wilson(hits, n, z)[::-1]),
+)
+
+
+wilson_interval = Exercise(
+    name="wilson_interval",
+    unit="00_start_here",
+    points=2,
+    difficulty=2,
+    minutes=8,
+    oracle=_right_wilson,
+    cases=wilson_cases,
+    mistakes=WILSON_MISTAKES,
+    judge=close(0.0, 1e-06),
+)

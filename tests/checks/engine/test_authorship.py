@@ -1,0 +1,109 @@
+"""Adapters that ask how a result was made: what is the student's own passes, what others made is named."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from posttrain_lab import kernels
+from posttrain_lab.checks.engine import authorship
+from posttrain_lab.checks.engine.authorship import NotTheTask
+from posttrain_lab.checks.engine.submission import LocalSubmission
+from posttrain_lab.kernels.cpu.notebook import on_tensors
+from posttrain_lab.kernels.gpu import interpreter
+
+A = torch.arange(-60, 60).reshape(10, 12).to(torch.int8)
+B = torch.arange(-54, 54).reshape(12, 9).to(torch.int8)
+
+
+def test_the_librarys_own_kernel_is_named_at_any_depth():
+    def helper(a, b):
+        return kernels.int8_matmul(a, b)
+
+    with pytest.raises(NotTheTask, match="the library's own int8_matmul made this; write it yourself"):
+        authorship.own(lambda a, b: helper(a, b), A, B)
+    with pytest.raises(NotTheTask, match="the library's own"):
+        authorship.own(lambda a, b: torch.ops.posttrain_lab.int8_matmul(a, b), A, B)
+
+
+def test_own_work_and_the_decorators_pass_and_the_profiler_is_put_back():
+    seen = []
+    sys.setprofile(lambda frame, event, argument: seen.append(event))
+    try:
+        assert authorship.own(lambda a: int(a.long().sum()), A) == -60
+        again = sys.getprofile()
+    finally:
+        sys.setprofile(None)
+    assert again is not None
+    double = on_tensors(lambda x: x * 2)
+    assert torch.equal(authorship.own(double, A[:1, :3]), A[:1, :3] * 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "who"),
+    [
+        (lambda a, b, tile: a.int() @ b.int(), "torch"),
+        (lambda a, b, tile: torch.einsum("ik,kj->ij", a.int(), b.int()), "torch"),
+        (lambda a, b, tile: torch._int_mm(a, b), "torch"),
+        (lambda a, b, tile: torch.from_numpy(a.numpy().astype(np.int32) @ np.asarray(b).astype(np.int32)), "numpy"),
+        (lambda a, b, tile: torch.from_numpy(np.dot(a.numpy().astype(int), b.numpy().astype(int))), "numpy"),
+    ],
+)
+def test_one_call_for_whole_matrices_is_no_product_by_blocks(function, who):
+    with pytest.raises(NotTheTask, match=f"one call of {who} multiplied the whole matrices"):
+        authorship.by_blocks(function, A, B, 4)
+
+
+def test_blocks_pass_and_a_tile_that_is_never_used_does_not():
+    def blocks(a, b, tile):
+        return sum(x.int() @ y.int() for x, y in zip(a.split(tile, 1), b.split(tile), strict=True))
+
+    assert torch.equal(authorship.by_blocks(blocks, A, B, 4), kernels.int8_matmul(A, B))
+    with pytest.raises(NotTheTask, match="never looks at `tile`"):
+        authorship.by_blocks(lambda a, b, tile: blocks(a, b, 5), A, B, 4)
+    assert authorship.by_blocks(lambda *args: 3, A, B, 4) == 3
+
+
+def test_a_blank_cell_stays_blank():
+    @on_tensors
+    def blank(a, b, tile):
+        (m, k), n = a.shape, b.shape[1]  # noqa: F841  # as in the notebook
+        raise NotImplementedError
+
+    assert LocalSubmission(blank, through="engine.authorship:by_blocks").call(A, B, 4).unsolved
+
+
+def test_a_step_without_its_decorator():
+    with pytest.raises(NotTheTask, match="leave the decorator @in_tiles above"):
+        authorship.in_vectors(lambda x, panels, n: x, A, B, 3)
+
+
+def test_a_result_that_no_kernel_made():
+    with pytest.raises(NotTheTask, match="no kernel was launched"):
+        authorship.launched(lambda x: torch.from_numpy(np.negative(x.numpy())), A)
+    with pytest.raises(NotTheTask, match="torch's add computes here what the kernel should"):
+        authorship.launched(lambda x: x + 1, A)
+    with pytest.raises(NotTheTask, match="torch's mul computes here"):
+        authorship.launched(lambda x: x.clone().mul_(2), A)
+
+
+def test_what_a_launch_returns_passes(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setattr(interpreter, "_launch_on_gpu", lambda kernel, grid, args, meta: args[1].fill_(7))
+
+    def answer(x):
+        x, out = interpreter.guarded(x), interpreter.output(*x.shape, dtype=torch.int8)
+        interpreter.launch(None, (1,), x, out)
+        return out.cpu()
+
+    assert (authorship.launched(answer, A) == 7).all()
+
+
+def test_answers_of_the_checks_themselves_are_not_watched():
+    def oracle(a, b, tile):
+        return kernels.int8_matmul(a, b)
+
+    oracle.__module__ = "posttrain_lab.checks.cpu_kernels"
+    for adapter in (authorship.own, authorship.by_blocks, authorship.in_vectors, authorship.launched):
+        assert torch.equal(adapter(oracle, A, B, 4), kernels.int8_matmul(A, B))
