@@ -185,4 +185,5 @@ adaptive_ece = Exercise(
     oracle=right_adaptive,
     cases=adaptive_cases,
     mistakes=ADAPTIVE_MISTAKES,
+    library="calibration:adaptive_ece",
 )

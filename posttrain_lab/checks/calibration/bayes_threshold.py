@@ -93,4 +93,5 @@ bayes_threshold = Exercise(
     cases=threshold_cases,
     mistakes=THRESHOLD_MISTAKES,
     judge=close(1e-06, 0.0),
+    library="calibration:bayes_threshold",
 )

@@ -154,4 +154,5 @@ brier = Exercise(
     oracle=right_brier,
     cases=brier_cases,
     mistakes=BRIER_MISTAKES,
+    library="calibration:brier",
 )

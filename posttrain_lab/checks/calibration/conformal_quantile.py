@@ -198,4 +198,5 @@ conformal_quantile = Exercise(
     oracle=right_quantile,
     cases=quantile_cases,
     mistakes=QUANTILE_MISTAKES,
+    library="calibration:conformal_quantile",
 )

@@ -253,4 +253,5 @@ expected_calibration_error = Exercise(
     oracle=right_ece,
     cases=ece_cases,
     mistakes=ECE_MISTAKES,
+    library="calibration:expected_calibration_error",
 )

@@ -175,4 +175,5 @@ expected_cost = Exercise(
     oracle=right_cost,
     cases=cost_cases,
     mistakes=COST_MISTAKES,
+    library="calibration:expected_cost",
 )

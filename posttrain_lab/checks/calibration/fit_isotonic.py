@@ -18,11 +18,13 @@ from torch import Tensor
 
 from posttrain_lab.checks.calibration.fit_isotonic_mistakes import ISOTONIC_MISTAKES
 from posttrain_lab.checks.calibration.fit_isotonic_oracle import right_isotonic
+from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
 
 
+@adapter
 def fitted_at(function: Callable[..., Any], scores: Tensor, labels: Tensor, points: Tensor) -> Any:
     """The adapter: fit, then evaluate what came back at the points."""
     found = function(scores, labels)
@@ -119,4 +121,5 @@ fit_isotonic = Exercise(
     judge=close(0.0001, 1e-05),
     laws=ISOTONIC_LAWS,
     through="calibration.fit_isotonic:fitted_at",
+    library="calibration:fit_isotonic",
 )

@@ -247,4 +247,5 @@ fit_platt = Exercise(
     mistakes=PLATT_MISTAKES,
     judge=close(RTOL, ATOL),
     laws=PLATT_LAWS,
+    library="calibration:fit_platt",
 )

@@ -21,8 +21,8 @@ from posttrain_lab.checks.calibration.fit_temperature_mistakes import TEMPERATUR
 from posttrain_lab.checks.calibration.fit_temperature_oracle import HIGH, LOW, TOLERANCE, right_temperature, slopes
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law
 from posttrain_lab.checks.engine.judges import Judge, difference
+from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw, strided
-from posttrain_lab.checks.engine.submission import Outcome
 
 Labelled = tuple[Tensor, Tensor]  # logits [n, c], labels [n]
 
@@ -129,4 +129,5 @@ fit_temperature = Exercise(
     mistakes=TEMPERATURE_MISTAKES,
     judge=temperature_judge(),
     laws=TEMPERATURE_LAWS,
+    library="calibration:fit_temperature",
 )

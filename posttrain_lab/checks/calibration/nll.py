@@ -195,4 +195,5 @@ nll = Exercise(
     oracle=right_nll,
     cases=nll_cases,
     mistakes=NLL_MISTAKES,
+    library="calibration:nll",
 )

@@ -167,4 +167,5 @@ prediction_sets = Exercise(
     oracle=right_sets,
     cases=sets_cases,
     mistakes=SETS_MISTAKES,
+    library="calibration:prediction_sets",
 )

@@ -173,4 +173,5 @@ risk_coverage = Exercise(
     oracle=right_risk_coverage,
     cases=coverage_cases,
     mistakes=COVERAGE_MISTAKES,
+    library="calibration:risk_coverage",
 )

@@ -176,4 +176,5 @@ csr_matmul = Exercise(
     mistakes=CSR_MISTAKES,
     judge=close(0.0, 0.0),
     through="engine.authorship:own",
+    library="pruning:csr_matmul",
 )

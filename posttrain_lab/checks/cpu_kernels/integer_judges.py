@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from posttrain_lab.checks.engine.judges import Judge, close
+from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw
-from posttrain_lab.checks.engine.submission import Outcome
 
 
 def whole_judge() -> Judge:

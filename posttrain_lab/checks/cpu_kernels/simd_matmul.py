@@ -14,8 +14,8 @@ from posttrain_lab.checks.cpu_kernels.integer_judges import product, whole_judge
 from posttrain_lab.checks.cpu_kernels.pack_weights import right_pack, right_unpack
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import Judge
+from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw, strided
-from posttrain_lab.checks.engine.submission import Outcome
 
 PAIRS = ("vpmaddwd", "vpdpwssd")
 

@@ -2,8 +2,8 @@
 
 They run on the student's side and raise, in words for the student: `own` when one of the library's functions made the result; `by_blocks`
 when one call of torch or numpy multiplied whole matrices, or `tile` is never used; `in_vectors` when the decorator is gone; `launched` when
-no kernel is launched, or torch computes what the kernel should. The checks' own answers are not watched. What compiled code does inside
-cannot be seen.
+no kernel is launched, or torch computes what the kernel should. Stand-ins (known mistakes in a student's place) are not watched. What
+compiled code does inside cannot be seen.
 """
 
 import contextlib
@@ -11,7 +11,6 @@ import dis
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,14 +18,13 @@ import numpy as np
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from posttrain_lab.checks.engine.adapters import watcher
 from posttrain_lab.checks.engine.numpy_spy import PRODUCTS, WatchedArray, watching
+from posttrain_lab.checks.engine.stand_ins import is_running, is_stand_in
 from posttrain_lab.kernels.gpu import interpreter
 
-HERE = Path(__file__).parent
-LIBRARY = tuple(str(HERE.parent / part) for part in ("kernels", "quantization"))
-# what a student's function may pass through: the decorators and words of unit 05
-OPEN = tuple(str(HERE.parent / "kernels" / "cpu" / part) for part in ("notebook.py", "simd"))
-DECORATORS = OPEN[0]
+# the packages whose functions do the job of these exercises; a module of theirs that students build on says OPEN_TO_STUDENTS = True
+LIBRARY = {"posttrain_lab.kernels", "posttrain_lab.kernels.cpu", "posttrain_lab.kernels.gpu", "posttrain_lab.quantization"}
 TORCH_PRODUCTS = {"mm", "bmm", "addmm", "baddbmm", "_int_mm", "mv", "dot"}
 # ops of torch that compute; making, copying, cutting and converting tensors is left out
 COMPUTING = TORCH_PRODUCTS | set(
@@ -43,9 +41,10 @@ class NotTheTask(Exception):
     """The result may be right, but it was not made as the exercise asks. (Not a TypeError: operators swallow those.)"""
 
 
+@watcher
 def own(function: Function, *args: Any, **kwargs: Any) -> Any:
     """The answer, unless one of the library's functions made it (NotTheTask)."""
-    if _trusted(function) or _compiled(function):
+    if is_stand_in(function) or _compiled(function):
         return function(*args, **kwargs)
     before = sys.getprofile()
     sys.setprofile(_refuse_the_library)
@@ -55,9 +54,10 @@ def own(function: Function, *args: Any, **kwargs: Any) -> Any:
         sys.setprofile(before)
 
 
+@watcher
 def by_blocks(function: Function, a: Tensor, b: Tensor, tile: int) -> Any:
     """The answer to a product block by block, unless one call of torch or numpy multiplied all of a and b (NotTheTask)."""
-    if _trusted(function) or tile >= min(*a.shape, b.shape[1]):  # one block may be all there is
+    if is_stand_in(function) or tile >= min(*a.shape, b.shape[1]):  # one block may be all there is
         return own(function, a, b, tile)
     whole = (a.numel(), b.numel())
 
@@ -69,7 +69,7 @@ def by_blocks(function: Function, a: Tensor, b: Tensor, tile: int) -> Any:
 
     def look(name: str, operands: tuple[Any, ...]) -> None:
         sizes = tuple(one.numel() for one in operands if isinstance(one, Tensor))
-        if name in TORCH_PRODUCTS and sizes == whole and not _inside(str(HERE / "cpu_kernels")):  # a known mistake's product
+        if name in TORCH_PRODUCTS and sizes == whole and not is_running():
             raise NotTheTask(WHOLE.format(who="torch"))
 
     with _looking(look), watching(None, Blocks):
@@ -82,9 +82,10 @@ def by_blocks(function: Function, a: Tensor, b: Tensor, tile: int) -> Any:
 WHOLE = "one call of {who} multiplied the whole matrices; cut them into blocks of `tile` (add_block multiplies one block)"
 
 
+@watcher
 def in_vectors(function: Function, *args: Any, **kwargs: Any) -> Any:
     """The answer of a step that a decorator made into a product; without the decorator NotTheTask, unless it is still empty."""
-    if not _trusted(function) and not _compiled(function):
+    if not is_stand_in(function) and not _compiled(function):
         try:
             function(*args, **kwargs)
         except NotImplementedError:
@@ -95,17 +96,18 @@ def in_vectors(function: Function, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
+@watcher
 def launched(function: Function, *args: Any, **kwargs: Any) -> Any:
     """The answer of a function that launches a kernel; NotTheTask when it launches none, or computes beside it."""
-    if _trusted(function):
+    if is_stand_in(function):
         return function(*args, **kwargs)
 
     stand_ins = []
 
     def look(name: str, operands: tuple[Any, ...]) -> None:
-        if _inside(interpreter.__file__):
+        if _inside(vars(interpreter)):
             return
-        if _inside(str(HERE / "gpu_kernels")):  # a known mistake, called by the proof from a cell of the notebook
+        if is_running():  # a known mistake, called by the proof from a cell of the notebook
             stand_ins.append(name)
         elif name in COMPUTING:
             raise NotTheTask(
@@ -119,14 +121,10 @@ def launched(function: Function, *args: Any, **kwargs: Any) -> Any:
     return result
 
 
-def _trusted(function: Function) -> bool:
-    """Oracles and known mistakes stand for what a student's function gives, however they make it."""
-    return str(getattr(function, "__module__", "")).startswith("posttrain_lab.checks.")
-
-
 def _compiled(function: Function) -> bool:
     """Did a decorator of unit 05 make it? Compiled code calls no function of Python (and a watched compiler is ten times slower)."""
-    return getattr(getattr(function, "__code__", None), "co_filename", "") == DECORATORS
+    notebook = sys.modules.get("posttrain_lab.kernels.cpu.notebook")
+    return notebook is not None and notebook.is_compiled(function)
 
 
 def _reads(function: Function, position: int) -> bool:
@@ -140,15 +138,16 @@ def _reads(function: Function, position: int) -> bool:
 
 
 def _refuse_the_library(frame: FrameType, event: str, argument: Any) -> None:
-    file, name = frame.f_code.co_filename, frame.f_code.co_name
-    if event == "call" and file.startswith(LIBRARY) and not file.startswith(OPEN) and name != "<module>":
+    home, name = frame.f_globals, frame.f_code.co_name
+    closed = home.get("__package__") in LIBRARY and not home.get("OPEN_TO_STUDENTS", False)
+    if event == "call" and closed and name != "<module>" and not is_running():
         raise NotTheTask(f"the library's own {name} made this; write it yourself in the cell above")
 
 
-def _inside(place: str) -> bool:
-    """Is a function of this file or folder being called?"""
+def _inside(module: dict[str, Any]) -> bool:
+    """Is a function of the module with these globals being called?"""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and not frame.f_code.co_filename.startswith(place):
+    while frame is not None and frame.f_globals is not module:
         frame = frame.f_back
     return frame is not None
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from posttrain_lab.checks.engine.submission import Outcome
+from posttrain_lab.checks.engine.outcome import Outcome
 
 Judge = Callable[[Outcome, Outcome], str | None]
 

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from posttrain_lab.checks.engine.fake_clock import TimedCall
-from posttrain_lab.checks.engine.submission import Outcome
+from posttrain_lab.checks.engine.outcome import Outcome
 
 LAYERS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Linear": (nn.Linear, ("in_features", "out_features")),

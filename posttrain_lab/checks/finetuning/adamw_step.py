@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
@@ -25,6 +26,7 @@ STEPS, FEW = 20, 8
 State = dict[str, Any]
 
 
+@adapter
 def walk(
     function: Callable[..., Any],
     start: Tensor,
@@ -216,4 +218,5 @@ adamw_step = Exercise(
     mistakes=STEP_MISTAKES,
     judge=close(0.0001, 0.0001),
     through="finetuning.adamw_step:walk",
+    library="finetuning:adamw_step",
 )

@@ -213,4 +213,5 @@ distillation_loss = Exercise(
     cases=distillation_cases,
     mistakes=DISTILLATION_MISTAKES,
     judge=close(0.0001, 1e-05),
+    library="finetuning:distillation_loss",
 )

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw
@@ -21,6 +22,7 @@ from posttrain_lab.checks.engine.random_cases import Draw
 Named = dict[str, Tensor]
 
 
+@adapter
 def penalty_and_gradient(
     function: Callable[..., Any], model: nn.Module, anchor: Named, fisher: Named, strength: float
 ) -> dict[str, Any]:
@@ -267,4 +269,5 @@ ewc_penalty = Exercise(
     mistakes=PENALTY_MISTAKES,
     judge=close(0.0001, 1e-06),
     through="finetuning.ewc_penalty:penalty_and_gradient",
+    library="finetuning:ewc_penalty",
 )

@@ -17,14 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import Judge, difference
+from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw, strided
-from posttrain_lab.checks.engine.submission import Outcome
 
 Freeze = Callable[[nn.Module, list[str]], Any]
 
 
+@adapter
 def frozen(function: Freeze, model: nn.Module, trainable: list[str], images: Tensor) -> dict[str, Any]:
     """The adapter: freeze the network in train mode, send images through it, tell what can be seen, and put its numbers back."""
     before, was_training = {name: tensor.clone() for name, tensor in model.state_dict().items()}, model.training
@@ -286,4 +288,5 @@ freeze = Exercise(
     mistakes=FREEZE_MISTAKES,
     judge=freeze_judge(),
     through="finetuning.freeze:frozen",
+    library="finetuning:freeze",
 )

@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise
 from posttrain_lab.checks.engine.judges import Judge, difference
+from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw, strided
-from posttrain_lab.checks.engine.submission import Outcome
 from posttrain_lab.checks.finetuning.lora_linear_mistakes import LORA_MISTAKES
 from posttrain_lab.checks.finetuning.lora_linear_oracle import LoRA
 
@@ -37,6 +38,7 @@ SENTENCES = {
 }
 
 
+@adapter
 def adapted(
     function: Callable[..., nn.Module],
     weight: Tensor,
@@ -191,4 +193,5 @@ LoRALinear = Exercise(
     mistakes=LORA_MISTAKES,
     judge=lora_judge(),
     through="finetuning.lora_linear:adapted",
+    library="finetuning:LoRALinear",
 )

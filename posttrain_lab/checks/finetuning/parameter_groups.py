@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import Judge, difference
+from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw
-from posttrain_lab.checks.engine.submission import Outcome
 
 Groups = list[dict[str, Any]]
 
@@ -24,6 +25,7 @@ Groups = list[dict[str, Any]]
 Row = tuple[Any, Any]
 
 
+@adapter
 def grouped(function: Callable[..., Any], model: nn.Module, base_lr: float, decay: float) -> dict[str, list[Row]]:
     """The adapter: for each parameter's name, the rate and the weight decay (None: the group has no such key) of each group that lists it."""
     found: dict[str, list[Row]] = {name: [] for name, _ in model.named_parameters()}
@@ -259,4 +261,5 @@ parameter_groups = Exercise(
     mistakes=PARAMETER_MISTAKES,
     judge=groups_judge(),
     through="finetuning.parameter_groups:grouped",
+    library="finetuning:parameter_groups",
 )

@@ -22,10 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import Judge
+from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw
-from posttrain_lab.checks.engine.submission import Outcome
 from posttrain_lab.checks.finetuning.recover_networks import (
     CLASSES,
     PARTS,
@@ -81,6 +82,7 @@ def largest_pruned(network: nn.Module, masks: Masks) -> float:
     return max(found)
 
 
+@adapter
 def healed(
     function: Callable[..., nn.Module], model: nn.Module, masks: Masks, train: Pair, validation: Pair, epochs: int, step: float
 ) -> dict[str, Any]:
@@ -286,4 +288,5 @@ recover = Exercise(
     mistakes=RECOVER_MISTAKES,
     judge=recover_judge(),
     through="finetuning.recover:healed",
+    library="finetuning:recover",
 )

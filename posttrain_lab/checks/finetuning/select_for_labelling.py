@@ -272,4 +272,5 @@ select_for_labelling = Exercise(
     cases=select_cases,
     mistakes=SELECT_MISTAKES,
     laws=SELECT_LAWS,
+    library="finetuning:select_for_labelling",
 )

@@ -135,4 +135,5 @@ int8_matmul = Exercise(
     cases=matmul_cases,
     mistakes=MATMUL_MISTAKES,
     through="engine.authorship:launched",
+    library="kernels:int8_matmul",
 )

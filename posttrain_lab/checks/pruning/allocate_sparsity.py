@@ -136,4 +136,5 @@ allocate_sparsity = Exercise(
     mistakes=ALLOCATE_MISTAKES,
     judge=close(0.0, 0.011),
     laws=ALLOCATE_LAWS,
+    library="pruning:allocate_sparsity",
 )

@@ -155,4 +155,5 @@ csr_matmul = Exercise(
     cases=product_cases,
     mistakes=PRODUCT_MISTAKES,
     judge=close(0.0, 0.0),
+    library="pruning:csr_matmul",
 )

@@ -259,4 +259,5 @@ global_masks = Exercise(
     mistakes=GLOBAL_MISTAKES,
     judge=close(0.0, 0.0),
     laws=GLOBAL_LAWS,
+    library="pruning:global_masks",
 )

@@ -251,4 +251,5 @@ magnitude_mask = Exercise(
     mistakes=MAGNITUDE_MISTAKES,
     judge=close(0.0, 0.0),
     laws=MAGNITUDE_LAWS,
+    library="pruning:magnitude_mask",
 )

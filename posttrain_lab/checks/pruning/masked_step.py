@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
@@ -34,6 +35,7 @@ OPTIMIZERS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
+@adapter
 def stepped(
     function: Step,
     weights: list[Tensor],
@@ -234,4 +236,5 @@ masked_step = Exercise(
     mistakes=STEP_MISTAKES,
     judge=close(1e-05, 1e-06),
     through="pruning.masked_step:stepped",
+    library="pruning:masked_step",
 )

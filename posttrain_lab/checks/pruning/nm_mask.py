@@ -173,4 +173,5 @@ nm_mask = Exercise(
     mistakes=NM_MISTAKES,
     judge=close(0.0, 0.0),
     laws=NM_LAWS,
+    library="pruning:nm_mask",
 )

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise
 from posttrain_lab.checks.engine.judges import Judge, difference
+from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw
-from posttrain_lab.checks.engine.submission import Outcome
 from posttrain_lab.checks.pruning.prune_channels_mistakes import CHANNEL_MISTAKES
 from posttrain_lab.checks.pruning.prune_channels_oracle import right_channels
 
@@ -33,6 +34,7 @@ OPTIONS = {
 }
 
 
+@adapter
 def cut(
     function: Callable[..., Any], conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor
 ) -> tuple[Any, list[str]]:
@@ -142,4 +144,5 @@ prune_channels = Exercise(
     mistakes=CHANNEL_MISTAKES,
     judge=channels_judge(),
     through="pruning.prune_channels:cut",
+    library="pruning:prune_channels",
 )

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw
@@ -29,6 +30,7 @@ PARTS = ("train", "calibration", "validation", "test")
 CLASSES, SIDE, MARGIN = 4, 6, 1e-3
 
 
+@adapter
 def on_split(
     function: Scan, model: nn.Module, parts: dict[str, tuple[Tensor, Tensor]], sparsities: list[float]
 ) -> tuple[Any, ...]:
@@ -126,4 +128,5 @@ sensitivity_scan = Exercise(
     mistakes=SCAN_MISTAKES,
     judge=close(1e-06, 1e-06),
     through="pruning.sensitivity_scan:on_split",
+    library="pruning:sensitivity_scan",
 )

@@ -183,4 +183,5 @@ to_csr = Exercise(
     cases=csr_cases,
     mistakes=CSR_MISTAKES,
     judge=close(0.0, 0.0, strict_dtype=True),
+    library="pruning:to_csr",
 )

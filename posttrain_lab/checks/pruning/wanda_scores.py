@@ -116,4 +116,5 @@ wanda_scores = Exercise(
     cases=wanda_cases,
     mistakes=WANDA_MISTAKES,
     judge=near(1e-07, 1e-05),
+    library="pruning:wanda_scores",
 )

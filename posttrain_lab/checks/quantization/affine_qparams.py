@@ -148,4 +148,5 @@ affine_qparams = Exercise(
     cases=affine_cases,
     mistakes=AFFINE_MISTAKES,
     judge=close(1e-06, 0.0),
+    library="quantization:affine_qparams",
 )

@@ -156,4 +156,5 @@ channel_qparams = Exercise(
     cases=channel_cases,
     mistakes=CHANNEL_MISTAKES,
     judge=close(1e-06, 0.0),
+    library="quantization:channel_qparams",
 )

@@ -107,4 +107,5 @@ dequantize = Exercise(
     cases=dequantize_cases,
     mistakes=DEQUANTIZE_MISTAKES,
     judge=near(1e-06, strict_dtype=True),
+    library="quantization:dequantize",
 )

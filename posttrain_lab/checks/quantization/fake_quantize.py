@@ -152,4 +152,5 @@ fake_quantize = Exercise(
     judge=close(0.0001, 1e-12),
     function="FakeQuantize",
     attribute="apply",
+    library="quantization:FakeQuantize",
 )

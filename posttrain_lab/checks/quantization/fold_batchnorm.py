@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import Judge, difference
+from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw
-from posttrain_lab.checks.engine.submission import Outcome
 
 OPTIONS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
 
@@ -224,4 +224,5 @@ fold_batchnorm = Exercise(
     cases=fold_cases,
     mistakes=FOLD_MISTAKES,
     judge=fold_judge(),
+    library="quantization:fold_batchnorm",
 )

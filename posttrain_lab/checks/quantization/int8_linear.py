@@ -13,8 +13,8 @@ from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import Judge, near
+from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw, strided
-from posttrain_lab.checks.engine.submission import Outcome
 
 
 def linear_judge() -> Judge:
@@ -209,4 +209,5 @@ int8_linear = Exercise(
     cases=linear_cases,
     mistakes=LINEAR_MISTAKES,
     judge=linear_judge(),
+    library="quantization:int8_linear",
 )

@@ -245,4 +245,5 @@ observe = Exercise(
     mistakes=OBSERVE_MISTAKES,
     judge=near(0.0001),
     laws=(MSE_LAW,),
+    library="quantization:observe",
 )

@@ -279,4 +279,5 @@ optimal_rounding = Exercise(
     mistakes=ROUNDING_MISTAKES,
     judge=close(0.001, 1e-06),
     laws=ROUNDING_LAWS,
+    library="quantization:optimal_rounding",
 )

@@ -171,4 +171,5 @@ quantize = Exercise(
     oracle=right_quantize,
     cases=quantize_cases,
     mistakes=QUANTIZE_MISTAKES,
+    library="quantization:quantize",
 )

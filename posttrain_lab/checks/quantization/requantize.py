@@ -249,4 +249,5 @@ requantize = Exercise(
     oracle=right_requantize,
     cases=requantize_cases,
     mistakes=REQUANTIZE_MISTAKES,
+    library="quantization:requantize",
 )

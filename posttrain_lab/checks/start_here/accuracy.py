@@ -117,4 +117,5 @@ accuracy = Exercise(
     cases=accuracy_cases,
     mistakes=ACCURACY_MISTAKES,
     judge=close(1e-06, 1e-06),
+    library="metrics:accuracy",
 )

@@ -210,4 +210,5 @@ latency = Exercise(
     mistakes=LATENCY_MISTAKES,
     judge=close(1e-06, 1e-08),
     laws=LATENCY_LAWS,
+    library="measure:latency",
 )

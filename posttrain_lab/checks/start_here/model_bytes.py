@@ -120,4 +120,5 @@ model_bytes = Exercise(
     oracle=right_bytes,
     cases=bytes_cases,
     mistakes=BYTES_MISTAKES,
+    library="metrics:model_bytes",
 )

@@ -101,4 +101,5 @@ wilson_interval = Exercise(
     cases=wilson_cases,
     mistakes=WILSON_MISTAKES,
     judge=close(0.0, 1e-06),
+    library="metrics:wilson_interval",
 )

@@ -1,0 +1,48 @@
+"""What one call of an answer gave, and what is wrong with it before its value is even looked at."""
+
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+EMPTY = "The cell is still empty: replace `raise NotImplementedError` with your answer."
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call gave: a cleaned value, gradients, and what was noticed on the way."""
+
+    value: Any = None
+    gradients: tuple[Tensor | None, ...] = ()
+    float_products: tuple[str, ...] = ()
+    changed: tuple[int, ...] = ()
+    error: str = ""
+    unsolved: bool = False
+
+
+def problem_of(outcome: Outcome) -> str | None:
+    """What is wrong before the value is even looked at: still empty, an error, an argument that was changed."""
+    if outcome.unsolved:
+        return EMPTY
+    if outcome.error:
+        return outcome.error
+    if outcome.changed:
+        return f"your function changed its argument {outcome.changed[0] + 1}; work on a copy instead (clone; copy.deepcopy for a layer)."
+    return None
+
+
+def describe(error: BaseException) -> str:
+    """One sentence: what was raised, and in which line of the student's cell."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "posttrain_lab" not in f.filename and "site-packages" not in f.filename and f.name != "call"]
+    where = f" in line {own[-1].lineno} of your cell ({own[-1].line})" if own and own[-1].line else ""
+    return f"your function raised {type(error).__name__}{where}: {_words(error)}"
+
+
+def _words(error: BaseException) -> str:
+    """Its text, whatever the student's exception class makes of str()."""
+    try:
+        return str.__getitem__(str(error), slice(300))
+    except Exception:
+        return ""
