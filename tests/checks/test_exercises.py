@@ -18,7 +18,7 @@ from posttrain_lab import calibration, checks, finetuning, kernels, measure, met
 from posttrain_lab.checks.exercise import EMPTY, HIDDEN_SEEDS, VISIBLE_SEEDS, CheckFailed
 from posttrain_lab.checks.submission import LocalSubmission, Outcome, _identical
 from posttrain_lab.checks.wire import decode, encode
-from posttrain_lab.kernels.layout import from_panels, to_panels
+from posttrain_lab.kernels.panel_layout import from_panels, to_panels
 from posttrain_lab.quantization.packing import pack_codes, unpack_codes
 
 sys.path.insert(0, str(Path(__file__).parent))
