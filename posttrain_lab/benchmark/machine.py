@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from posttrain_lab.kernels.cpu.peaks import multiplications
+from posttrain_lab.kernels.cpu.roofline_probe import multiplications
 from posttrain_lab.kernels.cpu.simd import LANES
 from posttrain_lab.kernels.cpu.simd_bytes import VNNI
 from posttrain_lab.measure import _device_name, using_threads

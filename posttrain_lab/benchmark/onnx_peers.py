@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .peers import Call, output_scale
+from .peers import Workload, output_scale
 from .problems import IMAGE_SCALE, Problem
 
 OPSET, IR_VERSION = 17, 8
@@ -13,7 +13,7 @@ Arrays = dict[str, np.ndarray]
 Node = tuple[str, str, str, dict[str, Any]]  # operator, names of inputs, names of outputs, attributes
 
 
-def _call(nodes: list[Node], constants: Arrays, inputs: Arrays, dtype: type) -> Call:
+def _call(nodes: list[Node], constants: Arrays, inputs: Arrays, dtype: type) -> Workload:
     """A session of the graph, whose result is `y` of this dtype."""
     import onnx
     import onnxruntime
@@ -31,13 +31,13 @@ def _call(nodes: list[Node], constants: Arrays, inputs: Arrays, dtype: type) -> 
     return lambda: session.run(None, inputs)[0]
 
 
-def onnx_matmul(p: Problem) -> Call:
+def onnx_matmul(p: Problem) -> Workload:
     """MatMulInteger, int8 by int8."""
     a, b = p.codes
     return _call([("MatMulInteger", "a b", "y", {})], {"b": b.T.numpy()}, {"a": a.numpy()}, np.int32)
 
 
-def onnx_linear(p: Problem) -> Call:
+def onnx_linear(p: Problem) -> Workload:
     """MatMulInteger between dynamic quantization and scaling, as onnxruntime's quantizer writes it and fuses it."""
     nodes: list[Node] = [
         ("DynamicQuantizeLinear", "x", "codes scale zero", {}),
@@ -56,14 +56,14 @@ def _raised_images(p: Problem) -> np.ndarray:
     return (p.images.permute(0, 3, 1, 2).to(torch.int16) + 128).to(torch.uint8).contiguous().numpy()
 
 
-def onnx_conv_integer(p: Problem) -> Call:
+def onnx_conv_integer(p: Problem) -> Workload:
     """ConvInteger: int32 sums."""
     constants = {"w": p.conv_weight.filters().numpy(), "zero": np.array(128, np.uint8)}
     pads = {"pads": [p.shape.padding] * 4}
     return _call([("ConvInteger", "x w zero", "y", pads)], constants, {"x": _raised_images(p)}, np.int32)
 
 
-def onnx_qlinear_conv(p: Problem) -> Call:
+def onnx_qlinear_conv(p: Problem) -> Workload:
     """QLinearConv: uint8 in, uint8 out, a scale for each filter."""
     weight, step = p.conv_weight, output_scale(p)
     constants = {

@@ -15,7 +15,7 @@ from .report import COLUMNS, HEADER, csv_rows, peak_lines, remarks, summary, ver
 from .roofline import roofline_points
 from .rows import LINEUP, OURS
 from .timing import Result
-from .verdicts import Verdict
+from .verdicts import TargetVerdict
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -86,7 +86,7 @@ def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
-def as_page(results: Sequence[Result], lines: Sequence[Verdict], machine: Machine) -> str:
+def as_page(results: Sequence[Result], lines: Sequence[TargetVerdict], machine: Machine) -> str:
     """The page as text; plotly is inside, once."""
     figures = [
         roofline(results, peaks).to_html(full_html=False, include_plotlyjs=index == 0)
@@ -105,7 +105,7 @@ def as_page(results: Sequence[Result], lines: Sequence[Verdict], machine: Machin
     )
 
 
-def write_page(path: Path, results: Sequence[Result], lines: Sequence[Verdict], machine: Machine) -> None:
+def write_page(path: Path, results: Sequence[Result], lines: Sequence[TargetVerdict], machine: Machine) -> None:
     """The page as a file, which is whole or not there."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(as_page(results, lines, machine), encoding="utf-8")

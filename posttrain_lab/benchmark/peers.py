@@ -16,8 +16,8 @@ from posttrain_lab import kernels
 
 from .problems import IMAGE_SCALE, SPARSE, Problem
 
-Call = Callable[[], Any]
-Maker = Callable[[Problem], Call]
+Workload = Callable[[], Any]
+Maker = Callable[[Problem], Workload]
 ENGINE = "x86"  # FBGEMM; with VNNI torch hands some shapes of it to oneDNN
 
 
@@ -43,54 +43,54 @@ def quantized_engine() -> Iterator[None]:
         torch.backends.quantized.engine = before
 
 
-def our_int8_matmul(p: Problem) -> Call:
+def our_int8_matmul(p: Problem) -> Workload:
     a, b = p.codes
     return lambda: kernels.int8_matmul(a, b.T)
 
 
-def our_int8_linear(p: Problem) -> Call:
+def our_int8_linear(p: Problem) -> Workload:
     x, weight, bias = p.x, p.int8, p.bias
     return lambda: kernels.int8_linear(x, weight, bias)
 
 
-def our_int4_linear(p: Problem) -> Call:
+def our_int4_linear(p: Problem) -> Workload:
     x, weight, bias = p.x, p.int4, p.bias
     return lambda: kernels.int4_linear(x, weight, bias)
 
 
-def our_sparse_linear(p: Problem) -> Call:
+def our_sparse_linear(p: Problem) -> Workload:
     x, weight = p.x, p.csr
     return lambda: kernels.sparse_linear(x, weight)
 
 
-def our_block_sparse_linear(p: Problem) -> Call:
+def our_block_sparse_linear(p: Problem) -> Workload:
     x, weight = p.x, p.blocks
     return lambda: kernels.block_sparse_linear(x, weight)
 
 
-def our_nm_linear(p: Problem) -> Call:
+def our_nm_linear(p: Problem) -> Workload:
     x, weight = p.x, p.nm
     return lambda: kernels.nm_linear(x, weight)
 
 
-def our_int8_conv2d(p: Problem) -> Call:
+def our_int8_conv2d(p: Problem) -> Workload:
     x, weight, bias, padding = p.images, p.conv_weight, p.bias, p.shape.padding
     scale = torch.full((len(x),), IMAGE_SCALE)
     return lambda: kernels.int8_conv2d(x, weight, 1, padding, 0, scale, bias)
 
 
-def torch_fp32(p: Problem) -> Call:
+def torch_fp32(p: Problem) -> Workload:
     x, weight, bias = p.x, p.w, None if p.op in SPARSE else p.bias
     return lambda: F.linear(x, weight, bias)
 
 
-def torch_int_mm(p: Problem) -> Call:
+def torch_int_mm(p: Problem) -> Workload:
     """A private function of torch: AttributeError where it went away."""
     (a, b), product = p.codes, getattr(torch, "_int_mm")  # noqa: B009
     return lambda: product(a, b.T)
 
 
-def torch_quantized(p: Problem) -> Call:
+def torch_quantized(p: Problem) -> Workload:
     """Dynamic quantization as in torch.ao, without reduce_range: with it one bit of the activations is given away."""
     zeros = torch.zeros(p.n, dtype=torch.int64)
     with quantized_engine():
@@ -99,13 +99,13 @@ def torch_quantized(p: Problem) -> Call:
     return lambda: torch.ops.quantized.linear_dynamic(x, packed)
 
 
-def torch_csr(p: Problem) -> Call:
+def torch_csr(p: Problem) -> Workload:
     with quiet():
         x, weight = p.x, p.w.to_sparse_csr()
     return lambda: F.linear(x, weight)
 
 
-def scipy_csr(p: Problem) -> Call:
+def scipy_csr(p: Problem) -> Workload:
     """scipy multiplies from the left: its x is laid out [k, m] beforehand, its result is [n, m]."""
     from scipy.sparse import csr_matrix
 
@@ -113,12 +113,12 @@ def scipy_csr(p: Problem) -> Call:
     return lambda: weight @ x
 
 
-def torch_conv(p: Problem) -> Call:
+def torch_conv(p: Problem) -> Workload:
     x, filters, bias, padding = p.float_images, p.conv_weight.dense().contiguous(), p.bias, p.shape.padding
     return lambda: F.conv2d(x, filters, bias, padding=padding)
 
 
-def torch_conv_channels_last(p: Problem) -> Call:
+def torch_conv_channels_last(p: Problem) -> Workload:
     last = torch.channels_last
     x, filters = p.float_images.contiguous(memory_format=last), p.conv_weight.dense().contiguous(memory_format=last)
     bias, padding = p.bias, p.shape.padding
@@ -130,7 +130,7 @@ def output_scale(p: Problem) -> float:
     return float(p.expected("conv").abs().max()) / 127
 
 
-def torch_quantized_conv(p: Problem) -> Call:
+def torch_quantized_conv(p: Problem) -> Workload:
     """uint8 in with zero point 128 (the same codes, raised), uint8 out: what a quantized network of torch runs."""
     conv, weight = p.shape, p.conv_weight
     step, zeros = output_scale(p), torch.zeros(conv.cout, dtype=torch.int64)

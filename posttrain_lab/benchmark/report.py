@@ -11,7 +11,7 @@ from rich.table import Table
 
 from .machine import Machine
 from .timing import Result
-from .verdicts import ABOVE, FAILS, HOLDS, UNKNOWN, Verdict
+from .verdicts import ABOVE, FAILS, HOLDS, UNKNOWN, TargetVerdict
 
 COLUMNS = ("op", "m", "k", "n", "density", "threads", "implementation", "p20", "p50", "p80", "device", "versions", "note")
 HEADER = ("op", "(m, k, n)", "ours", "of peak", "best peer", "against", "ratio", "target", "holds")
@@ -23,7 +23,7 @@ def csv_rows(results: Sequence[Result], machine: Machine) -> list[list[str]]:
     for result in results:
         race = result.race
         start = [race.op, *map(str, (race.m, race.k, race.n)), f"{race.density:g}", str(race.threads)]
-        for one in result.outcomes:
+        for one in result.timings:
             times = [f"{value:.6g}" for value in one.seconds] if one.seconds else [""] * 3
             device = f"{machine.device}, {machine.simd}"
             rows.append([*start, one.name, *times, device, machine.versions, one.note])
@@ -50,7 +50,7 @@ def milliseconds(seconds: float | None) -> str:
     return f"{value:.0f} ms" if value >= 99.95 else f"{value:#.3g} ms" if value >= 0.1 else f"{value:.3f} ms"
 
 
-def verdict_cells(one: Verdict) -> list[str]:
+def verdict_cells(one: TargetVerdict) -> list[str]:
     """The texts of a line under HEADER."""
     best = f"{one.best} {milliseconds(one.best_seconds)}" if one.best else "-"
     ratio = "-" if one.ratio is None else f"{one.ratio:.2f}x"
@@ -58,7 +58,7 @@ def verdict_cells(one: Verdict) -> list[str]:
     return [one.op, one.shape, milliseconds(one.ours), share, best, one.against, ratio, one.target, one.holds]
 
 
-def summary(lines: Sequence[Verdict]) -> str:
+def summary(lines: Sequence[TargetVerdict]) -> str:
     """How many targets hold, in a sentence."""
     count = Counter(line.holds for line in lines)
     unknown = f", {count[UNKNOWN]} could not be measured" if count[UNKNOWN] else ""
@@ -81,14 +81,16 @@ def remarks(results: Sequence[Result]) -> list[str]:
     """What went wrong: entrants without times or with wrong results, each sentence once."""
     found: Counter[str] = Counter()
     for result in results:
-        for one in result.outcomes:
+        for one in result.timings:
             if one.seconds is None or not one.right:
                 note = one.note.removeprefix(result.race.note).removeprefix("; ")
                 found[f"{result.race.op}, {one.name}: {note}"] += 1
     return [f"{text} ({times} times)" if times > 1 else text for text, times in found.items()]
 
 
-def print_report(results: Sequence[Result], lines: Sequence[Verdict], machine: Machine, console: Console | None = None) -> None:
+def print_report(
+    results: Sequence[Result], lines: Sequence[TargetVerdict], machine: Machine, console: Console | None = None
+) -> None:
     """The speed table, what went wrong, and the machine."""
     console = console or Console(markup=False, highlight=False)
     table = Table(title="Speed on 1 thread, medians: ours against its peers", title_justify="left")

@@ -32,7 +32,7 @@ def roofline_points(results: Sequence[Result], threads: int) -> dict[str, list[t
     points: dict[str, list[tuple[float, float, str]]] = {}
     for result in results:
         race = result.race
-        for one in result.outcomes:
+        for one in result.timings:
             seconds = median(one)
             if race.threads == threads and seconds:
                 work, moved = work_and_bytes(race, race.entrants[one.name].sizes)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from posttrain_lab.measure import using_threads
 
-from .peers import Call, quiet
+from .peers import Workload, quiet
 from .problems import Problem
 from .rows import BYTES, OURS, Entrant, Race
 
@@ -27,7 +27,7 @@ SETTLE = 0.003  # seconds after which the waiting threads of another library no 
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Timing:
     """What an entrant did: seconds (p20, p50, p80), or None and a note why not. `right`: its result was the right one."""
 
     name: str
@@ -38,15 +38,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """A race with its outcomes; `extra` holds shares of bytes for the targets that ask for them."""
+    """A race with its timings; `extra` holds shares of bytes for the targets that ask for them."""
 
     race: Race
-    outcomes: tuple[Outcome, ...]
+    timings: tuple[Timing, ...]
     extra: dict[str, float] = field(default_factory=dict)
 
-    def outcome(self, name: str) -> Outcome | None:
+    def timing(self, name: str) -> Timing | None:
         """Of the entrant of this name, None when it did not run."""
-        return next((one for one in self.outcomes if one.name == name), None)
+        return next((one for one in self.timings if one.name == name), None)
 
 
 def percentiles(times: list[float]) -> tuple[float, float, float]:
@@ -66,9 +66,9 @@ def shape_of(race: Race) -> str:
     return f"({race.m}, {race.k}, {race.n}){kept}{', extremes' if race.extreme else ''}"
 
 
-def median(outcome: Outcome | None) -> float | None:
-    """p50 of an outcome that was timed."""
-    return outcome.seconds[1] if outcome and outcome.seconds else None
+def median(timing: Timing | None) -> float | None:
+    """p50 of an timing that was timed."""
+    return timing.seconds[1] if timing and timing.seconds else None
 
 
 def difference(got: Any, want: Tensor) -> float:
@@ -102,8 +102,8 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def prepare(name: str, entrant: Entrant, problem: Problem, clock: Clock) -> tuple[Call | None, float, Outcome]:
-    """The function to time (None: it does not run), seconds of one call, and an outcome without times."""
+def prepare(name: str, entrant: Entrant, problem: Problem, clock: Clock) -> tuple[Workload | None, float, Timing]:
+    """The function to time (None: it does not run), seconds of one call, and an timing without times."""
     try:
         with quiet():
             call = entrant.make(problem)
@@ -112,13 +112,13 @@ def prepare(name: str, entrant: Entrant, problem: Problem, clock: Clock) -> tupl
             if seconds < SLOW or (right and name == OURS):  # the first call of ours may compile
                 _, seconds = _timed(call, clock)
     except ModuleNotFoundError as error:
-        return None, 0.0, Outcome(name, None, f"missing: {error.name} is not installed")
+        return None, 0.0, Timing(name, None, f"missing: {error.name} is not installed")
     except Exception as error:  # whatever a peer raises becomes a row, the others go on
-        return None, 0.0, Outcome(name, None, f"failed: {reason(error)}")
-    return (call if right or entrant.saturates else None), seconds, Outcome(name, None, note, right)
+        return None, 0.0, Timing(name, None, f"failed: {reason(error)}")
+    return (call if right or entrant.saturates else None), seconds, Timing(name, None, note, right)
 
 
-def _timed(call: Call, clock: Clock) -> tuple[Any, float]:
+def _timed(call: Workload, clock: Clock) -> tuple[Any, float]:
     """What a call returns, and its seconds."""
     start = clock()
     result = call()
@@ -131,7 +131,7 @@ def rounds(one: float, share: float, settle: float = 0.0) -> int:
 
 
 def interleave(
-    calls: Mapping[str, Call], counts: Mapping[str, int], clock: Clock = time.perf_counter, settle: float = 0.0
+    calls: Mapping[str, Workload], counts: Mapping[str, int], clock: Clock = time.perf_counter, settle: float = 0.0
 ) -> dict[str, list[float]]:
     """Seconds of each call. An unmeasured call comes before each, unless only one is asked for; and a pause of `settle` seconds."""
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -158,14 +158,14 @@ def shares(problem: Problem, race: Race) -> dict[str, float]:
 
 def check_all(
     race: Race, problem: Problem, crashed: Mapping[str, str], clock: Clock
-) -> tuple[dict[str, Outcome], dict[str, Call], dict[str, float]]:
-    """Every entrant once: outcomes without times, who is to be timed, and how long a warm call took."""
-    found: dict[str, Outcome] = {}
-    calls: dict[str, Call] = {}
+) -> tuple[dict[str, Timing], dict[str, Workload], dict[str, float]]:
+    """Every entrant once: timings without times, who is to be timed, and how long a warm call took."""
+    found: dict[str, Timing] = {}
+    calls: dict[str, Workload] = {}
     warm: dict[str, float] = {}
     for name, entrant in race.entrants.items():
         if name in crashed:
-            found[name] = Outcome(name, None, f"crashed: {crashed[name]}")
+            found[name] = Timing(name, None, f"crashed: {crashed[name]}")
             continue
         call, warm[name], found[name] = prepare(name, entrant, problem, clock)
         if call:
@@ -182,11 +182,11 @@ def run_race(race: Race, problem: Problem, budget: float, crashed: Mapping[str, 
         counts = {name: rounds(warm[name], share / 2, settle) for name in calls}
         gc.collect()
         times = interleave(calls, counts, clock, settle)
-    outcomes = [
-        Outcome(name, percentiles(times[name]) if name in calls else None, _joined(race.note, one.note), one.right)
+    timings = [
+        Timing(name, percentiles(times[name]) if name in calls else None, _joined(race.note, one.note), one.right)
         for name, one in found.items()
     ]
-    return Result(race, tuple(outcomes), shares(problem, race) if OURS in calls else {})
+    return Result(race, tuple(timings), shares(problem, race) if OURS in calls else {})
 
 
 def _joined(*notes: str) -> str:

@@ -13,7 +13,7 @@ HOLDS, FAILS, ABOVE, UNKNOWN = "yes", "no", "above the peak", "-"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TargetVerdict:
     """One line of the speed table: `ours` in seconds, `best` the fastest peer, `ratio` what the target speaks of.
 
     `share`: of the peak that was measured on this machine. A target that would need more than the peak is "above the peak".
@@ -34,20 +34,20 @@ class Verdict:
 
 def best_peer(result: Result) -> tuple[str, float | None]:
     """The fastest that is not ours, and its median."""
-    timed = [(median(one), one.name) for one in result.outcomes if not one.name.startswith(OURS) and one.seconds]
+    timed = [(median(one), one.name) for one in result.timings if not one.name.startswith(OURS) and one.seconds]
     seconds, name = min(timed, default=(None, ""))
     return name, seconds
 
 
 def speed_ratio(result: Result, rival: str) -> float | None:
     """How many times as fast ours is; None when one of both was not timed."""
-    ours, theirs = median(result.outcome(OURS)), median(result.outcome(rival))
+    ours, theirs = median(result.timing(OURS)), median(result.timing(rival))
     return theirs / ours if ours and theirs else None
 
 
-def judge_target(result: Result, target: Target, peaks: Peaks | None = None) -> Verdict:
+def judge_target(result: Result, target: Target, peaks: Peaks | None = None) -> TargetVerdict:
     """Does one target of a race hold?"""
-    race, ours, rival = result.race, result.outcome(OURS), result.outcome(target.rival)
+    race, ours, rival = result.race, result.timing(OURS), result.timing(target.rival)
     ratio, wanted = speed_ratio(result, target.rival), f">= {target.least:g}x"
     holds = _yes(ratio is not None and ratio >= target.least, ratio is None)
     if target.measure == BYTES:
@@ -63,14 +63,14 @@ def judge_target(result: Result, target: Target, peaks: Peaks | None = None) -> 
         holds = FAILS
     name, seconds = best_peer(result)
     note = "; ".join(dict.fromkeys(notes))
-    return Verdict(race.op, shape_of(race), median(ours), name, seconds, target.rival, ratio, wanted, holds, note, share)
+    return TargetVerdict(race.op, shape_of(race), median(ours), name, seconds, target.rival, ratio, wanted, holds, note, share)
 
 
 def _yes(holds: bool, unknown: bool = False) -> str:
     return UNKNOWN if unknown else HOLDS if holds else FAILS
 
 
-def _geometric_mean(results: Sequence[Result]) -> Verdict:
+def _geometric_mean(results: Sequence[Result]) -> TargetVerdict:
     """int8_linear against FBGEMM over all its shapes: a shape that was not timed leaves no answer."""
     asked = [one for one in results if one.race.op == "int8_linear" and one.race.threads == 1 and not one.race.extreme]
     ratios = [speed_ratio(result, FBGEMM) for result in asked]
@@ -78,13 +78,13 @@ def _geometric_mean(results: Sequence[Result]) -> Verdict:
     whole = bool(known) and len(known) == len(ratios)
     mean = math.exp(sum(map(math.log, known)) / len(known)) if whole else None
     holds = _yes(mean is not None and mean >= GEOMETRIC_MEAN, mean is None)
-    return Verdict("int8_linear", "geometric mean of all", None, "", None, FBGEMM, mean, f">= {GEOMETRIC_MEAN:g}x", holds)
+    return TargetVerdict("int8_linear", "geometric mean of all", None, "", None, FBGEMM, mean, f">= {GEOMETRIC_MEAN:g}x", holds)
 
 
-def _scaling(results: Sequence[Result]) -> Verdict:
+def _scaling(results: Sequence[Result]) -> TargetVerdict:
     """int8_linear at 1024^3 on two threads against one; other numbers of threads are shown without an answer."""
     found = {
-        one.race.threads: median(one.outcome(OURS))
+        one.race.threads: median(one.timing(OURS))
         for one in results
         if one.race.op == "int8_linear" and (one.race.m, one.race.k, one.race.n) == (1024,) * 3
     }
@@ -95,10 +95,10 @@ def _scaling(results: Sequence[Result]) -> Verdict:
     holds = _yes(ratio is not None and ratio >= SCALING, ratio is None or many != 2)
     against = f"{OURS} on 1 thread"
     note = f"{many} threads" if many > 1 else "one core: no second thread to measure"
-    return Verdict("int8_linear", "(1024, 1024, 1024)", shared, "", None, against, ratio, target, holds, note)
+    return TargetVerdict("int8_linear", "(1024, 1024, 1024)", shared, "", None, against, ratio, target, holds, note)
 
 
-def verdicts(results: Sequence[Result], peaks: Peaks | None = None) -> list[Verdict]:
+def verdicts(results: Sequence[Result], peaks: Peaks | None = None) -> list[TargetVerdict]:
     """Every line of the speed table, in the order of the races; the mean and the scaling behind. peaks: of one thread."""
     lines = [judge_target(result, target, peaks) for result in results for target in result.race.targets]
     return [*lines, _geometric_mean(results), _scaling(results)]

@@ -3,12 +3,14 @@
 | file                             | what it is                                                     | loaded                  |
 |----------------------------------|----------------------------------------------------------------|-------------------------|
 | `packed.py`, `sparse_weights.py` | weights as the kernels read them                               | now                     |
-| `arguments.py`, `operators.py`   | the checks of all ops; the ops as torch sees them              | now                     |
-| `kept.py`                        | what a weight keeps beside itself after its first call         | now                     |
+| `validation.py`, `operators.py`  | the checks of all ops; the ops as torch sees them              | now                     |
+| `geometry.py`                    | sizes that follow from sizes                                   | now                     |
+| `panel_layout.py`                | how int8 codes lie in memory for the CPU                       | now                     |
+| `views_cache.py`                 | numpy views of a packed weight, cached after its first call    | now                     |
 | `reference.py`                   | the meaning, in plain torch                                    | now                     |
 | `cpu/`                           | Numba: SIMD kernels, compiled on this machine at the first use | at the first CPU tensor |
 | `gpu/`                           | Triton: the same ops                                           | at the first GPU tensor |
-| `layers.py`, `speed.py`          | layers on these ops; `compile_for_speed`                       | when imported           |
+| `layers.py`                      | layers on these ops                                            | when imported           |
 
 A device without an implementation is an error that names it, never a quiet copy to another device. No op has a gradient.
 """
@@ -18,7 +20,11 @@ from jaxtyping import Float, Int8, Int32
 from torch import Tensor
 
 from . import reference as reference
-from .arguments import (
+from .geometry import conv_size
+from .operators import at_once, call
+from .packed import Int4Weight, Int8ConvWeight, Int8Weight
+from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
+from .validation import (
     ACTIVATIONS,
     as_batch,
     as_rows,
@@ -31,12 +37,9 @@ from .arguments import (
     check_sums,
     check_whole,
 )
-from .arguments import (
+from .validation import (
     LARGEST_K as LARGEST_K,
 )
-from .operators import at_once, call, conv_size
-from .packed import Int4Weight, Int8ConvWeight, Int8Weight
-from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 
 __all__ = [
     "BlockSparseWeight",

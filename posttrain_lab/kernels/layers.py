@@ -1,13 +1,13 @@
 """Layers on the kernels: they stand in for nn.Linear and nn.Conv2d in a finished model, float in and float out.
 
-| class               | stands in for | weight                | op                    |
-|---------------------|---------------|-----------------------|-----------------------|
-| `Int8Linear`        | nn.Linear     | `Int8Weight`          | `int8_linear`         |
-| `Int8Conv2d`        | nn.Conv2d     | `Int8ConvWeight`      | `int8_conv2d`         |
-| `Int4Linear`        | nn.Linear     | `Int4Weight`          | `int4_linear`         |
-| `SparseLinear`      | nn.Linear     | `SparseWeight`        | `sparse_linear`       |
-| `BlockSparseLinear` | nn.Linear     | `BlockSparseWeight`   | `block_sparse_linear` |
-| `NMLinear`          | nn.Linear     | `NMWeight`            | `nm_linear`           |
+| class               | stands in for | weight              | op                    |
+|---------------------|---------------|---------------------|-----------------------|
+| `PackedInt8Linear`  | nn.Linear     | `Int8Weight`        | `int8_linear`         |
+| `PackedInt8Conv2d`  | nn.Conv2d     | `Int8ConvWeight`    | `int8_conv2d`         |
+| `PackedInt4Linear`  | nn.Linear     | `Int4Weight`        | `int4_linear`         |
+| `SparseLinear`      | nn.Linear     | `SparseWeight`      | `sparse_linear`       |
+| `BlockSparseLinear` | nn.Linear     | `BlockSparseWeight` | `block_sparse_linear` |
+| `NMLinear`          | nn.Linear     | `NMWeight`          | `nm_linear`           |
 
 `quantization.Int8Linear` is another: it has a fixed range for its input, and a product that a student can replace. A saved
 state holds codes in rows, so it can be loaded on any machine; in memory they lie as this machine's kernels read them.
@@ -126,10 +126,10 @@ class _CodeLayer(KernelLayer):
         return scale
 
 
-class Int8Linear(_CodeLayer):
+class PackedInt8Linear(_CodeLayer):
     """x [..., in] -> [..., out]; inputs are rounded to int8 row by row, sums are exact.
 
-    >>> layer = Int8Linear.from_linear(nn.Linear(4, 2))
+    >>> layer = PackedInt8Linear.from_linear(nn.Linear(4, 2))
     >>> layer(torch.ones(3, 4)).shape
     torch.Size([3, 2])
     """
@@ -141,7 +141,7 @@ class Int8Linear(_CodeLayer):
         self.activation = activation
 
     @classmethod
-    def from_linear(cls, layer: nn.Linear, activation: str = "none") -> "Int8Linear":
+    def from_linear(cls, layer: nn.Linear, activation: str = "none") -> "PackedInt8Linear":
         """One scale for each output. Raises TypeError for another layer, ValueError for NaN."""
         layer = cls._checked(layer)
         return cls(Int8Weight.from_float(layer.weight), layer.bias, activation)
@@ -150,10 +150,10 @@ class Int8Linear(_CodeLayer):
         return kernels.int8_linear(x, self.packed, self.bias, self.activation)
 
 
-class Int4Linear(_CodeLayer):
+class PackedInt4Linear(_CodeLayer):
     """x [..., in] -> [..., out]; two weights a byte, a scale for each group of inputs; inputs in int8 or float32.
 
-    >>> Int4Linear.from_linear(nn.Linear(64, 2), group=32)(torch.ones(3, 64)).shape
+    >>> PackedInt4Linear.from_linear(nn.Linear(64, 2), group=32)(torch.ones(3, 64)).shape
     torch.Size([3, 2])
     """
 
@@ -164,7 +164,7 @@ class Int4Linear(_CodeLayer):
         self.activations = activations
 
     @classmethod
-    def from_linear(cls, layer: nn.Linear, group: int = 64, activations: str = "int8") -> "Int4Linear":
+    def from_linear(cls, layer: nn.Linear, group: int = 64, activations: str = "int8") -> "PackedInt4Linear":
         """Raises TypeError for another layer, ValueError for a group that does not divide the inputs."""
         layer = cls._checked(layer)
         return cls(Int4Weight.from_float(layer.weight, group), layer.bias, activations)
@@ -179,10 +179,10 @@ class Int4Linear(_CodeLayer):
         return kernels.int4_linear(x, self.packed, self.bias, activations=self.activations)
 
 
-class Int8Conv2d(_CodeLayer):
+class PackedInt8Conv2d(_CodeLayer):
     """x [n, c, h, w] -> [n, out, oh, ow], channels last in memory; each image is rounded to int8 with its own scale.
 
-    >>> Int8Conv2d.from_conv2d(nn.Conv2d(3, 8, 3, padding=1))(torch.ones(2, 3, 6, 6)).shape
+    >>> PackedInt8Conv2d.from_conv2d(nn.Conv2d(3, 8, 3, padding=1))(torch.ones(2, 3, 6, 6)).shape
     torch.Size([2, 8, 6, 6])
     """
 
@@ -193,14 +193,14 @@ class Int8Conv2d(_CodeLayer):
         self.stride, self.padding = stride, padding
 
     @classmethod
-    def from_conv2d(cls, layer: nn.Conv2d) -> "Int8Conv2d":
+    def from_conv2d(cls, layer: nn.Conv2d) -> "PackedInt8Conv2d":
         """Raises TypeError for another layer; ValueError for what the kernel does not do: dilation, unequal strides or paddings."""
         layer = cls._checked(layer)
         paddings = (0, 0) if layer.padding == "valid" else layer.padding
         plain = len(set(layer.stride)) == 1 and len(set(paddings)) == 1 and set(layer.dilation) == {1} and layer.padding != "same"
         if not plain or layer.padding_mode != "zeros":
             raise ValueError(
-                "Int8Conv2d wants one stride, one padding with zeros and no dilation, got "
+                "PackedInt8Conv2d wants one stride, one padding with zeros and no dilation, got "
                 f"stride {layer.stride}, padding {layer.padding} ({layer.padding_mode}), dilation {layer.dilation}."
             )
         packed = Int8ConvWeight.from_float(layer.weight, layer.groups)
@@ -224,7 +224,7 @@ class Int8Conv2d(_CodeLayer):
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
         if x.ndim != 4:
             raise ValueError(
-                f"Int8Conv2d wants x [n, c, h, w], got {tuple(x.shape)}; a single image becomes a batch with x[None]."
+                f"PackedInt8Conv2d wants x [n, c, h, w], got {tuple(x.shape)}; a single image becomes a batch with x[None]."
             )
         last = x.detach().permute(0, 2, 3, 1)
         codes, scale = _image_codes(last.flatten(1))

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .kept import plain
+from .geometry import conv_size
 from .packed import Int4Weight, Int8ConvWeight, Int8Weight, Packed
 from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
+from .views_cache import plain
 
 LIBRARY = torch.library.Library("posttrain_lab", "FRAGMENT")
 SCHEMAS = (
@@ -45,11 +46,6 @@ def _backend(op: str, kind: str) -> ModuleType:
         message = f"{op} on the {kind} wants {missing}, which is not installed; {wants[missing]}."
         raise ModuleNotFoundError(message, name=missing) from error
     return found
-
-
-def conv_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Outputs of a convolution along one axis."""
-    return (size + 2 * padding - kernel) // stride + 1
 
 
 def _run_int8_matmul(a: Tensor, b: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 from torch.nn import functional as F
 
-from .kept import Kept
-from .layout import PANEL, from_panels, join, split, steps, to_panels
+from .panel_layout import PANEL, from_panels, join, split, steps, to_panels
+from .views_cache import Kept
 
 BLOCKS = (4, 8, 16, 32)  # allowed sides of a block
 GROUP_STEP = 8  # a group of `Int4Weight` holds a multiple of this many inputs
@@ -94,7 +94,7 @@ class Int8Weight(Packed):
     | `codes`       | int8 panels [ceil(out / 16)][ceil(in / S)][16][S] | int8 [out, in] |
     | `scale`       | float32 [out]                                     | the same       |
     | `in_features` | int                                               | the same       |
-    | `excess`      | int32: what panels leave out, see `layout.py`     | None           |
+    | `excess`      | int32: what panels leave out, see `panel_layout.py`     | None           |
 
     >>> weight = Int8Weight.from_float(torch.tensor([[0.5, -1.0, 0.25]]))
     >>> weight.rows()

@@ -105,7 +105,7 @@ def use_sparse_layers(model: nn.Module, kind: str = "csr", skip: tuple[str, ...]
     """What is the network like when its linear layers compute from the weights that are left? A new model on the sparse kernels.
 
     kind: "csr" (any zeros), "block" (option block=16), "nm" (2:4). Every nn.Linear but those to skip is exchanged, whether it wins or not:
-    `kernels.speed.compile_for_speed` measures and takes the faster. Convolutions stay dense. The model that came in is not changed.
+    `compile_for_speed.compile_for_speed` measures and takes the faster. Convolutions stay dense. The model that came in is not changed.
     Raises ValueError for another kind, or naming a layer whose weight is not pruned as the kind wants it.
 
     >>> use_sparse_layers(nn.Sequential(nn.Linear(4, 2)))[0](torch.zeros(1, 4)).shape

@@ -69,7 +69,7 @@ class IntegerLayer(nn.Module):
             return sums.clamp_min_(0) if self.relu else sums
         fixed = self.multiplier.long(), self.shift.long()
         if sums.device.type == "cpu":
-            from posttrain_lab.kernels.cpu.rescale import rescale_to_codes  # Numba: loaded at the first use
+            from posttrain_lab.kernels.cpu.requantize import rescale_to_codes  # Numba: loaded at the first use
 
             return rescale_to_codes(sums, self.bias, fixed, self.y.zero_point, self.limits())
         return rescale(sums + self.bias, *fixed).add_(self.y.zero_point).clamp_(*self.limits()).to(torch.int8)

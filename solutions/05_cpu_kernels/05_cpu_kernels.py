@@ -43,7 +43,7 @@ from torch.nn import functional as F
 
 from posttrain_lab import checks, kernels, measure, widgets
 from posttrain_lab.kernels.cpu.notebook import add_block, in_tiles, on_tensors
-from posttrain_lab.kernels.cpu.peaks import int8_peak, read_bandwidth
+from posttrain_lab.kernels.cpu.roofline_probe import int8_peak, read_bandwidth
 from posttrain_lab.kernels.cpu.simd import LANES, broadcast_pair, load_widen, multiply_add_pairs
 from posttrain_lab.plots import cpu_kernels as plots
 
@@ -984,7 +984,7 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
 #   sometimes wrong (the question below `int8_dot`). The library's `int8_linear` uses the same instruction and is exact: when
 #   weights are packed, it looks for neighbours that could saturate, which is two of one sign with a sum beyond 128, since
 #   255 · 128 is still below 2¹⁵. There the panel keeps a smaller weight, and the rest goes to a short list that is added
-#   afterwards (`kernels/layout.py`, `kernels/cpu/excess.py`). Of bell-shaped weights a few pairs in a hundred need it. If all
+#   afterwards (`kernels/panel_layout.py`, `kernels/cpu/saturation_outliers.py`). Of bell-shaped weights a few pairs in a hundred need it. If all
 #   weights are at their ends, every pair does: still exact, but slow. With VNNI nothing saturates. What exactness costs is some
 #   percent of the time: where VNNI is missing, FBGEMM and ours are close to a draw, and large products are more often lost than won.
 #   With a single row both wait for memory.

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from posttrain_lab import kernels
 from posttrain_lab.kernels.cpu.notebook import add_block, in_tiles, on_tensors
 from posttrain_lab.kernels.cpu.simd import broadcast_pair, load_widen, multiply_add_pairs
-from posttrain_lab.kernels.layout import to_panels
+from posttrain_lab.kernels.panel_layout import to_panels
 from posttrain_lab.quantization.packing import pack_codes
 
 right = SimpleNamespace(**run_path(str(Path(__file__).with_name("right_answers.py"))))

@@ -10,7 +10,7 @@ import torch
 from posttrain_lab.benchmark import machine, probe, report, run
 from posttrain_lab.benchmark.rows import Entrant, Race
 from posttrain_lab.cli import app
-from posttrain_lab.kernels.cpu.peaks import multiplications
+from posttrain_lab.kernels.cpu.roofline_probe import multiplications
 
 from .results import MACHINE
 

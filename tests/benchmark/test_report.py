@@ -27,7 +27,7 @@ def test_csv(tmp_path):
     with (tmp_path / "b.csv").open(encoding="utf-8", newline="") as file:
         text = list(csv.DictReader(file))
     assert ",".join(text[0]) == COLUMNS
-    assert len(text) == sum(len(result.outcomes) for result in results)
+    assert len(text) == sum(len(result.timings) for result in results)
     first = text[0]
     assert (first["op"], first["m"], first["k"], first["n"]) == ("int8_linear", "1", "1024", "1024")
     assert [float(first[name]) for name in ("p20", "p50", "p80")] == [0.0009, 0.001, 0.0011]

@@ -69,7 +69,7 @@ def test_rounds(one, share, right):
 
 
 def test_a_right_implementation_is_timed():
-    (found,) = race(posttrain_lab=FLOAT).outcomes
+    (found,) = race(posttrain_lab=FLOAT).timings
     assert found.right
     assert found.note == ""
     assert 0 <= found.seconds[0] <= found.seconds[1] <= found.seconds[2]
@@ -83,21 +83,21 @@ def test_a_wrong_implementation_is_caught(mistake):
         return lambda: wrong[1:] if mistake == "shape" else wrong
 
     found = race(wrong=Entrant(make), right=FLOAT)
-    assert found.outcome("wrong").seconds is None
-    assert "wrong result" in found.outcome("wrong").note
-    assert found.outcome("right").seconds
+    assert found.timing("wrong").seconds is None
+    assert "wrong result" in found.timing("wrong").note
+    assert found.timing("right").seconds
 
 
 def test_whole_numbers_must_be_equal_and_whole():
     off = Entrant(lambda p: lambda: p.expected("sums") + (torch.arange(8) == 3).int(), "sums", 0)
     floats = Entrant(lambda p: lambda: p.expected("sums").float(), "sums", 0)
     found = race(exact=SUMS, off=off, floats=floats)
-    assert [one.right for one in found.outcomes] == [True, False, False]
+    assert [one.right for one in found.timings] == [True, False, False]
 
 
 def test_a_peer_that_saturates_is_timed_and_noted():
     half = Entrant(lambda p: lambda: p.expected("sums") // 2, "sums", 0, saturates=True)
-    found = race(half=half).outcome("half")
+    found = race(half=half).timing("half")
     assert found.seconds
     assert not found.right
     assert "timed nevertheless" in found.note
@@ -109,8 +109,8 @@ def test_peers_that_fail_are_rows_with_a_note():
     found = race(
         missing=Entrant(raising(missing)), failing=Entrant(raising(RuntimeError("no engine"))), late=late, dead=FLOAT, fine=FLOAT
     )
-    assert [one.seconds is None for one in found.outcomes] == [True] * 4 + [False]
-    notes = [one.note for one in found.outcomes]
+    assert [one.seconds is None for one in found.timings] == [True] * 4 + [False]
+    notes = [one.note for one in found.timings]
     assert notes == [
         "missing: scipy.sparse is not installed",
         "failed: RuntimeError: no engine",
@@ -122,7 +122,7 @@ def test_peers_that_fail_are_rows_with_a_note():
 
 def test_the_shape_of_an_extreme_race_is_in_every_note():
     extreme = Race("int8_linear", 4, 16, 8, extreme=True, entrants={"a": FLOAT, "b": Entrant(raising(OSError("gone")))})
-    first, second = timing.run_race(extreme, extreme.problem(), 0.001, {}).outcomes
+    first, second = timing.run_race(extreme, extreme.problem(), 0.001, {}).timings
     assert first.note == extreme.note
     assert second.note == f"{extreme.note}; failed: OSError: gone"
 

@@ -16,9 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from posttrain_lab import calibration, checks, finetuning, kernels, measure, metrics, pruning, quantization
 from posttrain_lab.checks.engine.exercise import EMPTY, HIDDEN_SEEDS, VISIBLE_SEEDS, CheckFailed
+from posttrain_lab.checks.engine.outcome import Outcome
+from posttrain_lab.checks.engine.plain_values import identical
 from posttrain_lab.checks.engine.serialize import decode, encode
-from posttrain_lab.checks.engine.submission import LocalSubmission, Outcome, _identical
-from posttrain_lab.kernels.layout import from_panels, to_panels
+from posttrain_lab.checks.engine.submission import LocalSubmission
+from posttrain_lab.kernels.panel_layout import from_panels, to_panels
 from posttrain_lab.quantization.packing import pack_codes, unpack_codes
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -361,7 +363,7 @@ def test_the_verdict_over_the_wire_is_the_same(exercise):
 def test_cases_travel_unchanged(exercise):
     for case in exercise.cases(2):
         arrived = decode(encode(case.args))
-        assert _identical(arrived, case.args)
+        assert identical(arrived, case.args)
         for before, after in zip(case.args, arrived, strict=True):
             if isinstance(before, torch.Tensor) and before.numel():
                 assert after.stride() == before.stride(), case.words

@@ -11,7 +11,7 @@ from torch import nn
 
 from posttrain_lab import kernels
 from posttrain_lab.kernels import Int8ConvWeight, reference
-from posttrain_lab.kernels.cpu import conv, panels, threads
+from posttrain_lab.kernels.cpu import conv, int8_microkernel, threads
 from tests.kernels.cases import codes, floats
 
 GEOMETRIES = [  # n, h, w, channels, outputs, (kh, kw), stride, padding, groups
@@ -60,9 +60,9 @@ def test_scaled_results(geometry, activation):
 @given(st.tuples(*[st.integers(1, 90)] * 2), st.integers(1, 5), st.integers(1, 4), st.integers(0, 9), st.integers(0, 300))
 def test_no_block_sees_more_lines_than_are_held(size, kh, stride, more, pixel):
     """An image may have lines below the last window."""
-    oh, starts = size[0], np.zeros(panels.BLOCK, np.int64)
+    oh, starts = size[0], np.zeros(int8_microkernel.BLOCK, np.int64)
     tall, across = (oh - 1) * stride + kh + more % stride, conv.SCRATCH + 1
-    for rows in (1, 5, panels.BLOCK):
+    for rows in (1, 5, int8_microkernel.BLOCK):
         conv.window_starts.py_func(pixel, rows, size, (tall * across, stride * across, 1), starts)
         seen = starts[rows - 1] // across + kh - starts[0] // across
         assert kh <= seen <= conv.room_for(size, kh, stride, tall, across)
@@ -78,11 +78,11 @@ def test_no_block_sees_more_lines_than_are_held(size, kh, stride, more, pixel):
 )
 def test_windows_are_where_the_filter_lies(size, kernel, stride, groups, pixel):
     """All numbers of all windows of a block."""
-    (oh, ow), (kh, kw), deep, starts = size, kernel, 4, np.zeros(panels.BLOCK, np.int64)
+    (oh, ow), (kh, kw), deep, starts = size, kernel, 4, np.zeros(int8_microkernel.BLOCK, np.int64)
     high, wide = (oh - 1) * stride + kh, (ow - 1) * stride + kw
     across = wide * groups * deep
     offsets, length = conv.runs(kernel, groups, across, deep)
-    rows, steps = min(panels.BLOCK, 100 - pixel), (high * across, stride * across, stride * groups * deep)
+    rows, steps = min(int8_microkernel.BLOCK, 100 - pixel), (high * across, stride * across, stride * groups * deep)
     conv.window_starts.py_func(pixel, rows, size, steps, starts)
     image = np.arange(-(-100 // (oh * ow)) * high * across).reshape(-1, high, wide, groups, deep)
     for row in range(rows):

@@ -15,14 +15,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from posttrain_lab import kernels
 from posttrain_lab.kernels import reference
-from posttrain_lab.kernels.cpu import int8, panels, simd, threads
-from posttrain_lab.kernels.cpu.panels import BLOCK, COLUMNS
+from posttrain_lab.kernels.cpu import int8, int8_microkernel, simd, threads
+from posttrain_lab.kernels.cpu.int8_microkernel import BLOCK, COLUMNS
 from posttrain_lab.kernels.cpu.simd import LANES
 from posttrain_lab.kernels.cpu.simd_bytes import RAISED, VNNI
-from posttrain_lab.kernels.layout import from_panels, to_panels
+from posttrain_lab.kernels.panel_layout import from_panels, to_panels
 
 OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
-C = panels.COLUMNS
+C = int8_microkernel.COLUMNS
 SIZES = {
     "m": [1, 2, 3, 4, 7, 8, 9, 63, 64, 65, 67],  # around PACK_FROM, the tile of 4 rows, the block of 64
     "k": [1, 2, C - 1, C, C + 1, 2 * C + 1],  # odd, and around the values of a vector
@@ -141,7 +141,7 @@ def test_cuts_cover_everything_once(size, least, macs):
 GUARDED = """
 import ctypes, mmap, os
 import numpy as np
-from posttrain_lab.kernels.cpu import panels, winograd
+from posttrain_lab.kernels.cpu import int8_microkernel, winograd
 libc, page, kept = ctypes.CDLL(None), mmap.PAGESIZE, []
 def guarded(array, at_end):
     inside = -(-array.nbytes // page) * page
@@ -157,7 +157,7 @@ for m, k, n in [(8, 1, 1), (9, 33, 17), (65, 70, 40), (64, 515, 129), (66, 4100,
     a, w = (rng.integers(-128, 128, shape).astype(np.int8) for shape in ((m, k), (n, k)))
     for at_end in (False, True):
         out = guarded(np.full(m * n, 7, np.int32), at_end)
-        winograd.multiply_split(guarded(a.ravel(), at_end), guarded(w.ravel(), at_end), out, (k, n), (0, m, 0, panels.tiles_of(n)))
+        winograd.multiply_split(guarded(a.ravel(), at_end), guarded(w.ravel(), at_end), out, (k, n), (0, m, 0, int8_microkernel.tiles_of(n)))
         assert np.array_equal(out.reshape(m, n), a.astype(np.int64) @ w.T.astype(np.int64)), (m, k, n)
 print("whole", flush=True)
 os._exit(0)  # nobody touches that memory again

@@ -1,4 +1,4 @@
-"""Layers on the kernels, and compile_for_speed: results, bytes, saving, swapping, choices."""
+"""Layers on the kernels: results, bytes, saving, swapping."""
 
 import copy
 import io
@@ -8,9 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from posttrain_lab import kernels, metrics, models
-from posttrain_lab.kernels import layers, speed
-from posttrain_lab.kernels.layers import BlockSparseLinear, Int4Linear, Int8Conv2d, Int8Linear, NMLinear, SparseLinear
+from posttrain_lab import kernels, metrics
+from posttrain_lab.kernels import layers
+from posttrain_lab.kernels.layers import (
+    BlockSparseLinear,
+    NMLinear,
+    PackedInt4Linear,
+    PackedInt8Conv2d,
+    PackedInt8Linear,
+    SparseLinear,
+)
 from tests.kernels.cases import floats, pruned, two_of_four
 
 
@@ -26,10 +33,10 @@ def made() -> dict[str, tuple[nn.Module, nn.Module, torch.Tensor]]:
     dense, sparse, four = linear(floats(18, 24)), linear(pruned(18, 24), bias=False), linear(two_of_four(18, 24))
     conv = nn.Conv2d(4, 6, 3, padding=1, stride=2, groups=2)
     return {
-        "int8": (Int8Linear.from_linear(dense), dense, x),
-        "int4": (Int4Linear.from_linear(dense, group=8), dense, x),
-        "int4 floats": (Int4Linear.from_linear(dense, group=24, activations="float32"), dense, x),
-        "conv": (Int8Conv2d.from_conv2d(conv), conv, image),
+        "int8": (PackedInt8Linear.from_linear(dense), dense, x),
+        "int4": (PackedInt4Linear.from_linear(dense, group=8), dense, x),
+        "int4 floats": (PackedInt4Linear.from_linear(dense, group=24, activations="float32"), dense, x),
+        "conv": (PackedInt8Conv2d.from_conv2d(conv), conv, image),
         "sparse": (SparseLinear.from_linear(sparse), sparse, x),
         "blocks": (BlockSparseLinear.from_linear(sparse, block=8), sparse, x),
         "2:4": (NMLinear.from_linear(four), four, x),
@@ -104,26 +111,28 @@ def test_other_floats_are_an_error_and_no_wrong_numbers(name, dtype):
 
 
 def test_codes_are_saved_in_rows():
-    layer = Int8Linear.from_linear(linear(floats(18, 24)))
+    layer = PackedInt8Linear.from_linear(linear(floats(18, 24)))
     assert layer.state_dict()["codes"].shape == (18, 24)
     assert layer.state_dict()["codes"].dtype == torch.int8
     with pytest.raises(RuntimeError, match="size mismatch for codes"):
-        Int8Linear.from_linear(linear(floats(18, 26))).load_state_dict(layer.state_dict())
+        PackedInt8Linear.from_linear(linear(floats(18, 26))).load_state_dict(layer.state_dict())
 
 
 def test_bytes_and_macs_are_counted():
     dense = linear(floats(32, 64))
-    layer = Int8Linear.from_linear(dense)
+    layer = PackedInt8Linear.from_linear(dense)
     assert metrics.model_bytes(layer) == layer.packed.bytes + 4 * 32
     assert metrics.macs(layer, torch.ones(1, 64)) == metrics.macs(dense, torch.ones(1, 64)) == 32 * 64
     conv = nn.Conv2d(4, 6, 3, padding=1)
-    assert metrics.macs(Int8Conv2d.from_conv2d(conv), torch.ones(1, 4, 5, 5)) == metrics.macs(conv, torch.ones(1, 4, 5, 5))
+    assert metrics.macs(PackedInt8Conv2d.from_conv2d(conv), torch.ones(1, 4, 5, 5)) == metrics.macs(conv, torch.ones(1, 4, 5, 5))
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
 def test_a_layer_compiles_and_exports():
-    model = nn.Sequential(Int8Conv2d.from_conv2d(nn.Conv2d(1, 4, 3)), nn.Flatten(), Int8Linear.from_linear(linear(floats(5, 36))))
+    model = nn.Sequential(
+        PackedInt8Conv2d.from_conv2d(nn.Conv2d(1, 4, 3)), nn.Flatten(), PackedInt8Linear.from_linear(linear(floats(5, 36)))
+    )
     x = floats(2, 1, 5, 5)
     want = model(x)
     torch.testing.assert_close(torch.compile(model, fullgraph=True, backend="aot_eager")(x), want)
@@ -135,7 +144,7 @@ def test_a_layer_compiles_and_exports():
 
 @pytest.mark.slow
 def test_an_exported_layer_takes_inputs_with_a_gradient():
-    layer, x = Int8Linear.from_linear(linear(floats(5, 36))), floats(2, 36)
+    layer, x = PackedInt8Linear.from_linear(linear(floats(5, 36))), floats(2, 36)
     exported = torch.export.export(layer, (x,)).module()
     assert torch.equal(exported(x.clone().requires_grad_()), layer(x))
 
@@ -143,74 +152,26 @@ def test_an_exported_layer_takes_inputs_with_a_gradient():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: Int8Linear.from_linear(nn.Conv2d(1, 1, 1)), TypeError, "Int8Linear wants an nn.Linear, got Conv2d"),
-        (lambda: Int8Conv2d.from_conv2d(nn.Linear(1, 1)), TypeError, "Int8Conv2d wants an nn.Conv2d, got Linear"),
-        (lambda: Int8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3, dilation=2)), ValueError, r"no dilation, got .*dilation \(2, 2\)"),
-        (lambda: Int8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3, stride=(1, 2))), ValueError, "one stride"),
-        (lambda: Int8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")), ValueError, "reflect"),
-        (lambda: Int8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3))(torch.ones(1, 5, 5)), ValueError, r"\[n, c, h, w\], got \(1, 5, 5\)"),
+        (lambda: PackedInt8Linear.from_linear(nn.Conv2d(1, 1, 1)), TypeError, "PackedInt8Linear wants an nn.Linear, got Conv2d"),
+        (lambda: PackedInt8Conv2d.from_conv2d(nn.Linear(1, 1)), TypeError, "PackedInt8Conv2d wants an nn.Conv2d, got Linear"),
+        (
+            lambda: PackedInt8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3, dilation=2)),
+            ValueError,
+            r"no dilation, got .*dilation \(2, 2\)",
+        ),
+        (lambda: PackedInt8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3, stride=(1, 2))), ValueError, "one stride"),
+        (lambda: PackedInt8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")), ValueError, "reflect"),
+        (
+            lambda: PackedInt8Conv2d.from_conv2d(nn.Conv2d(1, 1, 3))(torch.ones(1, 5, 5)),
+            ValueError,
+            r"\[n, c, h, w\], got \(1, 5, 5\)",
+        ),
         (lambda: NMLinear.from_linear(nn.Linear(8, 2)), ValueError, "at most 2 weights in each 4"),
-        (lambda: speed.compile_for_speed(nn.Linear(2, 2), torch.ones(1, 2), kinds=("int9",)), ValueError, "got 'int9'"),
-        (lambda: speed.compile_for_speed(nn.Linear(2, 2), torch.ones(1, 2), tolerance=-1), ValueError, "tolerance of 0 or more"),
-        (lambda: speed.compile_for_speed(nn.Linear(2, 2), [1.0]), TypeError, "a model and a tensor, got Linear and list"),
     ],
 )
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
-
-
-def timed(monkeypatch, faster: dict[type, float]) -> None:
-    """The clock says what the test wants: seconds by class of layer."""
-
-    def latency(call, repeats, warmup):
-        call()
-        seconds = faster.get(type(call.__defaults__[0]), 1.0)
-        return seconds, seconds, seconds
-
-    monkeypatch.setattr(speed, "latency", latency)
-
-
-def test_what_wins_is_chosen_and_said(monkeypatch):
-    timed(monkeypatch, {Int8Linear: 0.5, Int8Conv2d: 2.0, SparseLinear: 0.25})
-    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), linear(floats(18, 36)), nn.Sequential(linear(pruned(9, 18))))
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    compiled = speed.compile_for_speed(model, floats(2, 1, 5, 5))
-    assert [one.chosen for one in compiled.choices] == ["as it is", "int8", "sparse"]
-    assert [type(compiled.model.get_submodule(one.name)) for one in compiled.choices] == [nn.Conv2d, Int8Linear, SparseLinear]
-    assert "int8_conv takes 2.00 times as long" in str(compiled)
-    assert "4.00 times faster" in str(compiled)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert type(model[2]) is nn.Linear
-    got, want = compiled.model(floats(2, 1, 5, 5)), model(floats(2, 1, 5, 5))
-    assert (got - want).norm() / want.norm() < 0.05
-
-
-def test_too_large_an_error_is_refused(monkeypatch):
-    timed(monkeypatch, {Int4Linear: 0.1})
-    compiled = speed.compile_for_speed(linear(floats(18, 64)), floats(4, 64), kinds=("int4",), tolerance=0.001)
-    assert type(compiled.model) is nn.Linear
-    assert "int4 is off by" in compiled.choices[0].reason
-    assert (
-        type(speed.compile_for_speed(linear(floats(18, 64)), floats(4, 64), kinds=("int4",), tolerance=0.5).model) is Int4Linear
-    )
-
-
-def test_a_layer_that_no_kernel_takes():
-    compiled = speed.compile_for_speed(nn.Conv2d(1, 1, 3, dilation=2), floats(1, 1, 9, 9), repeats=1)
-    assert compiled.choices[0].chosen == "as it is"
-    assert "no dilation" in compiled.choices[0].reason
-
-
-def test_the_course_s_network_keeps_its_answers(monkeypatch):
-    from posttrain_lab import data
-
-    timed(monkeypatch, {Int8Linear: 0.5, Int8Conv2d: 0.5})
-    model, images = models.load_pretrained("fashion_cnn"), data.load_fashion().validation.images[:200]
-    every = speed.compile_for_speed(model, images[:4])
-    assert {one.chosen for one in every.choices} == {"int8", "int8_conv"}
-    same = (every.model(images).argmax(1) == model(images).argmax(1)).float().mean()
-    assert same > 0.97
 
 
 def test_every_kind_has_a_layer():

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posttrain_lab.kernels import BlockSparseWeight, Int4Weight, Int8ConvWeight, Int8Weight, NMWeight, SparseWeight, layout
+from posttrain_lab.kernels import BlockSparseWeight, Int4Weight, Int8ConvWeight, Int8Weight, NMWeight, SparseWeight, panel_layout
 from posttrain_lab.kernels.cpu import simd_bytes
 from posttrain_lab.quantization import PerChannel, PerGroup, dequantize_weight, quantize_weight
 from tests.kernels.cases import codes, floats, pruned, two_of_four
@@ -41,13 +41,13 @@ def test_what_panels_leave_out_makes_their_pairs_safe(n, k, pair, seed):
     """Whole again with the excess, and without it, no two neighbours add up to more than SAFE, where bytes saturate."""
     want = codes(n, k, seed=seed)
     want[-1] = torch.tensor(pair, dtype=torch.int8).repeat(k)[:k]
-    safe, excess = layout.split(want)
-    assert torch.equal(layout.join(safe, excess), want)
+    safe, excess = panel_layout.split(want)
+    assert torch.equal(panel_layout.join(safe, excess), want)
     assert torch.equal(excess[n + 1 : 2 * n + 1], simd_bytes.RAISED * want.sum(1, dtype=torch.int32))
     if simd_bytes.PAIRS_SATURATE:
         pairs = torch.nn.functional.pad(safe, (0, k % 2)).int().unflatten(1, (-1, 2))
-        assert pairs.clamp(min=0).sum(2).max() <= layout.SAFE
-        assert pairs.clamp(max=0).sum(2).min() >= -layout.SAFE
+        assert pairs.clamp(min=0).sum(2).max() <= panel_layout.SAFE
+        assert pairs.clamp(max=0).sum(2).min() >= -panel_layout.SAFE
         assert (
             len(excess) - 2 * n - 1
             == (torch.nn.functional.pad(want, (0, k % 2)).int().unflatten(1, (-1, 2)).sum(2).abs() > 128).sum()

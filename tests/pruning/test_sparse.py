@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from posttrain_lab.compile_for_speed import compile_for_speed
 from posttrain_lab.kernels.layers import BlockSparseLinear, NMLinear, SparseLinear
-from posttrain_lab.kernels.speed import compile_for_speed
 from posttrain_lab.models import fashion_cnn, fashion_resnet, fashion_vit
 from posttrain_lab.pruning import (
     BreakEvenGrid,

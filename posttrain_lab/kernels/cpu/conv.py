@@ -12,16 +12,16 @@ from numba import types
 from numba.extending import overload
 from torch import Tensor
 
-from posttrain_lab.kernels.arguments import LARGEST_K
-from posttrain_lab.kernels.kept import array_of
-from posttrain_lab.kernels.layout import PANEL
-from posttrain_lab.kernels.operators import conv_size
+from posttrain_lab.kernels.geometry import conv_size
 from posttrain_lab.kernels.packed import Int8ConvWeight
+from posttrain_lab.kernels.panel_layout import PANEL
+from posttrain_lab.kernels.validation import LARGEST_K
+from posttrain_lab.kernels.views_cache import array_of
 
-from .compiling import compiled, inner
-from .excess import add_excess, raised_by, turn
+from .int8_microkernel import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, copied, scaled, second_vector
+from .jit_cache import compiled, inner
 from .linear import bias_or_zeros, finish, results
-from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, copied, scaled, second_vector
+from .saturation_outliers import add_excess, raised_by, turn
 from .simd_bytes import RAISED, STEP
 from .threads import cut, flat, run, whole
 

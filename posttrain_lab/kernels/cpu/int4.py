@@ -1,4 +1,4 @@
-"""int4_linear: rows are rounded to int8 block by block, and tiles of nibbles multiplied as they are taken apart (see `nibbles.py`)."""
+"""int4_linear: rows are rounded to int8 block by block, and tiles of nibbles multiplied as they are taken apart (see `int4_microkernel.py`)."""
 
 import functools
 
@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posttrain_lab.kernels.arguments import LARGEST_K
-from posttrain_lab.kernels.kept import array_of
-from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.packed import GROUP_STEP, Int4Weight
+from posttrain_lab.kernels.panel_layout import PANEL
+from posttrain_lab.kernels.validation import LARGEST_K
+from posttrain_lab.kernels.views_cache import array_of
 
-from .compiling import compiled, inner
+from .int4_microkernel import DEEP, OFFSETS, four_rows, note_offsets, one_row, tile_at
+from .int8_microkernel import BLOCK, COLUMNS, FEW
+from .jit_cache import compiled, inner
 from .linear import bias_or_zeros, check_finite, finish, parts_of, quantize_row, results
-from .nibbles import DEEP, OFFSETS, four_rows, note_offsets, one_row, tile_at
-from .panels import BLOCK, COLUMNS, FEW
 from .simd import LANES
 from .simd_floats import load_scaled
 from .simd_scaling import load_up_to, positive, scaled_floats, store_up_to

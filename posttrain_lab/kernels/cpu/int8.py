@@ -1,7 +1,7 @@
 """int8 x int8 -> int32, exact, near the peak of the machine's integer multiplier.
 
 - Many rows: Winograd's inner product (`winograd.py`). With VNNI, where an instruction multiplies fours of bytes, the right matrix is
-  packed into panels, then the tiles of `panels.py` run over it.
+  packed into panels, then the tiles of `int8_microkernel.py` run over it.
 - Few rows: packing would cost more than it saves, so dot products run along the rows of the transposed right matrix.
 
 Source of the tiling: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posttrain_lab.kernels.layout import PANEL
+from posttrain_lab.kernels.panel_layout import PANEL
 
-from .compiling import compiled
+from .int8_microkernel import BLOCK, COLUMNS, FEW, PANELS, block_sums, copied, rows_on_rows, second_vector
+from .jit_cache import compiled
 from .linear import parts_of
-from .panels import BLOCK, COLUMNS, FEW, PANELS, block_sums, copied, rows_on_rows, second_vector
 from .simd import LANES, load, load_widen, multiply_add_pairs, total, zero
 from .simd_bytes import RAISED, VNNI
 from .threads import cut, flat, run
@@ -132,7 +132,7 @@ def _many_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
 
 
 def _by_bytes(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
-    """Exact with VNNI; with AVX2 alone only for weights whose pairs do not saturate (see `../layout.py`)."""
+    """Exact with VNNI; with AVX2 alone only for weights whose pairs do not saturate (see `../panel_layout.py`)."""
     m, k, n = size
     out = torch.empty(m, n, dtype=torch.int32)
     x, raised = F.pad(a.view(torch.uint8) ^ RAISED, (0, -k % STEP)), RAISED * w.sum(1, dtype=torch.int32)

@@ -11,14 +11,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posttrain_lab.kernels.arguments import LARGEST_K
-from posttrain_lab.kernels.kept import array_of
-from posttrain_lab.kernels.layout import PANEL
 from posttrain_lab.kernels.packed import Int8Weight
+from posttrain_lab.kernels.panel_layout import PANEL
+from posttrain_lab.kernels.validation import LARGEST_K
+from posttrain_lab.kernels.views_cache import array_of
 
-from .compiling import compiled, inner
-from .excess import add_excess, add_to_row, raised_by, side_by_side, turn
-from .panels import BLOCK, CODES, COLUMNS, FEW, PANELS, block_sums, one_row, rows_on_rows, scaled, second_vector, tiles_of
+from .int8_microkernel import (
+    BLOCK,
+    CODES,
+    COLUMNS,
+    FEW,
+    PANELS,
+    block_sums,
+    one_row,
+    rows_on_rows,
+    scaled,
+    second_vector,
+    tiles_of,
+)
+from .jit_cache import compiled, inner
+from .saturation_outliers import add_excess, add_to_row, raised_by, side_by_side, turn
 from .simd_bytes import RAISED, STEP
 from .simd_rounding import bits_of, float_of, larger_sizes, largest_size, no_sizes, size_of, store_rounded
 from .threads import cut, flat, run, whole

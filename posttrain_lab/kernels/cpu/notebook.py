@@ -18,7 +18,7 @@ from numba.core.errors import NumbaError
 from torch import Tensor
 from torch.nn import functional as F
 
-from posttrain_lab.kernels.layout import PANEL
+from posttrain_lab.kernels.panel_layout import PANEL
 
 from .simd import LANES, store, zero
 

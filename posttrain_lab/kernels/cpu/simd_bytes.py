@@ -15,7 +15,7 @@ Codes of 4 bits: a byte holds two codes 0..15, an activation is an int8.
 | `sum_products(total, t)`           | total[i] + t[2i] + t[2i+1], int32 (total[i] + t[i] with VNNI)                  | vpmaddwd, vpaddd     |
 | `fold_words(t)`                    | an int32 of two int16: the sum of all t[2i], and that of all t[2i + 1]         | vpaddw, shuffles     |
 | `multiply_add_quads(t, u, s)`      | t[i] + the sum of four products of uint8 u and int8 s; without VNNI, two       | vpmaddubsw,          |
-|                                    | products must stay within 16 bits, where they saturate (see `../layout.py`)    | vpmaddwd, vpaddd;    |
+|                                    | products must stay within 16 bits, where they saturate (see `../panel_layout.py`)    | vpmaddwd, vpaddd;    |
 |                                    |                                                                                | VNNI: vpdpbusd       |
 
 One step of a product of int8 codes takes STEP of them; the type of the inputs x says which words it is made of:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from posttrain_lab.kernels.sparse_weights import NMWeight, SparseWeight
 
-from .compiling import compiled, inner
+from .jit_cache import compiled, inner
 from .linear import bias_or_zeros
 from .simd import LANES
 from .simd_floats import (

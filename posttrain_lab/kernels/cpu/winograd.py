@@ -20,8 +20,8 @@ Source: Winograd 1968, "A New Algorithm for Inner Product", IEEE Transactions on
 
 import numpy as np
 
-from .compiling import compiled, inner
-from .panels import BLOCK, COLUMNS, copied, store_row
+from .int8_microkernel import BLOCK, COLUMNS, copied, store_row
+from .jit_cache import compiled, inner
 from .simd import LANES, broadcast_pair, load, multiply_add_pairs, store, store_turned, total, zero
 from .simd_bytes import load_bytes
 from .simd_pairs import add_words, even_bytes, odd_bytes, store_mixed

@@ -11,8 +11,8 @@ from triton.language import constexpr
 
 from posttrain_lab.kernels.sparse_weights import BlockSparseWeight
 
-from .launch import Kernel, Launch, empty, power_of_two, rows_of, tile
-from .words import with_bias
+from .epilogue import with_bias
+from .launch import Launch, TiledKernel, empty, power_of_two, rows_of, tile
 
 
 @triton.jit
@@ -40,7 +40,7 @@ def multiply_blocks(x, weight, bias, out, sizes, strides, BLOCK: constexpr, BM: 
     tl.store(out + m.to(tl.int64)[:, None] * strides[1] + n[None, :], y, mask=(m[:, None] < m_size) & real[None, :])
 
 
-BLOCKS = Kernel(
+BLOCKS = TiledKernel(
     multiply_blocks, tile(4, 2, BM=64, BN=32, BK=32), (tile(4, 3, BM=32, BN=32, BK=32), tile(4, 3, BM=128, BN=32, BK=16))
 )
 

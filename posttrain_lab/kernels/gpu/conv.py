@@ -11,11 +11,11 @@ import triton.language as tl
 from torch import Tensor
 from triton.language import constexpr
 
-from posttrain_lab.kernels.operators import conv_size
+from posttrain_lab.kernels.geometry import conv_size
 from posttrain_lab.kernels.packed import Int8ConvWeight
 
-from .launch import Kernel, Launch, empty, rows_of, tile
-from .words import product, store_sums, tile_of
+from .epilogue import product, store_sums, tile_of
+from .launch import Launch, TiledKernel, empty, rows_of, tile
 
 
 @triton.jit
@@ -69,7 +69,7 @@ def convolve(
     store_sums(lines, total, m < m_size, scales, image, column, end, ACTIVATION)
 
 
-CONVOLVE = Kernel(
+CONVOLVE = TiledKernel(
     convolve,
     tile(4, 2, BM=64, BN=32, BK=64),
     (tile(4, 2, BM=128, BN=64, BK=64), tile(4, 2, BM=128, BN=16, BK=32)),

@@ -12,9 +12,9 @@ from triton.language import constexpr
 
 from posttrain_lab.kernels.packed import Int4Weight
 
-from .launch import Kernel, Launch, empty, power_of_two, rows_of, tile
+from .epilogue import activated, product, tile_of, with_bias
+from .launch import Launch, TiledKernel, empty, power_of_two, rows_of, tile
 from .quantize import quantized
-from .words import activated, product, tile_of, with_bias
 
 
 @triton.jit
@@ -62,13 +62,13 @@ def multiply_nibbles(
     tl.store(place, y, mask=(m[:, None] < m_size) & (n[None, :] < n_size))
 
 
-NIBBLES = Kernel(
+NIBBLES = TiledKernel(
     multiply_nibbles,
     tile(4, 3, BM=32, BN=64, BK=32),
     (tile(4, 3, BM=64, BN=128, BK=32), tile(4, 4, BM=16, BN=64, BK=64), tile(8, 3, BM=128, BN=128, BK=32)),
     half=tile(4, 1, BM=32, BN=32, BK=32),
 )
-FLOATS = Kernel(multiply_nibbles, tile(4, 2, BM=32, BN=32, BK=16), (tile(8, 2, BM=64, BN=64, BK=16),))
+FLOATS = TiledKernel(multiply_nibbles, tile(4, 2, BM=32, BN=32, BK=16), (tile(8, 2, BM=64, BN=64, BK=16),))
 
 
 def plan(x: Tensor, weight: Int4Weight, out: Tensor, row_scale: Tensor | None, bias: Tensor | None, activation: str) -> Launch:

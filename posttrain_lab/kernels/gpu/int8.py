@@ -12,9 +12,9 @@ from triton.language import constexpr
 
 from posttrain_lab.kernels.packed import Int8Weight
 
-from .launch import Kernel, Launch, empty, rows_of, tile
+from .epilogue import product, store_sums, tile_of
+from .launch import Launch, TiledKernel, empty, rows_of, tile
 from .quantize import quantized
-from .words import product, store_sums, tile_of
 
 
 @triton.jit
@@ -37,7 +37,7 @@ def multiply(
     store_sums(out + m.to(tl.int64) * strides[2], total, m < m_size, scales, m, n, n_size, ACTIVATION)
 
 
-MULTIPLY = Kernel(
+MULTIPLY = TiledKernel(
     multiply,
     tile(4, 3, BM=64, BN=64, BK=64),
     (tile(8, 3, BM=128, BN=128, BK=128), tile(4, 4, BM=128, BN=64, BK=64), tile(4, 4, BM=16, BN=64, BK=256)),

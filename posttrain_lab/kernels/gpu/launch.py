@@ -23,7 +23,7 @@ def tile(warps: int, stages: int, **sizes: int) -> triton.Config:
 
 
 @dataclass(frozen=True)
-class Kernel:
+class TiledKernel:
     """A @triton.jit function, its default tile, and the tiles that race against it on a GPU.
 
     half: the tile for chips before sm_80, where int8 products go through fp16; None for kernels without such products.
@@ -52,7 +52,7 @@ class Launch:
     work: how many (rows, outputs, inputs) it multiplies.
     """
 
-    kernel: Kernel
+    kernel: TiledKernel
     arguments: dict[str, Any]
     constants: dict[str, Any]
     grid: Callable[[dict[str, int]], tuple[int, ...]]
@@ -100,7 +100,7 @@ class Launch:
 
 
 @functools.cache
-def racing(kernel: Kernel, key: tuple) -> Any:
+def racing(kernel: TiledKernel, key: tuple) -> Any:
     """The kernel with its tiles in a race at the first call, one race for each `key`."""
     return triton.autotune([kernel.default, *kernel.others], key=[])(kernel.function)
 

@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.language import constexpr
 
-from .launch import Kernel, Launch, empty, power_of_two, tile
+from .launch import Launch, TiledKernel, empty, power_of_two, tile
 
 INFINITY_BITS = tl.constexpr(0x7F800000)
 ROUNDER = tl.constexpr(12582912.0)  # 1.5 * 2^23
@@ -50,7 +50,7 @@ def quantize(x, codes, scale, k_size, x_stride, k_stride, codes_stride, SPLIT: c
         tl.store(codes + row * codes_stride + place, code.to(tl.int8), mask=k < k_size)
 
 
-QUANTIZE = Kernel(quantize, tile(4, 1, BK=1024), fused=False)
+QUANTIZE = TiledKernel(quantize, tile(4, 1, BK=1024), fused=False)
 
 
 def plan(x: Tensor, codes: Tensor, scale: Tensor, split: bool) -> Launch:

@@ -11,7 +11,7 @@ from triton.language import constexpr
 
 from posttrain_lab.kernels.sparse_weights import SparseWeight
 
-from .launch import Kernel, Launch, empty, power_of_two, tile
+from .launch import Launch, TiledKernel, empty, power_of_two, tile
 
 
 @triton.jit
@@ -37,7 +37,7 @@ def multiply_kept(x, weight, bias, out, m_size, strides, BM: constexpr, BK: cons
     tl.store(out + row.to(tl.int64) * strides[1] + m, y, mask=m < m_size)
 
 
-KEPT = Kernel(multiply_kept, tile(4, 2, BM=64, BK=16))
+KEPT = TiledKernel(multiply_kept, tile(4, 2, BM=64, BK=16))
 
 
 def plan(x: Tensor, weight: SparseWeight, bias: Tensor | None, out: Tensor) -> Launch:

@@ -101,7 +101,7 @@ with interpreter.left_as_found():
     import triton.language as tl
     interpreted = type(tl.zeros).__name__
 print(os.environ.get("TRITON_INTERPRET"), interpreted, type(tl.zeros).__name__)
-from posttrain_lab.kernels.gpu.ahead import compile_ahead
+from posttrain_lab.kernels.gpu.ptx_report import compile_ahead
 print(any("s8" in name for name in compile_ahead("int8_matmul", 80).multiply))
 """
 

@@ -65,10 +65,10 @@ class Results:
 @pytest.fixture
 def results(monkeypatch: pytest.MonkeyPatch) -> Results:
     """All memory that the ops ask for comes with poison around it."""
-    from posttrain_lab.kernels.gpu import block_sparse, conv, int4, int8, quantize, sparse, two_of_four
+    from posttrain_lab.kernels.gpu import block_sparse, conv, int4, int8, nm, quantize, sparse
 
     made = Results()
-    for module in (block_sparse, conv, int4, int8, quantize, sparse, two_of_four):
+    for module in (block_sparse, conv, int4, int8, nm, quantize, sparse):
         monkeypatch.setattr(module, "empty", made.empty)
     return made
 

@@ -8,7 +8,7 @@ pytest.importorskip("triton")
 import triton
 import triton.language as tl
 
-from posttrain_lab.kernels.gpu.launch import Kernel, Launch, tile
+from posttrain_lab.kernels.gpu.launch import Launch, TiledKernel, tile
 
 
 @triton.jit
@@ -21,7 +21,7 @@ def copy(x, out, size, WIDTH: tl.constexpr, BK: tl.constexpr):
 def launch(size: int, given: int, width: int) -> Launch:
     memory = torch.zeros(64)
     arguments = {"x": memory[:given], "out": torch.zeros(64)[:16], "size": size}
-    return Launch(Kernel(copy, tile(1, 1, BK=8)), arguments, {"WIDTH": width}, lambda sizes: (2,), (1, 1, 1))
+    return Launch(TiledKernel(copy, tile(1, 1, BK=8)), arguments, {"WIDTH": width}, lambda sizes: (2,), (1, 1, 1))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ pytest.importorskip("triton")
 import triton
 
 from posttrain_lab.kernels import gpu
-from posttrain_lab.kernels.gpu import ahead, block_sparse, conv, int4, int8, launch, quantize, sparse, two_of_four
+from posttrain_lab.kernels.gpu import block_sparse, conv, int4, int8, launch, nm, ptx_report, quantize, sparse
 from posttrain_lab.kernels.packed import Int4Weight, Int8ConvWeight, Int8Weight
 from posttrain_lab.kernels.sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 
@@ -19,10 +19,10 @@ if not isinstance(int8.multiply, triton.JITFunction):
 
 INT8 = ("int8_matmul", "int8_linear", "int8_conv2d", "int4_linear")
 INSTRUCTION = {80: r"mma\.sync.*s32\.s8\.s8\.s32", 90: r"(wgmma\.mma_async|mma)\.sync.*s32\.s8\.s8"}
-FASTER = [(name, index) for name, make in ahead.EXAMPLES.items() for index in range(len(make().kernel.others))]
+FASTER = [(name, index) for name, make in ptx_report.EXAMPLES.items() for index in range(len(make().kernel.others))]
 
 
-def fits(compiled: ahead.Compiled) -> bool:
+def fits(compiled: ptx_report.PtxReport) -> bool:
     """No register found its place in memory; where ptxas is absent nothing is known."""
     if compiled.registers is None:
         pytest.skip("no ptxas here")
@@ -31,7 +31,7 @@ def fits(compiled: ahead.Compiled) -> bool:
 
 @pytest.mark.parametrize("chip", [80, 90])
 def test_int8_products_run_on_the_int8_tensor_cores(chip):
-    compiled = ahead.compile_ahead("int8_matmul", chip)
+    compiled = ptx_report.compile_ahead("int8_matmul", chip)
     assert all(re.search(INSTRUCTION[chip], name) for name in compiled.multiply), compiled.multiply
     assert compiled.multiply
     assert fits(compiled)
@@ -41,9 +41,9 @@ def test_int8_products_run_on_the_int8_tensor_cores(chip):
 
 def test_before_sm_80_int8_products_go_through_floats():
     """Triton from 3.3 on has no tensor cores before sm_80: fp16 products become float32 multiply-adds, as exact as before."""
-    made = ahead.EXAMPLES["int8_matmul"]().fitted(75)
+    made = ptx_report.EXAMPLES["int8_matmul"]().fitted(75)
     assert made.constants["HALF"] is True
-    compiled = ahead.compiled(made, 75)
+    compiled = ptx_report.compiled(made, 75)
     assert "s8.s8" not in " ".join(compiled.multiply)
     assert "fma.rn.f32" in compiled.ptx or any("f32.f16.f16.f32" in name for name in compiled.multiply)
     assert fits(compiled)
@@ -51,7 +51,7 @@ def test_before_sm_80_int8_products_go_through_floats():
 
 def test_rounding_is_not_fused_and_division_is_exact():
     """x * inverse must be rounded before it is rounded to a whole number; 127 / max is IEEE's."""
-    ptx = ahead.compile_ahead("quantize", 80).ptx
+    ptx = ptx_report.compile_ahead("quantize", 80).ptx
     assert not re.search(r"\bfma\.|\.ftz|div\.(full|approx)", ptx)
     assert "mul.rn.f32" in ptx
     assert "div.rn.f32" in ptx
@@ -59,9 +59,9 @@ def test_rounding_is_not_fused_and_division_is_exact():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chip", [75, 80, 90])
-@pytest.mark.parametrize("name", ahead.EXAMPLES)
+@pytest.mark.parametrize("name", ptx_report.EXAMPLES)
 def test_the_default_tile_spills_nothing(name, chip):
-    compiled = ahead.compile_ahead(name, chip)
+    compiled = ptx_report.compile_ahead(name, chip)
     assert fits(compiled)
     assert compiled.shared <= 48 * 1024  # what every chip gives a block
     if name in INT8 and chip >= 80:
@@ -72,9 +72,9 @@ def test_the_default_tile_spills_nothing(name, chip):
 @pytest.mark.parametrize("chip", [80, 90])
 @pytest.mark.parametrize(("name", "index"), FASTER)
 def test_tiles_that_race_spill_nothing(name, index, chip):
-    made = ahead.EXAMPLES[name]()
+    made = ptx_report.EXAMPLES[name]()
     made = replace(made, kernel=replace(made.kernel, default=made.kernel.others[index]))
-    compiled = ahead.compiled(made, chip)
+    compiled = ptx_report.compiled(made, chip)
     assert fits(compiled)
     assert compiled.shared <= 99 * 1024  # sm_86 and sm_89, the smallest from sm_80 on
 
@@ -82,7 +82,7 @@ def test_tiles_that_race_spill_nothing(name, index, chip):
 def test_a_launch_is_compiled_as_it_is_made():
     """Tuples, None, ones and numbers that 16 divides reach the compiler as at a launch."""
     made = int8.plan(*(torch.empty(size, dtype=torch.int8) for size in [(1, 48), (5, 48)]), torch.empty(1, 5, dtype=torch.int32))
-    source = ahead.source_of(made)
+    source = ptx_report.source_of(made)
     assert source.signature["x"] == "*i8"
     assert source.signature["scales"] == ("constexpr",) * 3
     assert source.signature["sizes"] == ("constexpr", "i32", "i32")
@@ -96,7 +96,7 @@ def test_a_launch_is_compiled_as_it_is_made():
 @pytest.mark.parametrize(("name", "chip", "message"), [("int9", 80, "got 'int9'"), ("int8_matmul", 42, "got 42")])
 def test_other_names_and_chips_are_errors(name, chip, message):
     with pytest.raises(ValueError, match=message):
-        ahead.compile_ahead(name, chip)
+        ptx_report.compile_ahead(name, chip)
 
 
 def test_tensors_on_the_cpu_are_refused():
@@ -123,7 +123,7 @@ def test_large_work_races_and_small_work_does_not(monkeypatch):
             return lambda **options: taken.append((self.name, options.get("BM")))
 
     monkeypatch.setattr(launch, "racing", lambda kernel, key: Stand("race"))
-    made = ahead.EXAMPLES["int8_matmul"]()
+    made = ptx_report.EXAMPLES["int8_matmul"]()
     made = replace(made, kernel=replace(made.kernel, function=Stand("default")))
     for work in ((8, 8, 8), (2**10, 2**9, 2**9)):
         replace(made, work=work).started(torch.device("cuda", 0))
@@ -144,11 +144,11 @@ def compiles(monkeypatch) -> list[str]:
 
     def compile_instead(self):
         for chip in (75, 80, 90):
-            done.append(ahead.compiled(self.fitted(chip), chip).kernel)
+            done.append(ptx_report.compiled(self.fitted(chip), chip).kernel)
 
     monkeypatch.setattr(launch.Launch, "run", compile_instead)
-    monkeypatch.setattr(ahead, "assembled", lambda ptx, chip, fused: (None, None))  # Triton has called ptxas already
-    for module in (block_sparse, conv, int4, int8, quantize, sparse, two_of_four):
+    monkeypatch.setattr(ptx_report, "assembled", lambda ptx, chip, fused: (None, None))  # Triton has called ptxas already
+    for module in (block_sparse, conv, int4, int8, nm, quantize, sparse):
         monkeypatch.setattr(module, "empty", lambda like, *shape, dtype=torch.float32: torch.zeros(shape, dtype=dtype))
     return done
 

@@ -2,7 +2,7 @@
 
 With AVX2, `vpmaddubsw` multiplies unsigned by signed bytes and adds two products in 16 bits, where they saturate. Inputs are raised to
 0..255, so a pair of weights is safe up to a sum of 128: 255 * 128 < 2^15. Where it is more, panels hold a smaller weight and
-`excess` holds the rest, which kernels add afterwards (see `cpu/excess.py`). Every sum is exact, and few pairs need it.
+`excess` holds the rest, which kernels add afterwards (see `cpu/saturation_outliers.py`). Every sum is exact, and few pairs need it.
 
 | int32 numbers of `excess` | meaning                                                                               |
 |---------------------------|---------------------------------------------------------------------------------------|

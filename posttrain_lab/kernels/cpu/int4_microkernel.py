@@ -8,10 +8,10 @@ as `int8_linear` has without VNNI, before a scale turns them into floats. A grou
 
 import numpy as np
 
-from posttrain_lab.kernels.layout import PANEL
+from posttrain_lab.kernels.panel_layout import PANEL
 
-from .compiling import inner
-from .panels import COLUMNS, PANELS
+from .int8_microkernel import COLUMNS, PANELS
+from .jit_cache import inner
 from .simd import LANES, broadcast_pair, total, zero
 from .simd_bytes import (
     VNNI,

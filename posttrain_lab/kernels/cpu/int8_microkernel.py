@@ -7,9 +7,9 @@ processor multiplies bytes: these are codes + RAISED, and every sum of an output
 
 import numpy as np
 
-from posttrain_lab.kernels.layout import PANEL
+from posttrain_lab.kernels.panel_layout import PANEL
 
-from .compiling import inner
+from .jit_cache import inner
 from .simd import LANES, store, zero
 from .simd_bytes import RAISED, broadcast_step, load_weights, multiply_add_step, step
 from .simd_scaling import less, load_sums, load_up_to, positive, scaled_sums, store_up_to

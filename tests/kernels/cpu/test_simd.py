@@ -126,7 +126,7 @@ def test_a_step_is_made_of_the_words_for_its_inputs(kind):
 @pytest.mark.parametrize("pair", [(127, 1), (64, 64), (1, 127), (-128, 0), (-64, -64), (-1, -127)])
 def test_pairs_that_layout_calls_safe_do_not_saturate(pair):
     """The largest inputs meet weights that add up to SAFE; one more saturates, where the processor has no VNNI."""
-    from posttrain_lab.kernels.layout import SAFE
+    from posttrain_lab.kernels.panel_layout import SAFE
 
     x, out = np.full(4, 255, np.uint8), np.empty(LANES, np.int32)
     assert abs(sum(pair)) == SAFE

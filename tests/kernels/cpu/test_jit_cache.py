@@ -10,7 +10,7 @@ import pytest
 from numba import njit, types
 from numba.core import caching
 
-from posttrain_lab.kernels.cpu import compiling, int8, linear, simd
+from posttrain_lab.kernels.cpu import int8, jit_cache, linear, simd
 
 LINEAR = "import torch; from posttrain_lab import kernels as k; k.int8_linear(torch.ones(1, 4), k.Int8Weight.from_float(torch.ones(2, 4)))"
 
@@ -24,7 +24,7 @@ def printed(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-@compiling.inner
+@jit_cache.inner
 def divided(x, y):
     """Both kinds of code: an allocation, and a division whose error model is that of kernels."""
     if len(x) > 100:
@@ -44,14 +44,14 @@ def test_parts_of_kernels_have_no_machine_code_of_their_own():
     assert kernel(np.ones(3), 0.0) == np.inf
     assert kernel(np.ones(101), 2.0) == 0
     (made,) = divided.overloads.values()
-    assert isinstance(made.library, compiling.Part)
+    assert isinstance(made.library, jit_cache.Part)
     engine = made.library._codegen._engine
     assert not engine.is_symbol_defined(made.fndesc.llvm_func_name)
     assert "fdiv" in str(made.library._final_module), "but code for others to take in"
 
 
 def test_one_part_in_two_kernels_and_with_other_types():
-    @compiling.inner
+    @jit_cache.inner
     def outer(x, y):
         return divided(x, y)[0] + divided(x, y)[1]
 
@@ -61,11 +61,11 @@ def test_one_part_in_two_kernels_and_with_other_types():
 
 
 def test_two_parts_of_one_signature_are_told_apart():
-    @compiling.inner
+    @jit_cache.inner
     def more(x):
         return x + 1
 
-    @compiling.inner
+    @jit_cache.inner
     def less(x):
         return x - 1
 
@@ -73,7 +73,7 @@ def test_two_parts_of_one_signature_are_told_apart():
 
 
 def test_python_cannot_call_a_part():
-    @compiling.inner
+    @jit_cache.inner
     def twice(x):
         return 2 * x
 
@@ -84,7 +84,7 @@ def test_python_cannot_call_a_part():
 
 
 def test_a_mistake_in_a_part_is_told():
-    @compiling.inner
+    @jit_cache.inner
     def wrong(x):
         return x.no_such_thing
 
@@ -107,7 +107,7 @@ def test_the_garbage_collector_waits_and_is_left_as_it_was(on, nothing_on_disk):
         seen.append(gc.isenabled())
         return types.int64(), lambda context, builder, signature, args: context.get_constant(types.int64, 7)
 
-    kernel = compiling.compiled(lambda x: x + look())
+    kernel = jit_cache.compiled(lambda x: x + look())
     (gc.enable if on else gc.disable)()
     try:
         assert kernel(1) == 8
@@ -120,7 +120,7 @@ def test_the_garbage_collector_waits_and_is_left_as_it_was(on, nothing_on_disk):
 
 def test_the_garbage_collector_goes_on_after_a_mistake(nothing_on_disk):
     with pytest.raises(Exception, match="no_such_thing"):
-        compiling.compiled(lambda x: x.no_such_thing)(1)
+        jit_cache.compiled(lambda x: x.no_such_thing)(1)
     assert gc.isenabled()
 
 
@@ -148,8 +148,8 @@ print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.value
 
 def test_kernels_on_disk_are_old_when_any_file_of_theirs_changed():
     for kernel in (int8.multiply_tiles, linear.multiply_few):
-        assert kernel._cache._cache_file._source_stamp == compiling.SOURCES
-    assert {"simd.py", "panels.py", "int8.py", "compiling.py"} <= {name for name, _, _ in compiling.SOURCES}
+        assert kernel._cache._cache_file._source_stamp == jit_cache.SOURCES
+    assert {"simd.py", "int8_microkernel.py", "int8.py", "jit_cache.py"} <= {name for name, _, _ in jit_cache.SOURCES}
 
 
 def test_without_a_folder_to_write_kernels_still_compile(nothing_on_disk):
@@ -158,7 +158,7 @@ def test_without_a_folder_to_write_kernels_still_compile(nothing_on_disk):
 
     with pytest.raises(RuntimeError, match="cannot cache"):
         njit(cache=True)(double)
-    assert compiling.compiled(double)(21) == 42
+    assert jit_cache.compiled(double)(21) == 42
 
 
 def in_a_terminal(code: str, pty, **environment: str) -> str:

@@ -11,8 +11,8 @@ from triton.language import constexpr
 
 from posttrain_lab.kernels.sparse_weights import NMWeight
 
-from .launch import Kernel, Launch, empty, rows_of, tile
-from .words import tile_of, with_bias
+from .epilogue import tile_of, with_bias
+from .launch import Launch, TiledKernel, empty, rows_of, tile
 
 
 @triton.jit
@@ -42,7 +42,7 @@ def multiply_pairs(x, weight, bias, out, sizes, strides, BM: constexpr, BN: cons
     tl.store(place, y, mask=(m[:, None] < m_size) & (n[None, :] < n_size))
 
 
-PAIRS = Kernel(
+PAIRS = TiledKernel(
     multiply_pairs, tile(4, 2, BM=32, BN=32, BK=16), (tile(8, 2, BM=64, BN=64, BK=16), tile(4, 2, BM=16, BN=64, BK=32))
 )
 

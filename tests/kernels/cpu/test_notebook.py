@@ -6,10 +6,10 @@ import torch
 from numba import njit
 
 from posttrain_lab.kernels import int8_matmul
-from posttrain_lab.kernels.cpu import peaks
+from posttrain_lab.kernels.cpu import roofline_probe
 from posttrain_lab.kernels.cpu.notebook import ROWS, SMALL, add_block, in_tiles, on_tensors
 from posttrain_lab.kernels.cpu.simd import broadcast_pair, load_widen, multiply_add_pairs
-from posttrain_lab.kernels.layout import PANEL
+from posttrain_lab.kernels.panel_layout import PANEL
 
 
 @on_tensors
@@ -107,7 +107,7 @@ def test_add_block_stays_inside():
 
 def test_the_roof_is_measured():
     """Only what holds on every machine: fours of bytes are not slower than pairs by more than a factor of three."""
-    pairs, best, bandwidth = peaks.int8_peak(pairs=True), peaks.int8_peak(), peaks.read_bandwidth()
+    pairs, best, bandwidth = roofline_probe.int8_peak(pairs=True), roofline_probe.int8_peak(), roofline_probe.read_bandwidth()
     assert pairs > 1e9
     assert best > pairs / 3
     assert bandwidth > 1e8

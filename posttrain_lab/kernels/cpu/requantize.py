@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compiling import compiled
+from .jit_cache import compiled
 
 
 @compiled

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from posttrain_lab.kernels.sparse_weights import BlockSparseWeight
 
-from .compiling import compiled, inner
+from .jit_cache import compiled, inner
 from .simd import LANES
 from .simd_floats import load_floats, multiply_add, multiply_vectors, repeat_float, store_floats, zero_floats
 from .sparse import NARROW, near_memory, store_four, turn_tile, turned

@@ -7,14 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from posttrain_lab.kernels.layers import (
+    BlockSparseLinear,
+    KernelLayer,
+    NMLinear,
+    PackedInt4Linear,
+    PackedInt8Conv2d,
+    PackedInt8Linear,
+    SparseLinear,
+)
 from posttrain_lab.measure import latency
 
-from .layers import BlockSparseLinear, Int4Linear, Int8Conv2d, Int8Linear, KernelLayer, NMLinear, SparseLinear
-
 KINDS: dict[str, tuple[type[nn.Module], Callable[..., KernelLayer]]] = {
-    "int8": (nn.Linear, Int8Linear.from_linear),
-    "int8_conv": (nn.Conv2d, Int8Conv2d.from_conv2d),
-    "int4": (nn.Linear, Int4Linear.from_linear),
+    "int8": (nn.Linear, PackedInt8Linear.from_linear),
+    "int8_conv": (nn.Conv2d, PackedInt8Conv2d.from_conv2d),
+    "int4": (nn.Linear, PackedInt4Linear.from_linear),
     "sparse": (nn.Linear, SparseLinear.from_linear),
     "block_sparse": (nn.Linear, BlockSparseLinear.from_linear),
     "nm": (nn.Linear, NMLinear.from_linear),
@@ -23,7 +30,7 @@ EXACT = ("sparse", "block_sparse", "nm")  # the same numbers up to the order of 
 
 
 @dataclass(frozen=True)
-class Choice:
+class LayerChoice:
     """One layer: what was chosen, the median seconds of each way, the relative error of each kernel, and why."""
 
     name: str
@@ -35,11 +42,11 @@ class Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class Compiled:
-    """The new model, and one `Choice` for each Linear and Conv2d."""
+class CompiledModel:
+    """The new model, and one `LayerChoice` for each Linear and Conv2d."""
 
     model: nn.Module
-    choices: tuple[Choice, ...]
+    choices: tuple[LayerChoice, ...]
 
     def __str__(self) -> str:
         lines = [f"{one.name:20} {one.layer:28} {one.chosen:12} {one.reason}" for one in self.choices]
@@ -54,7 +61,7 @@ def compile_for_speed(
     tolerance: float = 0.05,
     margin: float = 1.05,
     repeats: int = 15,
-) -> Compiled:
+) -> CompiledModel:
     """Which layers of this model are faster on a kernel, on this machine, for inputs like `example`?
 
     Each Linear and Conv2d is timed on the input that `example` brings to it: as it is, and as each of `kinds` that it can
@@ -75,7 +82,7 @@ def compile_for_speed(
         choice, chosen = _choose(name, layer, x, kinds, tolerance, margin, repeats)
         choices.append(choice)
         new = _swapped(new, name, chosen)
-    return Compiled(new, tuple(choices))
+    return CompiledModel(new, tuple(choices))
 
 
 def _check(model: nn.Module, example: Tensor, kinds: tuple[str, ...], tolerance: float) -> None:
@@ -105,7 +112,7 @@ def _inputs(model: nn.Module, example: Tensor) -> list[tuple[str, nn.Module, Ten
     return [(name, *found[name]) for name, _ in layers if name in found]
 
 
-def _choose(name, layer, x, kinds, tolerance, margin, repeats) -> tuple[Choice, nn.Module]:
+def _choose(name, layer, x, kinds, tolerance, margin, repeats) -> tuple[LayerChoice, nn.Module]:
     ways, refused = _ways(layer, kinds)
     want = layer(x)
     errors = {kind: _error(way(x), want) for kind, way in ways.items()}
@@ -117,7 +124,7 @@ def _choose(name, layer, x, kinds, tolerance, margin, repeats) -> tuple[Choice, 
         best, reason = "as it is", _why_not(seconds, errors, near, refused)
     else:
         reason = f"{faster:.2f} times faster, error {errors[best]:.1%}"
-    return Choice(name, type(layer).__name__, best, seconds, errors, reason), {"as it is": layer, **near}[best]
+    return LayerChoice(name, type(layer).__name__, best, seconds, errors, reason), {"as it is": layer, **near}[best]
 
 
 def _ways(layer: nn.Module, kinds: tuple[str, ...]) -> tuple[dict[str, KernelLayer], list[str]]:

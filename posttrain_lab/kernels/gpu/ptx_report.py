@@ -21,7 +21,7 @@ from triton.compiler import ASTSource
 from posttrain_lab.kernels.packed import Int4Weight, Int8ConvWeight
 from posttrain_lab.kernels.sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 
-from . import block_sparse, conv, int4, int8, quantize, sparse, two_of_four
+from . import block_sparse, conv, int4, int8, nm, quantize, sparse
 from .launch import Launch
 
 CHIPS = {75: "T4", 80: "A100", 86: "RTX 30", 89: "RTX 40, L4", 90: "H100, H200"}
@@ -36,7 +36,7 @@ M, N, K = 128, 256, 512  # the layer of the examples: sizes divisible by 16, as 
 
 
 @dataclass(frozen=True)
-class Compiled:
+class PtxReport:
     """What a kernel became on a chip.
 
     ptx: the assembly. multiply: the tensor core instructions in it. registers: of a thread. spills: bytes of stores and loads of
@@ -88,7 +88,7 @@ def _blocks() -> Launch:
 
 def _pairs() -> Launch:
     weight = NMWeight(torch.empty(N, K // 4, 2), torch.empty(N, K // 4, dtype=torch.uint8))
-    return two_of_four.plan(torch.empty(M, K), weight, torch.empty(N), torch.empty(M, N))
+    return nm.plan(torch.empty(M, K), weight, torch.empty(N), torch.empty(M, N))
 
 
 EXAMPLES: dict[str, Callable[[], Launch]] = {
@@ -105,7 +105,7 @@ EXAMPLES: dict[str, Callable[[], Launch]] = {
 }
 
 
-def compile_ahead(kernel_name: str, chip: int) -> Compiled:
+def compile_ahead(kernel_name: str, chip: int) -> PtxReport:
     """What does this kernel become on this chip, with its default tile?
 
     kernel_name: of EXAMPLES; chip: compute capability without its dot, as in CHIPS, such as 80 for sm_80.
@@ -118,7 +118,7 @@ def compile_ahead(kernel_name: str, chip: int) -> Compiled:
     return compiled(EXAMPLES[kernel_name]().fitted(chip), chip)
 
 
-def compiled(launch: Launch, chip: int) -> Compiled:
+def compiled(launch: Launch, chip: int) -> PtxReport:
     """What does the kernel of this launch become on this chip? Raises RuntimeError in Triton's interpreter."""
     if launch.kernel.interpreted:
         raise RuntimeError("compile_ahead wants Triton's compiler, got its interpreter; unset TRITON_INTERPRET and start again.")
@@ -128,7 +128,7 @@ def compiled(launch: Launch, chip: int) -> Compiled:
     ptx = built.asm["ptx"]
     registers, spills = assembled(ptx, chip, launch.kernel.fused)
     multiply = tuple(sorted(set(re.findall(r"(?:wgmma\.mma_async|mma)\.sync[\w.]*", ptx))))
-    return Compiled(launch.kernel.function.__name__, chip, ptx, multiply, registers, spills, built.metadata.shared)
+    return PtxReport(launch.kernel.function.__name__, chip, ptx, multiply, registers, spills, built.metadata.shared)
 
 
 def source_of(launch: Launch) -> ASTSource:

@@ -1,4 +1,4 @@
-"""What panels leave out is added here: the rest of each pair of weights that was too large for 16 bits (see `../layout.py`).
+"""What panels leave out is added here: the rest of each pair of weights that was too large for 16 bits (see `../panel_layout.py`).
 
 Few weights have a rest, each output at places of its own. One rest meets all rows of a block at once, so the block's inputs are
 turned: four k in an int32, and for each four k the rows side by side.
@@ -6,8 +6,8 @@ turned: four k in an int32, and for each four k the rows side by side.
 
 import numpy as np
 
-from .compiling import inner
-from .panels import BLOCK, COLUMNS
+from .int8_microkernel import BLOCK, COLUMNS
+from .jit_cache import inner
 from .simd import LANES, add_turned, store, store_turned, zero
 from .simd_bytes import copy_quad, load_bytes, multiply_add_quads, repeat_quad
 
@@ -28,7 +28,7 @@ def side_by_side(rows):
 
 @inner
 def turn(codes, starts, rows, offsets, length, excess, n, turned):
-    """turned[q * side_by_side + row] = the q-th four codes of a row (as in `panels.four_rows`), if there is any rest."""
+    """turned[q * side_by_side + row] = the q-th four codes of a row (as in `int8_microkernel.four_rows`), if there is any rest."""
     if len(excess) == 2 * n + 1:
         return
     beside, many, q = side_by_side(rows), length // 4, 0

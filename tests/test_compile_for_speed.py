@@ -1,0 +1,96 @@
+"""compile_for_speed: the fastest kernel that stays within the tolerance is chosen, and the reason is told."""
+
+import pytest
+import torch
+from torch import nn
+
+from posttrain_lab import compile_for_speed, data, models
+from posttrain_lab.kernels.layers import PackedInt4Linear, PackedInt8Conv2d, PackedInt8Linear, SparseLinear
+from tests.kernels.cases import floats, pruned
+
+
+def linear(weight: torch.Tensor, bias: bool = True) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias)
+    layer.weight.data = weight.clone()
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: compile_for_speed.compile_for_speed(nn.Linear(2, 2), torch.ones(1, 2), kinds=("int9",)),
+            ValueError,
+            "got 'int9'",
+        ),
+        (
+            lambda: compile_for_speed.compile_for_speed(nn.Linear(2, 2), torch.ones(1, 2), tolerance=-1),
+            ValueError,
+            "tolerance of 0 or more",
+        ),
+        (
+            lambda: compile_for_speed.compile_for_speed(nn.Linear(2, 2), [1.0]),
+            TypeError,
+            "a model and a tensor, got Linear and list",
+        ),
+    ],
+)
+def test_bad_input(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def timed(monkeypatch, faster: dict[type, float]) -> None:
+    """The clock says what the test wants: seconds by class of layer."""
+
+    def latency(call, repeats, warmup):
+        call()
+        seconds = faster.get(type(call.__defaults__[0]), 1.0)
+        return seconds, seconds, seconds
+
+    monkeypatch.setattr(compile_for_speed, "latency", latency)
+
+
+def test_what_wins_is_chosen_and_said(monkeypatch):
+    timed(monkeypatch, {PackedInt8Linear: 0.5, PackedInt8Conv2d: 2.0, SparseLinear: 0.25})
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), linear(floats(18, 36)), nn.Sequential(linear(pruned(9, 18))))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    compiled = compile_for_speed.compile_for_speed(model, floats(2, 1, 5, 5))
+    assert [one.chosen for one in compiled.choices] == ["as it is", "int8", "sparse"]
+    assert [type(compiled.model.get_submodule(one.name)) for one in compiled.choices] == [
+        nn.Conv2d,
+        PackedInt8Linear,
+        SparseLinear,
+    ]
+    assert "int8_conv takes 2.00 times as long" in str(compiled)
+    assert "4.00 times faster" in str(compiled)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert type(model[2]) is nn.Linear
+    got, want = compiled.model(floats(2, 1, 5, 5)), model(floats(2, 1, 5, 5))
+    assert (got - want).norm() / want.norm() < 0.05
+
+
+def test_too_large_an_error_is_refused(monkeypatch):
+    timed(monkeypatch, {PackedInt4Linear: 0.1})
+    compiled = compile_for_speed.compile_for_speed(linear(floats(18, 64)), floats(4, 64), kinds=("int4",), tolerance=0.001)
+    assert type(compiled.model) is nn.Linear
+    assert "int4 is off by" in compiled.choices[0].reason
+    assert (
+        type(compile_for_speed.compile_for_speed(linear(floats(18, 64)), floats(4, 64), kinds=("int4",), tolerance=0.5).model)
+        is PackedInt4Linear
+    )
+
+
+def test_a_layer_that_no_kernel_takes():
+    compiled = compile_for_speed.compile_for_speed(nn.Conv2d(1, 1, 3, dilation=2), floats(1, 1, 9, 9), repeats=1)
+    assert compiled.choices[0].chosen == "as it is"
+    assert "no dilation" in compiled.choices[0].reason
+
+
+def test_the_course_s_network_keeps_its_answers(monkeypatch):
+    timed(monkeypatch, {PackedInt8Linear: 0.5, PackedInt8Conv2d: 0.5})
+    model, images = models.load_pretrained("fashion_cnn"), data.load_fashion().validation.images[:200]
+    every = compile_for_speed.compile_for_speed(model, images[:4])
+    assert {one.chosen for one in every.choices} == {"int8", "int8_conv"}
+    same = (every.model(images).argmax(1) == model(images).argmax(1)).float().mean()
+    assert same > 0.97
