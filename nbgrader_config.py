@@ -9,7 +9,7 @@ c.CourseDirectory.course_id = "posttrain_lab"
 c.CourseDirectory.root = str(Path(__file__).resolve().parent)
 c.CourseDirectory.source_directory = "solutions"
 c.CourseDirectory.release_directory = "course"
-# nbgrader hands out every file of a unit's folder; the percent twin and mistakes.py hold answers and stay at home.
+# nbgrader hands out every file of a unit's folder; the percent twin and the answers beside it stay at home.
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "*.py"]
 
 # The released cell raises a bare NotImplementedError, which the checks report as "The cell is still empty".

@@ -161,7 +161,7 @@ def load_pretrained(name: str = "fashion_cnn") -> nn.Sequential:
     `fashion_cnn` was trained on 57,000 Fashion-MNIST images: all but the calibration and validation images of `load_fashion()`,
     so that a range, a temperature or a choice made on those is honest; so were `fashion_resnet` and `fashion_vit`, whose weights are
     stored in 16 bits. `fashion_cnn_60k` was trained on all 60,000. The scripts and the logs are in
-    `posttrain_lab/data/making/fashion_*.py` and `posttrain_lab/data/files/*.log`.
+    `posttrain_lab/making/fashion_*.py` and `posttrain_lab/data/files/*.log`.
     Raises ValueError for another name, FileNotFoundError or ValueError for a missing or damaged checkpoint.
 
     >>> load_pretrained("fashion_cnn")[0]

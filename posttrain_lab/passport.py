@@ -121,7 +121,7 @@ class Passport:
         path = Path(path)
         text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1, allow_nan=False) + "\n"
         try:
-            _write_whole(path, text)
+            write_whole(path, text)
         except OSError as error:
             reason = error.strerror or error
             message = f"Passport.save cannot write {path}: {reason}; choose an existing folder that you may write to."
@@ -138,7 +138,7 @@ class Passport:
         if not path.is_file():
             raise FileNotFoundError(f"Passport.load found no file {path}; write one with passport.save(path).")
         try:
-            return cls(**_fields(json.loads(path.read_text(encoding="utf-8"))))
+            return cls(**passport_fields(json.loads(path.read_text(encoding="utf-8"))))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"Passport.load wants a file that Passport.save wrote, got {path}, which is damaged ({error}); "
@@ -153,7 +153,7 @@ class Passport:
         return compare([self]).html()
 
 
-def _fields(content: object) -> dict:
+def passport_fields(content: object) -> dict:
     """The arguments of `Passport` from parsed JSON."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f'"format" is not {FORMAT!r}')
@@ -165,7 +165,7 @@ def _fields(content: object) -> dict:
     return fields
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write beside the target, then rename: the target is the old text or the new, never a part."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

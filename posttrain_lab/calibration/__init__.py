@@ -4,7 +4,7 @@ errors, estimates, scores  how wrong, and how sure is that?          decisions, 
 temperature, scaling,      make it right again                       selective          answer only when sure
 binary                                                               conformal, adaptive_sets, conformal_regression
 protocol                   fit, choose, report, in this order                           sets that hold the truth
-risk_models, networks      models to work on                         corruptions, label_shift   when the world changes
+risk_models                models to work on                         corruptions, label_shift   when the world changes
 
 fit_* on the calibration part, choose on validation, report on test. fit_* gives plain numbers or a frozen callable. Everything but
 `networks`, which stands above the measuring, can be imported from here.

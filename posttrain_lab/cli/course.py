@@ -38,7 +38,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def check_unit(unit: str, folder: Path) -> bool:
     """Check a learner's notebook and remember the result; true when every exercise is right."""
-    from posttrain_lab.grading.local import check_notebook
+    from posttrain_lab.grading.check_notebook import check_notebook
     from posttrain_lab.grading.progress import save
 
     unit = full_name(unit)

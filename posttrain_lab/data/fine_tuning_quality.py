@@ -1,6 +1,6 @@
 """The shipped table of what fine-tuning is worth: forgetting, active learning, distillation, recovery, four bits.
 
-Made by `python -m posttrain_lab.data.making.fine_tuning_quality`, three seeds for each row, in about twenty minutes of one core.
+Made by `python -m posttrain_lab.making.fine_tuning_quality`, three seeds for each row, in about twenty minutes of one core.
 """
 
 import csv

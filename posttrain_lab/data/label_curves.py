@@ -1,6 +1,6 @@
 """The shipped table of unit 03: how well five ways to learn the UCI digits do with few labels, over several draws.
 
-Made by `python -m posttrain_lab.data.making.label_curves`, which takes some minutes; a unit has one.
+Made by `python -m posttrain_lab.making.label_curves`, which takes some minutes; a unit has one.
 """
 
 import csv

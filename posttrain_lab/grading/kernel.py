@@ -21,7 +21,9 @@ from torch import Tensor
 
 from posttrain_lab.checks.engine import serialize
 from posttrain_lab.checks.engine.exercise import Exercise, Verdict
-from posttrain_lab.checks.engine.submission import FLOAT_PRODUCTS, Outcome, clean
+from posttrain_lab.checks.engine.outcome import Outcome
+from posttrain_lab.checks.engine.plain_values import clean
+from posttrain_lab.checks.engine.submission import FLOAT_PRODUCTS
 from posttrain_lab.grading.session import GraderFault, Kernel, KernelLost
 
 HELPER = "posttrain_lab.grading.kernel_side"
@@ -31,8 +33,8 @@ MESSAGE_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
-class Call:
-    """What a question to the kernel asks for."""
+class Question:
+    """The call that the kernel is asked to make."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -42,12 +44,13 @@ class Call:
 class KernelSubmission:
     """A `Submission` whose function is found by name in the kernel. After a lost call, every later one fails the same way."""
 
-    def __init__(self, kernel: Kernel, function_name: str, attribute: str = "", through: str = ""):
+    def __init__(self, kernel: Kernel, function_name: str, attribute: str = "", through: str = "", library: str = ""):
         if not function_name.isidentifier() or not (attribute or "a").isidentifier():
             raise ValueError(
                 f"KernelSubmission wants names of Python, got {function_name!r} and {attribute!r}; give a function's name."
             )
-        self._kernel, self._name, self._attribute, self._through = kernel, function_name, attribute, through
+        self._kernel, self._name = kernel, function_name
+        self._access = (attribute, through, library)
         self._deadline = monotonic() + kernel.limits.exercise
         self._lost: Outcome | None = None
         self.fault: GraderFault | None = None
@@ -57,7 +60,7 @@ class KernelSubmission:
         if self._lost is not None:
             return self._lost
         try:
-            return vetted(self._asked(Call(args, kwargs, gradients)))
+            return vetted(self._asked(Question(args, kwargs, gradients)))
         except GraderFault as fault:
             self.fault = fault
             raise
@@ -67,21 +70,22 @@ class KernelSubmission:
         except ValueError as error:
             return Outcome(error=f"what came back from your function cannot be read ({_plain(str(error))}).")
 
-    def _asked(self, call: Call) -> Any:
+    def _asked(self, asked: Question) -> Any:
         left = self._deadline - monotonic()
         if left <= 0:
             raise KernelLost(
                 f"your function used all of its {self._kernel.limits.exercise:g} seconds; look for what makes it slow"
             )
         try:
-            question = base64.b64encode(serialize.encode([call.args, call.kwargs, call.gradients])).decode("ascii")
+            question = base64.b64encode(serialize.encode([asked.args, asked.kwargs, asked.gradients])).decode("ascii")
         except serialize.WireError as error:
             raise GraderFault(
                 f"The check of {self._name} has an argument that cannot travel ({error}); correct its cases."
             ) from error
         helper = f"__import__({HELPER!r}, fromlist=['answer'])"
+        attribute, through, library = self._access
         text = self._kernel.ask(
-            f"{helper}.answer({self._name!r}, {self._attribute!r}, {question!r}, {self._through!r})",
+            f"{helper}.answer({self._name!r}, {attribute!r}, {question!r}, {through!r}, {library!r})",
             min(left, self._kernel.limits.call),
         )
         return decoded(text)
@@ -164,7 +168,7 @@ def check_in_kernel(exercise: Exercise, kernel: Kernel, cell_error: str = "") ->
 
     `cell_error` is what stopped the solution's cell, to be said when the name is missing.
     """
-    submission = KernelSubmission(kernel, exercise.function_name, exercise.attribute, exercise.through)
+    submission = KernelSubmission(kernel, exercise.function_name, exercise.attribute, exercise.through, exercise.library)
     try:
         verdict = exercise.check(submission)
     except Exception as error:  # a value so odd that the judge could not look at it

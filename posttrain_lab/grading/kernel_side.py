@@ -2,21 +2,26 @@
 
 import base64
 import sys
-from typing import Any
 
 import torch
 
 from posttrain_lab.checks.engine import serialize
-from posttrain_lab.checks.engine.submission import LocalSubmission, Outcome, describe
+from posttrain_lab.checks.engine.outcome import Outcome, describe
+from posttrain_lab.checks.engine.submission import LocalSubmission
 
 LIMIT = 60 * 2**20
 
 
-def answer(name: str, attribute: str, question: str, through: str = "") -> str:
+def answer(name: str, attribute: str, question: str, through: str = "", library: str = "") -> str:
     """Call the notebook's function `name` as the question (base64 of encoded bytes) says; the outcome, written the same way."""
     try:
         args, kwargs, gradients = serialize.decode(base64.b64decode(question))
-        outcome = _called(name, attribute, through, args, gradients, kwargs)
+        found = vars(sys.modules["__main__"]).get(name)
+        if found is None:
+            outcome = Outcome(error=f"the name `{name}` is not defined when its check runs.")
+        else:
+            submission = LocalSubmission(found, attribute, through=through, library=library)
+            outcome = submission.call(*args, gradients=tuple(gradients), **kwargs)
     except BaseException as error:  # SystemExit and KeyboardInterrupt of the student's code end the call, not the kernel
         outcome = Outcome(error=describe(error))
     return base64.b64encode(_written(outcome)).decode("ascii")
@@ -26,13 +31,6 @@ def warm_up() -> None:
     """The first call imports much of torch: let it be none of the student's."""
     codes, ones = torch.ones(1, dtype=torch.int8), torch.ones(1)
     LocalSubmission(torch.mul, trusted=True).call(codes, ones, gradients=(1,))
-
-
-def _called(name: str, attribute: str, through: str, args: Any, gradients: Any, kwargs: Any) -> Outcome:
-    found = vars(sys.modules["__main__"]).get(name)
-    if found is None:
-        return Outcome(error=f"the name `{name}` is not defined when its check runs.")
-    return LocalSubmission(found, attribute, through=through).call(*args, gradients=tuple(gradients), **kwargs)
 
 
 def _written(outcome: Outcome) -> bytes:

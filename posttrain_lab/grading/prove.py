@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from posttrain_lab.checks.engine.adapters import is_watcher
 from posttrain_lab.checks.engine.exercise import EMPTY, Exercise
-from posttrain_lab.grading.bench import Bench, Ran, machine_kept
+from posttrain_lab.checks.engine.stand_ins import stand_in
+from posttrain_lab.grading.cell_rules import cell_complaints, unit_complaints
 from posttrain_lab.grading.course import (
     CHECK_PREFIX,
     Course,
@@ -25,7 +27,7 @@ from posttrain_lab.grading.course import (
     read_notebook,
     setup_sources,
 )
-from posttrain_lab.grading.layout import cell_complaints, unit_complaints
+from posttrain_lab.grading.notebook_runner import NotebookRunner, Ran, machine_kept
 
 RAISED = "your function raised"
 IN_NOTEBOOK = "def {name}(*args, **kwargs):\n    return _variant(*args, **kwargs)"
@@ -92,7 +94,7 @@ class _Unit:
     blanks: Mapping[str, str]
     alternatives: Mapping[str, Sequence[Any]]
     wrong: Mapping[str, Sequence[Any]]
-    bench: Bench
+    bench: NotebookRunner
     everywhere: bool
     readers: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -117,9 +119,10 @@ def _prove(unit: str, course: Course, progress: Progress, everywhere: bool) -> I
     if unit not in checks.UNITS:
         raise CourseError(f"The unit {unit!r} has no checks; list its module in posttrain_lab.checks.UNITS.")
     exercises, cells = checks.exercises(unit), graded_cells(notebook)
-    alternatives, wrong = _mistakes_file(course, unit)
+    alternatives = _answers(course, unit, "alternatives.py", "ALTERNATIVES")
+    wrong = _answers(course, unit, "unnamed_mistakes.py", "WRONG")
     yield from _complaints("", "unit", unit_complaints(exercises, cells, (*alternatives, *wrong)))
-    bench = Bench()
+    bench = NotebookRunner()
     broken = {name: "".join(found) for name, found in _start(bench, setup_sources(notebook), cells, exercises).items()}
     if "" in broken:
         yield Row("", "unit", complaint=broken[""])
@@ -139,7 +142,9 @@ def _complaints(exercise: str, kind: str, found: list[str]) -> Iterator[Row]:
     yield from (Row(exercise, kind, complaint=text) for text in found or [""])
 
 
-def _start(bench: Bench, setup: list[str], cells: list[GradedCell], exercises: Mapping[str, Exercise]) -> dict[str, list[str]]:
+def _start(
+    bench: NotebookRunner, setup: list[str], cells: list[GradedCell], exercises: Mapping[str, Exercise]
+) -> dict[str, list[str]]:
     """Run setup and solution cells; complaints by exercise, those that end everything under ''."""
     if not setup:
         return {"": ["no cell is tagged `setup`; tag the one with the imports"]}
@@ -156,23 +161,22 @@ def _start(bench: Bench, setup: list[str], cells: list[GradedCell], exercises: M
     return broken
 
 
-def _mistakes_file(course: Course, unit: str) -> tuple[dict[str, Sequence[Any]], dict[str, Sequence[Any]]]:
-    """ALTERNATIVES and WRONG of the unit's mistakes.py."""
-    path = course.source(unit).with_name("mistakes.py")
-    name = f"mistakes_of_{unit}"
-    spec = importlib.util.spec_from_file_location(name, path)
+def _answers(course: Course, unit: str, file: str, name: str) -> dict[str, Sequence[Any]]:
+    """The answers `name` in a file beside the unit's notebook, by exercise: right ones of another shape, or wrong ones."""
+    path = course.source(unit).with_name(file)
+    place, module_name = f"{path.parent.name}/{file}", f"{path.stem}_of_{unit}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise CourseError(f"{path.parent.name}/mistakes.py is missing; write it with ALTERNATIVES and WRONG.")
+        raise CourseError(f"{place} is missing; write it with {name}.")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-        return module.ALTERNATIVES, module.WRONG
+        return getattr(module, name)
     except Exception as error:
-        kind = type(error).__name__
-        raise CourseError(f"{path.parent.name}/mistakes.py cannot be used ({kind}: {error}); correct it.") from error
+        raise CourseError(f"{place} cannot be used ({type(error).__name__}: {error}); correct it.") from error
     finally:
-        del sys.modules[name]
+        del sys.modules[module_name]
 
 
 def _tried(unit: _Unit, progress: Progress) -> Iterator[Row]:
@@ -201,7 +205,8 @@ def _tried(unit: _Unit, progress: Progress) -> Iterator[Row]:
 def _variants(unit: _Unit, exercise: Exercise) -> Iterator[Variant]:
     yield Variant("blank", "", source=unit.blanks.get(exercise.name, ""))
     for mistake in exercise.mistakes:
-        yield Variant("mistake", mistake.name, mistake.function, sentence=f"{exercise.name}: {mistake.message}\n")
+        function = stand_in(mistake.function) if is_watcher(exercise.through) else mistake.function
+        yield Variant("mistake", mistake.name, function, sentence=f"{exercise.name}: {mistake.message}\n")
     for kind, functions in (("wrong", unit.wrong), ("alternative", unit.alternatives)):
         for number, function in enumerate(functions.get(exercise.name, ()), start=1):
             yield Variant(kind, getattr(function, "__name__", "").strip("<>") or str(number), function)

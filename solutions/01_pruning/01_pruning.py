@@ -50,8 +50,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from posttrain_lab import checks, data, handover, measure, metrics, models, training, widgets
+from posttrain_lab import checks, data, measure, metrics, models, training, widgets
 from posttrain_lab import pruning as lib
+from posttrain_lab.experiments import course_results
 from posttrain_lab.plots import passports as passport_plots
 from posttrain_lab.plots import pruning as plots
 
@@ -1193,7 +1194,7 @@ for name, seconds in timed.items():
     print(f"{name:26} {timed['dense'] / seconds:4.2f} times as fast as dense, batch of {len(batch)}")
 
 # %% [markdown]
-# These recoveries took seconds. The table below was made once, by `posttrain_lab/data/making/pruning_quality.py`, with up to
+# These recoveries took seconds. The table below was made once, by `posttrain_lab/making/pruning_quality.py`, with up to
 # a minute of training for each row and three seeds: **these numbers are shipped, not measured now.** Points are test accuracy
 # against dense. One thing is different from above: the recoveries of the table draw their images from all those that the dense
 # network itself learned from, not only from the part of them that comes with the course.
@@ -1219,8 +1220,8 @@ for method in dict.fromkeys(row["method"] for row in shipped):
 # `pruned.safetensors` beside it. Unit 02 writes into the same file and finds the network there.
 
 # %% tags=["nbval-ignore-output"]
-handover.keep_network(cut.to(memory_format=torch.contiguous_format))
-for one in handover.keep_passports(passports):
+course_results.keep_network(cut.to(memory_format=torch.contiguous_format))
+for one in course_results.keep_passports(passports):
     print(f"{one.name:16} {one.part:10} accuracy {one.accuracy:.1%}, {one.bytes / 1000:.0f} kB")
 
 # %% [markdown]
@@ -1228,7 +1229,7 @@ for one in handover.keep_passports(passports):
 # passports.
 
 # %% tags=["widget", "nbval-ignore-output"]
-widgets.run_button("Quantize the pruned network", lambda: handover.prune_then_quantize(split))
+widgets.run_button("Quantize the pruned network", lambda: course_results.prune_then_quantize(split))
 
 # %% [markdown]
 # ## What the numbers say

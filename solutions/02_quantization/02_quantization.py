@@ -48,8 +48,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import trange
 
-from posttrain_lab import checks, data, handover, kernels, measure, metrics, models, training, widgets
+from posttrain_lab import checks, data, kernels, measure, metrics, models, training, widgets
 from posttrain_lab import quantization as lib
+from posttrain_lab.experiments import course_results
 from posttrain_lab.plots import passports as passport_plots
 from posttrain_lab.plots import quantization as plots
 from posttrain_lab.quantization.packing import pack_codes, unpack_codes
@@ -1224,12 +1225,12 @@ print(f"  {worse} right ones became wrong, {better} wrong ones right, {changed -
 # that comes with the course if there is none yet, quantizes it to 8 bits, and measures both on validation images.
 
 # %% tags=["nbval-ignore-output"]
-handover.keep_passports(passports)
-pruned_one, where_from = handover.pruned_network()
+course_results.keep_passports(passports)
+pruned_one, where_from = course_results.pruned_network()
 print(f"{where_from}: {metrics.model_bytes(pruned_one) / 1000:.0f} kB in float32, the whole network {metrics.model_bytes(model) / 1000:.0f} kB")
 
 # %% tags=["widget", "nbval-ignore-output"]
-widgets.run_button("Quantize the pruned network", lambda: handover.prune_then_quantize(split))
+widgets.run_button("Quantize the pruned network", lambda: course_results.prune_then_quantize(split))
 
 # %% [markdown]
 # ## What the numbers say

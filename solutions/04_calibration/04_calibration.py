@@ -51,7 +51,7 @@ from tqdm import tqdm
 
 from posttrain_lab import calibration as lib
 from posttrain_lab import checks, data, finetuning, measure, models, widgets
-from posttrain_lab.calibration import networks
+from posttrain_lab.experiments import compressed_confidences
 from posttrain_lab.plots import calibration as plots
 from posttrain_lab.plots.start_here import gallery
 
@@ -95,7 +95,7 @@ def answers(part: lib.Predictions, temperature: float = 1.0) -> tuple[Tensor, Te
 # validation images, and keep its logits. Everything in parts 1 and 2 works on these two tables of numbers.
 
 # %% tags=["nbval-ignore-output"]
-fitting = networks.fitting_predictions(model, split)
+fitting = compressed_confidences.fitting_predictions(model, split)
 calibration, validation = fitting.calibration, fitting.validation
 confidence, correct = answers(validation)
 print(f"{len(correct)} validation images, accuracy {correct.double().mean():.1%}, mean confidence {confidence.mean():.1%}")
@@ -999,8 +999,8 @@ plots.risk_against_coverage(curves)
 
 # %% tags=["nbval-ignore-output"]
 thousand = split.validation.first(1000)
-cases = [(kind, change, s) for kind, (change, strengths) in networks.SHIFTS.items() for s in strengths]
-panels = {kind: {name: ([], []) for name in ("accuracy", "confidence", "confidence, your T")} for kind in networks.SHIFTS}
+cases = [(kind, change, s) for kind, (change, strengths) in compressed_confidences.SHIFTS.items() for s in strengths]
+panels = {kind: {name: ([], []) for name in ("accuracy", "confidence", "confidence, your T")} for kind in compressed_confidences.SHIFTS}
 for kind, change, strength in tqdm(cases, desc="shifted pictures", unit="shift", file=sys.stdout):
     part = lib.Predictions(measure.predict(model, change(thousand.images, strength)), thousand.labels)
     right = answers(part)[1].double().mean().item()
@@ -1037,7 +1037,7 @@ few = data.few_labels(turned.train, 200, seed=0)
 adapted = finetuning.merge_lora(finetuning.adapt(model, few, "lora", finetuning.AdaptConfig(steps=100)))
 print("on turned validation pictures   accuracy    ECE   with your T   with T fitted again")
 for name, network in (("trained on upright ones", model), ("adapted by LoRA", adapted)):
-    part = networks.fitting_predictions(network, turned)
+    part = compressed_confidences.fitting_predictions(network, turned)
     again = fit_temperature(part.calibration.logits, part.calibration.labels)
     errors = [expected_calibration_error(*answers(part.validation, t)) for t in (1.0, temperature, again)]
     shown = "{:9.3f} {:10.3f} {:15.3f}".format(*errors)
@@ -1062,15 +1062,15 @@ for name, network in (("trained on upright ones", model), ("adapted by LoRA", ad
 # one that *your* `fit_temperature` finds for it on the calibration images.
 
 # %% tags=["nbval-ignore-output"]
-columns, rows = [f"{100 * s:.0f} %" for s in networks.SPARSITIES], [str(bits) for bits in networks.BITS]
+columns, rows = [f"{100 * s:.0f} %" for s in compressed_confidences.SPARSITIES], [str(bits) for bits in compressed_confidences.BITS]
 maps = {name: [] for name in ("accuracy lost", "ECE, old temperature", "ECE, fitted again")}
 best = answers(validation)[1].double().mean().item()
 with tqdm(total=len(rows) * len(columns), desc="compressed networks", unit="network", file=sys.stdout) as bar:
-    for bits in networks.BITS:
+    for bits in compressed_confidences.BITS:
         for name in maps:
             maps[name].append([])
-        for sparsity in networks.SPARSITIES:
-            small = networks.fitting_predictions(networks.compress(model, split.calibration, sparsity, bits), split)
+        for sparsity in compressed_confidences.SPARSITIES:
+            small = compressed_confidences.fitting_predictions(compressed_confidences.compress(model, split.calibration, sparsity, bits), split)
             refitted = fit_temperature(small.calibration.logits, small.calibration.labels)
             lost = best - answers(small.validation)[1].double().mean().item()
             errors = [expected_calibration_error(*answers(small.validation, t)) for t in (temperature, refitted)]
@@ -1154,7 +1154,7 @@ def with_temperature(network: nn.Sequential, t: float) -> nn.Sequential:
     return scaled
 
 
-test = networks.final_predictions(model, split)
+test = compressed_confidences.final_predictions(model, split)
 for name, t in (("as trained", 1.0), ("your T", temperature)):
     sure, right = answers(test, t)
     band = lib.bootstrap_interval(expected_calibration_error, sure, right, resamples=200)

@@ -44,8 +44,8 @@ from jaxtyping import Float32, Int8, Int32, UInt8
 from torch import Tensor
 
 from posttrain_lab import checks, data, measure, models, widgets
-from posttrain_lab.checks.gpu_kernels import ahead
 from posttrain_lab.kernels.gpu import interpreter
+from posttrain_lab.kernels.gpu.notebook import CHIPS, compile_ahead
 from posttrain_lab.plots import gpu_kernels as plots
 
 DEVICE = interpreter.start()  # before triton is imported: without a fitting GPU it sets TRITON_INTERPRET=1; says what to do if triton is missing
@@ -765,8 +765,8 @@ checks.gpu_kernels.read_ptx(read_ptx, hidden=True)
 
 # %% tags=["nbval-ignore-output"]
 TYPES = {"x_ptr": "*i8", "w_ptr": "*i8", "out_ptr": "*i32", "M": "i32", "N": "i32", "K": "i32"}
-for chip, name in ahead.CHIPS.items():
-    made = ahead.compile_ahead(int8_matmul_kernel, TYPES, {"BM": 64, "BN": 32, "BK": 32}, chip)
+for chip, name in CHIPS.items():
+    made = compile_ahead(int8_matmul_kernel, TYPES, {"BM": 64, "BN": 32, "BK": 32}, chip)
     found = read_ptx(made.ptx)
     print(f"sm_{chip} ({name}):", made.error or f"{found['times']} x {found['multiply'] or 'no matrix instruction'}")
     if not made.error:
@@ -792,7 +792,7 @@ def half_matmul_kernel(x_ptr, w_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.
     tl.store(out_ptr + m * N + n, total.to(tl.int32), mask=(m < M) & (n < N))
 
 
-made = ahead.compile_ahead(half_matmul_kernel, TYPES, {"BM": 64, "BN": 32, "BK": 32}, 75)
+made = compile_ahead(half_matmul_kernel, TYPES, {"BM": 64, "BN": 32, "BK": 32}, 75)
 found = read_ptx(made.ptx)
 single = len(re.findall(r"\bfma\.rn\.f32", made.ptx))
 print(f"sm_75 (T4): {made.error or found['multiply'] or 'no matrix instruction'}; {single} fma instructions")
@@ -804,7 +804,7 @@ print(f"sm_75 (T4): {made.error or found['multiply'] or 'no matrix instruction'}
 # %% tags=["nbval-ignore-output"]
 registers, spilled = {}, {}
 for tile in (16, 32, 64, 128):
-    made = ahead.compile_ahead(int8_matmul_kernel, TYPES, {"BM": tile, "BN": tile, "BK": 32}, 80)
+    made = compile_ahead(int8_matmul_kernel, TYPES, {"BM": tile, "BN": tile, "BK": 32}, 80)
     registers[f"{tile} x {tile}"], spilled[f"{tile} x {tile}"] = made.registers or 0, made.spilled or 0
 plots.bars({"registers a thread": registers, "bytes spilled a thread": spilled}, "count", "A100, 128 threads a program", line=255)
 

@@ -1,6 +1,6 @@
 """Unit 06: kernels in place of the notebook's, right ones of another shape and wrong ones, each named by HOW.
 
-`right_answers.py` loads this module when one of them is first called, because Triton's interpreter must be chosen before a kernel is made.
+`alternatives.py` loads this module when one of them is first called, because Triton's interpreter must be chosen before a kernel is made.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""All exercises of all units, with the right and wrong answers of their mistakes.py, as parameters for the tests."""
+"""All exercises of all units, with the right and wrong answers of alternatives.py and unnamed_mistakes.py, as parameters for the tests."""
 
 import importlib.util
 from functools import cache
@@ -14,9 +14,9 @@ SOLUTIONS = Path(__file__).parents[2] / "solutions"
 
 
 @cache
-def answers(unit: str) -> ModuleType:
-    """The unit's mistakes.py."""
-    spec = importlib.util.spec_from_file_location(f"answers_of_{unit}", SOLUTIONS / unit / "mistakes.py")
+def answers(unit: str, file: str) -> ModuleType:
+    """A file of the unit's answers."""
+    spec = importlib.util.spec_from_file_location(f"{file}_of_{unit}", SOLUTIONS / unit / f"{file}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -32,14 +32,14 @@ def _mistakes() -> list[Any]:
     return [pytest.param(e, m, id=f"{e.name}-{m.name}") for e in EXERCISES for m in e.mistakes]
 
 
-def _answers(which: str) -> list[Any]:
+def _answers(file: str, which: str) -> list[Any]:
     return [
         pytest.param(e, function, id=f"{e.name}-{number}")
         for e in EXERCISES
-        for number, function in enumerate(getattr(answers(e.unit), which).get(e.name, ()))
+        for number, function in enumerate(getattr(answers(e.unit, file), which).get(e.name, ()))
     ]
 
 
 each_mistake = pytest.mark.parametrize(("exercise", "mistake"), _mistakes())
-each_right = pytest.mark.parametrize(("exercise", "function"), _answers("ALTERNATIVES"))
-each_wrong = pytest.mark.parametrize(("exercise", "function"), _answers("WRONG"))
+each_right = pytest.mark.parametrize(("exercise", "function"), _answers("alternatives", "ALTERNATIVES"))
+each_wrong = pytest.mark.parametrize(("exercise", "function"), _answers("unnamed_mistakes", "WRONG"))

@@ -11,7 +11,7 @@ import pytest
 from posttrain_lab import checks
 from posttrain_lab.checks import UNITS
 from posttrain_lab.grading.course import find_course, graded_cells, setup_sources, title
-from posttrain_lab.grading.layout import cell_complaints, unit_complaints
+from posttrain_lab.grading.cell_rules import cell_complaints, unit_complaints
 
 # A path of somebody's machine: a home or temporary folder of Linux, macOS or Windows.
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|Users|private|var/folders|work)/\w|\b[A-Za-z]:\\+Users\b")

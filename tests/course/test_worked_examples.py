@@ -9,7 +9,7 @@ import pytest
 
 from posttrain_lab import checks
 from posttrain_lab.checks import UNITS
-from posttrain_lab.grading.bench import machine_kept
+from posttrain_lab.grading.notebook_runner import machine_kept
 from posttrain_lab.grading.course import find_course, graded_cells, read_notebook, setup_sources
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from posttrain_lab.data import Dataset, fashion, files, load_fashion, load_full_fashion
-from posttrain_lab.data.making.fashion_images import choose
+from posttrain_lab.making.fashion_images import choose
 
 
 def test_sizes_and_ranges():

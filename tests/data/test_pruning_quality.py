@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from posttrain_lab.data import Dataset, load_fashion
-from posttrain_lab.data.making import pruning_quality as making
+from posttrain_lab.making import pruning_quality as making
 from posttrain_lab.metrics import wilson_interval
 
 ROWS = list(csv.DictReader(making.TABLE.read_text(encoding="utf-8").splitlines()))

@@ -88,11 +88,52 @@ def _doubles(call: Callable, seed: int) -> str | None:
 def exercises() -> list[Exercise]:
     half = Mistake("half", "You halved x.", lambda x: x / 2)
     return [
-        Exercise("double", UNIT, 1, 1, 5, lambda x: 2 * x, _tensors, (half,), laws=(Law("ones", _doubles),)),
-        Exercise("split", UNIT, 2, 1, 5, lambda x, at=0.0: {"above": int((x > at).sum()), "where": x > at}, _split_cases, ()),
-        Exercise("cube", UNIT, 3, 1, 5, Cube.apply, _cube_cases, (), function="Cube", attribute="apply"),
-        Exercise("stack", UNIT, 4, 1, 5, nn.Sequential, _layer_cases, ()),
-        Exercise("seconds", UNIT, 5, 1, 5, lambda fn: fn.durations[0], _clock_cases, ()),
+        Exercise(
+            name="double",
+            unit=UNIT,
+            points=1,
+            difficulty=1,
+            minutes=5,
+            oracle=lambda x: 2 * x,
+            cases=_tensors,
+            mistakes=(half,),
+            laws=(Law("ones", _doubles),),
+        ),
+        Exercise(
+            name="split",
+            unit=UNIT,
+            points=2,
+            difficulty=1,
+            minutes=5,
+            oracle=lambda x, at=0.0: {"above": int((x > at).sum()), "where": x > at},
+            cases=_split_cases,
+            mistakes=(),
+        ),
+        Exercise(
+            name="cube",
+            unit=UNIT,
+            points=3,
+            difficulty=1,
+            minutes=5,
+            oracle=Cube.apply,
+            cases=_cube_cases,
+            mistakes=(),
+            function="Cube",
+            attribute="apply",
+        ),
+        Exercise(
+            name="stack", unit=UNIT, points=4, difficulty=1, minutes=5, oracle=nn.Sequential, cases=_layer_cases, mistakes=()
+        ),
+        Exercise(
+            name="seconds",
+            unit=UNIT,
+            points=5,
+            difficulty=1,
+            minutes=5,
+            oracle=lambda fn: fn.durations[0],
+            cases=_clock_cases,
+            mistakes=(),
+        ),
     ]
 
 
@@ -103,8 +144,7 @@ def exercise(name: str) -> Exercise:
 def register(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process's `checks.exercises(UNIT)` know the unit; a kernel does not."""
     module = types.ModuleType("posttrain_lab.checks.small")
-    for one in exercises():
-        setattr(module, one.name, one)
+    module.EXERCISES = tuple(exercises())  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(checks, "UNITS", {**checks.UNITS, UNIT: "small"})
 

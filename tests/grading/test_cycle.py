@@ -47,7 +47,7 @@ FORGED_HELPER = """
 import base64
 import posttrain_lab.grading.kernel_side as side
 from posttrain_lab.checks.engine import serialize
-from posttrain_lab.checks.engine.submission import Outcome
+from posttrain_lab.checks.engine.outcome import Outcome
 ALL_PASSED = {"passed": True, "points": 15, "max_points": 15, "message": "right in all 99 trials."}
 side.answer = lambda *a: base64.b64encode(serialize.encode(Outcome(value=ALL_PASSED))).decode()
 """

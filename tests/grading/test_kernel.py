@@ -14,7 +14,8 @@ from torch import nn
 
 from posttrain_lab.checks.engine import serialize
 from posttrain_lab.checks.engine.exercise import EMPTY, Case, Exercise
-from posttrain_lab.checks.engine.submission import LocalSubmission, Outcome
+from posttrain_lab.checks.engine.outcome import Outcome
+from posttrain_lab.checks.engine.submission import LocalSubmission
 from posttrain_lab.grading import kernel_side
 from posttrain_lab.grading.kernel import KernelSubmission, check_in_kernel, decoded, vetted
 from posttrain_lab.grading.session import GraderFault, Kernel, KernelLost, Limits
@@ -122,7 +123,17 @@ def test_a_value_that_the_judge_cannot_look_at_fails():
     def judge(want: Outcome, got: Outcome) -> str | None:
         raise RuntimeError("no such operator")
 
-    odd = Exercise("odd", "91_small", 2, 1, 5, lambda x: x, lambda seed: [Case("one", (1,))], (), judge=judge)
+    odd = Exercise(
+        name="odd",
+        unit="91_small",
+        points=2,
+        difficulty=1,
+        minutes=5,
+        oracle=lambda x: x,
+        cases=lambda seed: [Case("one", (1,))],
+        mistakes=(),
+        judge=judge,
+    )
     verdict = check_in_kernel(odd, Scripted(written(Outcome(value=1))))
     assert (verdict.passed, verdict.points, verdict.max_points) == (False, 0, 2)
     assert "RuntimeError" in verdict.message

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from tiny_unit import (
-    MISTAKES_FILE,
+    ANSWERS_FILE,
     SHIFT,
     UNIT,
     check_cell,
@@ -19,10 +19,10 @@ from tiny_unit import (
     write_unit,
 )
 
-from posttrain_lab.checks import exercise as exercise_module
+from posttrain_lab.checks.engine import diagnosis
 from posttrain_lab.checks.engine.exercise import Law, Mistake
-from posttrain_lab.grading.bench import Bench
 from posttrain_lab.grading.course import CourseError, standard_check
+from posttrain_lab.grading.notebook_runner import NotebookRunner
 from posttrain_lab.grading.prove import Proof, prove
 
 pytestmark = pytest.mark.slow
@@ -220,7 +220,7 @@ def test_a_blank_that_is_not_blank(course, source, complaint):
 
 
 def test_a_wrong_answer_that_is_right_and_a_right_one_that_is_wrong(course):
-    text = MISTAKES_FILE.replace("lambda x: 5 * x", "lambda x: 2.0 * x").replace("lambda x, by: by + x", "lambda x, by: by")
+    text = ANSWERS_FILE.replace("lambda x: 5 * x", "lambda x: 2.0 * x").replace("lambda x, by: by + x", "lambda x, by: by")
     write_unit(course, tiny_cells(), text)
     assert failures(prove(UNIT, course)) == [
         ("double", "wrong", "lambda", "the check lets it through"),
@@ -231,10 +231,10 @@ def test_a_wrong_answer_that_is_right_and_a_right_one_that_is_wrong(course):
 def test_an_unfinished_exercise(course, monkeypatch):
     exercise = double_exercise()
     register(monkeypatch, replace(exercise, mistakes=exercise.mistakes[:3]), shift_exercise())
-    write_unit(course, tiny_cells(), MISTAKES_FILE.replace("'double': (lambda x: x + x,)", "'double': ()"))
+    write_unit(course, tiny_cells(), ANSWERS_FILE.replace("'double': (lambda x: x + x,)", "'double': ()"))
     assert [row[3] for row in failures(prove(UNIT, course))] == [
         "not finished: 3 known mistakes, wanted are at least 4",
-        "not finished: no alternative right answer in mistakes.py",
+        "not finished: no alternative right answer in alternatives.py",
     ]
 
 
@@ -324,7 +324,7 @@ def test_a_mistake_that_raises_is_named(course, monkeypatch):
 
 def test_a_mistake_that_raises_must_be_named_when_a_cell_of_the_notebook_raises_it(course, monkeypatch):
     """The line of the student's cell is part of the error; a diagnosis that compares whole texts would miss it."""
-    monkeypatch.setattr(exercise_module, "same", lambda a, b, judge: a.error == b.error and judge(a, b) is None)
+    monkeypatch.setattr(diagnosis, "same", lambda a, b, judge: a.error == b.error and judge(a, b) is None)
     register(monkeypatch, with_mistakes(double_exercise(), raising_mistake()), shift_exercise())
     complaint = "raised in a cell of the notebook: the message does not name the mistake"
     assert ("double", "mistake", "raises", complaint) in failures(prove(UNIT, course))
@@ -333,24 +333,27 @@ def test_a_mistake_that_raises_must_be_named_when_a_cell_of_the_notebook_raises_
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("WRONG = {}", "mistakes.py cannot be used"),
+        ("WRONG = {}", "alternatives.py cannot be used"),
         ("1 / 0", "ZeroDivisionError"),
         ("ALTERNATIVES = {'dubble': ()}\nWRONG = {}", None),
     ],
 )
-def test_a_mistakes_file_that_is_wrong(course, text, message):
+def test_a_file_of_answers_that_is_wrong(course, text, message):
     write_unit(course, tiny_cells(), text)
     if message:
         with pytest.raises(CourseError, match=message):
             prove(UNIT, course)
     else:
-        assert "mistakes.py speaks of 'dubble', which is no exercise" in [row[3] for row in failures(prove(UNIT, course))]
+        assert "alternatives.py or unnamed_mistakes.py speaks of 'dubble', which is no exercise" in [
+            row[3] for row in failures(prove(UNIT, course))
+        ]
 
 
 def test_missing_files_are_errors(course):
-    course.source(UNIT).with_name("mistakes.py").unlink()
-    with pytest.raises(CourseError, match=r"mistakes\.py is missing"):
-        prove(UNIT, course)
+    for file in ("unnamed_mistakes.py", "alternatives.py"):
+        course.source(UNIT).with_name(file).unlink()
+        with pytest.raises(CourseError, match=f"{file} is missing"):
+            prove(UNIT, course)
     with pytest.raises(CourseError, match="There is no unit '91' in solutions/"):
         prove("91", course)
 
@@ -367,7 +370,7 @@ def test_a_proof_leaves_the_machine_as_it_was(course):
 
 
 def test_the_bench_sees_what_a_function_reads_later():
-    bench = Bench()
+    bench = NotebookRunner()
     bench.run("def inner(): return 1\ndef outer(): return [inner() for _ in range(2)]", "<functions>")
     assert "inner" not in bench.run("outer", "<name>").read
     assert {"inner", "outer"} <= bench.run("for _ in range(100):\n    outer()", "<call>").read

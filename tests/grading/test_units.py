@@ -9,8 +9,8 @@ import pytest
 from posttrain_lab import checks
 from posttrain_lab.checks.engine.exercise import EMPTY
 from posttrain_lab.grading.autograde import grade
+from posttrain_lab.grading.check_notebook import check_notebook
 from posttrain_lab.grading.course import CONFIG, find_course
-from posttrain_lab.grading.local import check_notebook
 from posttrain_lab.grading.release import student_notebook
 
 COURSE = find_course()

@@ -25,7 +25,7 @@ SHIFT = (
     'def shift(x: Tensor, by: float) -> Tensor:\n    """x moved by `by`."""\n'
     "    ### BEGIN SOLUTION\n    return x + by\n    ### END SOLUTION"
 )
-MISTAKES_FILE = (
+ANSWERS_FILE = (
     "ALTERNATIVES = {'double': (lambda x: x + x,), 'shift': (lambda x, by: by + x,)}\n"
     "WRONG = {'double': (lambda x: 5 * x,), 'shift': (lambda x, by: x - 3 * by,)}\n"
 )
@@ -46,7 +46,9 @@ def double_exercise() -> Exercise:
         Mistake("same", "You gave x back.", lambda x: x),
         Mistake("in_place", "You doubled the reader's own tensor.", lambda x: x.mul_(2)),
     )
-    return Exercise("double", UNIT, 2, 1, 5, lambda x: 2 * x, _cases(), mistakes)
+    return Exercise(
+        name="double", unit=UNIT, points=2, difficulty=1, minutes=5, oracle=lambda x: 2 * x, cases=_cases(), mistakes=mistakes
+    )
 
 
 def shift_exercise() -> Exercise:
@@ -56,7 +58,16 @@ def shift_exercise() -> Exercise:
         Mistake("twice", "You moved it twice.", lambda x, by: x + 2 * by),
         Mistake("only", "You forgot x.", lambda x, by: torch.zeros_like(x) + by),
     )
-    return Exercise("shift", UNIT, 3, 2, 10, lambda x, by: x + by, _cases(0.75), mistakes)
+    return Exercise(
+        name="shift",
+        unit=UNIT,
+        points=3,
+        difficulty=2,
+        minutes=10,
+        oracle=lambda x, by: x + by,
+        cases=_cases(0.75),
+        mistakes=mistakes,
+    )
 
 
 def solution_cell(grade_id: str, source: str) -> nbformat.NotebookNode:
@@ -89,7 +100,7 @@ def tiny_cells() -> list[nbformat.NotebookNode]:
     return cells
 
 
-def write_unit(course: Course, cells: list[nbformat.NotebookNode], mistakes: str = MISTAKES_FILE) -> Path:
+def write_unit(course: Course, cells: list[nbformat.NotebookNode], mistakes: str = ANSWERS_FILE) -> Path:
     folder = course.sources() / UNIT
     folder.mkdir(parents=True, exist_ok=True)
     notebook = new_notebook(cells=cells)
@@ -97,7 +108,8 @@ def write_unit(course: Course, cells: list[nbformat.NotebookNode], mistakes: str
     notebook.metadata["jupytext"] = {"formats": "ipynb,py:percent"}
     nbformat.write(notebook, folder / f"{UNIT}.ipynb")
     (folder / f"{UNIT}.py").write_text("# the percent twin, with solutions", encoding="utf-8")
-    (folder / "mistakes.py").write_text(mistakes, encoding="utf-8")
+    for file in ("alternatives.py", "unnamed_mistakes.py"):
+        (folder / file).write_text(mistakes, encoding="utf-8")
     (folder / "picture.svg").write_text("<svg/>", encoding="utf-8")
     return folder / f"{UNIT}.ipynb"
 
@@ -114,7 +126,8 @@ def make_course(folder: Path) -> Course:
 def register(monkeypatch: pytest.MonkeyPatch, *exercises: Exercise) -> None:
     """Let `checks.exercises(UNIT)` and `checks.tiny.<name>` know these exercises."""
     module = types.ModuleType("posttrain_lab.checks.tiny")
-    for exercise in exercises or (double_exercise(), shift_exercise()):
+    module.EXERCISES = exercises or (double_exercise(), shift_exercise())  # type: ignore[attr-defined]
+    for exercise in module.EXERCISES:
         setattr(module, exercise.name, exercise)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(checks, "tiny", module, raising=False)

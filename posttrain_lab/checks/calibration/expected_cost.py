@@ -1,9 +1,8 @@
-"""Cases and known mistakes of `bayes_threshold` and `expected_cost`: from which probability on is an alarm the cheaper choice?
+"""Cases and known mistakes of `expected_cost`: what do the decisions at a threshold cost, per person?
 
 Conventions that the notebook states in the same words:
 - cost_fp is the cost of a false alarm, cost_fn that of a miss; both are above 0, right decisions cost nothing;
-- bayes_threshold is a plain float, cost_fp / (cost_fp + cost_fn);
-- expected_cost: an alarm is raised when p >= threshold; the cost is the mean over all people, a plain float; y is int64, 0 or 1.
+- an alarm is raised when p >= threshold; the cost is the mean over all people, a plain float; y is int64, 0 or 1.
 """
 
 import torch

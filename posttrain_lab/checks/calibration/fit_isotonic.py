@@ -6,8 +6,7 @@ Conventions that the notebook states in the same words:
 - neighbours that fall are pooled into their weighted mean, until nothing falls (ties of the means need no pooling: the values are the same);
 - between two neighbouring scores the curve is a straight line, below the first and above the last score it is flat.
 
-The check evaluates the returned function through `fitted_at`: a function cannot travel. The oracle is the min-max formula of isotonic
-regression (Barlow et al. 1972), which pools nothing: value i is the largest, over starts j <= i, of the smallest mean of j..k with k >= i.
+The check evaluates the returned function through `fitted_at`: a function cannot travel.
 """
 
 from collections.abc import Callable

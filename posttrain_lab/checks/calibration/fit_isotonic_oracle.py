@@ -1,13 +1,6 @@
-"""Cases and a law of `fit_isotonic`: which rising curve turns a score into a probability, when nothing else is assumed?
+"""The right answer to `fit_isotonic`, by the min-max formula of isotonic regression (Barlow et al. 1972), which pools nothing.
 
-Conventions that the notebook states in the same words:
-- `fit_isotonic(scores, labels)` returns a function of points [m], which returns probabilities, a float tensor [m];
-- examples with equal scores are one point first: their mean label, with their number as its weight;
-- neighbours that fall are pooled into their weighted mean, until nothing falls (ties of the means need no pooling: the values are the same);
-- between two neighbouring scores the curve is a straight line, below the first and above the last score it is flat.
-
-The check evaluates the returned function through `fitted_at`: a function cannot travel. The oracle is the min-max formula of isotonic
-regression (Barlow et al. 1972), which pools nothing: value i is the largest, over starts j <= i, of the smallest mean of j..k with k >= i.
+Value i is the largest, over starts j <= i, of the smallest mean of j..k with k >= i.
 """
 
 from collections.abc import Callable

@@ -1,13 +1,13 @@
-"""Cases, laws and known mistakes of `fit_temperature`: by which number must logits be divided so that their probabilities are true?
+"""Cases and laws of `fit_temperature`: by which number must logits be divided so that their probabilities are true?
 
 Conventions that the notebook states in the same words:
 - T > 0 divides the logits: softmax(logits / T); it minimizes the mean negative log-likelihood of the labels;
 - T lies between 0.05 and 20; the result is a plain float.
 
 The judge allows 1 %. Around the optimum the loss grows by c/2 * (relative error of T)^2, with a curvature c of 0.1 to 1.5 in these cases
-(tests/checks/test_calibration_checks.py), so 1 % costs at least 5e-6: some twenty times what a float32 mean of losses is rounded by. Whatever
-method converges, from golden section to Newton, in float32 or float64, stays well inside. An optimizer that stopped on its way from 1
-does not: the planted temperatures are 0.2 to 0.35, and 3.5 and more.
+(tests/checks/calibration/test_fit_temperature.py), so 1 % costs at least 5e-6: some twenty times what a float32 mean of losses is rounded
+by. Whatever method converges, from golden section to Newton, in float32 or float64, stays well inside. An optimizer that stopped on its
+way from 1 does not: the planted temperatures are 0.2 to 0.35, and 3.5 and more.
 
 Planted temperatures are exact: the labels of a row of logits occur as often as its probabilities say (3 of 20, 12 of 20, 5 of 20).
 """

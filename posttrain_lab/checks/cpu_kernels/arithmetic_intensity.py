@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `arithmetic_intensity` and `attainable`: how fast may a product of matrices be at best?
+"""Cases and known mistakes of `arithmetic_intensity`: how many operations does a product of matrices make for each byte?
 
 Conventions that the notebook states in the same words: one product and one addition are two operations; each input is read once
-with its own width, each result is written once with 4 bytes (float32 or int32). Plain floats.
+with its own width, each result is written once with 4 bytes (float32 or int32). A plain float.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,6 @@
-"""Cases and known mistakes of `arithmetic_intensity` and `attainable`: how fast may a product of matrices be at best?
+"""Cases and known mistakes of `attainable`: how fast may a product of matrices be at best?
 
-Conventions that the notebook states in the same words: one product and one addition are two operations; each input is read once
-with its own width, each result is written once with 4 bytes (float32 or int32). Plain floats.
+The smaller one of the peak and of what the memory can feed: intensity times bandwidth. A plain float.
 """
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake

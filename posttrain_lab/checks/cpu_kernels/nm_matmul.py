@@ -1,8 +1,6 @@
-"""Cases and known mistakes of `nm_pack` and `nm_matmul`: 2:4 sparsity, two weights of each four and their places in a byte.
+"""Cases and known mistakes of `nm_matmul`: a product with 2:4 sparse weights, packed as `nm_pack` packs them.
 
-Conventions that the notebook states in the same words: of each four weights along `in` the two of largest magnitude are kept, the earlier
-one on a tie, in the order of their places; positions = first place + 4 * second place. Values of products are small whole numbers, so
-every order of summation gives the same float: equal is asked for.
+Values are small whole numbers, so every order of summation gives the same float: equal is asked for.
 """
 
 import torch

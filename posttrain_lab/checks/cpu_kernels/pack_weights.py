@@ -1,4 +1,4 @@
-"""Cases and known mistakes of `pack_weights` and `unpack_weights`: rows of weights to panels of 16 outputs, and back.
+"""Cases and known mistakes of `pack_weights`: rows of weights to panels of 16 outputs.
 
 Conventions that the notebook states in the same words: w int8 [n, k] becomes int8 [ceil(n / 16)][ceil(k / 2)][16][2]; the place [p][s][c][i]
 holds w[16 p + c, 2 s + i]; what is missing is 0.

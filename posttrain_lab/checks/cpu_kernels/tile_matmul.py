@@ -1,8 +1,4 @@
-"""Cases and known mistakes of `tile_matmul` and `simd_matmul`: exact products of int8 matrices, block by block and pair by pair.
-
-`simd_matmul(x, panels, n)` gives the product; with "assembly" as a fourth argument, the compiled instructions as text. Of two such texts
-only one thing is compared: is there an instruction that multiplies pairs (on x86; elsewhere nothing is asked)?
-"""
+"""Cases and known mistakes of `tile_matmul`: an exact product of int8 matrices, block by block."""
 
 from collections.abc import Callable
 

@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `pack_int4` and `unpack_int4`: two codes of 4 bits share a byte.
+"""Cases and known mistakes of `unpack_int4`: the two codes of each byte, with their signs.
 
 Conventions that the notebook states in the same words: codes -8 to 7 in two's complement; byte i of a row holds code 2i in its low
-nibble (bits 0 to 3) and code 2i + 1 in its high one; where k is odd the last high nibble is 0.
+nibble (bits 0 to 3) and code 2i + 1 in its high one; where k is odd the last high nibble means nothing.
 """
 
 from collections.abc import Callable

@@ -41,7 +41,7 @@ def find_adapter(through: str) -> Callable[..., Any]:
     module, _, name = through.partition(":")
     if name.isidentifier() and all(part.isidentifier() for part in module.split(".")):
         found = getattr(importlib.import_module(f"posttrain_lab.checks.{module}"), name, None)
-        if found in _ADAPTERS:
+        if found is not None and found in _ADAPTERS:
             return found
     raise ValueError(
         f"{through!r} names no adapter; it is written module:function, below posttrain_lab.checks, and marked with @adapter."

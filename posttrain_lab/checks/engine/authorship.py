@@ -10,7 +10,7 @@ import contextlib
 import dis
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -23,8 +23,10 @@ from posttrain_lab.checks.engine.numpy_spy import PRODUCTS, WatchedArray, watchi
 from posttrain_lab.checks.engine.stand_ins import is_running, is_stand_in
 from posttrain_lab.kernels.gpu import interpreter
 
-# the packages whose functions do the job of these exercises; a module of theirs that students build on says OPEN_TO_STUDENTS = True
+# the packages whose functions do the job of these exercises, and the modules of theirs that students build on: decorators and SIMD words
 LIBRARY = {"posttrain_lab.kernels", "posttrain_lab.kernels.cpu", "posttrain_lab.kernels.gpu", "posttrain_lab.quantization"}
+SIMD = {"simd", "simd_bytes", "simd_floats", "simd_pairs", "simd_rounding", "simd_scaling"}
+OPEN = {f"posttrain_lab.kernels.cpu.{name}" for name in {"notebook", *SIMD}}
 TORCH_PRODUCTS = {"mm", "bmm", "addmm", "baddbmm", "_int_mm", "mv", "dot"}
 # ops of torch that compute; making, copying, cutting and converting tensors is left out
 COMPUTING = TORCH_PRODUCTS | set(
@@ -139,12 +141,12 @@ def _reads(function: Function, position: int) -> bool:
 
 def _refuse_the_library(frame: FrameType, event: str, argument: Any) -> None:
     home, name = frame.f_globals, frame.f_code.co_name
-    closed = home.get("__package__") in LIBRARY and not home.get("OPEN_TO_STUDENTS", False)
+    closed = home.get("__package__") in LIBRARY and home.get("__name__") not in OPEN
     if event == "call" and closed and name != "<module>" and not is_running():
         raise NotTheTask(f"the library's own {name} made this; write it yourself in the cell above")
 
 
-def _inside(module: dict[str, Any]) -> bool:
+def _inside(module: Mapping[str, Any]) -> bool:
     """Is a function of the module with these globals being called?"""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals is not module:

@@ -1,7 +1,7 @@
-"""The exercises of unit 03, in the notebook's order. Their conventions stand in the modules, in the words of the notebook.
+"""The exercises of unit 03, in the notebook's order; each stands in the module with its name, conventions included.
 
-Most of them work through an adapter on the student's side (the first function of each module): layers, optimizers and networks that are
-changed in place cannot travel, what can be seen of them from outside can.
+Most of them work through an adapter on the student's side (marked @adapter): layers, optimizers and networks that are changed in place
+cannot travel, what can be seen of them from outside can.
 """
 
 from posttrain_lab.checks.finetuning.adamw_step import adamw_step

@@ -1,14 +1,4 @@
-"""Cases and known mistakes of `LoRALinear`: a linear layer that learns through two thin matrices.
-
-Conventions that the notebook states in the same words: `LoRALinear(linear, rank, alpha)` is an nn.Module with two trainable parameters,
-A [rank, in] and B [out, rank], and no other; one of them begins with zeros, the other with random numbers of any kind; the output is
-linear(x) + alpha / rank * x A^T B^T; `merge()` returns an nn.Linear with the weight W + alpha / rank * B A and the bias of the given
-layer; a second `merge()` raises an error; the given layer's weight and bias stay as they are, and the LoRALinear gives the same
-outputs after `merge()` as before.
-
-What the two parameters are called and whether they are stored transposed is free: the adapter finds them by their shapes (in, out and
-rank all differ), fills them with the case's numbers and reports what can be seen.
-"""
+"""The known mistakes of `LoRALinear`, each with the sentence that it deserves."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
-"""The exercises of unit 06, in the notebook's order. Their conventions stand in the modules rows, products, packed and reading.
+"""The exercises of unit 06, in the notebook's order; each stands in the module with its name, conventions included.
 
-Importing this needs no Triton: the oracles and known mistakes are plain torch. `kernels.gpu.interpreter` is what the notebook's kernels run on.
+Importing this needs no Triton: the oracles and known mistakes are plain torch. The notebook's kernels run on `kernels.gpu.interpreter`.
 """
 
 from posttrain_lab.checks.gpu_kernels.block_sparse_matmul import block_sparse_matmul

@@ -1,8 +1,7 @@
-"""Cases and known mistakes of `unpack_int4` and `block_sparse_matmul`: numbers that must be found before they are multiplied.
+"""Cases and known mistakes of `block_sparse_matmul`: blocks that must be found before they are multiplied.
 
-Conventions: a byte holds columns 2j (low four bits) and 2j + 1 (high), as signed codes -8 to 7; scale[row, column // group]. A block-sparse
-weight [n, k] keeps square blocks: those of block row r are blocks[starts[r] : starts[r + 1]], blocks[i] is [out, in] of block column
-columns[i]. Both are exact: a product of a code and a float32 scale is one rounding (1e-6), integers are equal.
+Conventions: a block-sparse weight [n, k] keeps square blocks: those of block row r are blocks[starts[r] : starts[r + 1]], blocks[i] is
+[out, in] of block column columns[i]. The results are whole numbers: equal is asked for.
 """
 
 from collections.abc import Callable

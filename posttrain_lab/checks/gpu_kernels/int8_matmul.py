@@ -1,8 +1,6 @@
-"""Cases and known mistakes of `int8_matmul` and `fused_linear`: tiles of a matrix product, int32 sums, and what follows them.
+"""Cases and known mistakes of `int8_matmul`: tiles of a matrix product and int32 sums.
 
-Conventions: x is [m, k], w is [n, k], both int8; out = x @ w.T in int32, exact. fused_linear: y = acc * (x_scale[m] * w_scale[n]) + bias[n],
-then relu if asked. Tolerance of y: acc below 2^24 is exact in float32, then three roundings; where the bias cancels the product the error
-is relative to the larger of the two: rtol 1e-5 and 2e-6 of the largest output.
+Conventions: x is [m, k], w is [n, k], both int8; out = x @ w.T in int32, exact.
 """
 
 from collections.abc import Callable

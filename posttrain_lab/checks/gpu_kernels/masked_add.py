@@ -1,8 +1,7 @@
-"""Cases and known mistakes of the kernels that go along rows: `masked_add` and `row_quantize`.
+"""Cases and known mistakes of `masked_add`: the first kernel, and the mask at its end.
 
-Conventions that the notebook states in the same words: a program handles `block` neighbours; a row of zeros gets scale 1; codes are
-floor(x / scale + 0.5). Tolerances: a sum of two float32 is exact up to one rounding (1e-6); a scale takes one division (1e-6). Quotients
-nearer than 1e-3 to a tie are taken out of the cases, so that an approximate division gives the same codes.
+Conventions that the notebook states in the same words: a program handles `block` neighbours. A sum of two float32 is exact up to one
+rounding (1e-6).
 """
 
 from collections.abc import Callable

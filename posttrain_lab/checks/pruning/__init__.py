@@ -1,4 +1,4 @@
-"""The exercises of unit 01, in the order of the notebook; their conventions stand in the modules beside this one."""
+"""The exercises of unit 01, in the notebook's order; each stands in the module with its name, conventions included."""
 
 from posttrain_lab.checks.pruning.allocate_sparsity import allocate_sparsity
 from posttrain_lab.checks.pruning.csr_matmul import csr_matmul

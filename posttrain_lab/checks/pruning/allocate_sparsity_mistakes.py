@@ -1,15 +1,4 @@
-"""Cases, laws and known mistakes of `allocate_sparsity`: which layer gives how much, so that the curves promise the least loss.
-
-Conventions that the notebook states in the same words: curves[name][i] is the accuracy at sparsity i / (len - 1), linear between the
-points; sizes[name] counts its parameters; sum of size * (1 - sparsity) is at most the budget and at least 0.999 of it; the predicted
-loss is the sum over the layers of curve(0) - curve(sparsity).
-
-Many answers are right, so the laws ask for the result. With L the predicted loss and B the best one (cheapest steps first, which is
-optimal on curves that bend one way), the share (L - B) / (even - B) says how much of what can be won over one sparsity for all was
-missed. Seen in 150 drawn problems, worst: steps of 1 to 10 % of a layer 1 %, of 20 % 15 %. Problems are drawn again until each of
-these wrong ways misses 30 % or more: steps chosen by loss alone, equal losses, whole layers, the largest layers first. Limit 20 %.
-The plain cases have one answer each; 0.011 allows for what 0.1 % of a budget is in a layer.
-"""
+"""The known mistakes of `allocate_sparsity`, each with the sentence that it deserves."""
 
 from posttrain_lab.checks.engine.exercise import Mistake
 from posttrain_lab.checks.pruning.allocate_sparsity_oracle import (

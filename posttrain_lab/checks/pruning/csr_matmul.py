@@ -1,8 +1,7 @@
-"""Cases and known mistakes of `to_csr` and `csr_matmul`: store and multiply only what is left.
+"""Cases and known mistakes of `csr_matmul`: multiply only what is left.
 
-Conventions that the notebook states in the same words, those of scipy: values row by row in order of their columns, whatever is not
-exactly 0; `columns` and `row_pointers` int32, row_pointers [out + 1] from 0 to the number of values; the product is [out, batch].
-The values of the products are small whole numbers, so every order of summation gives the same float: equal is asked for.
+Conventions that the notebook states in the same words, those of scipy: CSR as `to_csr` makes it, x [in, batch]; the product is
+[out, batch]. The values are small whole numbers, so every order of summation gives the same float: equal is asked for.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,7 @@
-"""Cases, laws and known mistakes of `nm_mask` and `wanda_scores`: n of each m neighbours, and weights judged with their inputs.
+"""Cases, a law and known mistakes of `nm_mask`: n of each m neighbours stay.
 
 Conventions that the notebook states in the same words: groups are m neighbours along `in` (columns 0 to m - 1, then m to 2m - 1, ...),
-m divides `in`, exactly n of each group are kept, among equal magnitudes any. A Wanda score is |w| times the l2 norm of the column of
-inputs that the weight meets: the root of the sum of squares over all tokens, not divided by their number.
+m divides `in`, exactly n of each group are kept, among equal magnitudes any.
 """
 
 from collections.abc import Callable

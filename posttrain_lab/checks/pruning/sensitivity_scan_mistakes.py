@@ -1,12 +1,4 @@
-"""Cases and known mistakes of `sensitivity_scan`: prune one layer alone, look at the validation images, put the weights back.
-
-Conventions that the notebook states in the same words: every nn.Linear and nn.Conv2d of the model, by its name in named_modules();
-for each the accuracy in eval mode at each sparsity, in the order given; the model comes back as it was, each weight, buffer and mode.
-
-The student's function gets a network and a `Split`; as a Split cannot travel, `on_split` builds it on the student's side and returns the
-curves together with the state and the modes of the network, for the trusted side to compare. The parts of the split share no labels, so
-the wrong part shows. Of many images only those are used whose largest logit stays clear of the second in every pruning.
-"""
+"""The known mistakes of `sensitivity_scan`, each with the sentence that it deserves."""
 
 import copy
 from typing import Any

@@ -1,8 +1,7 @@
-"""Cases, laws and known mistakes of `nm_mask` and `wanda_scores`: n of each m neighbours, and weights judged with their inputs.
+"""Cases and known mistakes of `wanda_scores`: weights judged together with their inputs.
 
-Conventions that the notebook states in the same words: groups are m neighbours along `in` (columns 0 to m - 1, then m to 2m - 1, ...),
-m divides `in`, exactly n of each group are kept, among equal magnitudes any. A Wanda score is |w| times the l2 norm of the column of
-inputs that the weight meets: the root of the sum of squares over all tokens, not divided by their number.
+Conventions that the notebook states in the same words: a Wanda score is |w| times the l2 norm of the column of inputs that the weight
+meets: the root of the sum of squares over all tokens, not divided by their number.
 """
 
 from collections.abc import Callable

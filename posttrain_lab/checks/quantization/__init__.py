@@ -1,4 +1,4 @@
-"""The exercises of unit 02, in the notebook's order. Their conventions stand in the modules: grid, codes, ranges, folding, integer, rounding."""
+"""The exercises of unit 02, in the notebook's order; each stands in the module with its name, conventions included."""
 
 from posttrain_lab.checks.quantization.affine_qparams import affine_qparams
 from posttrain_lab.checks.quantization.channel_qparams import channel_qparams

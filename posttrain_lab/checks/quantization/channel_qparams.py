@@ -1,9 +1,7 @@
-"""Cases and known mistakes of `affine_qparams` and `channel_qparams`: which grid of codes fits a range of numbers?
+"""Cases and known mistakes of `channel_qparams`: a scale for each output channel, or for each group of weights.
 
-Conventions that the notebook states in the same words:
-- codes of b bits: -2^(b-1) ... 2^(b-1) - 1; symmetric: zero point 0 and codes +-(2^(b-1) - 1);
-- the range is first widened to hold 0; a range of zero width at 0 gives scale 1.0 and zero point 0;
-- channel_qparams: symmetric; groups are neighbours in weight[o].flatten(); a channel or group of zeros gets the scale 1.0.
+Conventions that the notebook states in the same words: symmetric, with codes +-(2^(b-1) - 1); groups are neighbours in
+weight[o].flatten(); a channel or group of zeros gets the scale 1.0.
 """
 
 import torch

@@ -1,13 +1,6 @@
-"""Cases and known mistakes of `quantize` and `dequantize`: numbers to codes, and back.
+"""Cases and known mistakes of `dequantize`: from codes back to numbers.
 
-Conventions that the notebook states in the same words:
-- quantize: x / scale is rounded to nearest, ties to even, then the zero point is added, then clamped to the codes of `bits` bits; the
-  result is int8 for all bits; whatever is too large, infinity too, saturates;
-- dequantize: float32, no other dtype.
-
-Cases keep x / scale away from ties by 0.03 and from the ends of the codes, except where the scale is a power of two: there division,
-multiplication by 1 / scale, float32 and float64 are all exact. Exact ties come with odd zero points, where rounding before and after the
-zero point differ.
+The notebook asks for float32 and no other dtype.
 """
 
 import torch

@@ -1,7 +1,9 @@
-"""The exercise `latency` of unit 00: cases whose percentiles are the same under every usual definition, and known mistakes.
+"""Cases, laws and known mistakes of `latency`: how long does a call take?
 
-Sorted, the durations of `repeats` calls have a plateau of equal values around 20 %, 50 % and 80 % that is as wide as the definitions
-differ (nearest rank, linear interpolation, the nine of Hyndman and Fan: at most 1.5 places), so that any of them gives the same.
+Conventions that the notebook states in the same words: (p20, p50, p80) in seconds of `repeats` measured calls, after `warmup` calls that
+are not measured. Which of the usual definitions of a percentile is used does not matter: sorted, the durations have a plateau of equal
+values around 20 %, 50 % and 80 % that is as wide as the definitions differ (nearest rank, linear interpolation, the nine of Hyndman and
+Fan: at most 1.5 places).
 """
 
 import time

@@ -1,4 +1,8 @@
-"""The exercise `model_bytes` of unit 00: networks of several dtypes, with shared and unsaved tensors, and known mistakes."""
+"""Cases and known mistakes of `model_bytes`: networks of several dtypes, with shared and unsaved tensors.
+
+Conventions that the notebook states in the same words: parameters and buffers, each number as wide as its dtype; a tensor that two
+layers share counts once.
+"""
 
 import torch
 from torch import Tensor, nn

@@ -9,6 +9,7 @@ import functools
 import re
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from .simd import LANES, store, zero
 ROWS = 4  # rows of a tile of `in_tiles`
 SLACK, SMALL = 4096, 65536  # numbers behind a small operand: a step that reads too far stays in its own memory
 OPTIONS = {"nogil": True, "error_model": "numpy"}
+_COMPILED: "WeakSet[Callable[..., Any]]" = WeakSet()  # what the decorators returned
 
 
 def on_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,6 +49,7 @@ def on_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
         result = _compiled(kernel, *(_array(arg) if isinstance(arg, Tensor) else arg for arg in args))
         return torch.from_numpy(result) if isinstance(result, np.ndarray) else result
 
+    _COMPILED.add(called)
     return called
 
 
@@ -86,7 +89,13 @@ def in_tiles(step: Callable[..., Any]) -> Callable[..., Any]:
         _compiled(kernel, *operands, _array(out.flatten()), len(padded), 2 * steps, len(panels))
         return next(iter(kernel.inspect_asm().values())) if show == "assembly" else out[:m, :n].contiguous()
 
+    _COMPILED.add(product)
     return product
+
+
+def is_compiled(function: Any) -> bool:
+    """Did `on_tensors` or `in_tiles` make this function?"""
+    return any(function is one for one in _COMPILED)
 
 
 @njit(**OPTIONS)

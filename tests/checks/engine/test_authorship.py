@@ -9,6 +9,7 @@ import torch
 from posttrain_lab import kernels
 from posttrain_lab.checks.engine import authorship
 from posttrain_lab.checks.engine.authorship import NotTheTask
+from posttrain_lab.checks.engine.stand_ins import stand_in
 from posttrain_lab.checks.engine.submission import LocalSubmission
 from posttrain_lab.kernels.cpu.notebook import on_tensors
 from posttrain_lab.kernels.gpu import interpreter
@@ -100,10 +101,20 @@ def test_what_a_launch_returns_passes(monkeypatch):
     assert (authorship.launched(answer, A) == 7).all()
 
 
-def test_answers_of_the_checks_themselves_are_not_watched():
-    def oracle(a, b, tile):
+def test_a_stand_in_is_not_watched_at_any_depth():
+    known = stand_in(lambda a, b, *rest: kernels.int8_matmul(a, b))
+    for watcher in (authorship.own, authorship.by_blocks, authorship.in_vectors, authorship.launched):
+        assert torch.equal(watcher(known, A, B, 4), kernels.int8_matmul(A, B))
+    assert torch.equal(authorship.own(lambda a, b: known(a, b), A, B), kernels.int8_matmul(A, B))
+    product = stand_in(lambda a, b: a.int() @ b.int())
+    assert torch.equal(authorship.launched(lambda a, b: product(a, b), A, B), kernels.int8_matmul(A, B))
+
+
+def test_a_name_of_a_module_makes_no_stand_in():
+    def answer(a, b, tile):
         return kernels.int8_matmul(a, b)
 
-    oracle.__module__ = "posttrain_lab.checks.cpu_kernels"
-    for adapter in (authorship.own, authorship.by_blocks, authorship.in_vectors, authorship.launched):
-        assert torch.equal(adapter(oracle, A, B, 4), kernels.int8_matmul(A, B))
+    answer.__module__ = "posttrain_lab.checks.cpu_kernels"
+    for watcher in (authorship.own, authorship.by_blocks, authorship.in_vectors, authorship.launched):
+        with pytest.raises(NotTheTask):
+            watcher(answer, A, B, 4)

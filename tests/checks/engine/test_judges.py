@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from posttrain_lab.checks.engine.judges import close, difference, near, same, show
-from posttrain_lab.checks.engine.submission import Outcome
+from posttrain_lab.checks.engine.outcome import Outcome
 
 NAN, INF = float("nan"), float("inf")
 

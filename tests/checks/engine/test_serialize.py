@@ -10,8 +10,9 @@ from safetensors.torch import save
 from torch import nn
 
 from posttrain_lab.checks.engine.fake_clock import TimedCall
+from posttrain_lab.checks.engine.outcome import Outcome
+from posttrain_lab.checks.engine.plain_values import identical
 from posttrain_lab.checks.engine.serialize import LIMIT, WireError, decode, encode
-from posttrain_lab.checks.engine.submission import Outcome, _identical
 
 TENSORS = [
     torch.arange(6).reshape(2, 3).T,
@@ -29,7 +30,7 @@ TENSORS = [
 @pytest.mark.parametrize("tensor", TENSORS, ids=lambda t: f"{t.dtype} {tuple(t.shape)}")
 def test_tensors_arrive_as_they_were(tensor):
     found = decode(encode(tensor))
-    assert _identical(found, tensor)
+    assert identical(found, tensor)
     assert (type(found), found.requires_grad) == (type(tensor), tensor.requires_grad)
     if all(stride > 0 for stride in tensor.stride()) and tensor.numel():
         assert found.stride() == tensor.stride()
@@ -65,7 +66,7 @@ def test_nan_arrives():
 def test_layers_arrive_as_they_were(layer):
     found = decode(encode(layer))
     assert repr(found) == repr(layer)
-    assert _identical(found, layer)
+    assert identical(found, layer)
     assert found.training == layer.training
 
 

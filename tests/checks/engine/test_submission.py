@@ -12,8 +12,10 @@ import pytest
 import torch
 from torch import nn
 
+from posttrain_lab.checks.engine.adapters import find_adapter
 from posttrain_lab.checks.engine.fake_clock import TimedCall
-from posttrain_lab.checks.engine.submission import LocalSubmission, adapter, clean, is_library
+from posttrain_lab.checks.engine.plain_values import clean
+from posttrain_lab.checks.engine.submission import LocalSubmission, is_library
 
 
 def outcome_of(function, *args, **kwargs):
@@ -170,9 +172,20 @@ def test_something_that_is_no_function(thing):
 def test_the_librarys_own_function_is_refused():
     from posttrain_lab.quantization import quantize
 
-    assert "the library's own function" in outcome_of(quantize, torch.zeros(1), 1.0, 0).error
-    assert is_library(quantize)
-    assert not is_library(lambda: 0)
+    library = "quantization:quantize"
+    assert "the library's own function" in LocalSubmission(quantize, library=library).call(torch.zeros(1), 1.0, 0).error
+    assert not LocalSubmission(quantize, trusted=True, library=library).call(torch.zeros(1), 1.0, 0).error
+    assert is_library(quantize, library)
+
+
+def test_a_name_makes_no_function_the_librarys():
+    def quantize(x):
+        return x
+
+    quantize.__module__, quantize.__qualname__ = "posttrain_lab.quantization.affine", "quantize"
+    assert not is_library(quantize, "quantization:quantize")
+    assert not is_library(quantize, "")
+    assert not is_library(quantize, "a_module_that_nobody_imported:quantize")
 
 
 def test_the_attribute_is_called_where_there_is_one():
@@ -412,7 +425,18 @@ def test_an_adapter_leaves_an_empty_cell_empty():
     assert LocalSubmission(blank, through="engine.adapters:in_place").call(1).unsolved
 
 
-@pytest.mark.parametrize("name", ["os", "engine.adapters:", "os.path;x:join", "..grading:prove", "engine.adapters:in_place()"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os",
+        "engine.adapters:",
+        "os.path;x:join",
+        "..grading:prove",
+        "engine.adapters:in_place()",
+        "engine.adapters:copy",
+        "engine.random_cases:strided",
+    ],
+)
 def test_an_adapter_has_a_name_below_the_checks(name):
     with pytest.raises(ValueError, match="module:function"):
-        adapter(name)
+        find_adapter(name)

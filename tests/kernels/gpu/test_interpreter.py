@@ -11,8 +11,8 @@ import sys
 import pytest
 import torch
 
-from posttrain_lab.checks.gpu_kernels.ahead import compile_ahead
 from posttrain_lab.kernels.gpu import interpreter
+from posttrain_lab.kernels.gpu.notebook import compile_ahead
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton runs on Linux only")
 

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from posttrain_lab.calibration import add_noise, choose, fit_temperature, report
-from posttrain_lab.calibration.networks import (
+from posttrain_lab.calibration.protocol import Predictions
+from posttrain_lab.data import load_fashion
+from posttrain_lab.experiments.compressed_confidences import (
     compress,
     ece_grid,
     final_predictions,
@@ -17,8 +19,6 @@ from posttrain_lab.calibration.networks import (
     shift_table,
     temperature_or_limit,
 )
-from posttrain_lab.calibration.protocol import Predictions
-from posttrain_lab.data import load_fashion
 from posttrain_lab.measure import predict
 from posttrain_lab.metrics import sparsity
 from posttrain_lab.models import load_pretrained

@@ -1,7 +1,7 @@
 """Train the residual network and the vision transformer that come with the course; prints the log kept beside each checkpoint.
 
-    python -m posttrain_lab.data.making.fashion_networks FOLDER_WITH_IDX_GZ fashion_resnet
-    python -m posttrain_lab.data.making.fashion_networks FOLDER_WITH_IDX_GZ fashion_vit
+    python -m posttrain_lab.making.fashion_networks FOLDER_WITH_IDX_GZ fashion_resnet
+    python -m posttrain_lab.making.fashion_networks FOLDER_WITH_IDX_GZ fashion_vit
 
 Both see 57,000 images: all but the calibration and validation images of `load_fashion()`. Weights are stored in float16, and what the
 log counts was counted after that. The test images are used once, after the last epoch, to report; nothing was chosen by them.
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from posttrain_lab.data.fashion import load_fashion
 from posttrain_lab.data.files import FILES
-from posttrain_lab.data.making.fashion_cnn import shift_and_flip, training_images
+from posttrain_lab.making.fashion_cnn import shift_and_flip, training_images
 from posttrain_lab.models import PRETRAINED
 from posttrain_lab.training import TrainingConfig, train
 

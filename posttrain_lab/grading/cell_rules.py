@@ -13,7 +13,10 @@ def unit_complaints(exercises: Mapping[str, Exercise], cells: list[GradedCell], 
     """What is wrong with the unit as a whole: cells or entries that belong to no exercise, another order."""
     known = {*exercises, *(CHECK_PREFIX + name for name in exercises)}
     found = [f"the graded cell {c.grade_id!r} belongs to no exercise" for c in cells if c.grade_id not in known]
-    found += [f"mistakes.py speaks of {key!r}, which is no exercise" for key in sorted(set(keys) - set(exercises))]
+    found += [
+        f"alternatives.py or unnamed_mistakes.py speaks of {key!r}, which is no exercise"
+        for key in sorted(set(keys) - set(exercises))
+    ]
     order = [c.grade_id.removeprefix(CHECK_PREFIX) for c in cells if c.check and c.grade_id in known]
     if not exercises:
         found.append("the unit has no exercises")
@@ -42,7 +45,7 @@ def _unfinished(exercise: Exercise, alternatives: int) -> list[str]:
     if len(exercise.mistakes) < MISTAKES:
         found.append(f"not finished: {len(exercise.mistakes)} known mistakes, wanted are at least {MISTAKES}")
     if alternatives < ALTERNATIVES:
-        found.append("not finished: no alternative right answer in mistakes.py")
+        found.append("not finished: no alternative right answer in alternatives.py")
     for what in ("name", "message"):
         values = [getattr(mistake, what) for mistake in exercise.mistakes]
         if len(set(values)) < len(values):

@@ -48,10 +48,10 @@ class Ran:
     seconds: float
 
 
-class Bench:
+class NotebookRunner:
     """The namespace of a notebook, in which cells are run one by one.
 
-    >>> bench = Bench()
+    >>> bench = NotebookRunner()
     >>> bench.run("a = 2", "<first>").ok
     True
     >>> bench.run("print(a + 1)", "<second>").message

@@ -1,16 +1,16 @@
 """Make the pruned network that unit 02 falls back to: half of the work of `fashion_cnn`, channels removed, trained on.
 
-    python -m posttrain_lab.data.making.fashion_cnn_pruned > posttrain_lab/data/files/fashion_cnn_pruned.log
+    python -m posttrain_lab.making.fashion_cnn_pruned > posttrain_lab/data/files/fashion_cnn_pruned.log
 
 Trained on the 7,000 shipped training images; nothing is chosen. The test images are used once, to report. Then run
-`python -m posttrain_lab.data.making.checksums`.
+`python -m posttrain_lab.making.checksums`.
 """
 
 import torch
 
 from posttrain_lab.data import load_fashion
 from posttrain_lab.data.files import FILES
-from posttrain_lab.data.making.fashion_cnn import shift_and_flip
+from posttrain_lab.making.fashion_cnn import shift_and_flip
 from posttrain_lab.measure import predict
 from posttrain_lab.metrics import accuracy, macs
 from posttrain_lab.models import load_pretrained

@@ -1,4 +1,4 @@
-"""Train the shipped MNIST network; prints the log kept beside the checkpoint: `python -m posttrain_lab.data.making.mnist_cnn`.
+"""Train the shipped MNIST network; prints the log kept beside the checkpoint: `python -m posttrain_lab.making.mnist_cnn`.
 
 It sees the 3,600 training images of `load_mnist()` and no others. The test images are used once, after the last epoch, to report.
 """

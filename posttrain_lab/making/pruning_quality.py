@@ -1,7 +1,7 @@
 """Make the table of unit 01: how good pruned networks are on the whole test set, over three seeds.
 
-    python -m posttrain_lab.data.making.pruning_quality quality FOLDER_WITH_IDX_GZ KEPT [ROW ...]   about 10 minutes; networks into KEPT
-    python -m posttrain_lab.data.making.pruning_quality speed KEPT                                  half a minute, for one column
+    python -m posttrain_lab.making.pruning_quality quality FOLDER_WITH_IDX_GZ KEPT [ROW ...]   about 10 minutes; networks into KEPT
+    python -m posttrain_lab.making.pruning_quality speed KEPT                                  half a minute, for one column
 
 What every row recovers on: images that the seed draws (or, for channels, orders) from the 57,000 that `fashion_cnn` itself was trained
 on, all but the calibration and validation images of `load_fashion()`; `training_data` raises if one of these, or of the test images, is
@@ -26,8 +26,8 @@ from torch import nn
 from posttrain_lab import pruning
 from posttrain_lab.data import Dataset, Split, load_fashion
 from posttrain_lab.data.files import FILES
-from posttrain_lab.data.making.fashion_cnn import training_images
 from posttrain_lab.finetuning.freeze import freeze, unfreeze
+from posttrain_lab.making.fashion_cnn import training_images
 from posttrain_lab.measure import latency, predict
 from posttrain_lab.metrics import accuracy, macs, wilson_interval
 from posttrain_lab.models import load_pretrained

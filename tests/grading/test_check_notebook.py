@@ -4,8 +4,8 @@ import pytest
 from nbformat.v4 import new_code_cell
 from small_unit import POINTS, UNIT, blank, cell, notebook, register, source, write
 
+from posttrain_lab.grading.check_notebook import check_notebook, is_needed
 from posttrain_lab.grading.course import CourseError
-from posttrain_lab.grading.local import check_notebook, is_needed
 from posttrain_lab.grading.session import Limits
 
 HALF = {

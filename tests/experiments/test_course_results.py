@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from posttrain_lab import handover
 from posttrain_lab.data import load_fashion
+from posttrain_lab.experiments import course_results
 from posttrain_lab.measure import predict
 from posttrain_lab.metrics import accuracy, macs
 from posttrain_lab.models import fashion_cnn, load_pretrained
@@ -36,46 +36,46 @@ ONE = Passport(
 def test_the_work_folder_lies_above_the_notebook(tmp_path, monkeypatch):
     (tmp_path / "01_pruning").mkdir()
     monkeypatch.chdir(tmp_path / "01_pruning")
-    assert handover.work_folder() == tmp_path
-    assert handover.kept_passports() == ()
-    handover.keep_passports([ONE])
+    assert course_results.work_folder() == tmp_path
+    assert course_results.kept_passports() == ()
+    course_results.keep_passports([ONE])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "02_quantization").mkdir()
     monkeypatch.chdir(tmp_path / "02_quantization")
-    assert handover.kept_passports() == (ONE,)
+    assert course_results.kept_passports() == (ONE,)
 
 
 def test_a_passport_takes_the_place_of_an_older_one_with_its_name(tmp_path):
     other, again = dataclasses.replace(ONE, name="int8"), dataclasses.replace(ONE, accuracy=0.91)
-    handover.keep_passports([ONE, other], tmp_path)
-    assert handover.keep_passports([again], tmp_path) == (again, other)
-    assert handover.kept_passports(tmp_path) == (again, other)
+    course_results.keep_passports([ONE, other], tmp_path)
+    assert course_results.keep_passports([again], tmp_path) == (again, other)
+    assert course_results.kept_passports(tmp_path) == (again, other)
 
 
 @pytest.mark.parametrize("text", ["[{", '[{"format": "something else"}]', "[3]"])
 def test_a_damaged_file_is_named(tmp_path, text):
-    (tmp_path / handover.PASSPORTS).write_text(text, encoding="utf-8")
+    (tmp_path / course_results.PASSPORTS).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"passports\.json is damaged .* delete it"):
-        handover.keep_passports([ONE], tmp_path)
+        course_results.keep_passports([ONE], tmp_path)
 
 
 def test_the_kept_network_comes_before_the_shipped_one(tmp_path):
-    shipped, words = handover.pruned_network(tmp_path)
+    shipped, words = course_results.pruned_network(tmp_path)
     assert "comes with the course" in words
     example = torch.zeros(1, 1, 28, 28)
     assert 0.4 < macs(shipped, example) / macs(fashion_cnn(), example) <= 0.5
     mine = load_pretrained("fashion_cnn")
     mine[13].weight.data *= magnitude_mask(mine[13].weight.data, 0.9)
-    handover.keep_network(mine, tmp_path)
-    found, words = handover.pruned_network(tmp_path)
+    course_results.keep_network(mine, tmp_path)
+    found, words = course_results.pruned_network(tmp_path)
     assert "you pruned" in words
     assert torch.equal(found[13].weight, mine[13].weight)
 
 
 def test_the_shipped_network_is_as_good_as_its_log_says():
     split = load_fashion()
-    found, _ = handover.pruned_network(handover.FILES)
-    log = (handover.FILES / "fashion_cnn_pruned.log").read_text(encoding="utf-8")
+    found, _ = course_results.pruned_network(course_results.FILES)
+    log = (course_results.FILES / "fashion_cnn_pruned.log").read_text(encoding="utf-8")
     stated = float(log.partition("validation: ")[2].partition("before, ")[2].split()[0])
     part = split.validation.first(1000)
     assert accuracy(predict(found, part.images), part.labels) == pytest.approx(stated, abs=0.02)
@@ -85,8 +85,8 @@ def test_the_shipped_network_is_as_good_as_its_log_says():
 def test_prune_then_quantize_measures_and_keeps_both(tmp_path):
     split = load_fashion()
     small = dataclasses.replace(split, validation=split.validation.first(300))
-    comparison = handover.prune_then_quantize(small, folder=tmp_path, repeats=1)
+    comparison = course_results.prune_then_quantize(small, folder=tmp_path, repeats=1)
     floats, integers = comparison.passports
     assert integers.bytes < 0.3 * floats.bytes
     assert integers.accuracy == pytest.approx(floats.accuracy, abs=0.05)
-    assert [one.name for one in handover.kept_passports(tmp_path)] == ["pruned", "pruned, int8"]
+    assert [one.name for one in course_results.kept_passports(tmp_path)] == ["pruned", "pruned, int8"]

@@ -1,6 +1,6 @@
 """Cut the shipped Fashion-MNIST file out of the four original IDX files.
 
-    python -m posttrain_lab.data.making.fashion_images FOLDER_WITH_IDX_GZ
+    python -m posttrain_lab.making.fashion_images FOLDER_WITH_IDX_GZ
 
 Of the 60,000 training images 10,000 are kept, 1,000 of each class, chosen with seed 0; of the 10,000 test images all. The file
 also names which training images were kept (`train_index`), so that a network can be trained without the held-out ones.

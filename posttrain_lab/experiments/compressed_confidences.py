@@ -1,8 +1,5 @@
 """The networks of the course and their confidences: what pruning, quantization and bad pictures do to them.
 
-Import it by name (`from posttrain_lab.calibration.networks import ...`): it stands above the measuring that the rest of this folder
-stands below.
-
 Source: Guo et al. (2017); Ovadia et al. (2019) for confidences under shift.
 """
 
@@ -16,14 +13,13 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from posttrain_lab.calibration.corruptions import add_noise, blur, rotate
+from posttrain_lab.calibration.protocol import Fitting, Predictions, softmax, top_ece
+from posttrain_lab.calibration.temperature import apply_temperature, fit_temperature
 from posttrain_lab.data import Dataset, Split
 from posttrain_lab.measure import predict
 from posttrain_lab.pruning import PruningConfig, prune_model
 from posttrain_lab.quantization import QuantizationConfig, quantize_model
-
-from .corruptions import add_noise, blur, rotate
-from .protocol import Fitting, Predictions, softmax, top_ece
-from .temperature import apply_temperature, fit_temperature
 
 FLOAT = 32  # bits of weights that are left as they are
 SPARSITIES = (0.0, 0.5, 0.7, 0.8)

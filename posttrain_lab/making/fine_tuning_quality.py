@@ -1,4 +1,4 @@
-"""Measure the table of `posttrain_lab.data.fine_tuning_quality`: `python -m posttrain_lab.data.making.fine_tuning_quality [EXPERIMENT ...]`.
+"""Measure the table of `posttrain_lab.data.fine_tuning_quality`: `python -m posttrain_lab.making.fine_tuning_quality [EXPERIMENT ...]`.
 
 Every experiment is run with seeds 0, 1 and 2, which draw the labels, the new weights and the order. Without names all are run; named ones
 replace their own rows. Test images report and choose nothing: learning rates, ranks and strengths were fixed before, on validation images

@@ -1,7 +1,7 @@
 """Train the shipped Fashion networks; prints the log kept beside each checkpoint.
 
-    python -m posttrain_lab.data.making.fashion_cnn FOLDER_WITH_IDX_GZ fashion_cnn        57,000 images: the course's network
-    python -m posttrain_lab.data.making.fashion_cnn FOLDER_WITH_IDX_GZ fashion_cnn_60k    all 60,000 training images
+    python -m posttrain_lab.making.fashion_cnn FOLDER_WITH_IDX_GZ fashion_cnn        57,000 images: the course's network
+    python -m posttrain_lab.making.fashion_cnn FOLDER_WITH_IDX_GZ fashion_cnn_60k    all 60,000 training images
 
 `fashion_cnn` never saw the 3,000 calibration and validation images of `load_fashion()`, so that what is fitted or chosen on them is
 honest. The test images are used once, after the last epoch, to report; nothing was chosen by them.
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from posttrain_lab.data.fashion import load_fashion, split_indices
-from posttrain_lab.data.making.fashion_images import FILES, KEPT_PER_CLASS, choose, read_original
+from posttrain_lab.making.fashion_images import FILES, KEPT_PER_CLASS, choose, read_original
 from posttrain_lab.models import fashion_cnn
 from posttrain_lab.training import TrainingConfig, train
 

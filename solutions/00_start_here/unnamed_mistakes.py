@@ -1,0 +1,111 @@
+"""Unit 00: wrong answers that no message names. They prove the grader, as alternatives.py does."""
+
+import timeit
+from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
+
+import torch
+
+right = SimpleNamespace(**run_path(str(Path(__file__).with_name("alternatives.py"))))
+
+
+def accuracy_of_first_half(logits, labels):
+    half = max(1, len(labels) // 2)
+    return (logits[:half].argmax(1) == labels[:half]).double().mean().item()
+
+
+def accuracy_by_sigmoid(logits, labels):
+    """Large logits all become 1.0, and the first of them wins."""
+    return (logits.sigmoid().argmax(1) == labels).float().mean().item()
+
+
+def accuracy_balanced(logits, labels):
+    classes = [(logits[labels == c].argmax(1) == c).float().mean().item() for c in labels.unique()]
+    return sum(classes) / len(classes)
+
+
+def wilson_with_bessel(hits, n, z=1.96):
+    return right.wilson_by_quadratic(hits, n + 1, z)
+
+
+def wilson_fixed_at_the_ends(hits, n, z=1.96):
+    low, high = right.wilson_by_quadratic(hits, n, z)
+    return (low, high) if 0 < hits < n else (hits / n, hits / n)
+
+
+def bytes_without_bias(model):
+    return sum(t.nbytes for t in [*model.parameters(), *model.buffers()] if t.ndim > 1)
+
+
+def bytes_without_counters(model):
+    return sum(t.nbytes for t in {*model.parameters(), *model.buffers()} if t.ndim)
+
+
+def times_of(fn, repeats, warmup):
+    for _ in range(warmup):
+        fn()
+    return sorted(timeit.repeat(fn, number=1, repeat=repeats))
+
+
+def latency_of_quartiles(fn, repeats=50, warmup=5):
+    times = times_of(fn, repeats, warmup)
+    return times[repeats // 10], times[repeats // 2], times[-1 - repeats // 10]
+
+
+def latency_of_fifty(fn, repeats=50, warmup=5):
+    return right.latency_by_quantile(fn, 50, warmup)
+
+
+def latency_with_one_warmup(fn, repeats=50, warmup=5):
+    return right.latency_by_quantile(fn, repeats, 1)
+
+
+def latency_in_pairs(fn, repeats=50, warmup=5):
+    return right.latency_by_quantile(lambda: (fn(), fn()), repeats // 2, warmup)
+
+
+WRONG = {
+    "accuracy": (
+        accuracy_of_first_half,
+        accuracy_by_sigmoid,
+        accuracy_balanced,
+        lambda logits, labels: 0.924,
+        lambda logits, labels: round(right.accuracy_by_loop(logits, labels), 1),
+        lambda logits, labels: (logits.topk(min(2, logits.shape[1])).indices == labels[:, None]).any(1).float().mean().item(),
+        lambda logits, labels: (logits.argmin(1) == labels).float().mean().item(),
+        lambda logits, labels: str(right.accuracy_by_loop(logits, labels)),
+        lambda logits, labels: right.accuracy_by_loop(logits[:, 1:], labels - 1),
+    ),
+    "wilson_interval": (
+        wilson_with_bessel,
+        wilson_fixed_at_the_ends,
+        lambda hits, n, z=1.96: tuple(round(end, 2) for end in right.wilson_by_quadratic(hits, n, z)),
+        lambda hits, n, z=1.96: tuple(100 * end for end in right.wilson_by_quadratic(hits, n, z)),
+        lambda hits, n, z=1.96: right.wilson_by_quadratic(hits, n, z * z),
+        lambda hits, n, z=1.96: right.wilson_by_quadratic(n - hits, n, z),
+        lambda hits, n, z=1.96: tuple(torch.tensor(right.wilson_by_quadratic(hits, n, z))),
+        lambda hits, n, z=1.96: (0.0, 1.0),
+    ),
+    "model_bytes": (
+        bytes_without_bias,
+        bytes_without_counters,
+        lambda model: 434_976,
+        lambda model: right.bytes_by_module(model) / 1024,
+        lambda model: float(right.bytes_by_module(model)),
+        lambda model: sum(p.nbytes for p in model.state_dict().values() if p.is_floating_point()),
+        lambda model: sum(t.nbytes for m in model.modules() for t in [*m.parameters(), *m.buffers()]),
+        lambda model: sum(p.numel() * 4 for p in model.parameters() if p.requires_grad),
+    ),
+    "latency": (
+        latency_of_quartiles,
+        latency_of_fifty,
+        latency_with_one_warmup,
+        latency_in_pairs,
+        lambda fn, repeats=50, warmup=5: (0.001, 0.002, 0.003),
+        lambda fn, repeats=50, warmup=5: right.latency_by_quantile(fn, repeats + 1, max(0, warmup - 1)),
+        lambda fn, repeats=50, warmup=5: right.latency_by_quantile(fn, repeats, warmup + 1),
+        lambda fn, repeats=50, warmup=5: right.latency_by_quantile(lambda: None, repeats, warmup),
+        lambda fn, repeats=50, warmup=5: (times_of(fn, repeats, warmup)[repeats // 2],) * 3,
+    ),
+}
