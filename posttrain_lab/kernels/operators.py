@@ -38,6 +38,7 @@ def _backend(op: str, kind: str) -> ModuleType:
             from . import cpu as found
         else:
             from . import gpu as found  # type: ignore[attr-defined,no-redef]
+        getattr(found, op)  # the GPU's are loaded one by one
     except ModuleNotFoundError as error:
         wants = {"numba": "pip install numba", "triton": "pip install posttrain-lab[gpu]"}
         missing = (error.name or "").split(".")[0]

@@ -10,7 +10,7 @@ from posttrain_lab.checks.calibration.conformal_quantile import right_quantile
 from posttrain_lab.checks.calibration.fit_isotonic import isotonic_cases
 from posttrain_lab.checks.calibration.fit_isotonic_oracle import right_isotonic
 from posttrain_lab.checks.calibration.fit_platt import platt_cases, right_platt
-from posttrain_lab.checks.calibration.fit_temperature import curvature, temperature_cases
+from posttrain_lab.checks.calibration.fit_temperature import curvature, planted, temperature_cases
 from posttrain_lab.checks.calibration.fit_temperature_oracle import HIGH, LOW, right_temperature
 from posttrain_lab.checks.engine.random_cases import Draw
 from posttrain_lab.checks.engine.submission import LocalSubmission

@@ -11,16 +11,29 @@
 | `sparse.py`       | sparse_linear                                                                       |
 | `block_sparse.py` | block_sparse_linear                                                                 |
 | `nm.py`           | nm_linear                                                                           |
-| `ptx_report.py`   | the same kernels compiled for a chip that is not here; loaded only when imported    |
+| `ptx_report.py`   | the same kernels compiled for a chip that is not here                               |
+| `interpreter.py`  | what the kernels of unit 06 run on: a GPU, or Triton's interpreter, watched         |
+| `notebook.py`     | a kernel from a notebook compiled for a chip that is not here (unit 06)             |
 
 With TRITON_INTERPRET=1, set before the first import of triton, the same functions run on CPU tensors, in numpy, for tests.
 """
 
-from .block_sparse import block_sparse_linear
-from .conv import int8_conv2d
-from .int4 import int4_linear
-from .int8 import int8_linear, int8_matmul
-from .nm import nm_linear
-from .sparse import sparse_linear
+import importlib
+from typing import Any
 
-__all__ = ["block_sparse_linear", "int4_linear", "int8_conv2d", "int8_linear", "int8_matmul", "nm_linear", "sparse_linear"]
+# loaded when asked for: the interpreter and the notebook's compiler in this folder can be imported without Triton
+_HOME = {
+    "block_sparse_linear": "block_sparse",
+    "int4_linear": "int4",
+    "int8_conv2d": "conv",
+    "int8_linear": "int8",
+    "int8_matmul": "int8",
+    "nm_linear": "nm",
+    "sparse_linear": "sparse",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"kernels.gpu has no {name!r}; it has: {', '.join(_HOME)}.")
