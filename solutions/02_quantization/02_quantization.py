@@ -1323,8 +1323,8 @@ widgets.quiz(
 #    GPTQ errors at 3 bits in one layer.
 # 3. **Another order.** Let exercise 10 take the columns with the largest diagonal of H first. Does the output error
 #    fall in every layer?
-# 4. **Three bits in integers.** `lib.quantize_model` with `bits=3, rounding="gptq"`: where on the accuracy curve does
-#    is it, and how many bytes does it take?
+# 4. **Three bits in integers.** `lib.quantize_model` with `bits=3, rounding="gptq"`: where on the accuracy curve is it, and
+#    how many bytes does it take?
 # 5. **Class by class.** Compare `metrics.per_class_accuracy` before and after 4 bits. Do all classes lose equally?
 #
 # Words of this unit in the glossary: [quantization](../glossary.md#quantization), [scale](../glossary.md#scale),
