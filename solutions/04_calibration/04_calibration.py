@@ -1112,7 +1112,7 @@ plots.error_maps(rows, columns, maps, "weights set to zero", "bits of a weight")
 # %% tags=["nbval-ignore-output"]
 truth = people.test.labels
 score = {name: lib.log_odds(m(people.test.images)).float() for name, m in nurses.items()}
-brier_of = {name: brier(lib.both(p_of[name]), died["validation"]) for name in ("as it is", "Platt", "isotonic")}
+brier_of = {name: brier(lib.two_columns(p_of[name]), died["validation"]) for name in ("as it is", "Platt", "isotonic")}
 chosen = min(brier_of, key=brier_of.get)
 print("validation Brier:", ", ".join(f"{name} {value:.4f}" for name, value in brier_of.items()), "-> chosen:", chosen)
 test_p = {
