@@ -18,7 +18,9 @@ UPWARDS = {
 
 def copied(folder):
     """The package's code alone, and the contracts."""
-    shutil.copytree(ROOT / "posttrain_lab", folder / "posttrain_lab", ignore=lambda path, names: [n for n in names if unwanted(path, n)])
+    shutil.copytree(
+        ROOT / "posttrain_lab", folder / "posttrain_lab", ignore=lambda path, names: [n for n in names if unwanted(path, n)]
+    )
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 
