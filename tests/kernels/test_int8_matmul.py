@@ -18,7 +18,7 @@ from posttrain_lab.kernels import reference
 from posttrain_lab.kernels.cpu import int8, int8_microkernel, simd, threads
 from posttrain_lab.kernels.cpu.int8_microkernel import BLOCK, COLUMNS
 from posttrain_lab.kernels.cpu.simd import LANES
-from posttrain_lab.kernels.cpu.simd_bytes import RAISED, VNNI
+from posttrain_lab.kernels.cpu.simd_bytes import SHIFT, VNNI
 from posttrain_lab.kernels.panel_layout import from_panels, to_panels
 
 OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
@@ -180,7 +180,7 @@ def test_groups_of_columns_and_blocks_of_rows(m, n):
         assert np.array_equal(kernels.int8_matmul(a, b).numpy(), exact(a, b)), k
 
 
-@pytest.mark.skipif(not RAISED, reason="bytes are multiplied on x86 with AVX2")
+@pytest.mark.skipif(not SHIFT, reason="bytes are multiplied on x86 with AVX2")
 @pytest.mark.parametrize(("m", "k", "n"), [(12, 1, 1), (13, 33, 17), (65, 70, 40)])
 def test_the_way_by_bytes_is_exact_where_pairs_do_not_saturate(m, k, n):
     """What processors with VNNI run, here with weights that any processor with AVX2 adds up."""
