@@ -1,1 +1,1 @@
-"""How the shipped data and checkpoints were made: run these to make them again."""
+"""The scripts that made the shipped data and checkpoints; run them to make these again."""
