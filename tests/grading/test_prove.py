@@ -233,7 +233,7 @@ def test_an_unfinished_exercise(course, monkeypatch):
     register(monkeypatch, replace(exercise, mistakes=exercise.mistakes[:3]), shift_exercise())
     write_unit(course, tiny_cells(), MISTAKES_FILE.replace("'double': (lambda x: x + x,)", "'double': ()"))
     assert [row[3] for row in failures(prove(UNIT, course))] == [
-        "not finished: 3 known mistakes, wanted are at least 4",
+        "not finished: 3 known mistakes, at least 4 are needed",
         "not finished: no alternative right answer in mistakes.py",
     ]
 
@@ -252,8 +252,8 @@ def test_mistakes_need_sentences_of_their_own(course, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda cells: cells[:3] + cells[4:], "there are 0 check cells, wanted is 1"),
-        (lambda cells: cells[:2] + cells[3:], "there are 0 solution cells, wanted is 1"),
+        (lambda cells: cells[:3] + cells[4:], "there are 0 check cells, there should be 1"),
+        (lambda cells: cells[:2] + cells[3:], "there are 0 solution cells, there should be 1"),
         (lambda cells: cells[:3] + cells[4:] + [cells[3]], "the check cell does not follow its solution cell"),
         (lambda cells: cells[:2] + cells[5:] + cells[2:5], "the check cells stand in another order than the exercises"),
         (lambda cells: [*cells, check_cell("third", 1)], "the graded cell 'test_third' belongs to no exercise"),
@@ -344,7 +344,7 @@ def test_a_mistakes_file_that_is_wrong(course, text, message):
         with pytest.raises(CourseError, match=message):
             prove(UNIT, course)
     else:
-        assert "mistakes.py speaks of 'dubble', which is no exercise" in [row[3] for row in failures(prove(UNIT, course))]
+        assert "mistakes.py has an entry 'dubble', which is not an exercise" in [row[3] for row in failures(prove(UNIT, course))]
 
 
 def test_missing_files_are_errors(course):
