@@ -221,7 +221,7 @@ def _reference(unit: _Unit, exercise: Exercise) -> tuple[Ran, Row]:
     if not ran.ok:
         complaint = "the notebook's own solution loses its points"
     elif not _same(ran, again):
-        complaint = f"run twice, the check says two things; the second: {again.message}"
+        complaint = f"run twice, the check gives two results; the second: {again.message}"
     elif stderr := ran.stderr or again.stderr:
         complaint = f"the check writes to stderr: {stderr}"
     elif changed := ran.changed or again.changed:
@@ -259,7 +259,7 @@ def _try(unit: _Unit, exercise: Exercise, variant: Variant) -> Row:
         hurt = [name for name in neighbours if not _check(unit, name).ok]
         complaint = _complaint(variant, ran) or _complaint_in_notebook(unit, exercise, variant, ran)
     if not complaint and not _same(ran, again):
-        complaint = f"run twice, the check says two things; the second: {again.message}"
+        complaint = f"run twice, the check gives two results; the second: {again.message}"
     if not complaint and hurt:
         complaint = f"it costs the points of another exercise too: {', '.join(hurt)}"
     row = Row(exercise.name, variant.kind, variant.name, complaint, ran.message, points if ran.ok else 0, points)

@@ -102,7 +102,7 @@ def test_a_check_that_says_something_else_the_second_time(course, monkeypatch):
     register(monkeypatch, replace(double_exercise(), laws=(Law("a mood", moody),)), shift_exercise())
     found = failures(prove(UNIT, course))
     assert found[0][:2] == ("double", "reference")
-    assert found[0][3].startswith("run twice, the check says two things; the second:")
+    assert found[0][3].startswith("run twice, the check gives two results; the second:")
     assert "this time I do not like it" in found[0][3]
 
 
@@ -255,7 +255,7 @@ def test_mistakes_need_sentences_of_their_own(course, monkeypatch):
         (lambda cells: cells[:3] + cells[4:], "there are 0 check cells, there should be 1"),
         (lambda cells: cells[:2] + cells[3:], "there are 0 solution cells, there should be 1"),
         (lambda cells: cells[:3] + cells[4:] + [cells[3]], "the check cell does not follow its solution cell"),
-        (lambda cells: cells[:2] + cells[5:] + cells[2:5], "the check cells stand in another order than the exercises"),
+        (lambda cells: cells[:2] + cells[5:] + cells[2:5], "the check cells are in another order than the exercises"),
         (lambda cells: [*cells, check_cell("third", 1)], "the graded cell 'test_third' belongs to no exercise"),
         (lambda cells: cells[:1] + cells[2:], "no cell is tagged `setup`; tag the one with the imports"),
     ],
