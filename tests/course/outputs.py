@@ -4,7 +4,8 @@ Two processors add up the same float32 products in another order. A sum of K pro
 2 K u sum |a b|, with u = 2^-24 the unit roundoff of float32 (Higham, Accuracy and Stability of Numerical Algorithms,
 section 4.2). The longest sums of the course's networks have K = 864 products, so 2 K u = 1.03e-4: the share of an
 array's largest value by which its values may differ. In a figure of 1000 pixels that is a tenth of a pixel.
-A printed number is rounded once more: the last shown digit may be the next one. Whole numbers are exact.
+A printed number is rounded once more: the last shown digit may be the next one. So may that of a figure's long list whose
+numbers were rounded to some decimals, to keep the notebook small. Whole numbers are exact.
 """
 
 import base64
@@ -18,6 +19,7 @@ import numpy as np
 
 LONGEST_SUM = 864
 SHARE = 2 * LONGEST_SUM * 2.0**-24
+LONG, ROUNDED = 20, 6  # so many numbers with so few decimals were rounded; of a few short ones such as 0.5 nobody knows
 NOT_COMPARED = {"application/vnd.jupyter.widget-view+json"}  # ids of models, another one at each run
 # What differs from run to run, each with what it is replaced by.
 RUN_BY_RUN = [
@@ -56,8 +58,8 @@ def _text(value: str | list[str]) -> str:
     return value if isinstance(value, str) else "".join(value)
 
 
-def _unlike(a: Any, b: Any, where: str, scale: float = 0.0) -> Iterator[str]:
-    """Every difference of two JSON trees; `scale` is the largest value of the list that a number stands in."""
+def _unlike(a: Any, b: Any, where: str, tolerance: float = 0.0) -> Iterator[str]:
+    """Every difference of two JSON trees; `tolerance` is that of the list which a number stands in."""
     a, b = _array(a), _array(b)
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         yield from _unlike_arrays(a, b, where)
@@ -65,13 +67,20 @@ def _unlike(a: Any, b: Any, where: str, scale: float = 0.0) -> Iterator[str]:
         for key in a:
             yield from _unlike(a[key], b[key], f"{where}, {key}")
     elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        largest = max((abs(item) for item in a if isinstance(item, float)), default=0.0)
+        allowed = _tolerance([item for item in a if isinstance(item, float)])
         for place, (one, other) in enumerate(zip(a, b, strict=True)):
-            yield from _unlike(one, other, f"{where}[{place}]", largest)
+            yield from _unlike(one, other, f"{where}[{place}]", allowed)
     elif isinstance(a, str) and isinstance(b, str):
         yield from _unlike_texts(a, b, where)
-    elif not (_float(a, b) and abs(a - b) <= SHARE * max(abs(a), scale)) and not (type(a) is type(b) and a == b):
+    elif not (_float(a, b) and abs(a - b) <= max(SHARE * abs(a), tolerance)) and not (type(a) is type(b) and a == b):
         yield f"{where}: stored is {str(a)[:80]!r}, shown was {str(b)[:80]!r}"
+
+
+def _tolerance(numbers: list[float]) -> float:
+    """By how much may the numbers of a list differ? A share of the largest, or a unit of the decimals that all are rounded to."""
+    decimals = max((-int(Decimal(repr(number)).as_tuple().exponent) for number in numbers), default=0)
+    unit = 1.001 * 10.0**-decimals if len(numbers) >= LONG and decimals <= ROUNDED else 0.0
+    return max(unit, SHARE * max(map(abs, numbers), default=0.0))
 
 
 def _float(a: Any, b: Any) -> bool:

@@ -68,6 +68,13 @@ def test_a_figure_may_differ_as_sums_do(kind):
     assert len(differences(figure(kind(values)), figure(kind(outside)))) >= 1
 
 
+def test_a_long_list_of_rounded_numbers_may_round_the_other_way():
+    values = [round(number / 7, 2) for number in range(40)]
+    assert differences(figure(values), figure([*values[:-1], round(values[-1] + 0.01, 2)])) == []
+    assert len(differences(figure(values), figure([*values[:-1], round(values[-1] + 0.02, 2)]))) == 1
+    assert len(differences(figure(values[1:4]), figure([*values[1:3], round(values[3] + 0.01, 2)]))) == 1
+
+
 @pytest.mark.parametrize(
     ("stored", "shown"),
     [
