@@ -5,11 +5,13 @@ Two processors add up the same float32 products in another order. A sum of K pro
 section 4.2). The longest sums of the course's networks have K = 864 products, so 2 K u = 1.03e-4: the share of an
 array's largest value by which its values may differ. In a figure of 1000 pixels that is a tenth of a pixel.
 A printed number is rounded once more: the last shown digit may be the next one. So may that of a figure's long list whose
-numbers were rounded to some decimals, to keep the notebook small. Whole numbers are exact.
+numbers were rounded to a few digits, to keep the notebook small: by a unit of the last digit of its largest number. Whole
+numbers are exact.
 """
 
 import base64
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -19,7 +21,7 @@ import numpy as np
 
 LONGEST_SUM = 864
 SHARE = 2 * LONGEST_SUM * 2.0**-24
-LONG, ROUNDED = 20, 6  # so many numbers with so few decimals were rounded; of a few short ones such as 0.5 nobody knows
+LONG, ROUNDED = 20, 5  # so many numbers with so few digits were rounded; of a few short ones such as 0.5 nobody knows
 NOT_COMPARED = {"application/vnd.jupyter.widget-view+json"}  # ids of models, another one at each run
 # What differs from run to run, each with what it is replaced by.
 RUN_BY_RUN = [
@@ -77,10 +79,11 @@ def _unlike(a: Any, b: Any, where: str, tolerance: float = 0.0) -> Iterator[str]
 
 
 def _tolerance(numbers: list[float]) -> float:
-    """By how much may the numbers of a list differ? A share of the largest, or a unit of the decimals that all are rounded to."""
-    decimals = max((-int(Decimal(repr(number)).as_tuple().exponent) for number in numbers), default=0)
-    unit = 1.001 * 10.0**-decimals if len(numbers) >= LONG and decimals <= ROUNDED else 0.0
-    return max(unit, SHARE * max(map(abs, numbers), default=0.0))
+    """By how much may the numbers of a list differ? A share of the largest, or a unit of its last digit if all were rounded."""
+    largest = max(map(abs, numbers), default=0.0)
+    digits = max((len(Decimal(repr(number)).normalize().as_tuple().digits) for number in numbers), default=0)
+    rounded = len(numbers) >= LONG and digits <= ROUNDED and largest > 0
+    return max(SHARE * largest, 1.001 * 10.0 ** (math.floor(math.log10(largest)) - digits + 1) if rounded else 0.0)
 
 
 def _float(a: Any, b: Any) -> bool:

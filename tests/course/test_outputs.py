@@ -68,8 +68,14 @@ def test_a_figure_may_differ_as_sums_do(kind):
     assert len(differences(figure(kind(values)), figure(kind(outside)))) >= 1
 
 
+def test_a_long_list_of_a_few_digits_may_move_by_the_last_digit_of_its_largest_number():
+    values = [float(f"{number / 7:.3g}") for number in range(90)]  # 12.7 is the largest
+    assert differences(figure(values), figure([*values[:1], values[1] + 0.1, *values[2:]])) == []
+    assert len(differences(figure(values), figure([*values[:1], values[1] + 0.11, *values[2:]]))) == 1
+
+
 def test_a_long_list_of_rounded_numbers_may_round_the_other_way():
-    values = [round(number / 7, 2) for number in range(40)]
+    values = [round(number / 7, 2) for number in range(40)]  # 5.57 is the largest
     assert differences(figure(values), figure([*values[:-1], round(values[-1] + 0.01, 2)])) == []
     assert len(differences(figure(values), figure([*values[:-1], round(values[-1] + 0.02, 2)]))) == 1
     assert len(differences(figure(values[1:4]), figure([*values[1:3], round(values[3] + 0.01, 2)]))) == 1
