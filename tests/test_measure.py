@@ -242,10 +242,10 @@ def test_the_name_of_the_device_without_proc(monkeypatch, tmp_path):
     monkeypatch.setattr(measure, "Path", lambda name: tmp_path / "absent")
     monkeypatch.setattr(platform, "processor", lambda: "")
     monkeypatch.setattr(platform, "machine", lambda: "arm64")
-    assert measure._device_name(torch.device("cpu")) == "arm64"
-    assert measure._device_name(torch.device("mps")) == "arm64 mps"
+    assert measure.device_name(torch.device("cpu")) == "arm64"
+    assert measure.device_name(torch.device("mps")) == "arm64 mps"
     monkeypatch.setattr(platform, "processor", lambda: "Intel64 Family 6")
-    assert measure._device_name(torch.device("cpu")) == "Intel64 Family 6"
+    assert measure.device_name(torch.device("cpu")) == "Intel64 Family 6"
 
 
 def test_save_and_load_give_the_same_passport(tmp_path):

@@ -26,7 +26,7 @@ from posttrain_lab.grading.classroom import Graded, GradeReport, grade
 from posttrain_lab.grading.kernel import check_in_kernel
 from posttrain_lab.grading.outputs import error_output, first_error
 from posttrain_lab.grading.sanitize import CHECK_PREFIX
-from posttrain_lab.grading.session import Kernel, KernelLost, Limits
+from posttrain_lab.grading.session import KernelLost, Limits, StudentKernel
 
 __all__ = ["GradeInKernel", "GradeReport", "Graded", "grade"]
 
@@ -42,7 +42,7 @@ class GradeInKernel(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Fill in the outputs of every code cell. Raises GraderFault when no kernel starts on this machine."""
-        known = _exercises(resources["nbgrader"]["assignment"])
+        known = graded_exercises(resources["nbgrader"]["assignment"])
         limits = Limits(
             cell=self.cell_timeout,
             call=self.call_timeout,
@@ -50,7 +50,7 @@ class GradeInKernel(NbGraderPreprocessor):
             notebook=self.notebook_timeout,
             restarts=self.restarts,
         )
-        with _copied(Path(resources.get("metadata", {}).get("path") or ".")) as folder, Kernel(folder, limits) as kernel:
+        with _copied(Path(resources.get("metadata", {}).get("path") or ".")) as folder, StudentKernel(folder, limits) as kernel:
             errors: dict[str, str] = {}
             for cell in nb.cells:
                 if cell.cell_type == "code" and cell.source.strip():
@@ -58,7 +58,7 @@ class GradeInKernel(NbGraderPreprocessor):
         return nb, resources
 
     def _outputs(
-        self, cell: NotebookNode, known: dict[str, Exercise], kernel: Kernel, errors: dict[str, str]
+        self, cell: NotebookNode, known: dict[str, Exercise], kernel: StudentKernel, errors: dict[str, str]
     ) -> list[NotebookNode]:
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
         exercise = known.get(grade_id) if is_grade(cell) else None
@@ -71,7 +71,7 @@ class GradeInKernel(NbGraderPreprocessor):
         return [_as_stdout(output) for output in outputs] if is_grade(cell) else outputs
 
 
-def _exercises(unit: str) -> dict[str, Exercise]:
+def graded_exercises(unit: str) -> dict[str, Exercise]:
     """A unit's exercises by the grade_id of their check cells; none for an assignment that the package does not know."""
     if unit not in checks.UNITS:
         return {}
@@ -87,7 +87,7 @@ def _copied(folder: Path) -> Iterator[Path]:
         yield copy
 
 
-def run_cell(kernel: Kernel, source: str) -> list[NotebookNode]:
+def run_cell(kernel: StudentKernel, source: str) -> list[NotebookNode]:
     """A cell's outputs, also when it ended the kernel or did not end in time."""
     try:
         return kernel.run(source)
