@@ -151,7 +151,7 @@ PRETRAINED = {
     "fashion_cnn_60k": fashion_cnn,
     "fashion_resnet": fashion_resnet,
     "fashion_vit": fashion_vit,
-    "mnist_cnn": digits_cnn,  # trained on load_mnist().train; see data/making/mnist_cnn.py
+    "mnist_cnn": digits_cnn,  # trained on load_mnist().train; see making/mnist_cnn.py
 }
 
 

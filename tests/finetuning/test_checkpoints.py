@@ -126,7 +126,7 @@ def test_a_crash_while_saving_keeps_the_old_checkpoint(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"Cannot write .*run\.ckpt: No space left"):
+    with pytest.raises(OSError, match=r"save_checkpoint cannot write .*run\.ckpt: No space left"):
         save_checkpoint(path, a_state(small_cnn(1)))
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["run.ckpt"]
