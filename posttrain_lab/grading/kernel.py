@@ -57,7 +57,7 @@ class KernelSubmission:
         if self._lost is not None:
             return self._lost
         try:
-            return vetted(self._asked(Call(args, kwargs, gradients)))
+            return vetted(self._evaluated(Call(args, kwargs, gradients)))
         except GraderFault as fault:
             self.fault = fault
             raise
@@ -67,7 +67,7 @@ class KernelSubmission:
         except ValueError as error:
             return Outcome(error=f"what came back from your function cannot be read ({_plain(str(error))}).")
 
-    def _asked(self, call: Call) -> Any:
+    def _evaluated(self, call: Call) -> Any:
         left = self._deadline - monotonic()
         if left <= 0:
             raise KernelLost(

@@ -13,7 +13,14 @@ from posttrain_lab.plots import BLACK, BLUE, GREEN, PURPLE, SKY, VERMILLION, bar
 
 LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 GIGA = 1e9
-KINDS = (GREEN, SKY, VERMILLION, BLACK, PURPLE, "#777777")  # the roofs have the first two colours; yellow marks are hard to see on white
+KINDS = (
+    GREEN,
+    SKY,
+    VERMILLION,
+    BLACK,
+    PURPLE,
+    "#777777",
+)  # the roofs have the first two colours; yellow marks are hard to see on white
 
 
 def _numbers(values: Sequence[float] | Tensor, digits: int = 4) -> list[float]:
