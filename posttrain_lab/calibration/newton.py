@@ -88,6 +88,6 @@ def minimize(
         if before < EXPLAINED or theta.abs().max() > FARTHEST:
             break
     raise ValueError(
-        "No finite answer: the labels are explained perfectly, so that surer is always better, or features repeat each other. "
+        "No finite answer: the features separate the labels, so that larger parameters are always better, or features repeat each other. "
         "Use more data or fewer parameters, or a penalty."
     )

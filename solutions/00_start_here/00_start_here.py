@@ -153,7 +153,7 @@ widgets.predict(
 
 # %% nbgrader={"grade": false, "grade_id": "accuracy", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def accuracy(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> float:
-    """The fraction of rows whose largest logit stands in the column that the label names.
+    """The fraction of rows whose largest logit is in the column of the label.
 
     >>> accuracy(torch.tensor([[0.2, 0.8], [3.0, 1.0], [0.1, 0.3], [2.0, -2.0]]), torch.tensor([1, 0, 0, 0]))
     0.75
@@ -449,7 +449,7 @@ for size in (1, 64):
 # the count of MACs?
 #
 # <details><summary>Answer</summary>
-# The bytes sit in the last block and the first linear layer, the time in the convolutions. The linear layers hold
+# The bytes are in the last block and the first linear layer, the time in the convolutions. The linear layers have
 # more than half of the bytes and take a small part of the time. MACs do not tell the time: the printed speeds differ
 # from part to part. The first block does little arithmetic on large images, so most of its time goes into moving them,
 # batch norm and pooling included. So a smaller file and a faster answer need work on different parts of this network.

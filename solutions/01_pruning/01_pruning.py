@@ -86,7 +86,7 @@ def kept_parameters(sizes: dict[str, int], sparsities: dict[str, float]) -> floa
 
 
 def with_tensors(layer: nn.Module, **tensors: Tensor | None) -> nn.Module:
-    """A copy of a layer that holds other tensors, with sizes to match; `with_tensors(linear, weight=w[:, :3])`."""
+    """A copy of a layer with other tensors and matching sizes; `with_tensors(linear, weight=w[:, :3])`."""
     new = copy.deepcopy(layer)
     for name, tensor in tensors.items():
         if tensor is not None:
@@ -143,7 +143,7 @@ widgets.predict(
 #
 # - Exactly `round(sparsity * n)` of the n weights are removed. Python's `round` is meant: a half is rounded to the even
 #   number.
-# - Among equal magnitudes any may be removed, but the count stays exact. A threshold cannot promise that: select indices
+# - Among equal magnitudes any may be removed, but the count stays exact. A threshold cannot guarantee that: select indices
 #   instead of comparing values. `argsort` and `topk` give indices, not ranks.
 # - Sparsity 0 keeps everything, sparsity 1 nothing. The weight itself is not changed.
 # - A weight may lie in memory in another order (this network's convolutions do): use `flatten` and `reshape`, not `view`.
@@ -509,7 +509,7 @@ widgets.slider_figure(draw_front, **handles)
 # *What is seen: two curves that rise with the bytes of the kept weights, and a star for the sliders. The curve of your allocation
 # lies far above the other and reaches the grey band on the right.*
 #
-# **Question.** The upper left edge of all points is called the *Pareto front*. Why is a point below it never worth having?
+# **Question.** The upper left edge of all points is called the *Pareto front*. Why is a point below it never a good choice?
 #
 # <details><summary>Answer</summary>
 #
@@ -795,15 +795,15 @@ plots.patterns({name: mask[:16, :16] for name, mask in corner.items()})
 #
 # **Aim:** score a weight by how much it contributes to the output.
 #
-# A small weight that meets large inputs can matter more than a large weight that meets small ones. Wanda (Sun et al.
-# 2023) multiplies the magnitude by the l2 norm of the input that the weight meets, over all tokens:
+# A small weight with large inputs can matter more than a large weight with small ones. Wanda (Sun et al. 2023) multiplies
+# the magnitude by the l2 norm of the weight's input, over all tokens:
 #
 # $$score[o, j] = |w[o, j]| \cdot \sqrt{\textstyle\sum_t inputs[t, j]^2}$$
 #
 # weight is `[out, in]`, inputs `[tokens, in]`, the scores are `[out, in]`. The norm is a root of a *sum*; it is not divided
 # by the number of tokens.
 #
-# **Predict:** an input is 0 for every image. What is the score of the weights that meet it?
+# **Predict:** an input is 0 for every image. What is the score of its weights?
 #
 # <details><summary>Answer</summary>
 #

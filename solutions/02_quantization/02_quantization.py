@@ -104,7 +104,7 @@ widgets.predict(
 # **Aim:** choose scale and zero point so that the codes cover the range [low, high].
 #
 # One rule comes from practice: 0 must have a code of its own, exactly. Padding and ReLU produce thousands of zeros, and
-# a zero that comes back as 0.004 is an error that always has the same sign. So the range is first *widened to contain 0*.
+# a zero that is dequantized to 0.004 is an error that always has the same sign. So the range is first *widened to contain 0*.
 #
 # $$low' = \min(low, 0) \qquad high' = \max(high, 0)$$
 #
@@ -216,7 +216,7 @@ widgets.slider_figure(
 def quantize(x: Float[Tensor, "*shape"], scale: float, zero_point: int, bits: int = 8) -> Int8[Tensor, "*shape"]:
     """Real numbers to codes: round to nearest, ties to even, add the zero point, then clamp.
 
-    q = clamp(round(x / scale) + zero_point, -2^(bits-1), 2^(bits-1) - 1), stored as int8 whatever the bits
+    q = clamp(round(x / scale) + zero_point, -2^(bits-1), 2^(bits-1) - 1), stored as int8 for any number of bits
 
     >>> quantize(torch.tensor([0.26, -0.26, 99.0]), scale=0.1, zero_point=0)
     tensor([  3,  -3, 127], dtype=torch.int8)

@@ -114,7 +114,7 @@ widgets.predict(
 # **Aim:** make only the named parameters trainable, and freeze everything else.
 #
 # - `trainable` holds exact names of `model.named_parameters()`, such as `"15.weight"`. Those get
-#   `requires_grad = True`, **all other parameters** get `requires_grad = False`, whatever they had before.
+#   `requires_grad = True`, **all other parameters** get `requires_grad = False`, independent of what they had before.
 # - A [batch norm](../glossary.md#batch-norm) has numbers that change without a gradient: in train mode it averages the
 #   statistics of its inputs into `running_mean` and `running_var`. `freeze` is called on a network in train mode. **A batch
 #   norm none of whose parameters is trainable** (also one that has no parameters) is set to eval mode (`.eval()`): it uses
@@ -550,7 +550,7 @@ print(f"validation, new digits: {accuracy_of(base, new.validation):.1%} before, 
 print(f"merged into plain layers, the largest difference of a logit is {change:.1e}")
 
 # %% [markdown]
-# ### Accuracy against the number of labels: what a label buys
+# ### What a label buys: accuracy against the number of labels
 #
 # Five ways to learn the new digits from 20, 50, 100 and 400 labels: *scratch* (random weights), the *head* alone, the
 # *norms* alone, *LoRA*, and *all* weights. And a sixth without a network: logistic regression on the pixels.

@@ -606,7 +606,7 @@ plots.curves([int(g) for g in error], {"relative error of the weights": list(err
 # ### Exercise 6: skip what is zero
 # *Difficulty 4 of 5, 20 minutes, 3 points*
 #
-# **Aim:** multiply by a weight of which only some square blocks are kept, without touching the others.
+# **Aim:** multiply by a weight of which only some square blocks are kept, without reading the others.
 #
 # Single zeros do not help a GPU, because a tile is read and multiplied as a whole. Zeros in *blocks* do: a block of zeros is not stored and not
 # read. (The other pattern that hardware supports is [2:4 sparsity](../glossary.md#n-m-sparsity), Mishra et al. 2021.) The weight `[N, K]` is cut
@@ -725,7 +725,7 @@ plots.curves(
 # Registers are declared by lines such as `.reg .b32 %r<423>;`: 423 of them. Return a dict:
 #
 # - `"multiply"`: the whole name of the first such instruction, `""` if there is none;
-# - `"times"`: how many such instructions the text holds;
+# - `"times"`: how many such instructions the text has;
 # - `"registers"`: the sum over all `.reg` lines, predicates (`.pred`) included.
 #
 # `re.sub(pattern, "", text)` removes, `re.findall(pattern, text, re.M)` gives all matches of a group; with `re.M`, `^` is the start of a line.
