@@ -52,7 +52,7 @@ def adjust_prior(probabilities: Float[Tensor, "n c"], old: Float[Tensor, " c"], 
     joint = probabilities.double() * (new.double() / old.double())
     total = joint.sum(dim=1, keepdim=True)
     if (total == 0).any():
-        raise ValueError("adjust_prior found a row in which all classes with a probability have a new share of 0; check `new`.")
+        raise ValueError("adjust_prior found a row that has probabilities only for classes whose new share is 0; check `new`.")
     return (joint / total).to(probabilities.dtype)
 
 
