@@ -496,7 +496,7 @@ widgets.quiz(
             "Network A gets 93 of 100 images right, network B 91 of another 100. Is A better?",
             ("Yes, by two points", "It cannot be told from this", "No, B is better"),
             1,
-            "Both Wilson intervals are about ten points wide and overlap almost wholly. More images, or the same "
+            "Both Wilson intervals are about ten points wide and overlap almost completely. More images, or the same "
             "images for both, are needed.",
         ),
         widgets.Question(
@@ -508,7 +508,7 @@ widgets.quiz(
             "test images once.",
         ),
         widgets.Question(
-            "model.half() turns all float32 numbers into float16. What surely changes?",
+            "model.half() turns all float32 numbers into float16. What changes for certain?",
             ("The bytes of the weights halve", "Each call takes half the time", "The accuracy falls by a point"),
             0,
             "Two bytes instead of four, by definition. Time and accuracy have to be measured; on many CPUs "
@@ -529,7 +529,7 @@ widgets.quiz(
             "Layer X has twice the multiply-accumulates of layer Y. It takes",
             ("twice the time", "the same time", "a time that has to be measured"),
             2,
-            "Time also goes into moving numbers, and small or oddly shaped work uses the processor badly. You saw "
+            "Time also goes into moving numbers, and small or irregular work uses the processor badly. You saw "
             "it in the printed speeds.",
         ),
     ]

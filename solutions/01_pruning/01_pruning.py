@@ -698,14 +698,14 @@ def little_network(seed: int) -> nn.Sequential:
 
 rounds, settings = 4, training.TrainingConfig(epochs=6, batch_size=64, learning_rate=5e-3)
 lessons = split.train.first(1000)
-runs = {"rewound to its first values": [], "first values drawn anew": []}
+runs = {"rewound to its initial values": [], "new initial values": []}
 for seed in tqdm(range(3), desc="lottery tickets", unit="seed", file=sys.stdout):
     config = dataclasses.replace(settings, seed=seed)
     tickets = lib.lottery_tickets(little_network(seed), lessons, 0.97, rounds, config, progress=False)
-    runs["rewound to its first values"].append([accuracy_of(ticket.trained, half) for ticket in tickets])
+    runs["rewound to its initial values"].append([accuracy_of(ticket.trained, half) for ticket in tickets])
     anew = little_network(100 + seed)
     redrawn = [lib.train_masked(anew, ticket.masks, lessons, config, progress=False)[0] for ticket in tickets]
-    runs["first values drawn anew"].append([accuracy_of(one, half) for one in redrawn])
+    runs["new initial values"].append([accuracy_of(one, half) for one in redrawn])
 plots.tickets([1 - ticket.sparsity for ticket in tickets], runs, len(half))
 
 # %% [markdown]
@@ -916,13 +916,13 @@ checks.pruning.to_csr(to_csr, hidden=True)
 
 # %% tags=["nbval-ignore-output"]
 fine_grid = [k / 20 for k in range(20)]
-stored = {"dense": [], "your CSR": [], "a bit for each place": [], "2 of 4": []}
+stored = {"dense": [], "your CSR": [], "bit mask": [], "2 of 4": []}
 for sparsity in fine_grid:
     thin = linear * lib.magnitude_mask(linear, sparsity)
     ways_of_storing = lib.stored_bytes(thin)
     stored["dense"].append(ways_of_storing["dense"])
     stored["your CSR"].append(sum(array.nbytes for array in to_csr(thin)))
-    stored["a bit for each place"].append(ways_of_storing["bitmask"])
+    stored["bit mask"].append(ways_of_storing["bitmask"])
     stored["2 of 4"].append(lib.stored_bytes(linear * nm_mask(linear, 2, 4))["nm"])
 plots.bytes_against_sparsity(fine_grid, stored)
 
@@ -1260,10 +1260,10 @@ widgets.run_button("Quantize the pruned network", lambda: handover.prune_then_qu
 widgets.quiz(
     [
         widgets.Question(
-            "90 % of the weights are zero. Which size has the network in memory, as PyTorch runs it?",
+            "90 % of the weights are zero. What is the size of the network in memory, as PyTorch runs it?",
             ("a tenth", "a fifth, because of the indices", "the same as before"),
             2,
-            "A zero is a 32-bit float like any other. Only another way of storing saves bytes.",
+            "A zero is a 32-bit float like any other. Only another storage format saves bytes.",
         ),
         widgets.Question(
             "Why is the mask applied after the optimizer's step?",
@@ -1273,17 +1273,17 @@ widgets.quiz(
                 "It is faster",
             ),
             0,
-            "Whatever the optimizer did, afterwards the zeros are put back.",
+            "The zeros are set again after every change that the optimizer makes.",
         ),
         widgets.Question(
             "Two layers lose one point each at 80 % sparsity; one has ten times the weights. Which one do you prune?",
             ("the small one", "the large one", "both to 80 %"),
             1,
-            "The price is the loss for each weight that goes.",
+            "What counts is the loss of accuracy for each removed weight.",
         ),
         widgets.Question(
             "A channel is removed. Which layer need not change?",
-            ("the batch norm behind it", "the layer that reads it", "the layer two further on"),
+            ("the batch norm behind it", "the layer that reads it", "the layer after that one"),
             2,
             "The layer that reads the channel loses inputs, but all its outputs stay.",
         ),

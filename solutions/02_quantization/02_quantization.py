@@ -1257,13 +1257,13 @@ widgets.quiz(
                 "So that the largest number is not clipped",
             ),
             1,
-            "Zeros are frequent. If 0 came back as a small number, all its errors would point the same way.",
+            "Zeros are frequent. If 0 were dequantized to a small number, all these errors would have the same sign.",
         ),
         widgets.Question(
             "Activations with one huge outlier, 4 bits. Which range has the smallest error?",
             (
                 "from the smallest to the largest number",
-                "one that cuts the outlier off",
+                "one that clips the outlier",
                 "the widest range that float32 allows",
             ),
             1,
@@ -1272,7 +1272,7 @@ widgets.quiz(
         widgets.Question(
             "Why is the batch norm folded into the convolution before rounding?",
             (
-                "Afterwards its factor would take the weights off their grid",
+                "Afterwards its factor would move the weights off their grid",
                 "Batch norm cannot run on calibration images",
                 "Because the convolution has no bias",
             ),
@@ -1291,9 +1291,9 @@ widgets.quiz(
         ),
         widgets.Question(
             "What does GPTQ use that rounding to nearest does not?",
-            ("the labels of the images", "gradients of the loss", "how the inputs of the layer go together"),
+            ("the labels of the images", "gradients of the loss", "how the inputs of the layer are correlated"),
             2,
-            "Only inputs, no labels: products of inputs say how later weights can make up for an earlier error.",
+            "Only inputs, no labels: products of inputs say how later weights can compensate an earlier error.",
         ),
     ]
 )

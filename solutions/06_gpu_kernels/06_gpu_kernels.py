@@ -879,12 +879,12 @@ widgets.quiz(
             "A kernel is right for n = 1024 and sometimes wrong for n = 1000. What is the first suspect?",
             ("the order of the programs", "a mask that is missing", "the rounding of float32"),
             1,
-            "1000 is no multiple of the block: the last block reads or writes behind the end.",
+            "1000 is no multiple of the block: the last block reads or writes beyond the end.",
         ),
         widgets.Question(
             "Why does a masked load that feeds a maximum or a sum need `other`?",
             (
-                "Masked lanes take part in it and would otherwise hold anything",
+                "Masked lanes are included and would otherwise have undefined values",
                 "Without it the load is slower",
                 "Because stores need the same value",
             ),
@@ -899,7 +899,7 @@ widgets.quiz(
         ),
         widgets.Question(
             "What does fusing scale, bias and relu into the product save?",
-            ("multiplications", "trips of the result through memory", "registers"),
+            ("multiplications", "writing and reading the result in memory", "registers"),
             1,
             "The arithmetic is the same; the result no longer goes to memory and back between the steps.",
         ),
