@@ -60,7 +60,7 @@ class KernelSubmission:
         if self._lost is not None:
             return self._lost
         try:
-            return vetted(self._asked(StudentCall(args, kwargs, gradients)))
+            return vetted(self._evaluated(StudentCall(args, kwargs, gradients)))
         except GraderFault as fault:
             self.fault = fault
             raise
@@ -70,7 +70,7 @@ class KernelSubmission:
         except ValueError as error:
             return Outcome(error=f"what came back from your function cannot be read ({_plain(str(error))}).")
 
-    def _asked(self, asked: StudentCall) -> Any:
+    def _evaluated(self, asked: StudentCall) -> Any:
         left = self._deadline - monotonic()
         if left <= 0:
             raise KernelLost(

@@ -156,7 +156,7 @@ def coverage_histogram(found: Mapping[str, Sequence[float]], promise: float, n: 
             "offset": (index - 1) * 0.45 * size,
         }
         plot.add_bar(**bars, name=f"{name}, {n} examples each", marker=bar_style(index))
-    plot.add_vline(x=100 * promise, line={**THIN, "color": INK}, annotation_text="promise", annotation_position="top left")
+    plot.add_vline(x=100 * promise, line={**THIN, "color": INK}, annotation_text="guaranteed", annotation_position="top left")
     return plot
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from posttrain_lab.metrics import wilson_interval
 from posttrain_lab.plots import BLUE, ORANGE, PURPLE, VERMILLION, bar_style, figure, line_style, marker_style
 
-WON, LOST = BLUE, VERMILLION
+FASTER, SLOWER = BLUE, VERMILLION
 LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 
 
@@ -155,7 +155,7 @@ def race(sizes: Sequence[int], batches: Sequence[int], speed: Mapping[str, Seque
         heat = go.Heatmap(x=[str(s) for s in sizes], y=[str(b) for b in batches], z=_log(shades), text=cells)
         heat.update(texttemplate="%{text}", textfont={"size": 13}, zmin=-1.6, zmax=1.6, xgap=2, ygap=2)
         heat.update(name=name, showscale=False)
-        heat.update(colorscale=[[0, LOST], [0.5, "#f7f7f7"], [1, WON]], xaxis=f"x{axis}", yaxis=f"y{axis}")
+        heat.update(colorscale=[[0, SLOWER], [0.5, "#f7f7f7"], [1, FASTER]], xaxis=f"x{axis}", yaxis=f"y{axis}")
         plot.add_trace(heat)
         domain = [index * width + 0.02, (index + 1) * width - 0.02]
         plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": f"{name}<br>layer n x n", "anchor": f"y{axis}"}

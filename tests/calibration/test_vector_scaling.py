@@ -94,7 +94,7 @@ def test_refuse(fit, logits, labels, message):
 @pytest.mark.parametrize("fit", [fit_vector, lambda z, y: fit_dirichlet(z, y, 0, 0)])
 def test_separated_classes_have_no_finite_answer(fit):
     logits = torch.tensor([[2.0, 0.0, -1.0], [-1.0, 3.0, 0.0], [0.0, -1.0, 2.0]]).repeat(4, 1)
-    with pytest.raises(ValueError, match="No finite answer: the labels are explained perfectly"):
+    with pytest.raises(ValueError, match="No finite answer: the features separate the labels"):
         fit(logits, torch.tensor([0, 1, 2] * 4))
 
 

@@ -374,6 +374,6 @@ def test_the_bench_sees_what_a_function_reads_later():
     bench.run("def inner(): return 1\ndef outer(): return [inner() for _ in range(2)]", "<functions>")
     assert "inner" not in bench.run("outer", "<name>").read
     assert {"inner", "outer"} <= bench.run("for _ in range(100):\n    outer()", "<call>").read
-    with bench.kept():
+    with bench.restored():
         bench.names["inner"] = None
     assert bench.run("outer()", "<again>").ok
