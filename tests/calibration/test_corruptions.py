@@ -13,6 +13,8 @@ from posttrain_lab.calibration import add_noise, blur, rotate
 
 from .drawing import modest
 
+pytestmark = pytest.mark.portable
+
 
 def rounding(sigma: float) -> float:
     """How far may a blurred float32 pixel of [0, 1] be off? Two passes, each a sum of products with weights that another sum divided.

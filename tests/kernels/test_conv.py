@@ -14,6 +14,8 @@ from posttrain_lab.kernels import Int8ConvWeight, reference
 from posttrain_lab.kernels.cpu import conv, panels, threads
 from tests.kernels.cases import codes, floats
 
+pytestmark = pytest.mark.portable
+
 GEOMETRIES = [  # n, h, w, channels, outputs, (kh, kw), stride, padding, groups
     (1, 1, 1, 1, 1, (1, 1), 1, 0, 1),
     (2, 5, 7, 3, 7, (3, 3), 1, 1, 1),
