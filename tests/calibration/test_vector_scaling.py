@@ -9,6 +9,8 @@ from posttrain_lab.calibration import apply_temperature, fit_dirichlet, fit_temp
 
 from .drawing import drawn_labels, honest
 
+pytestmark = pytest.mark.portable
+
 
 def test_a_planted_factor_and_shift_come_back():
     logits, _ = honest(100_000, 4)

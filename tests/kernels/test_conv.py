@@ -15,6 +15,8 @@ from posttrain_lab.kernels.cpu import conv, int8_microkernel, threads
 from posttrain_lab.kernels.geometry import ConvGeometry, conv_geometry
 from tests.kernels.cases import codes, floats
 
+pytestmark = pytest.mark.portable
+
 GEOMETRIES = [  # n, h, w, channels, outputs, (kh, kw), stride, padding, groups
     (1, 1, 1, 1, 1, (1, 1), 1, 0, 1),
     (2, 5, 7, 3, 7, (3, 3), 1, 1, 1),

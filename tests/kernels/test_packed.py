@@ -14,6 +14,8 @@ from posttrain_lab.kernels.cpu import simd_bytes
 from posttrain_lab.quantization import PerChannel, PerGroup, dequantize_weight, quantize_weight
 from tests.kernels.cases import codes, floats, pruned, two_of_four
 
+pytestmark = pytest.mark.portable
+
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(0, 2**31 - 1))

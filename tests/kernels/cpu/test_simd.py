@@ -6,6 +6,8 @@ from numba import njit
 
 from posttrain_lab.kernels.cpu import simd, simd_bytes, simd_floats, simd_pairs, simd_rounding, simd_scaling
 
+pytestmark = pytest.mark.portable
+
 LANES = simd.LANES
 BYTES = np.array([-128, 127, *range(-40, 40)], np.int8)
 WORDS = np.array([-128, 127, 127, -128, *range(-40, 40)], np.int16)
