@@ -1,9 +1,10 @@
-"""The same illness, another clinic: when only the shares of the classes change, probabilities can be corrected without new labels.
+"""Label shift: when only the shares of the classes change, probabilities can be corrected without new labels.
 
-Label shift: p(x | class) stays, p(class) changes. Two ways to find the new shares from unlabelled examples, one to use them.
+p(x | class) stays, p(class) changes: the same illness in another clinic. Two ways to estimate the new shares from unlabelled
+examples, one function to correct the probabilities with them.
 
 Source: Saerens, Latinne, Decaestecker (2002) for EM; Lipton, Wang, Smola (2018) for BBSE; Alexandari, Kundaje, Shrikumar (2020), who
-show that EM wants calibrated probabilities.
+show that EM needs calibrated probabilities.
 """
 
 import torch
@@ -14,7 +15,7 @@ from .arguments import check_count, check_finite, check_labels, check_probabilit
 
 STEPS = 10_000
 STILL = 1e-10
-SINGULAR = 1e-6  # a confusion matrix flatter than this cannot be inverted with any use
+SINGULAR = 1e-6  # with a confusion matrix nearer to singular than this, the result would be noise
 
 
 def _check_prior(name: str, argument: str, prior: Tensor, classes: int) -> None:
@@ -56,7 +57,7 @@ def adjust_prior(probabilities: Float[Tensor, "n c"], old: Float[Tensor, " c"], 
 
 
 def saerens_em(probabilities: Float[Tensor, "n c"], old: Float[Tensor, " c"]) -> Float64[Tensor, " c"]:
-    """Which class shares make these unlabelled examples likeliest? Repeat: correct each row, then average the rows.
+    """Which class shares maximize the likelihood of these unlabelled examples? Repeat: correct each row, then average the rows.
 
     The likelihood is concave in the shares and never falls. probabilities [n, c] of the new examples by the old, CALIBRATED model; old [c]
     its class shares. Raises as `adjust_prior`. Source: Saerens et al. (2002).
@@ -79,8 +80,8 @@ def black_box_shares(
 
     Solves C w = share of each predicted class among `new`, with C[i, j] = share of (predicted i, label j) in the calibration part; the new
     shares are w_j times the old ones, cut at 0 and divided by their sum. predicted, labels [m]: calibration part; new [n]: predictions for
-    the unlabelled examples. Raises TypeError or ValueError for labels that are no class, and when C cannot be inverted (a
-    class that is never predicted, or never there). Source: Lipton et al. (2018), black box shift estimation.
+    the unlabelled examples. Raises TypeError or ValueError for labels outside the classes, and when C cannot be inverted (a
+    class that is never predicted, or has no examples). Source: Lipton et al. (2018), black box shift estimation.
 
     >>> black_box_shares(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 0, 1]), 2)
     tensor([0.7500, 0.2500], dtype=torch.float64)

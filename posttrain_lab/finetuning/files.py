@@ -13,7 +13,7 @@ MAGIC = b"posttrain_lab checkpoint 1\n"
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target, then rename: the target is the old file or the new one, never a part.
+    """Write a temporary file in the target's folder, then rename it: the target is the old file or the new one, never a part.
 
     Raises OSError, naming the file and the reason, when it cannot be written; the old file is then as it was.
     """

@@ -1,7 +1,7 @@
-"""Make the student's course and README's table of units from the sources, or say which file is no longer what would be made.
+"""Generate the student's course and README's table of units from the sources, or say which file is out of date.
 
-nbgrader's own `generate_assignment` does the work, without its database and in a temporary folder: when it fails,
-course/ is as it was. The percent twin's pairing is taken out, and each file is put in place whole or not at all.
+It uses nbgrader's own `generate_assignment`, without its database and in a temporary folder: when it fails, course/ is
+not changed. The pairing with the percent twin is removed, and each file is replaced whole or not at all.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ IGNORED = {".ipynb_checkpoints", "__pycache__"}
 
 @dataclass(frozen=True)
 class Difference:
-    """One file, its path from course/, that is not what the release makes; `what` is `differs`, `missing` or `unexpected`."""
+    """One file, its path from course/, that is not as the release generates it; `what` is `differs`, `missing` or `unexpected`."""
 
     path: str
     what: str
@@ -44,7 +44,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Release:
-    """What a release made (`files`), which of them it wrote anew (`written`), and what is not as it should be."""
+    """The files of a release (`files`), those that it wrote now (`written`), and the differences."""
 
     files: tuple[str, ...]
     written: tuple[str, ...] = ()
@@ -66,10 +66,10 @@ class Release:
 
 
 def release(check: bool = False, course: Course | None = None) -> Release:
-    """Is course/ what the solutions make? With `check` compare only, byte for byte; without, write what differs.
+    """Is course/ up to date with the solutions? With `check` only compare, byte for byte; without, write what differs.
 
-    Files in course/ that no release makes are reported, never deleted: they may be somebody's work.
-    Raises CourseError when a source cannot be released, and leaves course/ as it was.
+    Files in course/ that are not part of a release are reported, never deleted: they may be somebody's work.
+    Raises CourseError when a source cannot be released; course/ is then not changed.
     """
     course = course or find_course()
     course.sources()
@@ -84,7 +84,7 @@ def release(check: bool = False, course: Course | None = None) -> Release:
 
 
 def student_files(course: Course) -> dict[str, bytes]:
-    """Every file of course/, and README.md beside it, as the present sources make them, by the path from course/ with forward slashes."""
+    """Every file of course/, and README.md beside it, as generated from the current sources, by the path from course/ with forward slashes."""
     files: dict[str, bytes] = {}
     if importlib.util.find_spec("posttrain_lab.glossary"):
         glossary = importlib.import_module("posttrain_lab.glossary")
@@ -102,14 +102,14 @@ def student_files(course: Course) -> dict[str, bytes]:
 
 
 def student_notebook(course: Course, unit: str) -> NotebookNode:
-    """The notebook that a student of this unit gets, made from the present source."""
+    """The notebook that a student of this unit gets, generated from the current source."""
     with _generated(course, unit) as folder:
         return read_notebook(folder / f"{unit}.ipynb")
 
 
 @contextlib.contextmanager
 def _generated(course: Course, unit: str) -> Iterator[Path]:
-    """nbgrader's release of one unit, in a folder that lives as long as the context."""
+    """nbgrader's release of one unit, in a folder that exists as long as the context."""
     _require_ids(course.source(unit))
     _require_heading(course.source(unit), units.find(unit).heading)
     with tempfile.TemporaryDirectory() as name, _working_directory():
@@ -121,11 +121,11 @@ def _generated(course: Course, unit: str) -> Iterator[Path]:
 
 
 def _require_ids(path: Path) -> None:
-    """Without an id of its own a cell would get a new random one at each release (nbformat only warns)."""
+    """Raise unless each cell has an id: else it would get a new random one at each release (nbformat only warns)."""
     try:
         ids = [cell.get("id") for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
     except (ValueError, KeyError, AttributeError, TypeError):
-        read_notebook(path)  # says what is wrong with a file that is no notebook
+        read_notebook(path)  # explains what is wrong with a file that is not a notebook
         raise
     if None in ids or len(set(ids)) < len(ids):
         raise CourseError(f"The cells of {path.name} need ids of their own; open and save it in JupyterLab.")
@@ -141,7 +141,7 @@ def _require_heading(path: Path, wanted: str) -> None:
 
 @contextlib.contextmanager
 def _working_directory() -> Iterator[None]:
-    """nbgrader changes the working directory; put it back also when it fails."""
+    """nbgrader changes the working directory; restore it, also when it fails."""
     before = Path.cwd()
     try:
         yield
@@ -175,14 +175,14 @@ def _run_nbgrader(course: Course, unit: str, folder: Path) -> None:
 
 
 def _reason(log: str) -> str:
-    """The exception that ended nbgrader's work, from its log: the last line that names an error."""
+    """The exception that stopped nbgrader, from its log: the last line that names an error."""
     lines = [line.strip() for line in log.splitlines()]
     errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b.*: .+", line) and "see the" not in line]
     return errors[0].rstrip(".;") if errors else lines[-1]
 
 
 def _student_bytes(path: Path) -> bytes:
-    """The notebook without its pairing to the percent twin and without what running it left behind."""
+    """The notebook without its pairing to the percent twin and without traces of its execution."""
     notebook = read_notebook(path)
     for key in ("jupytext", "widgets"):
         notebook.metadata.pop(key, None)
@@ -197,7 +197,7 @@ def _lines(text: str) -> str:
 
 
 def _present(folder: Path) -> list[str]:
-    """The files that stand in course/ now; caches of Jupyter and Python left out."""
+    """The files that are in course/ now; caches of Jupyter and Python left out."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in paths if not IGNORED.intersection(path.parts))
 
@@ -214,7 +214,7 @@ def _compare(folder: Path, path: str, wanted: bytes) -> Difference | None:
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Write beside the file, then swap: a reader sees the old file or the new one, nothing between."""
+    """Write a temporary file in the same folder, then rename it: a reader sees the old file or the new one, nothing between."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".release-")
     try:

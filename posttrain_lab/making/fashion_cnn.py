@@ -1,10 +1,10 @@
-"""Train the shipped Fashion networks; prints the log kept beside each checkpoint.
+"""Train the shipped Fashion networks; prints the log that is stored beside each checkpoint.
 
     python -m posttrain_lab.making.fashion_cnn FOLDER_WITH_IDX_GZ fashion_cnn        57,000 images: the course's network
     python -m posttrain_lab.making.fashion_cnn FOLDER_WITH_IDX_GZ fashion_cnn_60k    all 60,000 training images
 
-`fashion_cnn` never saw the 3,000 calibration and validation images of `load_fashion()`, so that what is fitted or chosen on them is
-honest. The test images are used once, after the last epoch, to report; nothing was chosen by them.
+`fashion_cnn` was not trained on the 3,000 calibration and validation images of `load_fashion()`, so that these can be used to fit and
+to choose. The test images are used once, after the last epoch, to report; nothing was chosen by them.
 """
 
 import sys
@@ -23,7 +23,7 @@ CONFIG = TrainingConfig(epochs=12, batch_size=128, learning_rate=8e-3, weight_de
 
 
 def shift_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Move each image by up to two pixels and mirror half of them: cheap new views of the same garment."""
+    """Data augmentation: shift each image by up to two pixels and flip half of them."""
     dy, dx = (int(torch.randint(-2, 3, (), generator=generator)) for _ in range(2))
     moved = torch.nn.functional.pad(images, (2, 2, 2, 2))[:, :, 2 + dy : 30 + dy, 2 + dx : 30 + dx]
     mirror = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5

@@ -1,10 +1,10 @@
-"""Train the residual network and the vision transformer that come with the course; prints the log kept beside each checkpoint.
+"""Train the residual network and the vision transformer of the course; prints the log that is stored beside each checkpoint.
 
     python -m posttrain_lab.making.fashion_networks FOLDER_WITH_IDX_GZ fashion_resnet
     python -m posttrain_lab.making.fashion_networks FOLDER_WITH_IDX_GZ fashion_vit
 
-Both see 57,000 images: all but the calibration and validation images of `load_fashion()`. Weights are stored in float16, and what the
-log counts was counted after that. The test images are used once, after the last epoch, to report; nothing was chosen by them.
+Both are trained on 57,000 images: all but the calibration and validation images of `load_fashion()`. Weights are stored in float16,
+and the log reports the accuracy after that. The test images are used once, after the last epoch, to report; nothing was chosen by them.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""Train the shipped MNIST network; prints the log kept beside the checkpoint: `python -m posttrain_lab.making.mnist_cnn`.
+"""Train the shipped MNIST network; prints the log that is stored beside it: `python -m posttrain_lab.making.mnist_cnn`.
 
-It sees the 3,600 training images of `load_mnist()` and no others. The test images are used once, after the last epoch, to report.
+It is trained on the 3,600 training images of `load_mnist()` and no others. The test images are used once, after the last epoch, to report.
 """
 
 import torch
@@ -18,7 +18,7 @@ CONFIG = TrainingConfig(epochs=12, batch_size=64, learning_rate=5e-3, weight_dec
 
 
 def shift(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Move a batch by up to two pixels: cheap new views of the same digits."""
+    """Data augmentation: shift a batch by up to two pixels."""
     dy, dx = (int(torch.randint(-2, 3, (), generator=generator)) for _ in range(2))
     return F.pad(images, (2, 2, 2, 2))[:, :, 2 + dy : 30 + dy, 2 + dx : 30 + dx]
 

@@ -102,7 +102,7 @@ def test_a_check_that_says_something_else_the_second_time(course, monkeypatch):
     register(monkeypatch, replace(double_exercise(), laws=(Law("a mood", moody),)), shift_exercise())
     found = failures(prove(UNIT, course))
     assert found[0][:2] == ("double", "reference")
-    assert found[0][3].startswith("run twice, the check says two things; the second:")
+    assert found[0][3].startswith("run twice, the check gives two results; the second:")
     assert "this time I do not like it" in found[0][3]
 
 
@@ -233,7 +233,7 @@ def test_an_unfinished_exercise(course, monkeypatch):
     register(monkeypatch, replace(exercise, mistakes=exercise.mistakes[:3]), shift_exercise())
     write_unit(course, tiny_cells(), ANSWERS_FILE.replace("'double': (lambda x: x + x,)", "'double': ()"))
     assert [row[3] for row in failures(prove(UNIT, course))] == [
-        "not finished: 3 known mistakes, wanted are at least 4",
+        "not finished: 3 known mistakes, at least 4 are needed",
         "not finished: no alternative right answer in alternatives.py",
     ]
 
@@ -252,10 +252,10 @@ def test_mistakes_need_sentences_of_their_own(course, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda cells: cells[:3] + cells[4:], "there are 0 check cells, wanted is 1"),
-        (lambda cells: cells[:2] + cells[3:], "there are 0 solution cells, wanted is 1"),
+        (lambda cells: cells[:3] + cells[4:], "there are 0 check cells, there should be 1"),
+        (lambda cells: cells[:2] + cells[3:], "there are 0 solution cells, there should be 1"),
         (lambda cells: cells[:3] + cells[4:] + [cells[3]], "the check cell does not follow its solution cell"),
-        (lambda cells: cells[:2] + cells[5:] + cells[2:5], "the check cells stand in another order than the exercises"),
+        (lambda cells: cells[:2] + cells[5:] + cells[2:5], "the check cells are in another order than the exercises"),
         (lambda cells: [*cells, check_cell("third", 1)], "the graded cell 'test_third' belongs to no exercise"),
         (lambda cells: cells[:1] + cells[2:], "no cell is tagged `setup`; tag the one with the imports"),
     ],
@@ -344,7 +344,7 @@ def test_a_file_of_answers_that_is_wrong(course, text, message):
         with pytest.raises(CourseError, match=message):
             prove(UNIT, course)
     else:
-        assert "alternatives.py or unnamed_mistakes.py speaks of 'dubble', which is no exercise" in [
+        assert "alternatives.py or unnamed_mistakes.py has an entry 'dubble', which is not an exercise" in [
             row[3] for row in failures(prove(UNIT, course))
         ]
 

@@ -37,11 +37,11 @@ def operands(geometry, seed=0):
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
-@pytest.mark.parametrize("fill", [0, -128, 127])
-def test_sums_are_exact(geometry, fill):
+@pytest.mark.parametrize("pad_value", [0, -128, 127])
+def test_sums_are_exact(geometry, pad_value):
     x, weight, stride, padding = operands(geometry)
-    got = kernels.int8_conv2d(x, weight, stride, padding, fill)
-    want = reference.int8_conv2d(x, weight, stride, padding, fill, None, None, "none")
+    got = kernels.int8_conv2d(x, weight, stride, padding, pad_value)
+    want = reference.int8_conv2d(x, weight, stride, padding, pad_value, None, None, "none")
     assert got.dtype == torch.int32
     assert torch.equal(got, want)
 
@@ -144,7 +144,7 @@ def test_no_images():
 @pytest.mark.parametrize("size", [(0, 3), (3, 0), (0, 0)])
 def test_images_that_are_border_only(size):
     weight = Int8ConvWeight.from_codes(codes(5, 3, 2, 1), torch.ones(5))
-    got = kernels.int8_conv2d(codes(2, *size, 3), weight, padding=2, fill=7)
+    got = kernels.int8_conv2d(codes(2, *size, 3), weight, padding=2, pad_value=7)
     want = (7 * weight.filters().sum((1, 2, 3), dtype=torch.int32)).expand_as(got)
     assert torch.equal(got, want)
     assert got.shape[:3] == (2, size[0] + 3, size[1] + 4)
@@ -175,7 +175,7 @@ X, W = codes(2, 5, 7, 3), Int8ConvWeight.from_float(torch.ones(4, 3, 3, 3))
         (lambda: kernels.int8_conv2d(X, torch.ones(4, 3, 3, 3)), TypeError, "wants weight as Int8ConvWeight"),
         (lambda: kernels.int8_conv2d(X, W, stride=0), ValueError, "stride as a whole number of at least 1, got 0"),
         (lambda: kernels.int8_conv2d(X, W, padding=-1), ValueError, "padding"),
-        (lambda: kernels.int8_conv2d(X, W, fill=200), ValueError, "fill as a whole number from -128 to 127, got 200"),
+        (lambda: kernels.int8_conv2d(X, W, pad_value=200), ValueError, "pad_value as a whole number from -128 to 127, got 200"),
         (lambda: kernels.int8_conv2d(X[:, :2], W), ValueError, "an image that holds the 3 x 3 filter"),
         (lambda: kernels.int8_conv2d(X, W, bias=torch.ones(4)), ValueError, "a scale with bias or activation"),
         (lambda: kernels.int8_conv2d(X, W, scale=torch.ones(3)), ValueError, r"scale float32 \[2\], got"),

@@ -14,7 +14,7 @@ from posttrain_lab.kernels.sparse_weights import BlockSparseWeight
 from .jit_cache import compiled, inner
 from .simd import LANES
 from .simd_floats import load_floats, multiply_add, multiply_vectors, repeat_float, store_floats, zero_floats
-from .sparse import NARROW, near_memory, store_four, turn_tile, turned
+from .sparse import NARROW, aligned_scratch, store_four, transpose_tile, transposed
 from .threads import cut, run, whole
 
 ROWS, WIDTH = 6, 16  # of a tile in registers
@@ -101,16 +101,16 @@ def four_outputs(x, size, values, v, columns, start, end, bias, at, y):
 @compiled
 def multiply_blocks(x, values, size, columns, pointers, bias, out, part):
     """out (M, N) from x (M, K) in tiles of 16 rows, bias filled up to whole blocks; part: block rows (first, end)."""
-    y, n, numbers = near_memory(4 * NARROW), out.shape[1], out.reshape(-1)
-    tile = near_memory(-(-x.shape[1] // size) * size * NARROW)
+    y, n, numbers = aligned_scratch(4 * NARROW), out.shape[1], out.reshape(-1)
+    tile = aligned_scratch(-(-x.shape[1] // size) * size * NARROW)
     for first in range(0, len(out), NARROW):
-        turn_tile(x, first, NARROW, tile)
+        transpose_tile(x, first, NARROW, tile)
         rows = min(NARROW, len(out) - first)
         for row in range(part[0], part[1]):
             start, end = np.intp(pointers[row]), np.intp(pointers[row + 1])
             for column in range(row * size, min((row + 1) * size, n), 4):
                 four_outputs(tile, size, values, column - row * size, columns, start, end, bias, column, y)
-                turned(y, NARROW, min(4, n - column), rows, numbers[first * n + column :], n)
+                transposed(y, NARROW, min(4, n - column), rows, numbers[first * n + column :], n)
 
 
 def block_sparse_linear(x: Tensor, weight: BlockSparseWeight, bias: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ from posttrain_lab.kernels.panel_layout import PANEL
 from posttrain_lab.kernels.validation import LARGEST_K
 from posttrain_lab.kernels.views_cache import array_of
 
-from .int4_microkernel import DEEP, OFFSETS, four_rows, note_offsets, one_row, tile_at
+from .int4_microkernel import INT16_DEPTH, OFFSETS, four_rows, note_offsets, one_row, tile_at
 from .int8_microkernel import BLOCK, COLUMNS, FEW
 from .jit_cache import compiled, inner
 from .linear import bias_or_zeros, check_finite, finish, parts_of, quantize_row, results
@@ -21,7 +21,7 @@ from .simd_floats import load_scaled
 from .simd_scaling import load_up_to, positive, scaled_floats, store_up_to
 from .threads import run, whole
 
-AT_ONCE = 256  # outputs whose float weights exist at once, with float activations
+DENSE_OUTPUTS = 256  # outputs whose float weights exist at once, with float activations
 
 
 @inner
@@ -92,8 +92,8 @@ def multiply_few_groups(x, row_scale, w, scales, size, bias, relu, out, part):
 
 @functools.cache
 def chunk_of(group: int) -> int:
-    """The largest part of a group, in whole steps, that DEEP allows and that divides it."""
-    return max(size for size in range(GROUP_STEP, min(group, DEEP) + 1, GROUP_STEP) if group % size == 0)
+    """The largest part of a group, in whole steps, that INT16_DEPTH allows and that divides it."""
+    return max(size for size in range(GROUP_STEP, min(group, INT16_DEPTH) + 1, GROUP_STEP) if group % size == 0)
 
 
 def multiplied(x: np.ndarray, weight: Int4Weight, bias: np.ndarray, relu: bool) -> Tensor:
@@ -117,7 +117,7 @@ def int4_linear(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: 
     return finish(multiplied(whole(x), weight, bias_or_zeros(bias, weight.out_features), activation == "relu"), activation)
 
 
-def int4_linear_at_once(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: str, activations: str) -> Tensor | None:
+def int4_linear_fast_path(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: str, activations: str) -> Tensor | None:
     """`int4_linear` for two axes, int8 activations, no gelu and nothing unusual, not checked before; None for all else."""
     if (
         type(weight) is not Int4Weight
@@ -134,11 +134,11 @@ def int4_linear_at_once(x: Tensor, weight: Int4Weight, bias: Tensor | None, acti
 
 
 def _with_floats(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: str, out: Tensor) -> Tensor:
-    """Float activations: the weights become floats, AT_ONCE outputs at a time, and torch multiplies."""
+    """Float activations: the weights become floats, DENSE_OUTPUTS outputs at a time, and torch multiplies."""
     n = out.shape[1]
-    for first in range(0, n, AT_ONCE):
-        end = min(first + AT_ONCE, n)
+    for first in range(0, n, DENSE_OUTPUTS):
+        end = min(first + DENSE_OUTPUTS, n)
         panels = weight.codes[first // PANEL : -(-end // PANEL)]
-        part = Int4Weight(panels, weight.scale[:, first : first + AT_ONCE], weight.in_features, end - first)
+        part = Int4Weight(panels, weight.scale[:, first : first + DENSE_OUTPUTS], weight.in_features, end - first)
         out[:, first:end] = F.linear(x, part.dense(), None if bias is None else bias[first:end])
     return F.relu_(out) if activation == "relu" else finish(out, activation)

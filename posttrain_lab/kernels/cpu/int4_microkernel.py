@@ -26,7 +26,7 @@ from .simd_bytes import (
 )
 from .simd_floats import add_scaled, store_scaled, zero_scaled
 
-DEEP = 64  # inputs whose products may be added in 16 bits: 16 pairs of at most 2 * 8 * 127
+INT16_DEPTH = 64  # inputs whose products may be added in 16 bits: 16 pairs of at most 2 * 8 * 127
 
 if VNNI:  # VNNI adds up in 32 bits, all of a chunk in one number
 

@@ -18,7 +18,7 @@ from .int8_microkernel import BLOCK, COLUMNS, FEW, PANELS, block_sums, copied, r
 from .jit_cache import compiled
 from .linear import parts_of
 from .simd import LANES, load, load_widen, multiply_add_pairs, total, zero
-from .simd_bytes import RAISED, VNNI
+from .simd_bytes import SHIFT, VNNI
 from .threads import cut, flat, run
 from .winograd import multiply_split
 
@@ -27,10 +27,10 @@ STEP = 4  # codes that VNNI multiplies at once
 
 
 @compiled
-def multiply_tiles(x, w, raised, out, shape, part):
+def multiply_tiles(x, w, compensation, out, shape, part):
     """With VNNI: out (M, N) int32 from inputs x (M, K) uint8 and panels w, flat. shape: (K, N); part: rows and tiles, each (first, end).
 
-    raised (N): by how much the sums of a column are too large.
+    compensation (N): by how much the sums of a column are too large.
     """
     k_size, n = shape
     panels, stride = -(-n // PANEL), k_size * PANEL
@@ -43,7 +43,7 @@ def multiply_tiles(x, w, raised, out, shape, part):
             panel, column = tile * PANELS, tile * COLUMNS
             second = second_vector(x, panel, panels, stride)
             block_sums(here, starts, rows, offsets, k_size, w, panel * stride, second, sums)
-            copied(sums, rows, raised, out, first * n, n, column, min(COLUMNS, n - column))
+            copied(sums, rows, compensation, out, first * n, n, column, min(COLUMNS, n - column))
 
 
 @compiled
@@ -135,6 +135,6 @@ def _by_bytes(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     """Exact with VNNI; with AVX2 alone only for weights whose pairs do not saturate (see `../panel_layout.py`)."""
     m, k, n = size
     out = torch.empty(m, n, dtype=torch.int32)
-    x, raised = F.pad(a.view(torch.uint8) ^ RAISED, (0, -k % STEP)), RAISED * w.sum(1, dtype=torch.int32)
-    run(multiply_tiles, (flat(x), _panels(w), flat(raised), flat(out), (k + -k % STEP, n)), parts_of(m, n, k))
+    x, compensation = F.pad(a.view(torch.uint8) ^ SHIFT, (0, -k % STEP)), SHIFT * w.sum(1, dtype=torch.int32)
+    run(multiply_tiles, (flat(x), _panels(w), flat(compensation), flat(out), (k + -k % STEP, n)), parts_of(m, n, k))
     return out

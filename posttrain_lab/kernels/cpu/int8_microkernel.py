@@ -2,7 +2,7 @@
 
 A tile is 4 rows x COLUMNS outputs: 4 x 2 vectors of int32 that stay in registers while k runs over all inputs. Its sums go
 to a small scratch array; the caller scales them from there while they are in the nearest cache. Inputs are int16, or uint8 where the
-processor multiplies bytes: these are codes + RAISED, and every sum of an output is too large by RAISED times the sum of its weights.
+processor multiplies bytes: these are codes + SHIFT, and every sum of an output is too large by SHIFT times the sum of its weights.
 """
 
 import numpy as np
@@ -11,14 +11,14 @@ from posttrain_lab.kernels.panel_layout import PANEL
 
 from .jit_cache import inner
 from .simd import LANES, store, zero
-from .simd_bytes import RAISED, broadcast_step, load_weights, multiply_add_step, step
-from .simd_scaling import less, load_sums, load_up_to, positive, scaled_sums, store_up_to
+from .simd_bytes import SHIFT, broadcast_step, load_weights, multiply_add_step, step
+from .simd_scaling import load_sums, load_up_to, positive, scaled_sums, store_up_to, subtract_sums
 
 COLUMNS = 2 * LANES  # outputs of a tile: one panel on AVX2, two on AVX-512
 PANELS = COLUMNS // PANEL
 BLOCK = 8 * LANES  # rows that share a pass over the weights: they stay in the second cache
 FEW = 4  # rows of a tile: with fewer, rows go one by one
-CODES = np.uint8 if RAISED else np.int16  # how inputs come
+CODES = np.uint8 if SHIFT else np.int16  # how inputs come
 
 
 def tiles_of(n: int) -> int:
@@ -137,28 +137,28 @@ def rows_on_rows(size):
 
 
 @inner
-def scaled(sums, rows, raised, row_scale, w_scale, bias, relu, out, first, n, column, width):
-    """out[first + row, column ...] = (sums - raised) * (row_scale * w_scale) + bias, below 0 cut off where relu; out is flat.
+def scaled(sums, rows, compensation, row_scale, w_scale, bias, relu, out, first, n, column, width):
+    """out[first + row, column ...] = (sums - compensation) * (row_scale * w_scale) + bias, below 0 cut off where relu; out is flat.
 
-    raised, w_scale, bias: one for each column of all; row_scale: one for each row of the block; `width` columns.
+    compensation, w_scale, bias: one for each column of all; row_scale: one for each row of the block; `width` columns.
     """
     last, second = n - 1, column + LANES
-    w0, b0, r0 = load_up_to(w_scale, column, last), load_up_to(bias, column, last), load_up_to(raised, column, last)
-    w1, b1, r1 = load_up_to(w_scale, second, last), load_up_to(bias, second, last), load_up_to(raised, second, last)
+    w0, b0, r0 = load_up_to(w_scale, column, last), load_up_to(bias, column, last), load_up_to(compensation, column, last)
+    w1, b1, r1 = load_up_to(w_scale, second, last), load_up_to(bias, second, last), load_up_to(compensation, second, last)
     for row in range(rows):  # a whole line of the cache at once
         at, q = (first + row) * n + column, row * COLUMNS
-        y0 = scaled_sums(less(load_sums(sums, q), r0), row_scale[row], w0, b0)
-        y1 = scaled_sums(less(load_sums(sums, q + LANES), r1), row_scale[row], w1, b1)
+        y0 = scaled_sums(subtract_sums(load_sums(sums, q), r0), row_scale[row], w0, b0)
+        y1 = scaled_sums(subtract_sums(load_sums(sums, q + LANES), r1), row_scale[row], w1, b1)
         store_up_to(out, at, positive(y0) if relu else y0, width)
         store_up_to(out, at + LANES, positive(y1) if relu else y1, width - LANES)
 
 
 @inner
-def copied(sums, rows, raised, out, start, n, column, width):
-    """out[start + row * n + column ...] = sums - raised, int32; out is flat. What wrapped around wraps back."""
+def copied(sums, rows, compensation, out, start, n, column, width):
+    """out[start + row * n + column ...] = sums - compensation, int32; out is flat. What wrapped around wraps back."""
     last, second = n - 1, column + LANES
-    r0, r1 = load_up_to(raised, column, last), load_up_to(raised, second, last)
+    r0, r1 = load_up_to(compensation, column, last), load_up_to(compensation, second, last)
     for row in range(rows):  # a whole line of the cache at once
         at, q = start + row * n + column, row * COLUMNS
-        store_up_to(out, at, less(load_sums(sums, q), r0), width)
-        store_up_to(out, at + LANES, less(load_sums(sums, q + LANES), r1), width - LANES)
+        store_up_to(out, at, subtract_sums(load_sums(sums, q), r0), width)
+        store_up_to(out, at + LANES, subtract_sums(load_sums(sums, q + LANES), r1), width - LANES)

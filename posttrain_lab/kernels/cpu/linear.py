@@ -30,8 +30,8 @@ from .int8_microkernel import (
     tiles_of,
 )
 from .jit_cache import compiled, inner
-from .saturation_outliers import add_excess, add_to_row, raised_by, side_by_side, turn
-from .simd_bytes import RAISED, STEP
+from .saturation_outliers import add_outliers, add_to_row, compensation_of, side_by_side, transpose_block
+from .simd_bytes import SHIFT, STEP
 from .simd_rounding import bits_of, float_of, larger_sizes, largest_size, no_sizes, size_of, store_rounded
 from .threads import cut, flat, run, whole
 
@@ -41,8 +41,8 @@ ROUNDING = np.float32(3 << 22)  # 1.5 * 2^23: a float32 of this size has no bits
 
 
 @inner
-def quantize_row(x, at, size, codes, to, width, raised):
-    """codes[to :] = round(row * (127 / max |row|)) + raised for the row x[at : at + size], filled up with zeros to `width`; max / 127.
+def quantize_row(x, at, size, codes, to, width, shift):
+    """codes[to :] = round(row * (127 / max |row|)) + shift for the row x[at : at + size], filled up with zeros to `width`; max / 127.
 
     x float32. As int32 and without their sign, floats are ordered like integers, NaN on top. The scale is NaN for a row that holds
     NaN or infinity, and 0 for one that is all 0 (or too small for 127 / max).
@@ -59,13 +59,13 @@ def quantize_row(x, at, size, codes, to, width, raised):
         return np.float32(np.nan)
     if inverse > LARGEST:
         size, sixteens, top = 0, 0, np.float32(0)
-    rounding = ROUNDING + np.float32(raised)
+    rounding = ROUNDING + np.float32(shift)
     for k in range(0, sixteens, 16):
         store_rounded(codes, to + k, x, at + k, inverse, rounding)
     for k in range(sixteens, size):
         codes[to + k] = bits_of(x[at + k] * inverse + rounding)  # the lowest bits are those of the whole number
     for k in range(to + size, to + width):
-        codes[k] = raised
+        codes[k] = shift
     return top / np.float32(127)
 
 
@@ -99,7 +99,7 @@ def check_rows(op: str, bad: int, rows: int) -> None:
 
 
 @compiled
-def multiply_scaled(x, w, excess, w_scale, bias, relu, out, size, part):
+def multiply_scaled(x, w, corrections, w_scale, bias, relu, out, size, part):
     """out (M, N) float32 from x (M, K) float32 and panels w, all flat; size: (M, K, N); part: rows and tiles, each (first, end).
 
     Returns the first row that is not finite, M if all are.
@@ -108,34 +108,34 @@ def multiply_scaled(x, w, excess, w_scale, bias, relu, out, size, part):
     k_size = -(-k // STEP) * STEP
     panels, stride, (starts, offsets) = -(-n // PANEL), k_size * PANEL, rows_on_rows(k_size)
     codes = np.empty(min(BLOCK, part[1] - part[0] + FEW) * k_size, CODES)
-    turned = np.empty(k_size // 4 * side_by_side(part[1] - part[0]), np.int32)
+    transposed = np.empty(k_size // 4 * side_by_side(part[1] - part[0]), np.int32)
     sums, lines = np.empty((BLOCK + 4) * COLUMNS, np.int32), np.empty(BLOCK * COLUMNS, np.int32)
     row_scale = np.empty(BLOCK, np.float32)
     for first in range(part[0], part[1], BLOCK):
         rows = min(BLOCK, part[1] - first)
         for r in range(rows):
-            row_scale[r] = quantize_row(x, (first + r) * k, k, codes, r * k_size, k_size, RAISED)
+            row_scale[r] = quantize_row(x, (first + r) * k, k, codes, r * k_size, k_size, SHIFT)
             bad = min(bad, first + r) if row_scale[r] != row_scale[r] else bad  # NaN
-        turn(codes, starts, rows, offsets, k_size, excess, n, turned)
+        transpose_block(codes, starts, rows, offsets, k_size, corrections, n, transposed)
         for tile in range(part[2], part[3]):
             panel, column = tile * PANELS, tile * COLUMNS
             second, width = second_vector(codes, panel, panels, stride), min(COLUMNS, n - column)
             block_sums(codes, starts, rows, offsets, k_size, w, panel * stride, second, sums)
-            add_excess(turned, rows, excess, n, column, width, sums, lines)
-            scaled(sums, rows, raised_by(excess, n), row_scale, w_scale, bias, relu, out, first, n, column, width)
+            add_outliers(transposed, rows, corrections, n, column, width, sums, lines)
+            scaled(sums, rows, compensation_of(corrections, n), row_scale, w_scale, bias, relu, out, first, n, column, width)
     return bad
 
 
 @compiled
-def multiply_few(x, w, excess, w_scale, bias, relu, out, size, part):
+def multiply_few(x, w, corrections, w_scale, bias, relu, out, size, part):
     """`multiply_scaled` for fewer than FEW rows: weights are read once from far away, and nothing is worth being prepared for."""
     m, k, n = size
     k_size, bad = -(-k // STEP) * STEP, m
     panels, stride, half = -(-n // PANEL), k_size * PANEL, (part[3] - part[2] + 1) // 2
     codes, row_scale = np.empty(m * k_size, CODES), np.empty(m, np.float32)
-    sums, lines = np.empty(2 * m * COLUMNS, np.int32), np.empty(len(excess), np.int32)
+    sums, lines = np.empty(2 * m * COLUMNS, np.int32), np.empty(len(corrections), np.int32)
     for r in range(m):
-        row_scale[r] = quantize_row(x, r * k, k, codes, r * k_size, k_size, RAISED)
+        row_scale[r] = quantize_row(x, r * k, k, codes, r * k_size, k_size, SHIFT)
         bad = min(bad, r) if row_scale[r] != row_scale[r] else bad  # NaN
     for tile in range(part[2], part[2] + half):
         tiles = tile, min(tile + half, part[3] - 1)  # the last one may be a tile that was there before
@@ -150,8 +150,8 @@ def multiply_few(x, w, excess, w_scale, bias, relu, out, size, part):
             column, here = tiles[i] * COLUMNS, sums[i * m * COLUMNS :]
             width = min(COLUMNS, n - column)
             for r in range(m):
-                add_to_row(codes, r * k_size, excess, n, column, width, here, r * COLUMNS, lines)
-            scaled(here, m, raised_by(excess, n), row_scale, w_scale, bias, relu, out, 0, n, column, width)
+                add_to_row(codes, r * k_size, corrections, n, column, width, here, r * COLUMNS, lines)
+            scaled(here, m, compensation_of(corrections, n), row_scale, w_scale, bias, relu, out, 0, n, column, width)
     return bad
 
 
@@ -188,8 +188,8 @@ def multiplied(x: np.ndarray, views: tuple[np.ndarray, ...], bias: np.ndarray, r
     out, numbers = results((m, n), np.float32)
     if m == 0:
         return out
-    codes, scale, excess = views
-    operands = (x.reshape(-1), codes, excess, scale, bias, relu, numbers, (m, k, n))
+    codes, scale, corrections = views
+    operands = (x.reshape(-1), codes, corrections, scale, bias, relu, numbers, (m, k, n))
     kernel = multiply_scaled if m >= FEW else multiply_few
     check_rows("int8_linear", min(run(kernel, operands, parts_of(m, n, k))), m)
     return out
@@ -201,7 +201,7 @@ def int8_linear(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: 
     return finish(multiplied(whole(x), views, bias_or_zeros(bias, len(views[1])), activation == "relu"), activation)
 
 
-def int8_linear_at_once(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: str) -> Tensor | None:
+def int8_linear_fast_path(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: str) -> Tensor | None:
     """`int8_linear` for two axes, no gelu and nothing unusual, not checked before; None for all else."""
     if type(weight) is not Int8Weight or not weight.plain or (activation != "none" and activation != "relu"):
         return None

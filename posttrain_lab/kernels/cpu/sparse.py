@@ -1,6 +1,6 @@
 """sparse_linear and nm_linear: float products with the weights that are left.
 
-x is turned into tiles [K][W] of W rows, so that one weight meets W neighbours in memory: a weight is loaded once, multiplied
+x is transposed into tiles [K][W] of W rows, so that one weight meets W neighbours in memory: a weight is loaded once, multiplied
 with W / 16 vectors, and the sums stay in registers. With few rows the weights stay and single inputs are fetched instead.
 """
 
@@ -22,7 +22,7 @@ from .simd_floats import (
     repeat_float,
     store_floats,
     total_floats,
-    turn_eight,
+    transpose_eight,
     zero_floats,
     zero_scaled,
 )
@@ -32,12 +32,12 @@ WIDE, NARROW, FEW = 64, 16, 4  # rows of a tile; with fewer rows than FEW there 
 
 
 @inner
-def turned(source, step, rows, columns, target, to):
+def transposed(source, step, rows, columns, target, to):
     """target[c * to + r] = source[r * step + c] for r < rows and c < columns: eight by eight, the rest one by one."""
     for r in range(0, rows, 8):
         for c in range(0, columns, 8):
             if r + 8 <= rows and c + 8 <= columns:
-                turn_eight(source, r * step + c, step, target, c * to + r, to)
+                transpose_eight(source, r * step + c, step, target, c * to + r, to)
                 continue
             for i in range(64):
                 one, other = r + (i >> 3), c + (i & 7)
@@ -46,7 +46,7 @@ def turned(source, step, rows, columns, target, to):
 
 
 @inner
-def near_memory(size):
+def aligned_scratch(size):
     """Scratch for `size` float32 that starts at a line of the cache: a vector that lies in two lines is loaded twice."""
     whole = np.empty(size + 16, np.float32)
     skip = (-whole.ctypes.data // 4) % 16
@@ -54,13 +54,13 @@ def near_memory(size):
 
 
 @inner
-def turn_tile(x, first, width, tile):
+def transpose_tile(x, first, width, tile):
     """tile[k * width + m] = x[first + m, k]; rows of x and columns that are missing are 0. Whole lines of the cache at a time."""
     k, rows, numbers = x.shape[1], min(width, len(x) - first), x.reshape(-1)
     for i in range(len(tile) if rows * k < len(tile) else 0):
         tile[i] = 0
     for start in range(0, k, 16):
-        turned(numbers[first * k + start :], k, rows, min(16, k - start), tile[start * width :], width)
+        transposed(numbers[first * k + start :], k, rows, min(16, k - start), tile[start * width :], width)
 
 
 def tiles_of_rows(m: int, n: int, width: int, macs: int) -> list[tuple[int, int, int, int]]:
@@ -116,10 +116,10 @@ def row_of_narrow(x, values, columns, offset, y, q):
 @compiled
 def multiply_csr(x, values, columns, pointers, bias, out, width, part):
     """out (M, N) from x (M, K) in tiles of `width` rows; part: rows and outputs, each (first, end)."""
-    y, n, numbers = near_memory(16 * width + 64), out.shape[1], out.reshape(-1)
-    tile = near_memory(width * x.shape[1])
+    y, n, numbers = aligned_scratch(16 * width + 64), out.shape[1], out.reshape(-1)
+    tile = aligned_scratch(width * x.shape[1])
     for first in range(part[0], part[1], width):
-        turn_tile(x, first, width, tile)
+        transpose_tile(x, first, width, tile)
         for row in range(part[2], part[3], 16):
             many = min(16, part[3] - row)
             for i in range(many):
@@ -128,7 +128,7 @@ def multiply_csr(x, values, columns, pointers, bias, out, width, part):
                     row_of_wide(tile, values[start:end], columns[start:end], offset, y, i * width)
                 else:
                     row_of_narrow(tile, values[start:end], columns[start:end], offset, y, i * width)
-            turned(y, width, many, min(width, part[1] - first), numbers[first * n + row :], n)
+            transposed(y, width, many, min(width, part[1] - first), numbers[first * n + row :], n)
 
 
 @compiled
@@ -183,15 +183,15 @@ def pairs_of_four(x, values, positions, bias, n, last, y, q):
 @compiled
 def multiply_pairs(x, values, positions, bias, out, part):
     """out (M, N) from x (M, K) in tiles of 16 rows; part: rows and outputs, each (first, end)."""
-    y, n, numbers = near_memory(16 * NARROW), out.shape[1], out.reshape(-1)
-    tile = near_memory(NARROW * x.shape[1])
+    y, n, numbers = aligned_scratch(16 * NARROW), out.shape[1], out.reshape(-1)
+    tile = aligned_scratch(NARROW * x.shape[1])
     for first in range(part[0], part[1], NARROW):
-        turn_tile(x, first, NARROW, tile)
+        transpose_tile(x, first, NARROW, tile)
         for row in range(part[2], part[3], 16):
             many = min(16, part[3] - row)
             for i in range(0, many, 4):
                 pairs_of_four(tile, values, positions, bias, row + i, part[3] - 1, y, i * NARROW)
-            turned(y, NARROW, many, min(NARROW, part[1] - first), numbers[first * n + row :], n)
+            transposed(y, NARROW, many, min(NARROW, part[1] - first), numbers[first * n + row :], n)
 
 
 def nm_linear(x: Tensor, weight: NMWeight, bias: Tensor | None) -> Tensor:

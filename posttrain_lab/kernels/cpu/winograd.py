@@ -22,7 +22,7 @@ import numpy as np
 
 from .int8_microkernel import BLOCK, COLUMNS, copied, store_row
 from .jit_cache import compiled, inner
-from .simd import LANES, broadcast_pair, load, multiply_add_pairs, store, store_turned, total, zero
+from .simd import LANES, broadcast_pair, load, multiply_add_pairs, store, store_transposed, total, zero
 from .simd_bytes import load_bytes
 from .simd_pairs import add_words, even_bytes, odd_bytes, store_mixed
 from .simd_scaling import load_sums
@@ -60,7 +60,7 @@ def split_row(x, start, k_size, codes, to, edge):
 @inner
 def pack_square(source, starts, k, square, panel, p, products):
     """VECTOR inputs of LANES columns, source[starts[c] + k :], into a panel from panel[p]; products + their w1 * w2."""
-    store_turned(square, 0, LANES, source, starts, 0, k)
+    store_transposed(square, 0, LANES, source, starts, 0, k)
     for step in range(LANES):
         quads = load_bytes(square, step * LANES)
         even, odd = even_bytes(quads), odd_bytes(quads)
