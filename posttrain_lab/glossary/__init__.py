@@ -1,5 +1,6 @@
 """The glossary: every term, from one source; `posttrain-lab release` writes `course/glossary.md`."""
 
+from posttrain_lab import units
 from posttrain_lab.glossary.first import FIRST
 from posttrain_lab.glossary.term import Term
 from posttrain_lab.glossary.words_calibration import CALIBRATION_WORDS
@@ -22,15 +23,7 @@ WORDS = (
     *GPU_KERNELS_WORDS,
 )
 TERMS: tuple[Term, ...] = FIRST + tuple(sorted(WORDS, key=lambda term: term.name.casefold()))
-UNITS = {
-    "00_start_here": "written",
-    "01_pruning": "written",
-    "02_quantization": "written",
-    "03_fine_tuning": "written",
-    "04_calibration": "written",
-    "05_cpu_kernels": "written",
-    "06_gpu_kernels": "written",
-}
+UNITS = {unit.folder: unit.name for unit in units.UNITS}
 OPENING = """# Glossary
 
 The words of the course. The first ones say what it is about, in the order in which a newcomer needs them; the others
@@ -39,11 +32,8 @@ are sorted. This page is generated from `posttrain_lab/glossary/`.
 
 
 def _practised(unit: str) -> str:
-    """Where the word is practised: a link to the unit, a planned unit, or no unit."""
-    if not unit:
-        return "*No unit of this course practises it.*"
-    title = unit.replace("_", " ")
-    return f"*Practised in unit {title} (planned).*" if UNITS[unit] == "planned" else f"*Unit [{title}]({unit}/{unit}.ipynb)*"
+    """Where the word is practised: a link to the unit, or no unit."""
+    return f"*Unit [{UNITS[unit]}]({unit}/{unit}.ipynb)*" if unit else "*No unit of this course practises it.*"
 
 
 def _entry(term: Term, names: dict[str, str]) -> str:

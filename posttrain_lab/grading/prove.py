@@ -27,7 +27,7 @@ from posttrain_lab.grading.course import (
     read_notebook,
     setup_sources,
 )
-from posttrain_lab.grading.notebook_runner import NotebookRunner, Ran
+from posttrain_lab.grading.notebook_runner import NotebookRunner, Ran, machine_restored
 
 RAISED = "your function raised"
 IN_NOTEBOOK = "def {name}(*args, **kwargs):\n    return _variant(*args, **kwargs)"
@@ -117,7 +117,7 @@ def _prove(unit: str, course: Course, progress: Progress, everywhere: bool) -> I
 
     notebook = read_notebook(course.source(unit))
     if unit not in checks.UNITS:
-        raise CourseError(f"The unit {unit!r} has no checks; list its module in posttrain_lab.checks.UNITS.")
+        raise CourseError(f"The unit {unit!r} has no checks; list it in posttrain_lab/units.py.")
     exercises, cells = checks.exercises(unit), graded_cells(notebook)
     alternatives = _answers(course, unit, "alternatives.py", "ALTERNATIVES")
     wrong = _answers(course, unit, "unnamed_mistakes.py", "WRONG")

@@ -1,4 +1,4 @@
-"""Generate the student's course from the solutions, or say which file of course/ is out of date.
+"""Generate the student's course and README's table of units from the sources, or say which file is out of date.
 
 It uses nbgrader's own `generate_assignment`, without its database and in a temporary folder: when it fails, course/ is
 not changed. The pairing with the percent twin is removed, and each file is replaced whole or not at all.
@@ -10,6 +10,7 @@ import importlib.util
 import json
 import logging
 import os
+import posixpath
 import re
 import shutil
 import tempfile
@@ -21,16 +22,17 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from posttrain_lab import units
 from posttrain_lab.grading.course import CONFIG, Course, CourseError, find_course, read_notebook, title
+from posttrain_lab.grading.overview import index_page, with_table
 from posttrain_lab.whole_files import write_whole
 
 IGNORED = {".ipynb_checkpoints", "__pycache__"}
-NOTICE = "<!-- Made by `posttrain-lab release`: change the sources, not this file. -->"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One file of course/ that is not as the release generates it; `what` is `differs`, `missing` or `unexpected`."""
+    """One file, its path from course/, that is not as the release generates it; `what` is `differs`, `missing` or `unexpected`."""
 
     path: str
     what: str
@@ -38,7 +40,7 @@ class Difference:
 
     def __str__(self) -> str:
         where = f" from line {self.line} on" if self.line else ""
-        return f"course/{self.path} {self.what if self.what == 'differs' else 'is ' + self.what}{where}"
+        return f"{posixpath.normpath(f'course/{self.path}')} {self.what if self.what == 'differs' else 'is ' + self.what}{where}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def release(check: bool = False, course: Course | None = None) -> Release:
 
 
 def student_files(course: Course) -> dict[str, bytes]:
-    """Every file of course/ as generated from the current sources, by its path with forward slashes."""
+    """Every file of course/, and README.md beside it, as generated from the current sources, by the path from course/ with forward slashes."""
     files: dict[str, bytes] = {}
     if importlib.util.find_spec("posttrain_lab.glossary"):
         glossary = importlib.import_module("posttrain_lab.glossary")
@@ -95,7 +97,10 @@ def student_files(course: Course) -> dict[str, bytes]:
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 name = f"{unit}/{path.relative_to(folder).as_posix()}"
                 files[name] = _student_bytes(path) if path.suffix == ".ipynb" else path.read_bytes()
-    files["index.md"] = _index(course).encode()
+    files["index.md"] = index_page(course.units()).encode()
+    if (course.root / "README.md").is_file():
+        text = (course.root / "README.md").read_text(encoding="utf-8")
+        files["../README.md"] = with_table(text, course.units()).encode()
     return dict(sorted(files.items()))
 
 
@@ -109,6 +114,7 @@ def student_notebook(course: Course, unit: str) -> NotebookNode:
 def _generated(course: Course, unit: str) -> Iterator[Path]:
     """nbgrader's release of one unit, in a folder that exists as long as the context."""
     _require_ids(course.source(unit))
+    _require_heading(course.source(unit), units.find(unit).heading)
     with tempfile.TemporaryDirectory() as name, _working_directory():
         folder = Path(name).resolve()
         ignore = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.py")
@@ -126,6 +132,14 @@ def _require_ids(path: Path) -> None:
         raise
     if None in ids or len(set(ids)) < len(ids):
         raise CourseError(f"The cells of {path.name} need ids of their own; open and save it in JupyterLab.")
+
+
+def _require_heading(path: Path, wanted: str) -> None:
+    """The page and the list of units must call a unit the same."""
+    if (found := title(read_notebook(path))) != wanted:
+        raise CourseError(
+            f"{path.name} begins with the heading {found!r}, posttrain_lab/units.py says {wanted!r}; make them the same."
+        )
 
 
 @contextlib.contextmanager
@@ -183,20 +197,6 @@ def _student_bytes(path: Path) -> bytes:
 
 def _lines(text: str) -> str:
     return text.rstrip("\n") + "\n"
-
-
-def _index(course: Course) -> str:
-    """The start page: each unit with its exercises, their minutes and their points."""
-    from posttrain_lab import checks
-
-    rows = [NOTICE, "# The course", "", "| unit | exercises | minutes for them | points |", "|---|---|---|---|"]
-    for unit in course.units():
-        exercises = checks.exercises(unit).values()
-        link = f"[{title(read_notebook(course.source(unit)))}]({unit}/{unit}.ipynb)"
-        sums = (sum(e.minutes for e in exercises), sum(e.points for e in exercises))
-        rows.append(f"| {link} | {len(exercises)} | {sums[0]} | {sums[1]} |")
-    text = "Open a unit, read from the top and run every cell. A check may be run as often as you like."
-    return _lines("\n".join([*rows, "", text, "", "What a word means: [glossary](glossary.md)."]))
 
 
 def _present(folder: Path) -> list[str]:

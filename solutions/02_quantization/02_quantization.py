@@ -27,7 +27,7 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`). No other unit comes first.
 #
-# **How it works.** There are ten exercises; they take about two hours. Replace `raise NotImplementedError` with your
+# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with your
 # lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often
 # as you like. A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came
 # before. The figures use *your* functions, so they show your work. In a terminal, `posttrain-lab check 02` shows the

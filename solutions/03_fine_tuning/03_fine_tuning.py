@@ -28,7 +28,7 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Module`, `backward`). No other unit comes first.
 #
-# **How it works.** There are eight exercises; they take about two hours. Replace `raise NotImplementedError` with
+# **How it works.** There are eight exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with
 # your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
 # often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
 # In a terminal, `posttrain-lab check 03` shows the points of the whole notebook. The [glossary](../glossary.md) explains

@@ -27,7 +27,7 @@
 # **You need** Python and a little PyTorch (tensors, shapes). Unit 02 explains where int8 codes come from; no unit has to come
 # first. No C, no assembly: Numba compiles Python functions for your processor.
 #
-# **How it works.** There are twelve exercises; they take about two hours. Replace `raise NotImplementedError` with your
+# **How it works.** There are twelve exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with your
 # lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often as
 # you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work. In a
 # terminal, `posttrain-lab check 05` shows the points of the whole notebook. The [glossary](../glossary.md) explains the

@@ -28,7 +28,7 @@
 # the other. With an NVIDIA GPU of the Ampere generation or later the same cells run on it. Triton exists for Linux; elsewhere open the unit
 # in Colab. Unit 02 explains what a code and a scale are; exercise 2 repeats what is needed here.
 #
-# **How it works.** There are seven exercises; they take about two hours. An exercise's cell begins with a finished function that takes
+# **How it works.** There are seven exercises; the unit takes about 140 minutes. An exercise's cell begins with a finished function that takes
 # tensors and *launches* a kernel. Below it you write the body of the kernel in place of `raise NotImplementedError`; six lines are always
 # enough. The cell after it checks. A mistake costs only its own exercise. In a terminal, `posttrain-lab check 06` shows the points of the whole
 # notebook. The [glossary](../glossary.md) explains the terms of the field.
