@@ -14,7 +14,7 @@ import torch
 
 from posttrain_lab.kernels.cpu.roofline_probe import multiplications
 from posttrain_lab.kernels.cpu.simd import LANES
-from posttrain_lab.kernels.cpu.simd_bytes import VNNI
+from posttrain_lab.kernels.processor import VNNI
 from posttrain_lab.measure import device_name, using_threads
 
 PACKAGES = ("posttrain-lab", "torch", "numba", "llvmlite", "numpy", "scipy", "onnxruntime")

@@ -19,8 +19,8 @@ from posttrain_lab.kernels import reference
 from posttrain_lab.kernels.cpu import int8, int8_microkernel, threads
 from posttrain_lab.kernels.cpu.int8_microkernel import BLOCK, COLUMNS
 from posttrain_lab.kernels.cpu.simd import LANES
-from posttrain_lab.kernels.cpu.simd_bytes import SHIFT, VNNI
 from posttrain_lab.kernels.panel_layout import from_panels, to_panels
+from posttrain_lab.kernels.processor import SHIFT, VNNI
 
 OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
 C = int8_microkernel.COLUMNS
@@ -257,7 +257,8 @@ class Pretending(type(features)):
 binding.get_host_cpu_features = lambda: Pretending(features)
 from posttrain_lab import kernels
 from posttrain_lab.kernels import reference
-from posttrain_lab.kernels.cpu import simd, simd_bytes
+from posttrain_lab.kernels import processor
+from posttrain_lab.kernels.cpu import simd
 from tests.kernels.cases import SIZES, codes, floats, linear_ops
 for m, k, n in SIZES:
     a, b = codes(m, k), codes(k, n, seed=1)
@@ -269,7 +270,7 @@ for m, k, n in SIZES:
         torch.testing.assert_close(getattr(kernels, name)(floats(m, k), weight), want, rtol=1e-5, atol=1e-4)
 image, weight = codes(2, 7, 6, 5), kernels.Int8ConvWeight.from_codes(codes(37, 5, 3, 3), torch.ones(37))
 assert torch.equal(kernels.int8_conv2d(image, weight, 2, 1, 9), reference.int8_conv2d(image, weight, 2, 1, 9, None, None, "none"))
-print(simd.LANES, simd_bytes.STEP, simd_bytes.PAIRS_SATURATE)
+print(simd.LANES, processor.STEP, processor.PAIRS_SATURATE)
 """
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from posttrain_lab.kernels.geometry import ConvGeometry, conv_geometry, conv_size
 from posttrain_lab.kernels.packed import Int8ConvWeight
 from posttrain_lab.kernels.panel_layout import PANEL
+from posttrain_lab.kernels.processor import SHIFT, STEP
 from posttrain_lab.kernels.validation import LARGEST_K
 from posttrain_lab.kernels.views_cache import array_of
 
@@ -35,7 +36,6 @@ from .int8_microkernel import (
 from .jit_cache import compiled, inner
 from .linear import bias_or_zeros, finish, results
 from .saturation_outliers import add_outliers, corrections_of, transpose_block
-from .simd_bytes import SHIFT, STEP
 from .threads import cut, flat, run, whole
 
 NO_FLOATS = np.empty(0, np.float32)

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from posttrain_lab.kernels.panel_layout import PANEL
+from posttrain_lab.kernels.processor import VNNI
 
 from .int8_microkernel import COLUMNS, PANELS
 from .jit_cache import inner
 from .simd import LANES, broadcast_pair, total, zero
 from .simd_bytes import (
-    VNNI,
     add_products,
     broadcast_quad,
     fold_words,

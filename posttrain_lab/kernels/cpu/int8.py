@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posttrain_lab.kernels.panel_layout import PANEL
+from posttrain_lab.kernels.processor import SHIFT, VNNI
 
 from .int8_microkernel import BLOCK, COLUMNS, FEW, OutputTile, Rows, block_sums, rows_of_matrix, store_plain_sums, tile_at
 from .jit_cache import compiled, inner
 from .linear import work_ranges
 from .simd import LANES, load, load_widen, multiply_add_pairs, total, zero
-from .simd_bytes import SHIFT, VNNI
 from .threads import cut, flat, run, whole
 from .winograd import multiply_split
 

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from posttrain_lab.kernels.panel_layout import PANEL
+from posttrain_lab.kernels.processor import SHIFT
 
 from .jit_cache import inner
 from .simd import LANES, store, zero
-from .simd_bytes import SHIFT, broadcast_step, load_weights, multiply_add_step, step
+from .simd_bytes import broadcast_step, load_weights, multiply_add_step, step
 from .simd_scaling import load_sums, load_up_to, positive, scaled_sums, store_up_to, subtract_sums
 
 COLUMNS = 2 * LANES  # outputs of a tile: one panel on AVX2, two on AVX-512

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from posttrain_lab.kernels.packed import Int8Weight
 from posttrain_lab.kernels.panel_layout import PANEL
+from posttrain_lab.kernels.processor import SHIFT, STEP
 from posttrain_lab.kernels.validation import LARGEST_K
 from posttrain_lab.kernels.views_cache import array_of
 
@@ -30,7 +31,6 @@ from .int8_microkernel import (
 )
 from .jit_cache import compiled, inner
 from .saturation_outliers import add_outliers, add_to_row, corrections_of, side_by_side, transpose_block
-from .simd_bytes import SHIFT, STEP
 from .simd_rounding import bits_of, float_of, larger_sizes, largest_size, no_sizes, size_of, store_rounded
 from .threads import cut, flat, run, whole
 

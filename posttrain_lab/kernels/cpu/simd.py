@@ -21,20 +21,14 @@ Arrays are flat and contiguous, indices count elements, and no word checks bound
 
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from posttrain_lab.kernels.processor import has
+
 word: Any = intrinsic  # Any: a kernel calls a word without its first argument, which no type checker knows
-
-
-def has(*names: str) -> bool:
-    """Will numba compile for a processor with all of these features?"""
-    if getattr(config, "CPU_NAME", None):  # another processor was asked for, as numba's manual describes
-        return all(f"+{name}" in (getattr(config, "CPU_FEATURES", None) or "").split(",") for name in names)
-    features = binding.get_host_cpu_features()
-    return all(features.get(name) for name in names)
 
 
 LANES = 16 if has("avx512bw") else 8  # int32 in a vector

@@ -161,7 +161,7 @@ def test_kernels_are_kept_on_disk(tmp_path):
 import torch
 from posttrain_lab import kernels
 from posttrain_lab.kernels.cpu import int8
-from posttrain_lab.kernels.cpu.simd_bytes import VNNI
+from posttrain_lab.kernels.processor import VNNI
 a = torch.ones(20, 20, dtype=torch.int8)
 assert (kernels.int8_matmul(a, a) == 20).all()
 kernel = int8.multiply_tiles if VNNI else int8.multiply_split
