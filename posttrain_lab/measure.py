@@ -1,4 +1,4 @@
-"""How fast is a model, here and now? And, with metrics.py and calibration/, everything that its `Passport` says.
+"""How fast is a model on this machine? And, with metrics.py and calibration/, everything that its `Passport` contains.
 
 Percentiles are order statistics by the nearest rank: of n sorted times, the p-th percentile is the one at rank
 ceil(p n / 100). It is always a time that was measured; of two times the 50th percentile is the shorter.
@@ -45,10 +45,10 @@ def _check_count(name: str, argument: str, value: int, least: int) -> None:
 def latency(
     fn: Callable[[], object], repeats: int = 50, warmup: int = 5, *, clock: Callable[[], float] = time.perf_counter
 ) -> tuple[float, float, float]:
-    """How long does a call of `fn()` take? (p20, p50, p80) in seconds: typical, and how much it spreads.
+    """How long does a call of `fn()` take? (p20, p50, p80) in seconds: the median, and how much the times vary.
 
     fn is called `warmup` times unmeasured (caches, compilation), then `repeats` times; percentiles by the nearest rank
-    (ceil(p n / 100)). On a GPU fn must wait for its result. clock: gives seconds; a test hands in its own.
+    (ceil(p n / 100)). On a GPU fn must wait for its result. clock: gives seconds; tests pass their own.
     Raises TypeError when fn cannot be called; ValueError unless repeats >= 1 and warmup >= 0.
 
     >>> ticks = iter([0.0, 9.0, 10.0, 12.0, 20.0, 23.0, 30.0, 31.0, 40.0, 44.0])  # calls of 9, 2, 3, 1 and 4 seconds
@@ -97,11 +97,11 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def predict(model: nn.Module, images: Shaped[Tensor, "n ..."], batch_size: int = 128) -> Float[Tensor, "n c"]:
-    """What does the model say about each image?
+    """The model's logits for each image.
 
-    images [n, ...] -> logits [n, c], without gradients, in eval mode (each module's mode comes back afterwards),
-    `batch_size` images at a time to bound the memory. A batch is computed on the model's device, its logits come back
-    to that of `images`. Raises TypeError for uint8 pixels or no Tensor; ValueError for no images, NaN or infinity, or
+    images [n, ...] -> logits [n, c], without gradients, in eval mode (each module's mode is restored afterwards),
+    `batch_size` images at a time to bound the memory. A batch is computed on the model's device, its logits are copied
+    to that of `images`. Raises TypeError for uint8 pixels or another type; ValueError for no images, NaN or infinity, or
     an output that is not [n, c].
 
     >>> predict(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), torch.zeros(5, 2, 2)).shape
@@ -118,7 +118,7 @@ def predict(model: nn.Module, images: Shaped[Tensor, "n ..."], batch_size: int =
             if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != len(batch):
                 got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
                 raise ValueError(f"predict wants a model that gives logits [{len(batch)}, c], got {got}; add nn.Flatten().")
-            if not start:  # one place for all: a result kept from each batch lies between the blocks that the next one wants
+            if not start:  # one tensor for all logits: separate results of each batch would fragment the memory
                 logits = out.new_empty(len(images), out.shape[1], device=images.device)
             logits[start : start + len(batch)] = out
     return logits
@@ -131,7 +131,7 @@ def _check_images(images: Tensor, batch_size: int) -> None:
         raise TypeError("predict wants float images in [0, 1], got torch.uint8; do images.float() / 255.")
     if images.ndim == 0 or images.numel() == 0:
         raise ValueError(f"predict wants images [n, ...] with n >= 1, got shape {list(images.shape)}; give some images.")
-    if not all(batch.isfinite().all() for batch in images.split(batch_size)):  # at once it would take as much as the images
+    if not all(batch.isfinite().all() for batch in images.split(batch_size)):  # all at once would need as much memory again
         raise ValueError("predict wants finite images, got NaN or infinity; clean the data first.")
 
 
@@ -163,7 +163,7 @@ def _measure_batch(model: nn.Module, images: Tensor, batch: int, repeats: int) -
 
 
 def _quality(logits: Tensor, data: Dataset) -> dict:
-    """The fields of a Passport that logits and labels decide."""
+    """The fields of a Passport that follow from logits and labels."""
     if not logits.isfinite().all():
         raise ValueError("passport wants a model with finite logits, got NaN or infinity; look for the layer that made it.")
     share, n = accuracy(logits, data.labels), len(data)
@@ -185,13 +185,13 @@ def _quality(logits: Tensor, data: Dataset) -> dict:
 def passport(
     model: nn.Module, split: Split, name: str, part: str = "validation", threads: int = 1, repeats: int = 30
 ) -> Passport:
-    """How good, how large, how sure and how fast is this model, on this machine, now?
+    """How accurate, large, calibrated and fast is this model, on this machine, now?
 
     part: "validation" while you choose, "test" for the last number. Accuracy with its 95 % Wilson interval, the worst
     class (of those with examples), bytes, MACs for one image, ECE with 15 bins, and the latency of batches of 1 and 64
     images on `threads` CPU threads, `repeats` times after 5 warm-up calls. The model, its modes and torch's threads
-    come back unchanged. Raises ValueError for another part, an empty part or logits that are not finite; TypeError for
-    no nn.Module or no Split.
+    are not changed. Raises ValueError for another part, an empty part or logits that are not finite; TypeError unless
+    it gets an nn.Module and a Split.
 
     >>> from posttrain_lab.data import load_fashion
     >>> from posttrain_lab.models import load_pretrained

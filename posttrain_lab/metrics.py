@@ -1,6 +1,6 @@
-"""How good is a model, how sure can we be of that, and how large is it? Numbers that need no clock.
+"""Accuracy with its interval, bytes, MACs and sparsity of a model: metrics that need no clock.
 
-Left out: latency and the passport (measure.py), and whether the confidences are right (calibration/).
+Left out: latency and the passport (measure.py), and the calibration of confidences (calibration/).
 """
 
 import math
@@ -78,7 +78,7 @@ def accuracy(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> flo
 
     accuracy = (1/n) sum_i [argmax_c logits[i, c] = labels[i]], in [0, 1]; a tie goes to the lower class number.
     logits [n, c]; labels [n] class numbers in 0..c-1. Raises TypeError for other dtypes; ValueError for empty or
-    mismatched shapes, NaN, or labels that are no class.
+    mismatched shapes, NaN, or labels outside the classes.
 
     >>> accuracy(torch.tensor([[0.2, 0.8], [3.0, 1.0], [0.1, 0.3]]), torch.tensor([1, 0, 0])) == 2 / 3
     True
@@ -88,7 +88,7 @@ def accuracy(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> flo
 
 
 def per_class_accuracy(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"], classes: int) -> Float[Tensor, " {classes}"]:
-    """Which classes does the model get right? For each class, the fraction of its own examples that are hits (recall).
+    """How accurate is the model for each class? The fraction of the class's own examples that are hits (recall).
 
     logits [n, c], labels [n] in 0..classes-1 -> [classes] float64; NaN for a class without examples. Raises as
     `accuracy` does, and ValueError when a label is not below `classes`.
@@ -109,10 +109,10 @@ def per_class_accuracy(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n
 
 
 def wilson_interval(hits: SupportsIndex, n: SupportsIndex, z: float = 1.96) -> tuple[float, float]:
-    """Between which accuracies may the truth lie, when `hits` of `n` examples were right?
+    """In which interval does the true accuracy probably lie, when `hits` of `n` examples were right?
 
     (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n) with p = hits/n; z = 1.96 gives 95 %.
-    Unlike p -+ z sqrt(p(1-p)/n) it stays inside [0, 1] and keeps a width at 0 and at n hits, where its low end is
+    Unlike p -+ z sqrt(p(1-p)/n) it stays inside [0, 1] and has a width at 0 and at n hits, where its low end is
     exactly 0 and its high end exactly 1. Raises TypeError unless hits and n are integers; ValueError unless
     0 <= hits <= n, n >= 1 and z > 0. Source: Wilson (1927).
 
@@ -160,7 +160,7 @@ def _tensor_sizes(module: nn.Module) -> Iterator[tuple[object, int]]:
 
 
 def model_bytes(model: nn.Module) -> int:
-    """How many bytes do the numbers of a model take, in memory or in a file?
+    """How many bytes do the parameters and buffers of a model take, in memory or in a file?
 
     The sum over parameters and buffers of (count x width of the dtype): float32 4, float16 2, int8 1. Tensors that
     share their memory count once. Weights below 8 bits have no dtype of their own: a module whose stored form is
@@ -179,7 +179,7 @@ def model_bytes(model: nn.Module) -> int:
 
 
 def _macs_per_output(layer: nn.Module) -> int:
-    """Multiply-accumulates behind one number of the layer's output; 0 for a layer that is not counted."""
+    """Multiply-accumulates for one element of the layer's output; 0 for a layer that is not counted."""
     if isinstance(layer, COUNTED):
         return layer.weight.numel() // layer.weight.shape[0]
     own = getattr(layer, "macs_per_output", 0)
@@ -190,10 +190,10 @@ def macs(model: nn.Module, example: Shaped[Tensor, "batch ..."]) -> int:
     """How much arithmetic does one call take, in multiply-accumulates (a * b + c)?
 
     Linear: outputs x in_features. Convolution: outputs x (in_channels / groups) x kernel size. example [batch, ...]:
-    give one example for the work per example. A layer of another class says `macs_per_output: int` to be counted.
+    give one example for the work per example. A layer of another class is counted by its attribute `macs_per_output: int`.
     Left out: biases, norms, activations, pooling, and functions called without a layer. FLOPs are twice this number.
-    The model comes back unchanged. Raises TypeError for anything but an nn.Module and a Tensor; ValueError for an
-    empty example or one that the model cannot take.
+    The model is not changed. Raises TypeError for anything but an nn.Module and a Tensor; ValueError for an
+    empty example or one that the model does not accept.
 
     >>> macs(nn.Conv2d(8, 6, kernel_size=3, groups=2), torch.zeros(1, 8, 5, 5)) == (6 * 3 * 3) * (8 // 2 * 3 * 3)
     True

@@ -10,7 +10,7 @@ from posttrain_lab.data.files import FILES, open_file
 
 
 def conv_block(inputs: int, outputs: int) -> list[nn.Module]:
-    """Convolution (no bias: batch norm brings its own shift), batch norm, ReLU, halve the image."""
+    """Convolution (no bias: batch norm has its own shift), batch norm, ReLU, pooling that halves the image."""
     return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
 
 
@@ -67,9 +67,9 @@ def fashion_resnet(classes: int = 10) -> nn.Sequential:
 
 
 class Attention(nn.Module):
-    """Each token asks all tokens, in several heads at once: softmax(q k^T / sqrt(head width)) v (Vaswani et al. 2017).
+    """Multi-head self-attention: softmax(q k^T / sqrt(head width)) v (Vaswani et al. 2017).
 
-    x [n, tokens, width] -> the same shape. How many heads there are is read off the layers, so that heads can be pruned.
+    x [n, tokens, width] -> the same shape. The number of heads follows from the layers' shapes, so that heads can be pruned.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -84,7 +84,7 @@ class Attention(nn.Module):
 
 
 class Transformer(nn.Module):
-    """One block of a transformer: attention, then two linear layers for each token, each added to what came in.
+    """One block of a transformer: attention, then two linear layers for each token, both with a residual connection.
 
     >>> Transformer(width=8, heads=2, hidden=16)(torch.zeros(1, 5, 8)).shape
     torch.Size([1, 5, 8])
@@ -102,11 +102,11 @@ class Transformer(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Maps [n, width, h, w] -> tokens [n, h * w, width], and a learned vector for each place is added."""
+    """Maps [n, width, h, w] -> tokens [n, h * w, width], plus a learned position embedding."""
 
-    def __init__(self, places: int, width: int) -> None:
+    def __init__(self, positions: int, width: int) -> None:
         super().__init__()
-        self.position = nn.Parameter(0.02 * torch.randn(places, width))
+        self.position = nn.Parameter(0.02 * torch.randn(positions, width))
 
     def forward(self, x: Float[Tensor, "n width h w"]) -> Float[Tensor, "n t width"]:
         return x.flatten(2).transpose(1, 2) + self.position
@@ -159,8 +159,8 @@ def load_pretrained(name: str = "fashion_cnn") -> nn.Sequential:
     """A network that comes with the package, trained and in eval mode.
 
     `fashion_cnn` was trained on 57,000 Fashion-MNIST images: all but the calibration and validation images of `load_fashion()`,
-    so that a range, a temperature or a choice made on those is honest; so were `fashion_resnet` and `fashion_vit`, whose weights are
-    stored in 16 bits. `fashion_cnn_60k` was trained on all 60,000. The scripts and the logs are in
+    so that these can be used to fit a range or a temperature and to choose; so were `fashion_resnet` and `fashion_vit`, whose weights
+    are stored in 16 bits. `fashion_cnn_60k` was trained on all 60,000. The scripts and the logs are in
     `posttrain_lab/making/fashion_*.py` and `posttrain_lab/data/files/*.log`.
     Raises ValueError for another name, FileNotFoundError or ValueError for a missing or damaged checkpoint.
 

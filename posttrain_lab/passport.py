@@ -1,6 +1,6 @@
-"""A `Passport` is what one unit hands to the next: all that was measured about a model, saved as JSON, compared.
+"""A `Passport` has all measured numbers of a model; passports are saved as JSON, compared, and passed from unit to unit.
 
-It holds numbers only; `measure.passport` takes them. Left out: the weights themselves. Units: 1 kB = 1000 bytes.
+It has numbers only; `measure.passport` measures them. Left out: the weights themselves. Units: 1 kB = 1000 bytes.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ FORMAT = "posttrain_lab passport 1"
 
 
 def _check_fields(value: object, wanted: dict[str, tuple[type, ...]]) -> None:
-    """Raise TypeError unless each field of `value` has one of the wanted types (a bool is no number here)."""
+    """Raise TypeError unless each field of `value` has one of the wanted types (a bool does not count as a number)."""
     for name, types in wanted.items():
         got = getattr(value, name)
         if not isinstance(got, types) or isinstance(got, bool):
@@ -69,8 +69,8 @@ class Passport:
     accuracy, its 95 % Wilson interval accuracy_low..accuracy_high, worst_class_accuracy and ece are fractions in [0, 1]
     over the `n` examples of `part` ("validation" or "test") of `task`. bytes: parameters and buffers. macs:
     multiply-accumulates for one example. latency: one `Measurement` for batch 1 and one for batch 64. device: the name
-    of the CPU or GPU. versions: of python, torch and posttrain_lab. Raises TypeError or ValueError for values that
-    cannot be.
+    of the CPU or GPU. versions: of python, torch and posttrain_lab. Raises TypeError or ValueError for impossible
+    values.
     """
 
     name: str
@@ -107,7 +107,7 @@ class Passport:
             raise ValueError(f"Passport wants n >= 1, bytes >= 0, macs >= 0, got {self.n}, {self.bytes}, {self.macs}.")
 
     def at_batch(self, batch: int) -> Measurement:
-        """The latency measured with `batch` examples a call. Raises ValueError, naming the batches there are."""
+        """The latency measured with `batch` examples a call. Raises ValueError, naming the measured batches."""
         for row in self.latency:
             if row.batch == batch:
                 return row
@@ -267,7 +267,7 @@ class Comparison:
 
 
 def compare(passports: Iterable[Passport]) -> Comparison:
-    """What did the technique win, and what did it lose? Every passport, beside its differences to the first.
+    """What did the technique gain, and what did it lose? Every passport, with its differences to the first.
 
     Raises TypeError for anything but Passports, ValueError for none.
     """

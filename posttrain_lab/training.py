@@ -1,6 +1,6 @@
 """The one training loop of the course: shuffled batches, AdamW, a one-cycle learning rate. Seeded, so a run can be repeated.
 
-Another loss, optimizer or schedule, early stopping and checkpoints step in through `Hooks`.
+Another loss, optimizer or schedule, early stopping and checkpoints are given by `Hooks`.
 """
 
 import copy
@@ -38,7 +38,7 @@ class TrainingConfig:
 
 @dataclass
 class TrainingState:
-    """All that a run is: the hooks may look at it, and between two epochs save it and put it back.
+    """The whole state of a run: hooks may read it, and between two epochs save and restore it.
 
     `memory` belongs to the hooks; `finished` ends the run.
     """
@@ -55,13 +55,13 @@ class TrainingState:
 
     @property
     def epoch(self) -> int:
-        """How many epochs are done."""
+        """The number of finished epochs."""
         return len(self.history)
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """Where a technique steps into the loop; what is left out stays as `train` has it.
+    """Functions by which a technique changes the loop; those left out are `train`'s own.
 
     loss(model, x, y) -> scalar; optimizer(model) -> Optimizer; schedule(optimizer, steps) -> an object whose step() follows every
     batch; before(state) at the start, after_epoch(state) when an epoch is done: several each, called in this order.
@@ -120,7 +120,7 @@ def _begin(model: nn.Module, config: TrainingConfig, steps: int, hooks: Hooks) -
         schedule = hooks.schedule(optimizer, steps)
     else:
         rates = [group["lr"] for group in optimizer.param_groups]
-        cycle = hooks.optimizer is None  # momentum too; an optimizer that was given keeps its own
+        cycle = hooks.optimizer is None  # the schedule changes momentum too, unless the optimizer was given
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, cycle_momentum=cycle)
     state = TrainingState(model, optimizer, schedule, torch.Generator().manual_seed(config.seed), config)
     for hook in hooks.before:
@@ -158,9 +158,9 @@ def train(
     """Train a copy of `model` and return it in eval mode, with the mean loss of each epoch.
 
     images [n, ...] float, labels [n] int64; `augment` changes a batch of images with the generator it is given;
-    `after_step` is called with the state after each step of the optimizer (pruning puts its zeros back). Dropout is seeded by the config too.
-    Raises ValueError for labels that are no class of the model, and `NotFiniteError`, a ValueError that keeps the last good
-    weights, when a loss is not finite. The model that came in is left as it was.
+    `after_step` is called with the state after each step of the optimizer (pruning sets its zeros again). Dropout is seeded by the config
+    too. Raises ValueError for labels outside the model's classes, and `NotFiniteError`, a ValueError with the last finite
+    weights, when a loss is not finite. The given model is not changed.
     """
     config, hooks = config or TrainingConfig(), hooks or Hooks()
     steps = max(1, config.epochs * -(-len(labels) // config.batch_size))

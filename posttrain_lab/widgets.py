@@ -1,7 +1,7 @@
-"""Things to move in a notebook: sliders around a figure, a guess made before the run, a quiz. They compute nothing.
+"""Interactive elements of a notebook: a figure with sliders, a guess before the run, a quiz. They compute nothing.
 
-Each function returns an ipywidgets object; the notebook shows it as the last value of a cell. Beside sliders the
-student's own function runs: `slider_figure` calls it again after each move. A move needs a running kernel.
+Each function returns an ipywidgets object; the notebook shows it as the last value of a cell. Figures with sliders run
+the student's own function: `slider_figure` calls it again after each move. A move needs a running kernel.
 """
 
 import html
@@ -20,7 +20,7 @@ LABEL = {"description_width": "9em"}
 
 @dataclass(frozen=True)
 class Slider:
-    """A number to move between `low` and `high`; whole numbers make a slider of whole numbers.
+    """A slider for a number between `low` and `high`; with integers it gives integers only.
 
     >>> Slider(0.0, 4.0, start=1.5, step=0.5, label="upper end")
     Slider(low=0.0, high=4.0, start=1.5, step=0.5, label='upper end')
@@ -73,7 +73,7 @@ class Choice:
 
 
 def slider_figure(draw: Callable[..., Figure], **controls: Slider | Choice) -> ipywidgets.VBox:
-    """How does the figure change when I move this? `draw(**values)` is called with the controls' values, at every move.
+    """A figure with controls: `draw(**values)` is called with the controls' values, at every move.
 
     draw: returns a plotly Figure; controls: one `Slider` or `Choice` for each of its arguments. An error inside `draw` is
     shown as a sentence below the figure, which keeps its last state. The figure is sent as plain data (a FigureWidget
@@ -104,13 +104,13 @@ def slider_figure(draw: Callable[..., Figure], **controls: Slider | Choice) -> i
 
 
 def _display(figure: Figure) -> dict[str, Any]:
-    """The figure as an output of a cell, in the form that this notebook program understands."""
+    """The figure as an output of a cell, in the format that this notebook program understands."""
     bundle = figure._repr_mimebundle_() or {PLOTLY: json.loads(str(figure.to_json()))}
     return {"output_type": "display_data", "data": bundle, "metadata": {}}
 
 
 def predict(question: str, options: Sequence[str], then: str) -> ipywidgets.VBox:
-    """What do you expect, before you run it? Choosing one of the options shows your guess and the sentence `then`.
+    """A question before the run: choosing one of the options shows your guess and the sentence `then`.
 
     The guess is the `value` of the second child (None until a choice is made). Raises ValueError below two options.
 
@@ -134,7 +134,7 @@ def _buttons(options: Sequence[str]) -> ipywidgets.RadioButtons:
 
 
 def run_button(label: str, action: Callable[[], Any]) -> ipywidgets.VBox:
-    """What comes out when this longer step is run? A button; each click calls `action()` and shows what it returns below.
+    """A button for a longer step; each click calls `action()` and shows the result below.
 
     What is returned is shown by its `_repr_html_` when it has one, else as text; an error is shown as a sentence.
 
@@ -177,7 +177,7 @@ class Question:
 
 
 def quiz(questions: Sequence[Question]) -> ipywidgets.VBox:
-    """Have I understood? Questions with buttons: each choice is answered with right or not yet, and why.
+    """A quiz: questions with buttons; each choice is answered with right or not yet, and why.
 
     The last line counts the questions answered right; a choice may be changed. Raises ValueError without any question.
 

@@ -48,8 +48,11 @@ def test_ci_runs_the_readme_command():
     assert found == command("test")
 
 
-def test_every_unit_is_on_the_map():
-    from posttrain_lab.checks import UNITS
+def test_the_map_is_the_list_of_units():
+    """`posttrain-lab release` writes it; every unit with its link is a row of it."""
+    from posttrain_lab.grading.overview import with_table
+    from posttrain_lab.units import UNITS
 
+    assert with_table(TEXT, tuple(unit.folder for unit in UNITS)) == TEXT
     for unit in UNITS:
-        assert f"course/{unit}/{unit}.ipynb" in TEXT
+        assert f"course/{unit.folder}/{unit.folder}.ipynb" in TEXT

@@ -1,13 +1,13 @@
-"""Are the confidences of a model right? When it says 0.8, is it right eight times in ten? And what should be done then?
+"""Calibration: when a model says 0.8, is it right eight times in ten? How to measure it, correct it, and decide with it.
 
-errors, estimates, scores  how wrong, and how sure is that?          decisions, curves  what to do with a probability
-temperature, scaling,      make it right again                       selective          answer only when sure
+errors, estimates, scores  calibration errors and their intervals    decisions, curves  from a probability to a decision
+temperature, scaling,      maps that correct the probabilities       selective          answer only at high confidence
 binary                                                               conformal, adaptive_sets, conformal_regression
-protocol                   fit, choose, report, in this order                           sets that hold the truth
-risk_models                models to work on                         corruptions, label_shift   when the world changes
+protocol                   fit, choose, report, in this order                           sets with guaranteed coverage
+risk_models                models to work on                         corruptions, label_shift   distribution shift
 
-fit_* on the calibration part, choose on validation, report on test. fit_* gives plain numbers or a frozen callable. Everything but
-`networks`, which stands above the measuring, can be imported from here.
+fit_* on the calibration part, choose on validation, report on test. fit_* gives plain numbers or a frozen callable. Everything
+can be imported from here.
 """
 
 from .adaptive_sets import adaptive_scores, class_quantiles, score_sets, true_scores
@@ -30,7 +30,7 @@ from .decisions import CostCurve, bayes_threshold, case_costs, cost_curve, expec
 from .errors import Reliability, adaptive_ece, classwise_ece, expected_calibration_error, maximum_calibration_error, reliability
 from .estimates import Interval, bootstrap_interval, debiased_error, ece_by_chance, kernel_error
 from .label_shift import adjust_prior, black_box_shares, class_shares, saerens_em
-from .protocol import ChosenMethod, Fitting, Predictions, Report, both, choose, log_odds, methods, report, softmax, top_ece
+from .protocol import ChosenMethod, Fitting, Predictions, Report, choose, log_odds, methods, report, softmax, top_ece, two_columns
 from .risk_models import LogisticRegression, NaiveBayes, fit_logistic_regression, fit_naive_bayes
 from .scaling import Scaling, fit_dirichlet, fit_vector
 from .scores import BrierParts, brier, brier_decomposition, nll
@@ -67,7 +67,6 @@ __all__ = [
     "black_box_shares",
     "blur",
     "bootstrap_interval",
-    "both",
     "brier",
     "brier_decomposition",
     "case_costs",
@@ -117,5 +116,6 @@ __all__ = [
     "softmax",
     "top_ece",
     "true_scores",
+    "two_columns",
     "widen",
 ]

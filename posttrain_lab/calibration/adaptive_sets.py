@@ -1,7 +1,7 @@
-"""Sets that grow where the model is unsure (APS, RAPS), and sets that keep their promise for every class.
+"""Prediction sets that are larger where the model is uncertain (APS, RAPS), and sets with a coverage guarantee for every class.
 
-The plain score 1 - p names few classes on average, but pays with empty sets and with hard examples that are never covered.
-Adding up probabilities from the top until the true class is reached makes the size follow the doubt.
+The plain score 1 - p gives few classes on average, but also empty sets, and hard examples that are never covered.
+Adding up probabilities from the top until the true class is reached makes the size of a set follow the uncertainty.
 
 Source: Romano, Sesia, Candès (2020) for APS; Angelopoulos, Bates, Malik, Jordan (2021) for RAPS; Vovk (2012) for class-conditional.
 """
@@ -17,11 +17,11 @@ from .conformal import conformal_quantile
 def adaptive_scores(
     probabilities: Float[Tensor, "n c"], u: Float[Tensor, " n"] | None = None, penalty: float = 0.0, free_ranks: int = 0
 ) -> Float[Tensor, "n c"]:
-    """How strange would each class be, when classes are named from the likeliest down?
+    """What is the nonconformity score of each class, when classes are added from the most probable down?
 
     score[i, k] = (sum of the probabilities of the classes up to and with k) - u_i * p[i, k] + penalty * max(0, rank_k - free_ranks)
-    rank 1 is the likeliest class; equal probabilities: the lower class number first. u [n] uniform in [0, 1] makes the coverage exact
-    instead of too large (none: u = 0, no randomness, larger sets). penalty = 0 is APS, > 0 is RAPS. float64.
+    rank 1 is the most probable class; equal probabilities: the lower class number first. u [n] uniform in [0, 1] makes the coverage
+    exact instead of too large (none: u = 0, no randomness, larger sets). penalty = 0 is APS, > 0 is RAPS. float64.
     Raises TypeError for other dtypes; ValueError for rows that are not probabilities, u outside [0, 1], penalty < 0, free_ranks < 0.
     Source: Romano et al. (2020), Angelopoulos et al. (2021).
 
@@ -45,7 +45,7 @@ def adaptive_scores(
 
 
 def true_scores(scores: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """The score of each example's own class: what `conformal_quantile` wants.
+    """The score of each example's own class, as `conformal_quantile` takes it.
 
     >>> true_scores(torch.tensor([[0.1, 0.9], [0.6, 0.4]]), torch.tensor([1, 0]))
     tensor([0.9000, 0.6000])
@@ -55,9 +55,9 @@ def true_scores(scores: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> 
 
 
 def score_sets(scores: Float[Tensor, "n c"], q: float | Float[Tensor, " c"]) -> Bool[Tensor, "n c"]:
-    """Which classes are no stranger than q (one number, or one per class)? scores <= q, [n, c] bool.
+    """For which classes is the nonconformity score at most q (one number, or one per class)? scores <= q, [n, c] bool.
 
-    Raises TypeError for scores that are no float matrix; ValueError for NaN in either, or a q per class of another length.
+    Raises TypeError for scores that are not a float matrix; ValueError for NaN in either, or a q per class of another length.
 
     >>> score_sets(torch.tensor([[0.5, 0.9]]), 0.5)
     tensor([[ True, False]])
@@ -75,7 +75,7 @@ def score_sets(scores: Float[Tensor, "n c"], q: float | Float[Tensor, " c"]) -> 
 def class_quantiles(
     scores: Float[Tensor, " n"], labels: Integer[Tensor, " n"], alpha: float, classes: int
 ) -> Float[Tensor, " {classes}"]:
-    """Which strangeness is exceeded with probability of at most alpha, by the examples of each class?
+    """Which nonconformity score do new examples of each class exceed with a probability of at most alpha?
 
     q_k = conformal_quantile(scores[labels == k], alpha), infinite for a class with fewer than 1/alpha - 1 examples: such a class is
     in every set. P(class in set | class = k) >= 1 - alpha for every k, where one q for all may fail rare classes.

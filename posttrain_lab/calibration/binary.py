@@ -1,4 +1,4 @@
-"""From a score to the probability of a yes, for yes-or-no questions: straight through the logit, or any rising curve.
+"""From a score to the probability of class 1, for binary classification: linear in the log-odds, or any rising curve.
 
 | method    | family                                       | parameters      | needs     |
 |-----------|----------------------------------------------|-----------------|-----------|
@@ -37,11 +37,11 @@ def _check_scores(name: str, scores: Tensor, labels: Tensor) -> None:
 
 
 def fit_platt(scores: Float[Tensor, " n"], labels: Shaped[Tensor, " n"]) -> tuple[float, float]:
-    """Which straight line turns a score into log-odds? (a, b) of P(y = 1 | s) = sigmoid(a s + b).
+    """Which linear function turns a score into log-odds? (a, b) of P(y = 1 | s) = sigmoid(a s + b).
 
-    (a, b) minimize the cross-entropy with Platt's targets instead of 0 and 1: (n1 + 1)/(n1 + 2) for a yes and 1/(n0 + 2)
-    for a no, where n1 and n0 count them. So a and b stay finite when a threshold separates the classes perfectly: sigmoid
-    then meets the two targets. scores [n] any real numbers (log-odds do well), labels [n] bool or 0/1.
+    (a, b) minimize the cross-entropy with Platt's targets instead of 0 and 1: (n1 + 1)/(n1 + 2) for label 1 and 1/(n0 + 2)
+    for label 0, where n1 and n0 count them. So a and b stay finite when a threshold separates the classes perfectly: sigmoid
+    then equals the two targets. scores [n] any real numbers (for example log-odds), labels [n] bool or 0/1.
     Raises TypeError for other dtypes; ValueError for NaN, infinity, only one class, scores that are all equal.
     Source: Platt (1999), eq. 1 and section 2.2 (his a and b have the other sign).
 
@@ -73,7 +73,7 @@ def apply_platt(scores: Float[Tensor, " n"], a: float, b: float) -> Float[Tensor
 def pool_adjacent_violators(values: list[float], weights: list[float]) -> list[float]:
     """The rising sequence nearest to `values` in the weighted squared distance.
 
-    Walk from the left; wherever the last block's mean is above the next one's, pool the two into their weighted mean.
+    From left to right: while the last block's mean is above the next one's, pool the two into their weighted mean.
     Source: Ayer et al. (1955), Barlow et al. (1972).
 
     >>> pool_adjacent_violators([1.0, 3.0, 0.0], [1.0, 1.0, 2.0])
@@ -91,7 +91,7 @@ def pool_adjacent_violators(values: list[float], weights: list[float]) -> list[f
 
 @dataclass(frozen=True, eq=False)
 class Isotonic:
-    """A rising curve through the points (score, probability), [k] float64 each; straight between them, flat outside.
+    """A rising curve through the points (score, probability), [k] float64 each; linear between them, constant outside.
 
     Calling it with scores [n] gives probabilities [n] in the dtype of the scores.
     """
@@ -108,12 +108,12 @@ class Isotonic:
 def fit_isotonic(
     scores: Float[Tensor, " n"], labels: Shaped[Tensor, " n"], weights: Float[Tensor, " n"] | None = None
 ) -> Isotonic:
-    """Which rising curve turns a score into the probability of a yes, when nothing else is assumed?
+    """Which rising curve turns a score into the probability of class 1, when nothing else is assumed?
 
-    The rising values nearest to the labels in the squared distance, by pooling adjacent violators. Equal scores are one
-    point first: their (weighted) mean, with their total weight. Between points the curve is straight, outside it is flat.
+    The rising values nearest to the labels in the squared distance, by pooling adjacent violators. Equal scores are first made
+    one point: their (weighted) mean, with their total weight. Between points the curve is linear, outside it is constant.
     scores [n] real, labels [n] bool or 0/1, weights [n] >= 0 (none: 1 each; an example of weight 0 is left out).
-    The result is a frozen callable. Needs some hundred examples: with few it steps from 0 to 1.
+    The result is a frozen callable. Needs some hundred examples: with few it overfits and jumps from 0 to 1.
     Raises TypeError for other dtypes; ValueError for NaN, infinity, only one class, negative weights, all weights 0.
     Source: Zadrozny and Elkan (2002).
 
@@ -146,17 +146,17 @@ class Beta:
 
 
 def beta_features(probability: Tensor) -> Tensor:
-    """[log p, -log(1 - p)] as [n, 2] float64; 0 and 1 are moved inside by the smallest normal float32."""
+    """[log p, -log(1 - p)] as [n, 2] float64; 0 and 1 are moved inside the interval by the smallest normal float32."""
     p = probability.double()
     least = torch.finfo(torch.float32).tiny
     return torch.stack([p.clamp(min=least).log(), -(1 - p).clamp(min=least).log()], dim=1)
 
 
 def fit_beta(probability: Float[Tensor, " n"], labels: Shaped[Tensor, " n"]) -> Beta:
-    """Which curve turns a probability into a better one, when the error is not the same at both ends?
+    """Which curve corrects a probability, when the miscalibration is not the same near 0 and near 1?
 
-    P = sigmoid(a log p - b log(1 - p) + c); a = b = 1, c = 0 leaves p as it is, which Platt's curve of p cannot. A
-    negative a or b would not rise: it is set to 0 and the others are fitted again.
+    P = sigmoid(a log p - b log(1 - p) + c); a = b = 1, c = 0 leaves p as it is, which Platt's curve of p cannot. With a
+    negative a or b the curve would fall: it is set to 0 and the others are fitted again.
     probability [n] in [0, 1], labels [n] bool or 0/1. Raises TypeError or ValueError as `fit_platt`, and for values outside
     [0, 1]; ValueError when a threshold separates the classes perfectly (no finite curve is best then).
     Source: Kull, Silva Filho, Flach (2017).
@@ -196,9 +196,9 @@ class Histogram:
 
 
 def fit_histogram(probability: Float[Tensor, " n"], labels: Shaped[Tensor, " n"], bins: int = 15) -> Histogram:
-    """What share of yes was there in each bin? That share becomes the probability of all who fall into it.
+    """Which share of the examples of each bin has label 1? This share becomes the probability of all examples in the bin.
 
-    Bins of equal width, closed on the right. An empty bin keeps its own middle. Raises as `fit_platt`, and ValueError
+    Bins of equal width, closed on the right. An empty bin gets its center. Raises as `fit_platt`, and ValueError
     for values outside [0, 1], bins < 1 or more bins than examples. Source: Zadrozny and Elkan (2001).
 
     >>> fit_histogram(torch.tensor([0.1, 0.2, 0.3, 0.9]), torch.tensor([0, 0, 1, 1]), bins=2)(torch.tensor([0.25]))

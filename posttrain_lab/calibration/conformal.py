@@ -1,7 +1,7 @@
-"""Sets instead of single answers: how many classes must be named so that the true one is among them 9 times in 10?
+"""Sets instead of single answers: which classes must be in the set so that the true one is in it 9 times in 10?
 
-Split conformal prediction needs no trust in the probabilities. It holds, for any model and any n, when calibration and
-new examples come from the same source in any order (exchangeable), on average over both.
+Split conformal prediction does not rely on calibrated probabilities. Its guarantee holds for any model and any n, when
+calibration and new examples come from the same source in any order (exchangeable), on average over both.
 
 Source: Vovk, Gammerman, Shafer (2005); Sadinle, Lei, Wasserman (2019); Angelopoulos and Bates (2023).
 Left out here: sets that adapt (adaptive_sets.py) and intervals for numbers (conformal_regression.py).
@@ -15,11 +15,11 @@ from torch import Tensor
 
 from .arguments import check_floats, check_labels, check_probabilities, check_share
 
-ROUNDING = 1e-9  # (n + 1)(1 - alpha) is a whole number for people; floats may land a hair above it
+ROUNDING = 1e-9  # where (n + 1)(1 - alpha) is a whole number, floats may give a slightly larger one
 
 
 def conformal_scores(probabilities: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """How strange is the true class to the model? 1 - its probability, in 0 (expected) .. 1 (never).
+    """What is the nonconformity score of the true class? 1 - its probability, from 0 (expected) to 1 (thought impossible).
 
     >>> conformal_scores(torch.tensor([[0.75, 0.25], [0.75, 0.25]]), torch.tensor([0, 1]))
     tensor([0.2500, 0.7500])
@@ -30,11 +30,11 @@ def conformal_scores(probabilities: Float[Tensor, "n c"], labels: Integer[Tensor
 
 
 def conformal_quantile(scores: Float[Tensor, " n"], alpha: float) -> float:
-    """Which strangeness is exceeded by a new example with probability of at most alpha?
+    """Which nonconformity score does a new example exceed with a probability of at most alpha?
 
-    q = the k-th smallest score, k = ceil((n + 1)(1 - alpha)); infinite when k > n, that is when n < 1/alpha - 1: so few
-    examples cannot promise so much, and every set then holds every class. The + 1 is the new example itself; without it
-    the promise is missed. scores [n] of the calibration part, larger = stranger; 0 < alpha < 1.
+    q = the k-th smallest score, k = ceil((n + 1)(1 - alpha)); infinite when k > n, that is when n < 1/alpha - 1: these are
+    too few examples for the guarantee, and every set then has every class. The + 1 is the new example itself; without it
+    the coverage is too small. scores [n] of the calibration part, larger = less expected; 0 < alpha < 1.
     P(new score <= q) >= 1 - alpha. Raises TypeError for other dtypes; ValueError for no scores, NaN, alpha outside (0, 1).
     Source: Vovk et al. (2005).
 
@@ -48,11 +48,11 @@ def conformal_quantile(scores: Float[Tensor, " n"], alpha: float) -> float:
 
 
 def prediction_sets(probabilities: Float[Tensor, "n c"], q: float) -> Bool[Tensor, "n c"]:
-    """Which classes are no stranger than q? [n, c] bool: class k is in the set of example i.
+    """For which classes is the nonconformity score at most q? [n, c] bool: class k is in the set of example i.
 
-    set_i = {k : 1 - probabilities[i, k] <= q}: with <=, as the promise of `conformal_quantile` needs. A set may hold
-    several classes, where the model is unsure, or none. q = inf: all. The bound is compared in the dtype of the
-    probabilities, so give both parts in the same.
+    set_i = {k : 1 - probabilities[i, k] <= q}: with <=, as the guarantee of `conformal_quantile` needs. A set may have
+    several classes, where the model is uncertain, or none. q = inf: all. The bound is compared in the dtype of the
+    probabilities, so give the calibration part and the new one in the same dtype.
     Raises TypeError for other dtypes; ValueError for rows that are not probabilities, q = NaN.
 
     >>> prediction_sets(torch.tensor([[0.75, 0.25], [0.5, 0.5]]), q=0.5)

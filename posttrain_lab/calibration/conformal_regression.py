@@ -1,7 +1,7 @@
 """An interval instead of a number: conformalized quantile regression.
 
-Two lines are fitted, below and above which alpha / 2 of the answers should lie. How far the answers of the calibration part
-stick out says by how much to move both lines; then the promise holds, however wrong the lines are.
+Two linear functions are fitted, below and above which alpha / 2 of the targets should lie. How far the targets of the calibration
+part lie outside says by how much to move both; then the coverage is guaranteed, even if the two functions fit badly.
 
 Source: Koenker and Bassett (1978); Romano, Patterson, Candès (2019); Hunter and Lange (2000) for the fit.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 from .arguments import check_finite, check_share
 
 STEPS = 2000
-STILL = 1e-9  # relative change of the loss below which the fit is finished
+CONVERGED = 1e-9  # relative change of the loss below which the fit has converged
 CORNER = 1e-5  # width, in units of the spread of y, of the rounded corner of the pinball loss
 
 
@@ -31,7 +31,7 @@ class Line:
 
 
 def pinball_loss(predicted: Float[Tensor, " n"], y: Float[Tensor, " n"], share: float) -> float:
-    """How well does a prediction cut off the lower `share` of the answers? mean of max(share r, (share - 1) r), r = y - predicted.
+    """How well does a prediction estimate the `share` quantile of y? The mean of max(share r, (share - 1) r), r = y - predicted.
 
     The best constant is the `share` quantile of y. In units of y. Source: Koenker and Bassett (1978).
 
@@ -44,10 +44,10 @@ def pinball_loss(predicted: Float[Tensor, " n"], y: Float[Tensor, " n"], share: 
 
 
 def fit_quantile(x: Float[Tensor, "n d"], y: Float[Tensor, " n"], share: float) -> Line:
-    """Below which line does the `share` of the answers lie? Linear quantile regression.
+    """Below which linear function do `share` of the targets lie? Linear quantile regression.
 
-    Minimizes the pinball loss with its corner rounded by CORNER; each step solves weighted least squares that lie above the loss and
-    touch it, so the loss never rises (Hunter and Lange 2000). x [n, d] finite features of the TRAIN part, y [n] finite.
+    Minimizes the pinball loss with its corner smoothed by CORNER; each step solves a weighted least-squares problem that majorizes
+    the loss and touches it, so the loss never rises (Hunter and Lange 2000). x [n, d] finite features of the TRAIN part, y [n] finite.
     Raises TypeError for other dtypes; ValueError for NaN, infinity, lengths that differ, fewer than d + 2 examples, share outside (0, 1).
 
     >>> line = fit_quantile(torch.tensor([[0.0], [1.0], [2.0], [3.0]]), torch.tensor([0.0, 2.0, 4.0, 6.0]), 0.5)
@@ -79,14 +79,14 @@ def _majorize(x: Tensor, y: Tensor, share: float) -> Tensor:
         theta = torch.linalg.lstsq(x.T @ scaled, (scaled.T @ y + tilt)[:, None], driver="gelsd").solution[:, 0]
         r = y - x @ theta
         loss = (r.abs() + (2 * share - 1) * r - CORNER * (CORNER + r.abs()).log()).mean().item()
-        if before - loss < STILL * (1 + abs(loss)):
+        if before - loss < CONVERGED * (1 + abs(loss)):
             break
         before = loss
     return theta
 
 
 def interval_scores(low: Float[Tensor, " n"], high: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """How far does each answer stick out of its interval? max(low - y, y - high): below 0 inside. For `conformal_quantile`.
+    """How far is each target outside of its interval? max(low - y, y - high): below 0 inside. For `conformal_quantile`.
 
     >>> interval_scores(torch.tensor([0.0, 0.0]), torch.tensor([2.0, 2.0]), torch.tensor([3.0, 0.5]))
     tensor([ 1.0000, -0.5000])
@@ -97,7 +97,7 @@ def interval_scores(low: Float[Tensor, " n"], high: Float[Tensor, " n"], y: Floa
 
 
 def widen(low: Float[Tensor, " n"], high: Float[Tensor, " n"], q: float) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """The intervals (low - q, high + q) that hold a new answer with probability >= 1 - alpha. q = inf: all numbers.
+    """The intervals (low - q, high + q) that contain a new target with probability >= 1 - alpha. q = inf: all numbers.
 
     q < 0 narrows; an interval narrowed past its middle becomes empty (low > high). q = conformal_quantile(interval_scores(...), alpha).
 

@@ -1,4 +1,4 @@
-"""Pictures as the world delivers them: turned, out of focus, noisy. In plain torch, the input untouched.
+"""Corrupted images: rotated, blurred, noisy. In plain torch; the input is not changed.
 
 Source: Hendrycks and Dietterich (2019); Ovadia et al. (2019), who measured calibration under such shifts.
 """
@@ -22,7 +22,7 @@ def _check(name: str, images: Tensor, argument: str, value: float, least: float)
 
 
 def rotate(images: Float[Tensor, "n c h w"], degrees: float) -> Float[Tensor, "n c h w"]:
-    """Each picture turned counter-clockwise around its middle, by bilinear interpolation; what comes in from outside is 0.
+    """Each image rotated counter-clockwise around its center, by bilinear interpolation; pixels from outside are 0.
 
     degrees may be of either sign. 0 gives an equal copy. Raises TypeError for other images; ValueError for NaN or infinity.
 
@@ -34,21 +34,21 @@ def rotate(images: Float[Tensor, "n c h w"], degrees: float) -> Float[Tensor, "n
     if degrees % 360 == 0:
         return images.clone()
     height, width = images.shape[2:]
-    turn = math.radians(degrees)
-    cos, sin, ratio = math.cos(turn), math.sin(turn), height / width
+    angle = math.radians(degrees)
+    cos, sin, ratio = math.cos(angle), math.sin(angle), height / width
     matrix = images.new_tensor([[cos, -sin * ratio, 0], [sin / ratio, cos, 0]])
 
-    def turned(block: Tensor) -> Tensor:
+    def rotated(block: Tensor) -> Tensor:
         grid = F.affine_grid(matrix.expand(len(block), 2, 3), list(block.shape), align_corners=False)
         return F.grid_sample(block, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
-    return in_blocks(turned, images)
+    return in_blocks(rotated, images)
 
 
 def blur(images: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h w"]:
-    """Each picture out of focus: convolved with a Gaussian of standard deviation sigma pixels, cut at 3 sigma; edges repeated.
+    """Each image blurred: convolved with a Gaussian of standard deviation sigma pixels, cut at 3 sigma; edges repeated.
 
-    sigma = 0 gives an equal copy. A constant picture stays. Raises TypeError for other images; ValueError for sigma < 0.
+    sigma = 0 gives an equal copy. A constant image does not change. Raises TypeError for other images; ValueError for sigma < 0.
 
     >>> blur(torch.ones(1, 1, 3, 3), 1.0).allclose(torch.ones(1, 1, 3, 3))
     True
@@ -70,7 +70,7 @@ def blur(images: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h
 
 
 def add_noise(images: Float[Tensor, "n c h w"], sd: float, seed: int = 0) -> Float[Tensor, "n c h w"]:
-    """Each pixel plus a normal number of standard deviation sd, cut to [0, 1]. sd = 0 gives an equal copy of pictures in [0, 1].
+    """Each pixel plus a normal random number of standard deviation sd, clamped to [0, 1]. sd = 0: an equal copy of images in [0, 1].
 
     Raises TypeError for other images; ValueError for sd < 0.
 

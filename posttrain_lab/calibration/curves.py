@@ -1,7 +1,7 @@
 """Every threshold at once: the ROC and the precision-recall curve of a score, with intervals.
 
-Both see order only: a rising map of the scores, as calibration is, does not move them. So a model can rank well and be badly
-calibrated, and the reverse.
+Both depend on the order of the scores only: a rising map, such as a calibration map, does not change them. So a model can rank well
+and be badly calibrated, and the reverse.
 
 Source: Fawcett (2006); DeLong, DeLong, Clarke-Pearson (1988); Davis and Goadrich (2006); Wilson (1927).
 """
@@ -73,7 +73,7 @@ def _alarms(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def roc_curve(scores: Float[Tensor, " n"], labels: Shaped[Tensor, " n"]) -> Roc:
     """For every threshold: which share of the ones is found, at which share of false alarms among the zeros?
 
-    scores [n] finite, larger = more likely 1; labels [n] bool or 0/1. Equal scores come in together.
+    scores [n] finite, larger = more likely 1; labels [n] bool or 0/1. Equal scores are added together.
     Raises TypeError for other dtypes; ValueError for NaN, infinity, only one class. Source: Fawcett (2006).
 
     >>> curve = roc_curve(torch.tensor([0.9, 0.4, 0.4, 0.1]), torch.tensor([1, 1, 0, 0]))
@@ -91,8 +91,8 @@ def roc_curve(scores: Float[Tensor, " n"], labels: Shaped[Tensor, " n"]) -> Roc:
 def roc_auc(scores: Float[Tensor, " n"], labels: Shaped[Tensor, " n"], level: float = 0.95) -> Interval:
     """How often does a one score higher than a zero? The area under the ROC curve, with DeLong's interval.
 
-    auc = P(score of a one > score of a zero) + P(equal) / 2. The variance comes from how much each example's own share of won
-    comparisons varies; the interval is auc -+ z sd, cut to [0, 1].
+    auc = P(score of a one > score of a zero) + P(equal) / 2. The variance comes from how much each example's share of correctly
+    ordered pairs varies; the interval is auc -+ z sd, clamped to [0, 1].
     Raises as `roc_curve`, and ValueError for a level outside (0, 1). Source: DeLong et al. (1988).
 
     >>> roc_auc(torch.tensor([0.9, 0.4, 0.4, 0.1]), torch.tensor([1, 1, 0, 0])).value
@@ -102,12 +102,12 @@ def roc_auc(scores: Float[Tensor, " n"], labels: Shaped[Tensor, " n"], level: fl
     check_share("roc_auc", "level", level)
     ones, zeros = scores[labels != 0].double(), scores[labels == 0].double()
 
-    def won(mine: Tensor, theirs: Tensor) -> Tensor:
-        theirs = theirs.sort().values
-        below = torch.searchsorted(theirs, mine, right=False) + torch.searchsorted(theirs, mine, right=True)
-        return below.double() / (2 * len(theirs))
+    def share_ordered(own: Tensor, others: Tensor) -> Tensor:
+        others = others.sort().values
+        below = torch.searchsorted(others, own, right=False) + torch.searchsorted(others, own, right=True)
+        return below.double() / (2 * len(others))
 
-    of_ones, of_zeros = won(ones, zeros), won(zeros, ones)
+    of_ones, of_zeros = share_ordered(ones, zeros), share_ordered(zeros, ones)
     value = of_ones.mean().item()
     spread = sum(v.var().item() / len(v) for v in (of_ones, of_zeros) if len(v) > 1) ** 0.5
     half = NormalDist().inv_cdf((1 + level) / 2) * spread
@@ -117,7 +117,7 @@ def roc_auc(scores: Float[Tensor, " n"], labels: Shaped[Tensor, " n"], level: fl
 def precision_recall(scores: Float[Tensor, " n"], labels: Shaped[Tensor, " n"]) -> PrecisionRecall:
     """For every threshold: which share of the alarms is true, and which share of the ones is found?
 
-    Unlike the ROC it depends on how rare the ones are: where they are rare, it shows what the alarms are worth.
+    Unlike the ROC curve it depends on how rare the ones are: where they are rare, it shows how many of the alarms are true.
     Raises as `roc_curve`. Source: Davis and Goadrich (2006).
 
     >>> curve = precision_recall(torch.tensor([0.9, 0.4, 0.4, 0.1]), torch.tensor([1, 1, 0, 0]))

@@ -1,4 +1,4 @@
-"""From a probability to a decision that costs least: thresholds, costs, and whether a model is worth asking at all.
+"""From a probability to the decision with the lowest expected cost: thresholds, costs, and whether a model is useful at all.
 
 Source: Elkan (2001); Vickers and Elkin (2006).
 """
@@ -16,8 +16,8 @@ from .estimates import Interval
 def bayes_threshold(cost_fp: float, cost_fn: float) -> float:
     """From which probability on is an alarm the cheaper choice? cost_fp / (cost_fp + cost_fn).
 
-    An alarm costs (1 - p) cost_fp on average, silence p cost_fn; they are equal at the threshold. It holds for
-    probabilities that are right. Costs in any one unit, > 0. Raises ValueError for costs <= 0, NaN or infinite.
+    An alarm costs (1 - p) cost_fp on average, no alarm p cost_fn; they are equal at the threshold. It holds for
+    calibrated probabilities. Costs in any one unit, > 0. Raises ValueError for costs <= 0, NaN or infinite.
     Source: Elkan (2001).
 
     >>> bayes_threshold(cost_fp=1, cost_fn=9)
@@ -38,7 +38,7 @@ def _check_threshold(name: str, threshold: float) -> None:
 
 
 def expected_cost(p: Float[Tensor, " n"], y: Shaped[Tensor, " n"], threshold: float, cost_fp: float, cost_fn: float) -> float:
-    """What does a case cost on average when every p >= threshold raises an alarm?
+    """What is the average cost per case when every p >= threshold raises an alarm?
 
     cost = (cost_fp * false alarms + cost_fn * misses) / n
     p [n] probabilities of y = 1; y [n] bool or 0/1; costs > 0 in any one unit, and the answer has that unit per case.
@@ -82,7 +82,7 @@ class CostCurve:
 def cost_curve(
     p: Float[Tensor, " n"], y: Shaped[Tensor, " n"], costs: tuple[float, float], thresholds: Tensor | None = None, seed: int = 0
 ) -> CostCurve:
-    """What does a case cost at every threshold, and how sure is that? costs = (cost_fp, cost_fn).
+    """What is the average cost per case at every threshold, and with which interval? costs = (cost_fp, cost_fn).
 
     thresholds [k] (none: 0, 0.01 .. 1). The interval holds the middle 95 % of 1,000 bootstrap resamples of the cases. To CHOOSE a
     threshold by this curve, use the validation part. For probabilities that are right, the curve is lowest at `bayes_threshold`.
@@ -114,8 +114,9 @@ def bootstrap_means(each: Float[Tensor, "k n"], seed: int = 0, resamples: int = 
 def saving(before: Float[Tensor, " n"], after: Float[Tensor, " n"], level: float = 0.95, seed: int = 0) -> Interval:
     """Which share of the cost does the second rule save, on the same cases? 1 - mean(after) / mean(before), with its interval.
 
-    before, after [n]: `case_costs` of the same cases in the same order, which are resampled together: what is hard for both
-    rules cancels. Raises ValueError for lengths that differ, NaN, level outside (0, 1), and when the first rule costs nothing.
+    before, after [n]: `case_costs` of the same cases in the same order, which are resampled together (paired): the difficulty that
+    a case has for both rules cancels. Raises ValueError for lengths that differ, NaN, level outside (0, 1), and when the first rule
+    costs nothing.
 
     >>> saving(torch.tensor([10.0, 0.0, 10.0]), torch.tensor([1.0, 1.0, 1.0])).value
     0.85
@@ -136,7 +137,7 @@ def saving(before: Float[Tensor, " n"], after: Float[Tensor, " n"], level: float
 def net_benefit(
     p: Float[Tensor, " n"], y: Shaped[Tensor, " n"], thresholds: Float[Tensor, " k"]
 ) -> tuple[Float64[Tensor, " k"], Float64[Tensor, " k"]]:
-    """Is asking the model better than alarming everybody or nobody? (benefit of the model, benefit of alarming all), [k] each.
+    """Is the model better than an alarm for everybody or nobody? (benefit of the model, benefit of alarming all), [k] each.
 
     benefit(t) = true alarms / n - false alarms / n * t / (1 - t); alarming nobody has 0. A threshold t says that one
     true alarm is worth (1 - t)/t false ones, in units of true alarms per case. thresholds [k] in (0, 1).

@@ -1,6 +1,6 @@
 """How far are confidences from hit rates? Bins, and one number for a set of predictions.
 
-Every error here compares, bin by bin, the mean of what was claimed with the share of what was right. The estimates differ in
+Every error here compares, bin by bin, the mean confidence with the hit rate (the share of right answers). The estimates differ in
 their bins: equal width, equal mass, or one set of bins for each class.
 
 Source: Naeini, Cooper, Hauskrecht (2015); Guo et al. (2017); Nguyen and O'Connor (2015); Kull et al. (2019).
@@ -72,7 +72,7 @@ def bin_gaps(bin_of: Tensor, confidence: Tensor, correct: Tensor, bins: int) -> 
 
 
 def expected_calibration_error(confidence: Float[Tensor, " n"], correct: Shaped[Tensor, " n"], bins: int = 15) -> float:
-    """How far, on average, is what the model claims from what it delivers? 0 is perfect, 1 is the worst.
+    """How large is, on average, the gap between confidence and hit rate? 0 is perfect, 1 is the worst.
 
     ECE = sum_b (n_b / n) |hit rate of bin b - mean confidence of bin b|
     confidence [n] in [0, 1] is the probability of the predicted class; correct [n] is bool or 0/1. Bins have equal
@@ -91,11 +91,11 @@ def expected_calibration_error(confidence: Float[Tensor, " n"], correct: Shaped[
 
 
 def adaptive_ece(confidence: Float[Tensor, " n"], correct: Shaped[Tensor, " n"], bins: int = 15) -> float:
-    """The same question as the ECE, asked in bins that hold equally many examples.
+    """The calibration error with bins of equal mass: each has about equally many examples.
 
-    bin = floor(bins * rank / n), rank = how many confidences are strictly smaller: ties never split (see `equal_mass`).
-    Where nearly all confidences lie near 1, bins of equal width waste most of their number; these do not.
-    Raises as `expected_calibration_error`, and ValueError when n < bins: there is no equal mass then.
+    bin = floor(bins * rank / n), rank = how many confidences are strictly smaller: equal ones share a bin (see `equal_mass`).
+    Where nearly all confidences lie near 1, most bins of equal width are empty; these are not.
+    Raises as `expected_calibration_error`, and ValueError when n < bins: bins of equal mass do not exist then.
     Source: Nguyen and O'Connor (2015).
 
     >>> adaptive_ece(torch.tensor([0.5, 0.5, 0.75, 0.75]), torch.tensor([0, 0, 1, 1]), bins=2)
@@ -116,7 +116,7 @@ def maximum_calibration_error(confidence: Float[Tensor, " n"], correct: Shaped[T
     """How large is the gap in the worst bin? max_b |hit rate - mean confidence| over the bins that are not empty.
 
     Bins of equal width as in `expected_calibration_error`. A bin with one example counts as much as any other, so this
-    number is noisy: look at the counts. Raises as `expected_calibration_error`. Source: Naeini et al. (2015).
+    number varies much by chance: look at the counts. Raises as `expected_calibration_error`. Source: Naeini et al. (2015).
 
     >>> maximum_calibration_error(torch.tensor([0.75, 0.75, 0.25]), torch.tensor([1, 1, 1]), bins=2)
     0.75
@@ -161,7 +161,7 @@ class Reliability:
 def reliability(
     confidence: Float[Tensor, " n"], correct: Shaped[Tensor, " n"], bins: int = 15, mass: bool = False
 ) -> Reliability:
-    """What does each bin claim, what does it deliver, and how many examples say so?
+    """What is the mean confidence of each bin, its hit rate, and its number of examples?
 
     mass False: bins of equal width, as in `expected_calibration_error`; True: of equal mass, as in `adaptive_ece`.
     Raises as these do.

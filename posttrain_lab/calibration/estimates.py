@@ -1,7 +1,7 @@
-"""How much of a calibration error is real? Estimates without the bias of bins, and how sure one can be of them.
+"""How much of a calibration error is real? Estimates without the bias of bins, and their intervals.
 
-The ECE of a perfectly calibrated model is not 0 in a finite sample: every bin's hit rate misses by chance, and the absolute
-value makes all misses positive. `ece_by_chance` says how much that is; `debiased_error` and `kernel_error` take it out.
+The ECE of a perfectly calibrated model is not 0 in a finite sample: every bin's hit rate deviates by chance, and the absolute
+value makes all deviations positive. `ece_by_chance` estimates this bias; `debiased_error` and `kernel_error` do not have it.
 
 Source: Kumar, Liang, Ma (2019); Widmann, Lindsten, Zachariah (2019); Bröcker and Smith (2007); Efron (1979).
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from .arguments import check_count, check_positive, check_share
 from .errors import bin_gaps, check_hits, equal_mass, expected_calibration_error
 
-BLOCK = 2048  # rows of pairs held at once by kernel_error
+BLOCK = 2048  # rows of pairs that kernel_error has in memory at once
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Interval:
 def bootstrap_interval(
     statistic: Callable[..., float], *data: Shaped[Tensor, "n ..."], resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> Interval:
-    """How much would the number move, had other examples of the same kind been drawn? The percentile bootstrap, centred.
+    """How much does a statistic vary from sample to sample? The percentile bootstrap, centred.
 
     statistic(*data) -> float; all tensors [n, ...] are resampled together, rows with replacement, `resamples` times. The ends
     are the quantiles (1 - level) / 2 and (1 + level) / 2, shifted so that the mean of the resamples is the value of the whole sample: a
-    resample repeats examples, and a number that depends on n, such as the ECE, is larger for it. For a mean nothing shifts.
-    What the statistic raises comes through: one that wants both classes may refuse a resample of a few examples.
+    resample repeats examples, and a biased statistic such as the ECE is larger for it. A mean is not shifted.
+    Errors of the statistic are not caught: one that needs both classes may raise for a resample of a few examples.
     Raises ValueError for no data, different lengths, resamples < 2, level outside (0, 1). Source: Efron (1979).
 
     >>> found = bootstrap_interval(lambda x: x.mean().item(), torch.arange(100.0))
@@ -67,10 +67,10 @@ def ece_by_chance(
     seed: int = 0,
     error: Callable[..., float] = expected_calibration_error,
 ) -> Interval:
-    """Which ECE would these confidences show if every one of them were exactly right? The mean, and 95 % of what chance gives.
+    """Which ECE would these confidences have if they were perfectly calibrated? The mean, and the interval of 95 % of the draws.
 
     Hits are drawn with the confidences as their probabilities, `resamples` times. An ECE inside the interval is no evidence of
-    miscalibration. `error` is the estimate to ask about. Raises as `expected_calibration_error`. Source: Bröcker and Smith (2007).
+    miscalibration. `error` is the estimate to use. Raises as `expected_calibration_error`. Source: Bröcker and Smith (2007).
 
     >>> found = ece_by_chance(torch.full((100,), 0.5))  # 100 flips of a coin: the share of heads misses 0.5 by 0.04
     >>> 0.03 < found.value < 0.05
@@ -88,7 +88,7 @@ def ece_by_chance(
 
 
 def debiased_error(confidence: Float[Tensor, " n"], correct: Shaped[Tensor, " n"], bins: int = 15) -> float:
-    """How large is the SQUARED calibration error of the bins, without what chance adds? About 0 when calibrated; may be below.
+    """How large is the SQUARED calibration error of the bins, without its bias? About 0 when calibrated; may be negative.
 
     sum_b n_b/n ((hit rate - mean confidence)^2 - hit rate (1 - hit rate) / (n_b - 1)), bins of equal mass. The last term is the
     variance of a hit rate; it is what chance adds on average. A bin of one example has no variance and is left out. The square
@@ -115,7 +115,7 @@ def kernel_error(confidence: Float[Tensor, " n"], correct: Shaped[Tensor, " n"],
     """How large is the squared calibration error without any bins? Its mean over samples is exactly 0 when calibrated.
 
     (1 / (n (n - 1))) sum_{i != j} (y_i - p_i) (y_j - p_j) exp(-|p_i - p_j| / width)
-    Two examples that miss in the same direction, at nearby confidences, speak against the model. May be below 0. `width` in
+    Two examples with errors of the same sign, at nearby confidences, increase the estimate. May be negative. `width` in
     units of probability, > 0. Takes n^2 steps. Raises as `expected_calibration_error`, and ValueError for n < 2 or width <= 0.
     Source: Widmann et al. (2019), the unbiased quadratic estimator SKCE with a Laplacian kernel.
 

@@ -1,9 +1,10 @@
-"""The same illness, another clinic: when only the shares of the classes change, probabilities can be corrected without new labels.
+"""Label shift: when only the shares of the classes change, probabilities can be corrected without new labels.
 
-Label shift: p(x | class) stays, p(class) changes. Two ways to find the new shares from unlabelled examples, one to use them.
+p(x | class) stays, p(class) changes: the same illness in another clinic. Two ways to estimate the new shares from unlabelled
+examples, one function to correct the probabilities with them.
 
 Source: Saerens, Latinne, Decaestecker (2002) for EM; Lipton, Wang, Smola (2018) for BBSE; Alexandari, Kundaje, Shrikumar (2020), who
-show that EM wants calibrated probabilities.
+show that EM needs calibrated probabilities.
 """
 
 import torch
@@ -13,8 +14,8 @@ from torch import Tensor
 from .arguments import check_count, check_finite, check_labels, check_probabilities
 
 STEPS = 10_000
-STILL = 1e-10
-SINGULAR = 1e-6  # a confusion matrix flatter than this cannot be inverted with any use
+CONVERGED = 1e-10
+SINGULAR = 1e-6  # with a confusion matrix nearer to singular than this, the result would be noise
 
 
 def _check_prior(name: str, argument: str, prior: Tensor, classes: int) -> None:
@@ -51,12 +52,12 @@ def adjust_prior(probabilities: Float[Tensor, "n c"], old: Float[Tensor, " c"], 
     joint = probabilities.double() * (new.double() / old.double())
     total = joint.sum(dim=1, keepdim=True)
     if (total == 0).any():
-        raise ValueError("adjust_prior found a row that only believes in classes whose new share is 0; check `new`.")
+        raise ValueError("adjust_prior found a row that has probabilities only for classes whose new share is 0; check `new`.")
     return (joint / total).to(probabilities.dtype)
 
 
 def saerens_em(probabilities: Float[Tensor, "n c"], old: Float[Tensor, " c"]) -> Float64[Tensor, " c"]:
-    """Which class shares make these unlabelled examples likeliest? Repeat: correct each row, then average the rows.
+    """Which class shares maximize the likelihood of these unlabelled examples? Repeat: correct each row, then average the rows.
 
     The likelihood is concave in the shares and never falls. probabilities [n, c] of the new examples by the old, CALIBRATED model; old [c]
     its class shares. Raises as `adjust_prior`. Source: Saerens et al. (2002).
@@ -67,7 +68,7 @@ def saerens_em(probabilities: Float[Tensor, "n c"], old: Float[Tensor, " c"]) ->
     new = adjust_prior(probabilities.double(), old, old).mean(dim=0)
     for _ in range(STEPS):
         before, new = new, adjust_prior(probabilities.double(), old, new).mean(dim=0)
-        if (new - before).abs().max() < STILL:
+        if (new - before).abs().max() < CONVERGED:
             break
     return new
 
@@ -79,8 +80,8 @@ def black_box_shares(
 
     Solves C w = share of each predicted class among `new`, with C[i, j] = share of (predicted i, label j) in the calibration part; the new
     shares are w_j times the old ones, cut at 0 and divided by their sum. predicted, labels [m]: calibration part; new [n]: predictions for
-    the unlabelled examples. Raises TypeError or ValueError for labels that are no class, and when C cannot be inverted (a
-    class that is never predicted, or never there). Source: Lipton et al. (2018), black box shift estimation.
+    the unlabelled examples. Raises TypeError or ValueError for labels outside the classes, and when C cannot be inverted (a
+    class that is never predicted, or has no examples). Source: Lipton et al. (2018), black box shift estimation.
 
     >>> black_box_shares(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 0, 1]), 2)
     tensor([0.7500, 0.2500], dtype=torch.float64)

@@ -1,6 +1,6 @@
-"""Newton's method for cross-entropies with few parameters: the machine behind Platt, beta, vector, Dirichlet and the mortality model.
+"""Newton's method for cross-entropies with few parameters: used by Platt, beta, vector, Dirichlet and the mortality model.
 
-The cross-entropy is convex, so every start leads to the same answer; halving the step keeps it falling.
+The cross-entropy is convex, so every start leads to the same answer; a step that does not lower it is halved.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 STEPS = 200
-DECREMENT = 1e-14  # half the squared Newton decrement: how much of the objective is left to win
-FLAT = 1e-11  # a direction with so small a share of the largest curvature is left alone
-STEEP = 1e-6  # slope, in units of the square root of the curvature, that must not be left
-EXPLAINED = 1e-7  # a mean cross-entropy below this is 0: the labels are separated
-FARTHEST = 1e6  # a parameter beyond this is on its way to infinity
+DECREMENT = 1e-14  # half the squared Newton decrement: an estimate of how much the objective can still fall
+FLAT = 1e-11  # no step along a direction whose curvature is a smaller share of the largest curvature
+LARGEST_SLOPE = 1e-6  # largest slope at the end, in units of the square root of the curvature
+EXPLAINED = 1e-7  # a mean cross-entropy below this counts as 0: the labels are separated
+FARTHEST = 1e6  # a parameter beyond this diverges to infinity
 
 
 def fit_logistic(features: Tensor, targets: Tensor, l2: float = 0.0) -> list[float]:
@@ -67,7 +67,7 @@ def fit_softmax(features: Tensor, labels: Tensor, start: Tensor, ridge: Tensor) 
 def minimize(
     objective: Callable[[Tensor], Tensor], derivatives: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor
 ) -> Tensor:
-    """Newton steps until nothing is left to win. Each parameter is measured by its own curvature, so units do not matter."""
+    """Newton steps until convergence. Each parameter is scaled by its own curvature, so units do not matter."""
     theta = start
     for _ in range(STEPS):
         slope, curvature = derivatives(theta)
@@ -78,7 +78,7 @@ def minimize(
         parts = vectors.T @ (slope / unit) * useful / torch.where(useful, values, torch.ones_like(values))
         step = vectors @ parts / unit
         if (slope * step).sum() / 2 < DECREMENT:
-            if (slope / unit).abs().max() > STEEP:
+            if (slope / unit).abs().max() > LARGEST_SLOPE:
                 break
             return theta - step
         size, before = 1.0, objective(theta)
@@ -88,6 +88,6 @@ def minimize(
         if before < EXPLAINED or theta.abs().max() > FARTHEST:
             break
     raise ValueError(
-        "No finite answer: the labels are explained perfectly, so that surer is always better, or features repeat each other. "
+        "No finite answer: the features separate the labels, so that larger parameters are always better, or features repeat each other. "
         "Use more data or fewer parameters, or a penalty."
     )

@@ -30,7 +30,7 @@ Method = Callable[[Tensor, Tensor], Map]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model said about one part, logits [n, c], and what was true, labels [n]."""
+    """A model's logits [n, c] for one part, and the true labels [n]."""
 
     logits: Float[Tensor, "n c"]
     labels: Integer[Tensor, " n"]
@@ -42,7 +42,7 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Fitting:
-    """What may be looked at while fitting and choosing: predictions for calibration and validation. Test is not here."""
+    """The data for fitting and choosing: predictions for calibration and validation. The test part is not here."""
 
     calibration: Predictions
     validation: Predictions
@@ -75,7 +75,7 @@ class Report:
 
 
 def softmax(logits: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
-    """The probabilities of the model itself, in float64: rows sum to 1 to the last digits.
+    """The probabilities of the model itself, in float64: rows sum to 1 up to rounding.
 
     >>> softmax(torch.tensor([[0.0, 0.0]]))
     tensor([[0.5000, 0.5000]], dtype=torch.float64)
@@ -84,7 +84,7 @@ def softmax(logits: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
 
 
 def log_odds(logits: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
-    """log(p_1 / p_0) of a yes-or-no model: the score that Platt and isotonic want. Raises ValueError for another number of classes.
+    """log(p_1 / p_0) of a binary model: the score for Platt and isotonic. Raises ValueError for another number of classes.
 
     >>> log_odds(torch.tensor([[1.0, 3.0]]))
     tensor([2.], dtype=torch.float64)
@@ -96,10 +96,10 @@ def log_odds(logits: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
     return (logits[:, 1] - logits[:, 0]).double()
 
 
-def both(p: Float[Tensor, " n"]) -> Float[Tensor, "n 2"]:
-    """(1 - p, p): the probabilities of a yes-or-no model as rows.
+def two_columns(p: Float[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+    """(1 - p, p): the probabilities of a binary model, one row for each example.
 
-    >>> both(torch.tensor([0.25]))
+    >>> two_columns(torch.tensor([0.25]))
     tensor([[0.7500, 0.2500]])
     """
     return torch.stack([1 - p, p], dim=1)
@@ -120,28 +120,28 @@ def _scaling(fit: Callable[[Tensor, Tensor], Map]) -> Method:
 
 def _platt(logits: Tensor, labels: Tensor) -> Map:
     a, b = fit_platt(log_odds(logits), labels)
-    return lambda new: both(apply_platt(log_odds(new), a, b))
+    return lambda new: two_columns(apply_platt(log_odds(new), a, b))
 
 
 def _isotonic(logits: Tensor, labels: Tensor) -> Map:
     curve = fit_isotonic(log_odds(logits), labels)
-    return lambda new: both(curve(log_odds(new)))
+    return lambda new: two_columns(curve(log_odds(new)))
 
 
 def _of_probability(fit: Callable[[Tensor, Tensor], Map]) -> Method:
     def method(logits: Tensor, labels: Tensor) -> Map:
         curve = fit(log_odds(logits).sigmoid(), labels)
-        return lambda new: both(curve(log_odds(new).sigmoid()))
+        return lambda new: two_columns(curve(log_odds(new).sigmoid()))
 
     return method
 
 
-def _leashed(penalty: float) -> Callable[[Tensor, Tensor], Map]:
+def _regularized(penalty: float) -> Callable[[Tensor, Tensor], Map]:
     return lambda logits, labels: fit_dirichlet(logits, labels, penalty, penalty)
 
 
 def methods(classes: int) -> dict[str, Method]:
-    """Every method of this folder that suits so many classes, by name, from the simplest on; "none" is softmax alone.
+    """Every method of this folder for this number of classes, by name, the simplest first; "none" is softmax alone.
 
     >>> list(methods(2))
     ['none', 'temperature', 'Platt', 'beta', 'isotonic', 'histogram']
@@ -149,8 +149,8 @@ def methods(classes: int) -> dict[str, Method]:
     check_count("methods", "classes", classes, 2)
     always: dict[str, Method] = {"none": lambda logits, labels: softmax, "temperature": _temperature}
     if classes > 2:
-        leashes = {f"Dirichlet, penalty {penalty:g}": _scaling(_leashed(penalty)) for penalty in DIRICHLET_PENALTIES}
-        return {**always, "vector": _scaling(fit_vector), **leashes}
+        dirichlet = {f"Dirichlet, penalty {penalty:g}": _scaling(_regularized(penalty)) for penalty in DIRICHLET_PENALTIES}
+        return {**always, "vector": _scaling(fit_vector), **dirichlet}
     return {
         **always,
         "Platt": _platt,
@@ -197,9 +197,9 @@ def choose(
 
 
 def report(choice: ChosenMethod, test: Predictions, resamples: int = 200, seed: int = 0) -> Report:
-    """What did it bring, on examples that neither fit nor choice has seen? Before and after, with 95 % bootstrap intervals.
+    """How good is the chosen map on examples that were not used to fit or choose? Before and after, with 95 % bootstrap intervals.
 
-    `choice` must come from `choose`; so a report cannot be made first and chosen from. Raises TypeError for anything else.
+    `choice` must come from `choose`, so that nobody can choose by the report. Raises TypeError for anything else.
 
     >>> part = Predictions(torch.tensor([[4.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1]))
     >>> found = report(choose(Fitting(part, part), {"temperature": methods(2)["temperature"]}), part)

@@ -1,6 +1,6 @@
-"""Two models of a yes-or-no question about a row of features: one that is nearly calibrated, one that is far too sure.
+"""Two binary classifiers of a row of features: one that is nearly calibrated, one that is very overconfident.
 
-Both come back as frozen networks that give logits [n, 2], so that everything else in the course works on them.
+Both are frozen networks that give logits [n, 2], so that everything else in the course works on them.
 Source: Cox (1958); naive Bayes as in Hastie, Tibshirani, Friedman (2009), 6.6.3.
 """
 
@@ -13,7 +13,7 @@ from posttrain_lab.data import Dataset
 from .arguments import check_finite
 from .newton import fit_logistic
 
-LEAST_VARIANCE = 1e-9  # added to every variance, as a share of the largest: a constant feature has a width too
+LEAST_VARIANCE = 1e-9  # added to every variance, as a share of the largest: no variance is 0, even for a constant feature
 
 
 def _checked(name: str, train: Dataset) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ class LogisticRegression(nn.Module):
 
 
 def fit_logistic_regression(train: Dataset, l2: float = 0.0) -> LogisticRegression:
-    """Which weighted sum of the features is the log-odds of a yes? Fitted by maximum likelihood, to the end.
+    """Which weighted sum of the features is the log-odds of class 1? Fitted by maximum likelihood, to convergence.
 
     l2 >= 0 shrinks the weights of the standardized features. Raises TypeError for another type; ValueError for NaN, infinity, one
     class, negative l2, and when the classes are separated or features repeat each other (l2 > 0 helps).
@@ -79,10 +79,10 @@ class NaiveBayes(nn.Module):
 
 
 def fit_naive_bayes(train: Dataset) -> NaiveBayes:
-    """How likely is each class when the features of a class are taken to be independent normal numbers?
+    """How likely is each class when the features of a class are assumed to be independent and normal?
 
-    They are not independent: what two of them say together is counted twice, so the model is far too sure. That is what
-    makes it a good patient. Raises TypeError for another type; ValueError for NaN, infinity, one class.
+    They are not independent: information that two of them share is counted twice, so the model is very overconfident. That makes
+    it a good example for calibration. Raises TypeError for another type; ValueError for NaN, infinity, one class.
 
     >>> people = Dataset(torch.tensor([[0.0], [2.0], [4.0], [6.0]]), torch.tensor([0, 0, 1, 1]), ("no", "yes"))
     >>> fit_naive_bayes(people)(torch.tensor([[3.0]])).softmax(1)

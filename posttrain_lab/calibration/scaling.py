@@ -1,7 +1,7 @@
-"""More numbers than one temperature: a factor and a shift per class (vector), or a whole matrix on log-probabilities (Dirichlet).
+"""More parameters than one temperature: a factor and a shift per class (vector), or a whole matrix on log-probabilities (Dirichlet).
 
-Both can change which class is on top, and the accuracy with it. The more numbers, the more examples they need; the
-validation part says whether they paid (see protocol.py).
+Both can change the predicted class, and so the accuracy. The more parameters, the more examples they need; the
+validation part says whether they help (see protocol.py).
 
 Source: Guo et al. (2017) for vector scaling; Kull et al. (2019) for Dirichlet calibration and its penalty.
 """
@@ -45,7 +45,7 @@ def _check_all_classes(name: str, logits: Tensor, labels: Tensor) -> None:
 
 
 def fit_vector(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> Scaling:
-    """Which factor and shift for each class make the labels least surprising? softmax(w * z + b), 2c numbers.
+    """Which factor and shift for each class minimize the negative log-likelihood? softmax(w * z + b), 2c parameters.
 
     logits [n, c] and labels [n] of the calibration part. Raises TypeError or ValueError as `fit_temperature`; ValueError
     when a class has no example or no finite answer exists. Source: Guo et al. (2017).
@@ -66,10 +66,10 @@ def fit_vector(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> S
 def fit_dirichlet(
     logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"], off_diagonal: float = 10.0, intercept: float = 10.0
 ) -> Scaling:
-    """Which map of the log-probabilities makes the labels least surprising? softmax(W log p + b), c^2 + c numbers (for some tens of classes).
+    """Which map of the log-probabilities minimizes the regularized nll? softmax(W log p + b), c^2 + c parameters (up to some tens of c).
 
-    Minimized is the nll + off_diagonal * mean of the squared W_ij (i != j) + intercept * mean of the squared b_i: so many
-    numbers need a leash. Which leash is best, validation says. Both >= 0. Logits (not probabilities) are given, as
+    Minimizes nll + off_diagonal * mean of the squared W_ij (i != j) + intercept * mean of the squared b_i: so many
+    parameters need regularization. Choose its strength on validation. Both >= 0. Give logits (not probabilities), as
     everywhere; their log-softmax is taken here. Raises as `fit_vector`, and ValueError for a negative penalty.
     Source: Kull et al. (2019), with their off-diagonal and intercept regularization (ODIR).
 
@@ -81,12 +81,12 @@ def fit_dirichlet(
     _check_all_classes("fit_dirichlet", logits, labels)
     for penalty in (off_diagonal, intercept):
         if not penalty >= 0:
-            raise ValueError(f"fit_dirichlet wants penalties >= 0, got {penalty}; 0 leaves the matrix free.")
+            raise ValueError(f"fit_dirichlet wants penalties >= 0, got {penalty}; 0 switches a penalty off.")
     x, classes = log_softmax(logits.double(), dim=1), logits.shape[1]
     one = torch.eye(classes, dtype=torch.float64)
-    products = (one[:, :, None] * x[:, None, None, :]).flatten(2)  # [n, k, c * c]: the row k of W meets x
+    products = (one[:, :, None] * x[:, None, None, :]).flatten(2)  # [n, k, c * c]: row k of W is multiplied by x
     features = torch.cat([products, one.expand(len(x), -1, -1)], dim=2)
-    leash = 2 * off_diagonal * (1 - one) / (classes * (classes - 1))
-    ridge = torch.cat([leash.flatten(), torch.full((classes,), 2 * intercept / classes, dtype=torch.float64)])
+    off_ridge = 2 * off_diagonal * (1 - one) / (classes * (classes - 1))
+    ridge = torch.cat([off_ridge.flatten(), torch.full((classes,), 2 * intercept / classes, dtype=torch.float64)])
     theta = fit_softmax(features, labels, torch.cat([one.flatten(), torch.zeros(classes).double()]), ridge)
     return Scaling(theta[: classes**2].reshape(classes, classes), theta[classes**2 :], logs=True)

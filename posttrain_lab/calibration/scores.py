@@ -1,4 +1,4 @@
-"""Proper scores: numbers that are best, on average, exactly when the probabilities are the true ones.
+"""Proper scores: on average they are smallest exactly when the probabilities are the true ones.
 
 Source: Gneiting and Raftery (2007); Brier (1950); Murphy (1973).
 """
@@ -14,11 +14,11 @@ from .errors import equal_width
 
 
 def nll(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> float:
-    """How surprised is the model by the truth? The mean negative log-likelihood, in nats per example; 0 is perfect.
+    """How small are the probabilities of the true classes? The mean negative log-likelihood, in nats per example; 0 is perfect.
 
     nll = (1/n) sum_i (log sum_k exp(logits[i, k]) - logits[i, labels[i]])
     logits [n, c] (before softmax), labels [n] in 0..c-1; computed in float64 and stable for logits of any size.
-    Raises TypeError for other dtypes; ValueError for empty or mismatched shapes, NaN, infinity, labels that are no class.
+    Raises TypeError for other dtypes; ValueError for empty or mismatched shapes, NaN, infinity, labels outside the classes.
 
     >>> nll(torch.tensor([[1000.0, 0.0], [0.0, 1000.0]]), torch.tensor([0, 0]))
     500.0
@@ -29,12 +29,12 @@ def nll(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> float:
 
 
 def brier(probabilities: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> float:
-    """How far are the probabilities from the truth, squared? 0 is perfect, 2 the worst.
+    """How large is the squared distance between the probabilities and the true class? 0 is perfect, 2 the worst.
 
     brier = (1/n) sum_i sum_k (probabilities[i, k] - [labels[i] = k])^2, over ALL classes.
     probabilities [n, c], rows that sum to 1; labels [n] in 0..c-1. For two classes this is twice the score of the
     probability of class 1 alone. Raises TypeError for other dtypes; ValueError for rows that are not probabilities
-    (logits are noticed), empty or mismatched shapes, labels that are no class.
+    (logits are recognized), empty or mismatched shapes, labels outside the classes.
     Source: Brier (1950).
 
     >>> brier(torch.tensor([[0.5, 0.25, 0.25]]), torch.tensor([0]))
@@ -58,13 +58,13 @@ class BrierParts:
 
 
 def brier_decomposition(probability: Float[Tensor, " n"], labels: Shaped[Tensor, " n"], bins: int = 15) -> BrierParts:
-    """Is a bad Brier score a matter of calibration, of knowing nothing, or of the task? For one yes-or-no question.
+    """Does a bad Brier score come from calibration, from low resolution, or from the task? For binary classification.
 
     score        mean (p - y)^2
     reliability  sum_b n_b/n (mean p - mean y)^2: miscalibration, 0 is best
     resolution   sum_b n_b/n (mean y of b - mean y)^2: how well the bins tell cases apart, large is good
-    uncertainty  mean y (1 - mean y): what the task itself brings
-    within       what the bins hide: sum_b n_b/n (var p - 2 cov(p, y)) inside the bins; 0 when p is constant in each
+    uncertainty  mean y (1 - mean y): depends on the task alone
+    within       variation inside the bins: sum_b n_b/n (var p - 2 cov(p, y)) in each; 0 when p is constant in each
     The four add up to the score exactly. Bins of equal width. A constant p = mean y has reliability 0 and resolution 0:
     perfectly calibrated and useless. probability [n] in [0, 1] of y = 1; labels [n] bool or 0/1.
     Raises TypeError or ValueError for other values. Source: Murphy (1973); `within` after Stephenson et al. (2008).

@@ -1,4 +1,4 @@
-"""To answer only when sure: how much is left to people, and how often is the rest wrong?
+"""Selective prediction, answers only at high confidence: how many examples are left to people, how often are the others wrong?
 
 Source: El-Yaniv and Wiener (2010); Geifman, Uziel, El-Yaniv (2019).
 """
@@ -13,10 +13,10 @@ from .errors import check_hits
 def risk_coverage(
     confidence: Float[Tensor, " n"], correct: Shaped[Tensor, " n"]
 ) -> tuple[Float64[Tensor, " k"], Float64[Tensor, " k"]]:
-    """When only the surest share of the questions is answered, which share of the answers is wrong?
+    """If only the examples with the highest confidence are answered, which share of the answers is wrong?
 
     One point for each of the k different confidences t, from the largest down: coverage = share with confidence >= t,
-    risk = share of wrong answers among those. Equal confidences come in together. The last point is (1, error rate).
+    risk = share of wrong answers among those. Equal confidences are added together. The last point is (1, error rate).
     confidence [n] in [0, 1], correct [n] bool or 0/1; both results [k] float64, coverage rising.
     Raises as `expected_calibration_error`.
 
@@ -34,8 +34,8 @@ def risk_coverage(
 def aurc(confidence: Float[Tensor, " n"], correct: Shaped[Tensor, " n"]) -> float:
     """How good is the order of the confidences? The area under the risk-coverage curve; small is good.
 
-    sum_k risk_k (coverage_k - coverage_{k-1}); with n different confidences the mean over all n risks. It sees order only:
-    temperature scaling of a yes-or-no model does not change it. Raises as `risk_coverage`. Source: Geifman et al. (2019).
+    sum_k risk_k (coverage_k - coverage_{k-1}); with n different confidences the mean over all n risks. It depends on order only:
+    temperature scaling of a binary model does not change it. Raises as `risk_coverage`. Source: Geifman et al. (2019).
 
     >>> aurc(torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.tensor([1, 1, 1, 0]))
     0.0625
@@ -45,7 +45,7 @@ def aurc(confidence: Float[Tensor, " n"], correct: Shaped[Tensor, " n"]) -> floa
 
 
 def excess_aurc(confidence: Float[Tensor, " n"], correct: Shaped[Tensor, " n"]) -> float:
-    """How much of the AURC is the order's fault? The AURC minus that of the best order: every hit before every error.
+    """How much of the AURC comes from a bad order? The AURC minus that of the best order: every hit before every error.
 
     >>> excess_aurc(torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.tensor([1, 1, 1, 0]))
     0.0

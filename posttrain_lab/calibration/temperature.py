@@ -1,4 +1,4 @@
-"""One number for all logits: temperature scaling. It cannot change which class is on top.
+"""Temperature scaling: one parameter for all logits. It cannot change the predicted class.
 
 Source: Guo, Pleiss, Sun, Weinberger (2017).
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 from .arguments import check_finite, check_labels, check_positive
 
 STEPS = 200
-CLOSE = 1e-12  # relative change of T below which it is found
+CONVERGED = 1e-12  # relative change of T below which the search has converged
 LOG_RANGE = 40.0  # T between e^-40 and e^40, in units of the spread of the logits
 
 
@@ -34,13 +34,13 @@ def check_logits(name: str, logits: Tensor, labels: Tensor) -> None:
 
 
 def fit_temperature(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> float:
-    """By which T > 0 must all logits be divided so that the labels surprise the model least?
+    """By which T > 0 must all logits be divided so that the negative log-likelihood of the labels is smallest?
 
     T = argmin nll(logits / T, labels). In 1/T the nll is convex, and its slope, mean_i(sum_k p_ik z_ik - z_iy), grows;
     the zero of the slope is found by safeguarded Newton steps, so the answer does not depend on a learning rate.
-    logits [n, c] of the CALIBRATION part, labels [n]. T > 1 softens a model that is too sure, T < 1 sharpens.
-    Raises TypeError for other dtypes; ValueError for NaN, infinity, probabilities passed as logits, labels that are no
-    class, and where no T is best: every label on top (T would go to 0), logits no better than a guess (T would go to
+    logits [n, c] of the CALIBRATION part, labels [n]. T > 1 lowers the confidence of an overconfident model, T < 1 raises it.
+    Raises TypeError for other dtypes; ValueError for NaN, infinity, probabilities passed as logits, labels outside the
+    classes, and where no T is best: every answer is right (T would go to 0), logits no better than a guess (T would go to
     infinity), rows of equal logits.
     Source: Guo et al. (2017).
 
@@ -66,7 +66,7 @@ def fit_temperature(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"])
 
 
 def _root(z: Tensor, true: Tensor) -> float:
-    """The b > 0 at which mean_i(sum_k p_ik z_ik - z_iy), p = softmax(b z), is 0: Newton in log b, halving where it would leap out."""
+    """The b > 0 at which mean_i(sum_k p_ik z_ik - z_iy), p = softmax(b z), is 0: Newton in log b, bisection outside the bracket."""
     low, high, at = -LOG_RANGE, LOG_RANGE, 0.0
     for _ in range(STEPS):
         p = (z * math.exp(at)).softmax(dim=1)
@@ -77,7 +77,7 @@ def _root(z: Tensor, true: Tensor) -> float:
         before, at = at, at - slope / rise if rise > 0 else math.inf
         if not low < at < high:
             at = (low + high) / 2
-        if abs(at - before) < CLOSE:
+        if abs(at - before) < CONVERGED:
             break
     return math.exp(at)
 

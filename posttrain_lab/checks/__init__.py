@@ -4,18 +4,12 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from posttrain_lab import units
+
 if TYPE_CHECKING:
     from posttrain_lab.checks.engine.exercise import Exercise
 
-UNITS = {
-    "00_start_here": "start_here",
-    "01_pruning": "pruning",
-    "02_quantization": "quantization",
-    "03_fine_tuning": "finetuning",
-    "04_calibration": "calibration",
-    "05_cpu_kernels": "cpu_kernels",
-    "06_gpu_kernels": "gpu_kernels",
-}
+UNITS = {unit.folder: unit.module for unit in units.UNITS}
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -1,1 +1,1 @@
-"""The command `posttrain-lab`: `app.py` names the commands, the other files do the work."""
+"""The command `posttrain-lab`: `app.py` defines the commands, the other files implement them."""

@@ -1,4 +1,4 @@
-"""The command `posttrain-lab`: open the course, look at the machine, check answers, release and grade.
+"""The command `posttrain-lab`: open the course, examine the machine, check answers, release and grade.
 
 Every command is a few lines around a function that can be called from Python; heavy imports wait until they are needed.
 """
@@ -29,7 +29,7 @@ Where = Annotated[
 
 
 def main() -> None:
-    """Run the command line: what a user can mend is told in one sentence, with exit code 1; Ctrl-C ends with 130."""
+    """Run the command line. An error that a user can fix is one sentence, with exit code 1; Ctrl-C ends with 130."""
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def course_root() -> Path:
-    """my-course where it is; else the folder itself when it holds a unit, as in a terminal in JupyterLab; else the one above."""
+    """my-course if it exists here; else this folder if it has a unit, as in a terminal in JupyterLab; else the parent folder."""
     if WORK.is_dir():
         return WORK
     if any(Path(f"{unit}.ipynb").is_file() for unit in UNITS):  # in the folder of a unit
@@ -78,7 +78,7 @@ def start(
 
 @app.command(rich_help_panel=LEARN)
 def doctor() -> None:
-    """Look at this machine: what is here, what is missing, and how to get it."""
+    """Examine this machine: what is installed, what is missing, and how to get it."""
     from posttrain_lab.cli.doctor import examine, print_findings
 
     raise typer.Exit(print_findings(examine()))
@@ -136,7 +136,7 @@ def release(
 def prove(
     unit: Annotated[str | None, typer.Argument(help="One unit; all of them when left out.", metavar="UNIT")] = None,
 ) -> None:
-    """Prove the grader: right answers get all points, every known mistake loses its own and is named."""
+    """Prove the grader: right answers get all points, every known mistake loses those of its exercise and is named."""
     from posttrain_lab.cli.course import prove_units
 
     raise typer.Exit(0 if prove_units(unit) else 1)
@@ -144,7 +144,7 @@ def prove(
 
 @app.command(rich_help_panel=TEACH)
 def grade(unit: Unit) -> None:
-    """Grade what lies in submitted/STUDENT/UNIT with nbgrader; points go to its gradebook and to grades.csv."""
+    """Grade the notebooks in submitted/STUDENT/UNIT with nbgrader; points go to its gradebook and to grades.csv."""
     from posttrain_lab.cli.course import grade_unit
 
     raise typer.Exit(0 if grade_unit(unit) else 1)

@@ -18,7 +18,7 @@ KINDS = ("reference", "blank", "mistake", "wrong", "alternative", "again")
 
 
 def full_name(unit: str) -> str:
-    """The unit's whole name from the whole or its beginning. Raises ValueError when there is no such unit.
+    """The unit's full name, given the full name or its beginning. Raises ValueError when there is no such unit.
 
     >>> full_name("02")
     '02_quantization'
@@ -37,7 +37,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def check_unit(unit: str, folder: Path) -> bool:
-    """Check a learner's notebook and remember the result; true when every exercise is right."""
+    """Check a learner's notebook and save the result; true when every exercise is right."""
     from posttrain_lab.grading.check_notebook import check_notebook
     from posttrain_lab.grading.progress import save
 
@@ -60,7 +60,7 @@ def check_unit(unit: str, folder: Path) -> bool:
     try:
         save(folder, unit, verdicts)
     except OSError as error:
-        console.print(f"The result is not remembered: {error}")
+        console.print(f"The result is not saved: {error}")
     return got == most
 
 
@@ -76,7 +76,7 @@ def show_progress(folder: Path) -> None:
 
 
 def release_course(check: bool) -> bool:
-    """Write course/ (or only compare it); true when it is as it should be."""
+    """Write course/ (or only compare it); true when it is up to date."""
     from posttrain_lab.grading.release import release
 
     result = release(check)
@@ -85,7 +85,7 @@ def release_course(check: bool) -> bool:
 
 
 def prove_units(unit: str | None) -> bool:
-    """Prove one unit or all; true when nothing slipped through."""
+    """Prove one unit or all; true when every check is correct."""
     from posttrain_lab.grading.prove import prove
 
     passed = True
@@ -117,7 +117,7 @@ def proof_table(proof: "Proof") -> Table:
 
 
 def grade_unit(unit: str) -> bool:
-    """Grade what was submitted; true when every submission got a score."""
+    """Grade the submissions; true when every submission got a score."""
     from posttrain_lab.grading.autograde import grade
 
     report = grade(full_name(unit))

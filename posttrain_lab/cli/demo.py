@@ -1,4 +1,4 @@
-"""The whole chain on the shipped network, measured now: pruned, quantized, recovered, recalibrated. A table, and a page that needs no network."""
+"""All techniques on the shipped network, measured now: pruned, quantized, recovered, recalibrated. A table, and an offline page."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,10 +33,10 @@ table {{ border-collapse: collapse }} td, th {{ padding: .3em .8em; border-botto
 <ol><li><b>dense</b>: as it was trained, 32-bit floats.</li>
 <li><b>pruned</b>: channels removed until half of the multiplications are left; a smaller network, not trained again.</li>
 <li><b>quantized</b>: the pruned one as an integer network, 4-bit weights and 8-bit activations.</li>
-<li><b>recovered</b>: the same, trained on for {epochs} epochs of 7,000 images with the rounding in the loop.</li>
+<li><b>recovered</b>: the same, after {epochs} epochs of quantization-aware training on 7,000 images.</li>
 <li><b>recalibrated</b>: its logits divided by a temperature that was fitted on calibration images. The answers stay, the confidences
 change: compare the ECE.</li></ol>
-<p>Every number was measured on this machine when the page was made, on the 10,000 test images, which no step has seen.</p>
+<p>Every number was measured on this machine when the page was made, on the 10,000 test images, which no step has used.</p>
 {table}
 <h2>Accuracy against size</h2>{size}<p>Each point is a network; the bar is the 95 % interval of its accuracy. The line joins the Pareto
 front: no other network here is at once smaller and more accurate.</p>
@@ -57,7 +57,7 @@ class Recalibrated(nn.Module):
 
 
 def chain(split: Split) -> Iterator[nn.Module]:
-    """The networks of STEPS, each made from the one before (recovery starts from the pruned floats). `split.test` is not touched."""
+    """The networks of STEPS, each made from the one before (recovery starts from the pruned floats). `split.test` is not used."""
     dense = load_pretrained("fashion_cnn")
     yield dense
     pruned = prune_units(dense, split.calibration.images[:1], WorkBudget(0.5), "taylor", split.calibration)
@@ -95,7 +95,7 @@ def as_table(comparison: Comparison) -> Table:
 
 
 def as_page(passports: list[Passport]) -> str:
-    """The comparison as one HTML file that holds all it needs, plotly included."""
+    """The comparison as one self-contained HTML file, plotly included."""
     size = accuracy_against_bytes(passports, front=True).to_html(full_html=False, include_plotlyjs=True)
     time = latency_bars(passports).to_html(full_html=False, include_plotlyjs=False)
     return PAGE.format(table=compare(passports).html(), size=size, time=time, epochs=RECOVERY.epochs)

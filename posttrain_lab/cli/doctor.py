@@ -1,4 +1,4 @@
-"""What does the course find on this machine? Each finding says what is there and, where something lacks, how to get it."""
+"""What does the course find on this machine? Each finding says what is installed and, if something is missing, how to get it."""
 
 import importlib.metadata
 import os

@@ -13,7 +13,7 @@ SETTINGS = Path(__file__).parent / "jupyter"
 
 
 def copy_course(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Copy what is not there yet from the course to `folder`; returns what was copied and what was kept as it was.
+    """Copy missing files from the course to `folder`; returns the copied files and the existing ones, which are not changed.
 
     Raises ValueError when the folder is the course itself and OSError when it cannot be written.
     """
@@ -60,7 +60,7 @@ def writable(folder: Path) -> bool:
 
 def environment() -> dict[str, str]:
     """The environment for JupyterLab: our settings, and with a read-only home its files in a temporary folder."""
-    env = {"POSTTRAIN_LAB_NOTES": "1", **os.environ}  # a first compilation of a kernel is told below its cell
+    env = {"POSTTRAIN_LAB_NOTES": "1", **os.environ}  # print a note below the cell when a kernel is compiled
     env["JUPYTER_CONFIG_PATH"] = os.pathsep.join([str(SETTINGS), *filter(None, [env.get("JUPYTER_CONFIG_PATH")])])
     if not writable(Path.home() / ".jupyter"):
         spare = tempfile.mkdtemp(prefix="posttrain-lab-")

@@ -1,7 +1,7 @@
 """Real data that comes with the package. `load_fashion()` gives a `Split` of train, calibration, validation and test.
 
-`load_mnist()` and `load_digits()` are handwritten digits from two sources; `load_corrupted_fashion()` is the clothes, badly seen;
-`load_mortality()` is who died within five years, in numbers instead of images.
+`load_mnist()` and `load_digits()` are handwritten digits from two sources; `load_corrupted_fashion()` is Fashion-MNIST with corrupted
+images; `load_mortality()` is a table of blood values, with the question who died within five years.
 """
 
 from posttrain_lab.data.corrupted import corrupt, load_corrupted_fashion

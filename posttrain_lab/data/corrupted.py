@@ -1,4 +1,4 @@
-"""The same clothes through a worse camera: Fashion-MNIST with one corruption, as a second task for a network that knows the first.
+"""Fashion-MNIST with one corruption, as from a worse camera: a second task for a network that was trained on the clean images.
 
 In plain torch, seeded: noise, blur, contrast, rotation, occlusion, at severities 1 to 5. After Hendrycks and Dietterich 2019.
 """
@@ -17,7 +17,7 @@ BLOCK = 500  # images
 
 
 def in_blocks(change: Callable[..., Tensor], images: Tensor, *more: Tensor) -> Tensor:
-    """change(images, *more), computed for a few images at a time: what lies in between is many times as large as they are.
+    """change(images, *more), computed for a few images at a time: the intermediate tensors are many times as large as the images.
 
     >>> in_blocks(torch.add, torch.ones(1001, 2), torch.ones(1001, 2)).sum().item()
     4004.0
@@ -36,8 +36,8 @@ def _noise(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
 def _blur(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
     """A Gaussian filter, standard deviation 0.5 to 2.5 pixels."""
     sigma = 0.5 * severity
-    places = torch.arange(-7, 8).float()
-    weights = torch.exp(-places.square() / (2 * sigma**2))
+    offsets = torch.arange(-7, 8).float()
+    weights = torch.exp(-offsets.square() / (2 * sigma**2))
     weights = weights / weights.sum()
 
     def filtered(block: Tensor) -> Tensor:
@@ -54,21 +54,21 @@ def _contrast(images: Tensor, severity: int, generator: torch.Generator) -> Tens
 
 
 def _rotation(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
-    """Turned by 15 to 75 degrees, each image to a random side."""
+    """Rotated by 15 to 75 degrees, each image to a random side."""
     side = 2.0 * torch.randint(0, 2, (len(images),), generator=generator) - 1
     angle = side * math.radians(15 * severity)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    turn = torch.stack((torch.stack((cos, -sin, zero), 1), torch.stack((sin, cos, zero), 1)), 1)
+    rotation = torch.stack((torch.stack((cos, -sin, zero), 1), torch.stack((sin, cos, zero), 1)), 1)
 
-    def turned(block: Tensor, turn: Tensor) -> Tensor:
-        grid = F.affine_grid(turn, list(block.shape), align_corners=False)
+    def rotated(block: Tensor, rotation: Tensor) -> Tensor:
+        grid = F.affine_grid(rotation, list(block.shape), align_corners=False)
         return F.grid_sample(block, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
-    return in_blocks(turned, images, turn)
+    return in_blocks(rotated, images, rotation)
 
 
 def _occlusion(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
-    """A black square, 4 to 20 pixels wide, at a random place of each image."""
+    """A black square, 4 to 20 pixels wide, at a random position in each image."""
     size, height, width = 4 * severity, images.shape[2], images.shape[3]
     top = torch.randint(0, height - size + 1, (len(images), 1, 1, 1), generator=generator)
     left = torch.randint(0, width - size + 1, (len(images), 1, 1, 1), generator=generator)
@@ -87,7 +87,7 @@ CORRUPTIONS: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
 
 
 def corrupt(images: Tensor, corruption: str, severity: int = 3, seed: int = 0) -> Tensor:
-    """What would a worse camera have seen? New images [n, 1, h, w] in [0, 1], h and w at least 20.
+    """Corrupted copies of images: [n, 1, h, w] in [0, 1], h and w at least 20.
 
     corruption: noise, blur, contrast, rotation or occlusion; severity 1..5. The same seed gives the same images.
     Raises ValueError for another corruption or severity. After Hendrycks and Dietterich 2019.
@@ -103,7 +103,7 @@ def corrupt(images: Tensor, corruption: str, severity: int = 3, seed: int = 0) -
 
 
 def load_corrupted_fashion(corruption: str = "rotation", severity: int = 3, seed: int = 0) -> Split:
-    """What if the clothes looked different from one day to the next? `load_fashion()` with every image corrupted.
+    """`load_fashion()` with every image corrupted: the same classes under a distribution shift.
 
     The same images in the same parts and order, so that before and after can be compared. Raises as `corrupt` and `load_fashion`.
 

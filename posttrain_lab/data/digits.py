@@ -1,7 +1,7 @@
-"""Two sets of handwritten digits with the same ten classes and other writers, scanners and sizes: a real shift.
+"""Two sets of handwritten digits with the same ten classes and other writers, scanners and sizes: a real distribution shift.
 
-MNIST (LeCun, Cortes, Burges 1998), 5,000 images of 28 x 28: what a network knows. The digits of UCI's optical recognition set
-(Alpaydin, Kaynak 1998), 1,797 images of 8 x 8: what it is to learn from few labels. Both are shipped; the licences are in `files/`.
+MNIST (LeCun, Cortes, Burges 1998), 5,000 images of 28 x 28: the old task of a network. The digits of UCI's optical recognition set
+(Alpaydin, Kaynak 1998), 1,797 images of 8 x 8: the new task, with few labels. Both are shipped; the licences are in `files/`.
 """
 
 import functools
@@ -45,10 +45,10 @@ def cut(name: str, data: Dataset, parts: dict[str, int], seed: int) -> Split:
 
 
 def load_mnist(seed: int = 0) -> Split:
-    """What does the shipped network `mnist_cnn` come from? 5,000 MNIST images as a `Split`.
+    """The data of the shipped network `mnist_cnn`: 5,000 MNIST images as a `Split`.
 
     3,600 train, 200 calibration, 200 validation and 1,000 test images [n, 1, 28, 28] in [0, 1], labels [n] in 0..9. With
-    seed 0 the shipped network has never seen the calibration, validation and test images.
+    seed 0 the shipped network was not trained on the calibration, validation and test images.
     Raises FileNotFoundError or ValueError, naming the file, when it is missing or damaged.
 
     >>> split = load_mnist()
@@ -72,7 +72,7 @@ def enlarge(pixels: Tensor) -> Tensor:
 
 
 def load_digits(seed: int = 0) -> Split:
-    """What is the network to learn next? The 1,797 UCI digits, enlarged to 28 x 28 by `enlarge`, as a `Split`.
+    """The new task for the digit network: the 1,797 UCI digits, enlarged to 28 x 28 by `enlarge`, as a `Split`.
 
     900 train (a pool: take as few labels as you like with `few_labels`), 100 calibration, 200 validation and 597 test images
     [n, 1, 28, 28] in [0, 1], labels [n] in 0..9.
@@ -88,7 +88,7 @@ def load_digits(seed: int = 0) -> Split:
 
 
 def few_labels(data: Dataset, count: int, seed: int = 0) -> Dataset:
-    """What if only `count` of these examples had a label? That many, drawn with `seed`, equally many of each class.
+    """`count` of these examples, as if only they had labels: drawn with `seed`, equally many of each class.
 
     Where count is not a multiple of the number of classes, the first classes of a random order get one more.
     Raises ValueError for count below 1, or a class with too few examples.

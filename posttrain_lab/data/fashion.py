@@ -1,6 +1,6 @@
-"""Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): 28 x 28 pictures of ten kinds of clothes, shipped with the package.
+"""Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): 28 x 28 images of ten kinds of clothes, shipped with the package.
 
-10,000 of the 60,000 training images are cut into train, calibration and validation; the test set is whole. Pixels are floats in
+10,000 of the 60,000 training images are split into train, calibration and validation; the test set is complete. Pixels are floats in
 [0, 1]. Licence: MIT, beside the data in `files/`.
 """
 
@@ -19,7 +19,7 @@ PARTS = {"train": 7000, "calibration": 1000, "validation": 2000}
 
 
 def split_indices(labels: Tensor, seed: int = 0) -> dict[str, Tensor]:
-    """Cut indices into train, calibration and validation: disjoint, the same number of each class in each part."""
+    """Split indices into train, calibration and validation: disjoint, the same number of each class in each part."""
     generator = torch.Generator().manual_seed(seed)
     cut = torch.tensor([size // len(CLASSES) for size in PARTS.values()]).tolist()
     pieces: dict[str, list[Tensor]] = {name: [] for name in PARTS}
@@ -38,7 +38,7 @@ def as_images(pixels: np.ndarray) -> Tensor:
 
 
 def fashion_parts(seed: int) -> Iterator[tuple[str, Dataset]]:
-    """(name, examples) of each part in turn. Only the pixels of the part in hand become floats, four times as large; none are kept."""
+    """(name, examples) of each part in turn. Only the current part is converted to floats, which are four times as large."""
     with open_file(FILES / "fashion_mnist.npz") as file, np.load(file, allow_pickle=False) as arrays:
         pixels, labels = arrays["train_images"], torch.from_numpy(arrays["train_labels"]).long()
         for name, index in split_indices(labels, seed).items():
@@ -47,11 +47,11 @@ def fashion_parts(seed: int) -> Iterator[tuple[str, Dataset]]:
 
 
 def load_fashion(seed: int = 0) -> Split:
-    """What do we learn, fit, choose and report on? The shipped Fashion-MNIST as a `Split`.
+    """The shipped Fashion-MNIST as a `Split`: parts to train, calibrate, choose and report on.
 
     7,000 train, 1,000 calibration, 2,000 validation and 10,000 test images [n, 1, 28, 28] in [0, 1], labels [n] in 0..9.
-    With seed 0 the shipped network `fashion_cnn` has never seen the calibration and validation images; another seed cuts
-    the same 10,000 images otherwise. Raises FileNotFoundError or ValueError, naming the file, when it is missing or damaged.
+    With seed 0 the shipped network `fashion_cnn` was not trained on the calibration and validation images; another seed
+    splits the same 10,000 images differently. Raises FileNotFoundError or ValueError, naming the file, when it is missing or damaged.
 
     >>> split = load_fashion()
     >>> len(split.train), len(split.calibration), len(split.validation), len(split.test)

@@ -16,7 +16,7 @@ def checksums() -> dict[str, str]:
 
 
 def open_file(path: Path) -> io.BytesIO:
-    """The bytes of a shipped file, after its checksum was found right.
+    """The bytes of a shipped file, after its checksum was verified.
 
     Raises FileNotFoundError when it is missing and ValueError when it is damaged or cut short.
     """

@@ -1,4 +1,4 @@
-"""The shipped table of what fine-tuning is worth: forgetting, active learning, distillation, recovery, four bits.
+"""The shipped table of fine-tuning results: forgetting, active learning, distillation, recovery, four bits.
 
 Made by `python -m posttrain_lab.making.fine_tuning_quality`, three seeds for each row, in about twenty minutes of one core.
 """
@@ -28,7 +28,7 @@ class QualityRun:
 
 
 def load_fine_tuning_quality() -> tuple[QualityRun, ...]:
-    """What was measured, one number a row?
+    """The measured results, one number in each row.
 
     Raises FileNotFoundError or ValueError, naming the file, when it is missing or damaged.
 

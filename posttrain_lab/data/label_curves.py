@@ -1,6 +1,6 @@
-"""The shipped table of unit 03: how well five ways to learn the UCI digits do with few labels, over several draws.
+"""The shipped table of unit 03: the accuracy of five ways to learn the UCI digits from few labels, over several draws.
 
-Made by `python -m posttrain_lab.making.label_curves`, which takes some minutes; a unit has one.
+Made by `python -m posttrain_lab.making.label_curves`, which takes some minutes: too long for a notebook.
 """
 
 import math
@@ -26,7 +26,7 @@ class LabelRun:
 
 
 def load_label_curves() -> tuple[LabelRun, ...]:
-    """What did each method reach with 20, 50, 100 and 400 labels? One row a run.
+    """The accuracy of each method with 20, 50, 100 and 400 labels; one row for each run.
 
     Raises FileNotFoundError or ValueError, naming the file, when it is missing or damaged.
 

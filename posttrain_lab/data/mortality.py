@@ -1,8 +1,8 @@
 """Who dies within five years? 7,874 people of Olmsted County, Minnesota (R package `survival`, data set `flchain`), shipped.
 
 Real people, real deaths: read `files/flchain_card.md` before you use it for anything but this course. Licence: LGPL >= 2, beside
-the data. Left out: the cause of death (nobody knows it before), the year of the sample (it tells how people were recruited), the
-grouping `flc.grp` (it repeats kappa + lambda).
+the data. Left out: the cause of death (unknown at the time of prediction), the year of the sample (it depends on how people were
+recruited), the grouping `flc.grp` (it repeats kappa + lambda).
 """
 
 import numpy as np
@@ -25,9 +25,9 @@ def _shipped() -> dict[str, np.ndarray]:
 
 
 def known_outcomes() -> tuple[Tensor, Tensor]:
-    """Features [n, 7] float32 and labels [n] int64 of all whose five years are known: who died in them, and who was followed longer.
+    """Features [n, 7] float32 and labels [n] int64 of all people who died within five years or were followed longer.
 
-    195 people were last seen alive before (censored); nobody knows their label, so they are left out, and so are 3 whose
+    195 people were last seen alive before (censored); their label is unknown, so they are left out, and so are 3 whose
     sample was taken on the day of their death. Unknown creatinine is NaN here. Blood values are as the source gives them.
     """
     table = _shipped()
@@ -47,7 +47,7 @@ def known_outcomes() -> tuple[Tensor, Tensor]:
 
 
 def split_people(labels: Tensor, seed: int = 0) -> dict[str, Tensor]:
-    """Cut indices into the four parts of SHARES: disjoint, the same share of deaths in each (to one person)."""
+    """Split indices into the four parts of SHARES: disjoint, the same share of deaths in each (to one person)."""
     generator = torch.Generator().manual_seed(seed)
     pieces: dict[str, list[Tensor]] = {name: [] for name in SHARES}
     for c in range(len(CLASSES)):
@@ -61,11 +61,11 @@ def split_people(labels: Tensor, seed: int = 0) -> dict[str, Tensor]:
 
 
 def load_mortality(seed: int = 0) -> Split:
-    """What do we learn, fit, choose and report on, when the question is a person's next five years?
+    """The shipped mortality table as a `Split`: parts to train, calibrate, choose and report on.
 
     A `Split` whose `images` are the features [n, 7] float32 of FEATURES, one row per person, and whose labels are 1 for
     a death within five years. Unknown creatinine takes the median of the known values of the TRAIN part, and a feature
-    says that it was missing. Stratified by outcome; `seed` decides who is where. Raises FileNotFoundError or ValueError,
+    says that it was missing. Stratified by outcome; `seed` assigns people to parts. Raises FileNotFoundError or ValueError,
     naming the file, when it is missing or damaged.
 
     >>> split = load_mortality()

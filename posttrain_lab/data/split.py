@@ -1,4 +1,4 @@
-"""A `Split` keeps four sets of examples apart, because each may be used for one thing only."""
+"""A `Split` separates four sets of examples, because each may be used for one purpose only."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Examples and their answers: images [n, channels, height, width] float, labels [n] int64, the names of the classes."""
+    """Examples with labels: images [n, channels, height, width] float, labels [n] int64, the names of the classes."""
 
     images: Tensor
     labels: Tensor
@@ -27,7 +27,7 @@ class Dataset:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Which examples may be used for what.
+    """Four parts of a data set, each for one purpose.
 
     train: change weights. calibration: fit ranges and temperatures. validation: choose between versions. test: report, once, last.
     """

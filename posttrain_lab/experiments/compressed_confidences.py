@@ -1,4 +1,4 @@
-"""The networks of the course and their confidences: what pruning, quantization and bad pictures do to them.
+"""The networks of the course and their confidences: what pruning, quantization and corrupted images do to them.
 
 Source: Guo et al. (2017); Ovadia et al. (2019) for confidences under shift.
 """
@@ -32,13 +32,13 @@ SHIFTS = {
 
 
 def fitting_predictions(model: nn.Module, split: Split) -> Fitting:
-    """What the model says about the two parts that may be looked at while fitting and choosing."""
+    """The model's predictions for the two parts that are used for fitting and choosing."""
     parts = (split.calibration, split.validation)
     return Fitting(*(Predictions(predict(model, part.images), part.labels) for part in parts))
 
 
 def final_predictions(model: nn.Module, split: Split) -> Predictions:
-    """What the model says about the test part: for `report`, once, last."""
+    """The model's predictions for the test part: for `report`, once, at the end."""
     return Predictions(predict(model, split.test.images), split.test.labels)
 
 
@@ -46,9 +46,9 @@ def compress(model: nn.Module, calibration: Dataset, sparsity: float, bits: int)
     """What does the model compute when its smallest weights are 0 and the others have `bits` bits (32: left as floats)?
 
     Pruned by one threshold for all layers, without recovery. One scale per channel, as `quantize_model` in mode "weight_only" does it;
-    but the codes are decoded here once instead of in every call, and laid out channels last, which halves the time. So the answers
-    are those of the small network, the bytes are not: for these ask `quantize_model`. A new model in eval mode. Raises as
-    `prune_model` and `quantize_model`.
+    but the codes are decoded here once instead of in every call, and stored in channels-last order, which halves the time. So the
+    outputs are those of the compressed network, the bytes are not: for these use `quantize_model`. A new model in eval mode. Raises
+    as `prune_model` and `quantize_model`.
 
     >>> layer = nn.Sequential(nn.Linear(2, 1, bias=False))
     >>> layer[0].weight.data = torch.tensor([[1.0, 0.4]])
@@ -60,14 +60,14 @@ def compress(model: nn.Module, calibration: Dataset, sparsity: float, bits: int)
         coded = quantize_model(small, calibration, QuantizationConfig(bits=bits, mode="weight_only"))
         for name, layer in small.named_modules():
             if type(layer) in (nn.Linear, nn.Conv2d):
-                stand_in: Any = coded.get_submodule(name)
-                layer.weight = nn.Parameter(stand_in.weight.detach(), requires_grad=False)
+                replacement: Any = coded.get_submodule(name)
+                layer.weight = nn.Parameter(replacement.weight.detach(), requires_grad=False)
     return small.to(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
 class GridCell:
-    """One compressed network, by its numbers on n test images: ECE of its own softmax, with the temperature that was fitted to the
+    """Results of one compressed network on n test images: ECE of its softmax, with the temperature that was fitted to the
     network before compression, and with a temperature fitted to itself (infinite where no finite one is best)."""
 
     sparsity: float
@@ -91,7 +91,7 @@ def temperature_or_limit(part: Predictions) -> float:
 
 
 def scaled(logits: Tensor, temperature: float) -> Tensor:
-    """softmax(logits / temperature); at infinity every class has the same probability, but the first keeps its place by the logits."""
+    """softmax(logits / temperature); at infinity every class has the same probability, and the predicted class is still the first."""
     if math.isinf(temperature):
         return torch.full_like(logits, 1 / logits.shape[1], dtype=torch.float64)
     return softmax(apply_temperature(logits, temperature))
@@ -104,7 +104,7 @@ def ece_grid(
     bits: Sequence[int] = BITS,
     n: int = 2000,
 ) -> list[GridCell]:
-    """What do pruning and few bits do to the confidences, and does fitting the temperature again repair it?
+    """What do pruning and few bits do to the confidences, and does fitting the temperature again correct it?
 
     For every sparsity and width: compress, fit the temperature on the calibration part, report ECE on the first n test images. Nothing is
     chosen here. In order of sparsity, then bits. Takes about half a second per network for 2,000 test images.
@@ -140,9 +140,9 @@ class ShiftRow:
 
 
 def shift_table(model: nn.Module, data: Dataset, temperature: float, shifts: dict | None = None) -> list[ShiftRow]:
-    """Do the confidences fall as fast as the accuracy, when the pictures get worse than those that were calibrated on?
+    """Do the confidences fall as fast as the accuracy, when the images are more corrupted than the calibration images?
 
-    temperature: fitted on clean calibration pictures. data: pictures to report on. shifts: kind -> (function, strengths), as SHIFTS, where
+    temperature: fitted on clean calibration images. data: images to report on. shifts: kind -> (function, strengths), as SHIFTS, where
     function(images, strength) gives images. One row for each kind and strength.
     """
     fast = copy.deepcopy(model).to(memory_format=torch.channels_last)

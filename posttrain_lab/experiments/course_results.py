@@ -1,7 +1,7 @@
-"""What one unit hands to the next: one file of passports, and the pruned network beside it.
+"""Results that one unit passes to the next: one file of passports, and the pruned network beside it.
 
-Both lie in the folder above the notebooks, `my-course/passports.json` and `my-course/pruned.safetensors`, so that unit 02 finds what
-unit 01 has made. Nothing else is kept: a passport holds numbers only, and `save_pruned` writes the weights.
+Both are in the folder above the notebooks, `my-course/passports.json` and `my-course/pruned.safetensors`, so that unit 02 finds the
+results of unit 01. Nothing else is saved: a passport has numbers only, and `save_pruned` writes the weights.
 """
 
 import dataclasses
@@ -25,12 +25,12 @@ SHIPPED = "fashion_cnn_pruned.safetensors"
 
 
 def work_folder() -> Path:
-    """Where the units meet: the folder above the notebook's own, in which its kernel runs."""
+    """The folder that all units share: the one above the notebook's own folder, in which its kernel runs."""
     return Path.cwd().parent
 
 
 def kept_passports(folder: Path | None = None) -> tuple[Passport, ...]:
-    """All passports that units have kept, oldest first; none when there is no file yet.
+    """All passports that units have saved, oldest first; none when there is no file yet.
 
     Raises ValueError, naming the file, for a damaged one.
     """
@@ -44,7 +44,7 @@ def kept_passports(folder: Path | None = None) -> tuple[Passport, ...]:
 
 
 def keep_passports(passports: Iterable[Passport], folder: Path | None = None) -> tuple[Passport, ...]:
-    """Put passports into the one file, each in the place of an older one with its name; returns all that it holds now.
+    """Save passports in the one file; each replaces an older one with its name. Returns all that are in it now.
 
     Raises OSError when the file cannot be written, ValueError when it is damaged.
     """
@@ -55,12 +55,12 @@ def keep_passports(passports: Iterable[Passport], folder: Path | None = None) ->
 
 
 def keep_network(model: nn.Module, folder: Path | None = None) -> Path:
-    """Write the pruned network beside the passports; it takes the place of an older one."""
+    """Write the pruned network beside the passports; it replaces an older one."""
     return save_pruned(model, (folder or work_folder()) / NETWORK)
 
 
 def pruned_network(folder: Path | None = None) -> tuple[nn.Module, str]:
-    """The network that unit 01 has kept, or the shipped one when there is none, and a sentence that says which it is.
+    """The network that unit 01 has saved, or the shipped one when there is none, and a sentence that says which it is.
 
     The shipped one has half of the work of `fashion_cnn` (posttrain_lab/making/fashion_cnn_pruned.py).
     """
@@ -72,7 +72,7 @@ def pruned_network(folder: Path | None = None) -> tuple[nn.Module, str]:
 
 
 def prune_then_quantize(split: Split, part: str = "validation", folder: Path | None = None, repeats: int = 10) -> Comparison:
-    """What do both techniques give together? The pruned network in float32 and in 8-bit integers, measured and kept.
+    """Pruning and quantization together: the pruned network in float32 and in 8-bit integers, measured and saved.
 
     Ranges come from 300 calibration images. Both passports go into the one file.
     """

@@ -1,4 +1,4 @@
-"""Fine-tuning: teach a trained network something more from few labels, and know what it costs and what it forgets."""
+"""Fine-tuning: adapt a trained network to a new task with few labels, and measure what it costs and what it forgets."""
 
 from .active import core_set, disagreement, entropy, margin, select_by_disagreement, select_for_labelling
 from .adapters import (

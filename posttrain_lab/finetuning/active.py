@@ -1,7 +1,7 @@
-"""Which examples should be labelled next, when labels cost and images do not?
+"""Active learning: which examples should be labelled next, when labels are expensive and images are not?
 
 Sources: entropy and margin, Settles 2009; core-set, Sener and Savarese 2018; disagreement of a committee, Seung et al. 1992, with
-the divergence of McCallum and Nigam 1998. None of them is sure to beat a random choice: measure.
+the divergence of McCallum and Nigam 1998. None of them is always better than a random choice: measure.
 """
 
 from typing import Literal
@@ -24,7 +24,7 @@ def _check_finite(caller: str, values: Tensor) -> None:
 
 
 def entropy(logits: Float[Tensor, "*n c"]) -> Float[Tensor, "*n"]:
-    """How unsure is the model about each example? H = -sum_c p log p, in nats, with p = softmax(logits).
+    """How uncertain is the model about each example? H = -sum_c p log p, in nats, with p = softmax(logits).
 
     >>> entropy(torch.tensor([[0.0, 0.0], [200.0, 0.0]]))
     tensor([0.6931, 0.0000])
@@ -33,7 +33,7 @@ def entropy(logits: Float[Tensor, "*n c"]) -> Float[Tensor, "*n"]:
 
 
 def margin(logits: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
-    """How far is the first class ahead of the second? The difference of the two largest probabilities: small is unsure.
+    """How far is the first class ahead of the second? The difference of the two largest probabilities: small means uncertain.
 
     >>> margin(torch.tensor([[0.0, 0.0, -100.0], [100.0, 0.0, 0.0]]))
     tensor([0., 1.])
@@ -55,7 +55,7 @@ def select_for_labelling(
     """Which k of the n examples should be labelled next? Their indices, all different, the most uncertain first.
 
     "entropy": the largest -sum p log p.  "margin": the smallest difference of the two largest probabilities.
-    "random": any, drawn with `seed`: the choice that the others have to beat. Of equals, the earlier example comes first.
+    "random": any, drawn with `seed`: the baseline. Of equals, the earlier example comes first.
     Raises ValueError for k outside 0..n, another method, NaN or infinity. Source: Settles 2009.
 
     >>> logits = torch.tensor([[9.0, 0.0], [0.1, 0.0], [1.0, 0.0]])
@@ -76,7 +76,7 @@ def core_set(
 ) -> Int64[Tensor, " k"]:
     """Which k examples leave no other far from a labelled one? Greedily the farthest point from all chosen so far.
 
-    features [n, d] of the unlabelled, labelled [m, d] of what has a label already (none: the first is drawn with `seed`).
+    features [n, d] of the unlabelled examples, labelled [m, d] of the labelled ones (none: the first is drawn with `seed`).
     The largest distance to the nearest chosen point is at most twice the smallest possible. Returns indices, in the order
     of choice. Raises ValueError for k outside 0..n, other widths, NaN or infinity.
     Source: Sener and Savarese 2018; Gonzalez 1985.
@@ -110,8 +110,8 @@ def core_set(
 def disagreement(logits: Float[Tensor, "members n c"]) -> Float[Tensor, " n"]:
     """On which examples do several models contradict each other? H(mean of p) - mean of H(p), in nats, at least 0.
 
-    logits [members, n, c] of models that were trained alike but for their seed. Each may be unsure without contradicting:
-    then it is 0. Raises ValueError for fewer than two members, NaN or infinity.
+    logits [members, n, c] of models that differ in their training seed only. All may be uncertain and still agree: then it
+    is 0. Raises ValueError for fewer than two members, NaN or infinity.
     Source: McCallum and Nigam 1998 (mean divergence from the committee's mean).
 
     >>> sure, other = [9.0, 0.0], [0.0, 9.0]

@@ -1,4 +1,4 @@
-"""Adapters: LoRA for a whole network, kept apart from it, in a small file that fits one base only.
+"""Adapters: LoRA for a whole network, saved separately from it, in a small file that fits one base only.
 
 `add_lora` -> train -> `save_adapter`; later `load_adapter(base, path)`, or `merge_lora` for a plain network. The base is never
 changed, so that adapters of several tasks can be exchanged over one copy of it.
@@ -23,7 +23,7 @@ from .freeze import freeze
 from .lora import LoRAConv2d, LoRALinear, LowRank
 
 FORMAT = "posttrain_lab adapter 1"
-STATISTICS = "statistics"  # the name of the one tensor that holds those of all norms
+STATISTICS = "statistics"  # the name of the one tensor with the statistics of all norms
 BatchNorm = nn.modules.batchnorm._BatchNorm
 KINDS: dict[type[nn.Module], type[LowRank]] = {nn.Linear: LoRALinear, nn.Conv2d: LoRAConv2d}
 
@@ -60,7 +60,7 @@ def own_norms(model: nn.Module) -> dict[str, OwnStatistics]:
 
 
 def own_statistics(model: nn.Module) -> nn.Module:
-    """What if another camera shifts what each layer sees? A new network whose batch norms have statistics of their own.
+    """Adapt to inputs of another distribution (another camera): a new network whose batch norms have statistics of their own.
 
     They follow the new images in train mode, beside those of the base, and are saved with the adapter; in eval mode the outputs
     are at first those of `model`. Scale and shift stay. Source: Li et al. 2017, "Revisiting batch normalization for practical
@@ -97,7 +97,7 @@ def exchange(model: nn.Module, name: str, new: nn.Module) -> None:
 
 
 def add_lora(model: nn.Module, rank: int, alpha: float, layers: list[str] | None = None, seed: int = 0) -> nn.Module:
-    """What is the network like with a thin correction beside each layer, and nothing else to learn? A new one.
+    """A new network with a low-rank correction beside each layer; everything else is frozen.
 
     layers: names, see `adaptable`; None means all of them, each with the given rank or its smaller side, if that is less.
     Everything but A and B is frozen; batch norms keep their statistics, unless they get others by `own_statistics`. It gives the
@@ -130,7 +130,7 @@ def _freeze_all_but_factors(model: nn.Module) -> None:
 
 
 def merge_lora(model: nn.Module) -> nn.Module:
-    """What is the adapted network as a plain one, without further cost? A new one; `model` keeps its adapters.
+    """A new plain network in which each adapter is merged into its layer, as fast as the base; `model` keeps its adapters.
 
     Raises ValueError for a network without LoRA layers.
 
@@ -188,9 +188,9 @@ class AdapterInfo:
 
 
 def save_adapter(model: nn.Module, path: Path | str) -> Path:
-    """Keep A and B of every layer in a safetensors file, with the checksum of their base; written whole or not at all.
+    """Save A and B of every layer in a safetensors file, with the checksum of their base; written whole or not at all.
 
-    Raises ValueError for a network without adapters, or one whose adapters are merged: its base is no longer what it was.
+    Raises ValueError for a network without adapters, or one whose adapters are merged: its base has changed.
     """
     path, layers = Path(path), low_rank_layers(model)
     if not layers or any(layer.merged for layer in layers.values()):
@@ -235,7 +235,7 @@ def read_adapter(path: Path | str) -> tuple[AdapterInfo, dict[str, Tensor]]:
 
 
 def load_adapter(base: nn.Module, path: Path | str) -> nn.Module:
-    """What is the base with this adapter? A new network; the base stays as it is, bit for bit.
+    """A new network: the base with this adapter. The base is not changed, bit for bit.
 
     base: the network that the adapter was trained on, plain or with another adapter, which is then left out.
     Raises ValueError when the checksum is that of another base, and as `read_adapter` does.
@@ -266,7 +266,7 @@ def load_adapter(base: nn.Module, path: Path | str) -> nn.Module:
 
 
 def without_adapter(model: nn.Module) -> nn.Module:
-    """The base again: a new plain network, whose tensors are bit for bit those that it had. Raises ValueError when merged.
+    """The base again: a new plain network, with tensors bit for bit equal to the base's. Raises ValueError when merged.
 
     >>> base = nn.Sequential(nn.Linear(8, 2))
     >>> torch.equal(without_adapter(add_lora(base, rank=1, alpha=1))[0].weight, base[0].weight)

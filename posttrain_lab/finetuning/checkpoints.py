@@ -1,7 +1,7 @@
-"""Checkpoints: a run that was interrupted goes on as if nothing had happened, bit for bit on the CPU.
+"""Checkpoints: an interrupted run continues with the same result as without the interruption, bit for bit on the CPU.
 
-Weights, optimizer, schedule, the order of the images, torch's random numbers, the history and what the hooks remember are saved after
-each epoch, in one file that is written whole or not at all. Left out: going on in the middle of an epoch.
+Weights, optimizer, schedule, the order of the images, torch's random state, the history and the hooks' state are saved after
+each epoch, in one file that is written whole or not at all. Left out: continuing in the middle of an epoch.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from .files import load_checked, save_checked
 
 
 def save_checkpoint(path: Path | str, state: TrainingState) -> None:
-    """Keep a run as it is between two epochs. The file that was there before stays until the new one is whole.
+    """Save a run between two epochs. The previous file stays until the new one is completely written.
 
     Raises OSError, naming the file and the reason, when it cannot be written.
     """
@@ -37,12 +37,12 @@ def save_checkpoint(path: Path | str, state: TrainingState) -> None:
 
 
 def _plain(schedule: Any) -> dict[str, Any]:
-    """A schedule's numbers; its functions are made again by the hooks."""
+    """A schedule's numbers; the hooks create its functions again."""
     return {key: value for key, value in schedule.state_dict().items() if isinstance(value, bool | int | float | str | list)}
 
 
 def load_checkpoint(path: Path | str, state: TrainingState) -> None:
-    """Put a run back to where `save_checkpoint` kept it. Changes `state`, or, when anything is wrong, nothing.
+    """Restore a run that `save_checkpoint` saved. Changes `state`, or, when anything is wrong, nothing.
 
     Raises FileNotFoundError for a missing file; ValueError for a truncated or damaged one, for a run with other settings, or for
     another model.
@@ -76,10 +76,10 @@ def load_checkpoint(path: Path | str, state: TrainingState) -> None:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Save after every epoch, and go on from there: `Hooks(before=(keep.resume,), after_epoch=(keep.save,))`.
+    """Save after every epoch, and continue from there: `Hooks(before=(keep.resume,), after_epoch=(keep.save,))`.
 
-    Give it as the last of `after_epoch`, so that what the other hooks decided is in the file; in `before`, `resume` comes last
-    too. The same call of `train` begins a run, or continues it when the file is there. Raises as `load_checkpoint` does.
+    Give it as the last of `after_epoch`, so that the decisions of the other hooks are in the file; in `before`, `resume` comes last
+    too. The same call of `train` begins a run, or continues it when the file exists. Raises as `load_checkpoint` does.
     """
 
     path: Path
@@ -90,5 +90,5 @@ class Checkpoints:
             load_checkpoint(self.path, state)
 
     def save(self, state: TrainingState) -> None:
-        """Keep the run as it is."""
+        """Save the run."""
         save_checkpoint(self.path, state)

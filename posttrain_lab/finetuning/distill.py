@@ -25,7 +25,7 @@ def distillation_loss(
 
     student, teacher: logits [n, c]; labels [n] in 0..c-1; temperature T > 0; weight in [0, 1]. T^2 keeps the gradient's
     size when T changes. No gradient reaches the teacher.
-    Raises ValueError for other shapes, labels that are no class, T that is not positive, weight outside [0, 1].
+    Raises ValueError for other shapes, labels outside the classes, T that is not positive, weight outside [0, 1].
     Source: Hinton, Vinyals, Dean 2015.
 
     >>> student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[2.0, 0.0]])
@@ -59,7 +59,7 @@ def feature_loss(student: Float[Tensor, "n ..."], teacher: Float[Tensor, "n ..."
 
 
 def outputs_of(model: nn.Module, layer: str, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The model's output for x, and what its layer of this name gave on the way.
+    """The model's output for x, and the output of its layer of this name.
 
     Raises ValueError for a name that the model does not have.
 
@@ -95,7 +95,7 @@ class DistillationConfig:
 
 
 class _WithProjection(nn.Module):
-    """The student, and the linear map that brings its features to the teacher's width; the map is thrown away afterwards."""
+    """The student, and the linear map that brings its features to the teacher's width; the map is not needed after training."""
 
     def __init__(self, student: nn.Module, width: int, wanted: int, seed: int) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class _WithProjection(nn.Module):
         return self.student(x)
 
     def project(self, features: Tensor) -> Tensor:
-        """[n, width, ...] -> [n, wanted, ...]: the same linear map at every place of an image."""
+        """[n, width, ...] -> [n, wanted, ...]: the same linear map at every position of an image."""
         return torch.einsum("oi,ni...->no...", self.projection, features)
 
 
@@ -119,11 +119,11 @@ def distill(
     labels: Int64[Tensor, " n"],
     config: DistillationConfig | None = None,
 ) -> nn.Module:
-    """What does a small network learn with a large one beside it? A trained copy of `student`, in eval mode.
+    """Train a small network (the student) with a large one as teacher: a trained copy of `student`, in eval mode.
 
     images [n, ...], labels [n]; the loss is `distillation_loss`, plus `feature_weight * feature_loss` when the config names
-    layers: student's features are mapped to the teacher's width by a linear map that learns along. Both networks stay as
-    they were. Raises ValueError for layers that do not exist or whose images differ in size, and as `train` does.
+    layers: the student's features are mapped to the teacher's width by a linear map that is trained too. Both given networks
+    are not changed. Raises ValueError for layers that do not exist or whose images differ in size, and as `train` does.
     Sources: Hinton et al. 2015; Romero et al. 2015.
     """
     check_model("distill", student)

@@ -1,4 +1,4 @@
-"""Learn the new without losing the old: EWC, L2-SP, replay.
+"""Learn a new task without forgetting the old one: EWC, L2-SP, replay.
 
 Sources: EWC, Kirkpatrick et al. 2017; L2-SP, Li, Grandvalet, Davoine 2018; replay, Robins 1995. Left out: networks that grow.
 """
@@ -15,11 +15,11 @@ from posttrain_lab.data import Dataset
 from posttrain_lab.metrics import evaluating
 
 Named = dict[str, Tensor]
-FISHER_BATCH = 50  # images whose gradients are held at a time
+FISHER_BATCH = 50  # images whose gradients are in memory at a time
 
 
 def anchor_of(model: nn.Module) -> Named:
-    """The parameters as they are now, copied: the place that a penalty pulls back to.
+    """A copy of the current parameters: the values that a penalty pulls back to.
 
     >>> list(anchor_of(nn.Linear(2, 1)))
     ['weight', 'bias']
@@ -41,12 +41,12 @@ def _check_named(caller: str, model: nn.Module, given: Named, what: str) -> None
 
 
 def ewc_penalty(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Float[Tensor, ""]:
-    """What does it cost to move the weights that the old task needs?
+    """How large is the penalty for changing weights that the old task needs?
 
     penalty = strength / 2 * sum_i F_i (theta_i - anchor_i)^2
 
     anchor and fisher: {parameter's name: tensor of its shape}; F from `fisher_information` on the OLD task. Parameters that
-    fisher does not name are free. A scalar with a gradient: add it to the new task's loss.
+    fisher does not name have no penalty. A scalar with a gradient: add it to the new task's loss.
     Raises ValueError for names or shapes of another model, or an F without its anchor. Source: Kirkpatrick et al. 2017.
 
     >>> model = nn.Linear(1, 1, bias=False)
@@ -65,7 +65,7 @@ def ewc_penalty(model: nn.Module, anchor: Named, fisher: Named, strength: float)
 
 
 def l2_sp_penalty(model: nn.Module, anchor: Named, strength: float) -> Float[Tensor, ""]:
-    """What does it cost to move any weight? strength / 2 * sum_i (theta_i - anchor_i)^2: EWC with every F = 1.
+    """How large is the penalty for changing any weight? strength / 2 * sum_i (theta_i - anchor_i)^2: EWC with every F = 1.
 
     Raises ValueError for names or shapes of another model. Source: Li, Grandvalet, Davoine 2018.
 
@@ -77,11 +77,11 @@ def l2_sp_penalty(model: nn.Module, anchor: Named, strength: float) -> Float[Ten
 
 
 def fisher_information(model: nn.Module, images: Float[Tensor, "n ..."], seed: int = 0) -> Named:
-    """Which weights do the model's predictions depend on? The diagonal of the Fisher information, for each parameter.
+    """On which weights do the model's predictions depend? The diagonal of the Fisher information, for each parameter.
 
     F_i = mean over images of (d log p(y | x) / d theta_i)^2,  y drawn from the model's own p(y | x) with `seed`
 
-    images [n, ...] of the old task; labels are not needed. Batch norm in eval mode; the model is left as it was.
+    images [n, ...] of the old task; labels are not needed. Batch norm in eval mode; the model is not changed.
     Raises ValueError for no images. Sources: Kirkpatrick et al. 2017; drawing y: Kunstner, Hennig, Balles 2019.
 
     >>> model = nn.Linear(2, 2)
@@ -120,7 +120,7 @@ def penalized(penalty: Callable[[nn.Module], Tensor]) -> Callable[[nn.Module, Te
 
 
 def with_replay(new: Dataset, old: Dataset, count: int, seed: int = 0) -> Dataset:
-    """The new examples and `count` old ones, drawn with `seed`, in random order: the old task is rehearsed along.
+    """The new examples and `count` old ones, drawn with `seed`, in random order: the old task is trained too.
 
     Raises ValueError for a count outside 0..len(old), other image sizes, or other classes. Source: Robins 1995.
 

@@ -1,4 +1,4 @@
-"""Choose which parameters learn; everything else stays, the statistics of frozen batch norms too.
+"""Choose which parameters are trained; everything else is frozen, the statistics of frozen batch norms too.
 
 Left out: freezing by a pattern. Names are exact, as `model.named_parameters()` gives them; the functions here list useful ones.
 """
@@ -13,13 +13,13 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 def _stay_in_eval(module: nn.Module, mode: bool = True) -> nn.Module:
-    """Stands in for `module.train`: a frozen norm uses and keeps the statistics it has, whatever the network does."""
+    """Replaces `module.train`: a frozen norm stays in eval mode, so its statistics do not change, in either mode of the network."""
     module.training = False
     return module
 
 
 def check_names(names: Iterable[str], known: Iterable[str], caller: str) -> None:
-    """Raise TypeError for a lone string, ValueError for names that the model does not have, with the nearest ones it has."""
+    """Raise TypeError for a single string, ValueError for names that the model does not have, with the most similar ones it has."""
     if isinstance(names, str):
         raise TypeError(f"{caller} wants a list of parameter names, got the string {names!r}; write [{names!r}].")
     known = list(known)
@@ -33,12 +33,12 @@ def check_names(names: Iterable[str], known: Iterable[str], caller: str) -> None
 
 
 def freeze(model: nn.Module, trainable: list[str]) -> int:
-    """How many numbers may learn, when only the parameters named in `trainable` do? Changes `model` in place.
+    """Make only the parameters named in `trainable` trainable, and count their elements. Changes `model` in place.
 
     trainable: exact names from `model.named_parameters()`; all other parameters get requires_grad = False. A batch norm
-    none of whose parameters learns keeps its running statistics and uses them, also after `model.train()`.
-    Returns the number of trainable parameters, a shared one counted once. Calling it again replaces the choice.
-    Raises TypeError for a lone string, ValueError for names that the model does not have; then nothing is changed.
+    without trainable parameters keeps its running statistics and uses them, also after `model.train()`.
+    Returns the number of trainable elements, a shared parameter counted once. Calling it again replaces the choice.
+    Raises TypeError for a single string, ValueError for names that the model does not have; then nothing is changed.
 
     >>> model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     >>> freeze(model, ["2.weight", "2.bias"])
@@ -62,7 +62,7 @@ def freeze(model: nn.Module, trainable: list[str]) -> int:
 
 
 def unfreeze(model: nn.Module) -> int:
-    """How many numbers may learn, when all do? The reverse of `freeze`, in place; batch norms without parameters move again.
+    """Make all parameters trainable, and count their elements: the reverse of `freeze`, in place, for all batch norms too.
 
     >>> model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     >>> freeze(model, []), unfreeze(model), model.train()[1].training
@@ -78,7 +78,7 @@ def unfreeze(model: nn.Module) -> int:
 
 
 def trainable_names(model: nn.Module) -> list[str]:
-    """Which parameters learn now?
+    """Which parameters are trainable now?
 
     >>> trainable_names(nn.Linear(2, 1))
     ['weight', 'bias']

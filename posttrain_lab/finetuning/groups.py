@@ -1,4 +1,4 @@
-"""Parameter groups for an optimizer: deeper layers learn faster, biases and norms are not decayed.
+"""Parameter groups for an optimizer: deeper layers have higher learning rates, biases and norms have no weight decay.
 
 Sources: discriminative rates, Howard and Ruder 2018 (ULMFiT); no decay on biases and norms, as in Goyal et al. 2017.
 """
@@ -16,8 +16,8 @@ def parameter_groups(model: nn.Module, base_lr: float, decay: float) -> list[dic
 
     rate of layer i = base_lr * decay^(L - 1 - i),   i = 0 (first) ... L - 1 (last, at base_lr)
 
-    A layer is a module with parameters of its own, in the order of registration; `decay` in (0, 1] is how much slower each
-    layer learns than the one behind it. Each group is {"params": [...], "lr": rate}; the group of a layer's biases, and every
+    A layer is a module with parameters of its own, in the order of registration; `decay` in (0, 1] is the ratio of each
+    layer's rate to that of the next layer. Each group is {"params": [...], "lr": rate}; the group of a layer's biases, and every
     parameter of a norm, also has "weight_decay": 0.0, while the other groups take the optimizer's own. A parameter that
     two layers share is listed once, with the first.
     Raises ValueError for a model without parameters, base_lr that is not positive, decay outside (0, 1].

@@ -1,4 +1,4 @@
-"""LoRA: leave a layer's weight as it is and learn a correction of low rank beside it.
+"""LoRA: freeze a layer's weight and learn a correction of low rank beside it.
 
     W' = W + (alpha / rank) B A,   A [rank, in], B [out, rank]
 
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 class LowRank(nn.Module):
-    """What both kinds of layers share: the frozen base, A and B, and the merge."""
+    """The common part of both kinds of layers: the frozen base, A and B, and the merge."""
 
     base: nn.Linear | nn.Conv2d
     A: nn.Parameter
@@ -44,7 +44,7 @@ class LowRank(nn.Module):
 
     @property
     def scale(self) -> float:
-        """alpha / rank: so that another rank needs no other learning rate."""
+        """alpha / rank: so that the same learning rate fits other ranks."""
         return self.alpha / self.rank
 
     def delta(self) -> Float[Tensor, "out ..."]:
@@ -53,9 +53,9 @@ class LowRank(nn.Module):
 
     @torch.no_grad()
     def merge(self) -> nn.Linear | nn.Conv2d:
-        """Add the correction to the base, for good, and return the base: a plain layer that costs nothing more.
+        """Add the correction to the base, permanently, and return the base: a plain layer without additional cost.
 
-        This layer goes on giving the same outputs. Raises RuntimeError when it was merged before: the correction would count
+        This layer still gives the same outputs. Raises RuntimeError when it was merged before: the correction would count
         twice.
         """
         if self.merged:
@@ -69,7 +69,7 @@ class LowRank(nn.Module):
 
 
 class LoRALinear(LowRank):
-    """A linear layer that learns through two thin matrices: y = base(x) + (alpha / rank) (x A^T) B^T.
+    """A linear layer with a low-rank correction: y = base(x) + (alpha / rank) (x A^T) B^T.
 
     x [..., in] -> [..., out]; A [rank, in], B [out, rank]. The given layer is copied, the copy frozen; only A and B learn.
     Raises TypeError for another layer; ValueError for a rank outside 1..min(in, out) or alpha that is not positive.
@@ -88,7 +88,7 @@ class LoRALinear(LowRank):
 
     @property
     def macs_per_output(self) -> int:
-        """What the two thin matrices add to the base's own count, rounded up; nothing once merged."""
+        """The MACs that A and B add to the base's own count, rounded up; 0 once merged."""
         outputs, inputs = self.base.weight.shape
         return 0 if self.merged else self.rank + -(-self.rank * inputs // outputs)
 
@@ -98,7 +98,7 @@ class LoRALinear(LowRank):
 
 
 class LoRAConv2d(LowRank):
-    """A convolution that learns through two thin matrices: its weight is W + (alpha / rank) (B A), reshaped.
+    """A convolution with a low-rank correction: its weight is W + (alpha / rank) (B A), reshaped.
 
     x [n, c, h, w] -> [n, out, oh, ow]; A [rank, c / groups * kh * kw], B [out, rank]. That is the same as a convolution
     with `rank` filters A followed by a 1 x 1 convolution B. Raises like `LoRALinear`. Source: Hu et al. 2022.
@@ -115,7 +115,7 @@ class LoRAConv2d(LowRank):
 
     @property
     def macs_per_output(self) -> int:
-        """Those of the convolution; its weight is made once for all examples."""
+        """Those of the convolution; its weight is computed once for all examples."""
         return self.base.weight[0].numel()
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:

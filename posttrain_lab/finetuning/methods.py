@@ -1,10 +1,10 @@
-"""Five ways to teach a trained network a new task from few labels, behind one call; and gradual unfreezing.
+"""Five ways to adapt a trained network to a new task with few labels, behind one call; and gradual unfreezing.
 
-| method    | what learns                                                    | starts from     |
+| method    | what is trained                                                | starts from     |
 |-----------|----------------------------------------------------------------|-----------------|
 | "scratch" | everything                                                     | random weights  |
 | "head"    | the last layer                                                 | the base        |
-| "norm"    | scales and shifts of the norms, whose statistics move too      | the base        |
+| "norm"    | scales and shifts of the norms, whose statistics change too    | the base        |
 | "lora"    | A and B beside every Linear and Conv2d; statistics of norms    | the base        |
 | "all"     | everything                                                     | the base        |
 
@@ -35,7 +35,7 @@ RATES: dict[str, float] = {"scratch": 5e-3, "head": 2e-2, "norm": 2e-2, "lora": 
 class AdaptConfig:
     """How to adapt. A learning rate of None is the method's own, from `RATES`; the rates were chosen on validation data.
 
-    `steps` of the optimizer, whatever the number of labels; `rank` of LoRA, whose scale alpha / rank is `scale`. A class without a
+    `steps` of the optimizer, for any number of labels; `rank` of LoRA, whose scale alpha / rank is `scale`. A class without a
     label is an error unless `missing_classes` is true.
     """
 
@@ -91,7 +91,7 @@ def reinitialized(model: nn.Module, seed: int) -> nn.Module:
 
 
 def prepared(base: nn.Module, method: Method, config: AdaptConfig) -> nn.Module:
-    """The network that a method begins with, a new one: what may learn has requires_grad, everything else is frozen.
+    """The network that a method begins with, a new one: trainable parameters have requires_grad, everything else is frozen.
 
     Raises ValueError for another method.
 
@@ -121,9 +121,9 @@ def _training(count: int, method: Method, config: AdaptConfig) -> TrainingConfig
 def adapt(
     base: nn.Module, data: Dataset, method: Method, config: AdaptConfig | None = None, hooks: Hooks | None = None
 ) -> nn.Module:
-    """What does the network become when it learns this task in this way? A new one, in eval mode; the base stays.
+    """A new network, adapted to this task by this method, in eval mode; the base is not changed.
 
-    data: the labelled examples, images as the base takes them, labels in 0..classes-1. After "lora" the network holds its
+    data: the labelled examples, images as the base takes them, labels in 0..classes-1. After "lora" the network has its
     adapters beside the unchanged base: see `save_adapter` and `merge_lora`. `hooks`: a penalty, early stopping, checkpoints.
     Raises ValueError for another method, no examples, labels outside the classes, or a class without a label.
     """
@@ -135,9 +135,9 @@ def adapt(
 
 
 def gradual_unfreezing(base: nn.Module, data: Dataset, stages: list[list[str]], training: TrainingConfig) -> nn.Module:
-    """What if the last layer learns first, and the ones before it join one after the other? A new network, in eval mode.
+    """Train the last layer first, then unfreeze the ones before it, one after the other. A new network, in eval mode.
 
-    stages: what joins in each stage, as parameter names; each stage trains for `training.epochs` everything that has joined.
+    stages: the parameter names that each stage unfreezes; each stage trains all unfrozen parameters for `training.epochs`.
     Raises ValueError for no stages or unknown names, and for labels as `adapt` does. Source: Howard and Ruder 2018.
     """
     check_classes(data, False, "gradual_unfreezing")
@@ -156,7 +156,7 @@ def gradual_unfreezing(base: nn.Module, data: Dataset, stages: list[list[str]], 
 
 
 def stages_from_the_end(model: nn.Module) -> list[list[str]]:
-    """One stage for each layer, the last one first: what `gradual_unfreezing` takes.
+    """One stage for each layer, the last one first: an argument for `gradual_unfreezing`.
 
     >>> stages_from_the_end(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 2, bias=False)))
     [['2.weight'], ['1.weight', '1.bias'], ['0.weight', '0.bias']]

@@ -1,4 +1,4 @@
-"""Optimizers written out, so that a reader can walk them step by step. Left out: AMSGrad, sparse gradients, fused kernels."""
+"""Optimizers written out, so that a reader can follow them step by step. Left out: AMSGrad, sparse gradients, fused kernels."""
 
 import math
 from collections.abc import Callable
@@ -20,11 +20,11 @@ def _check(caller: str, param: Tensor, grad: Tensor, lr: float) -> None:
 
 @torch.no_grad()
 def sgd_step(param: Tensor, grad: Tensor, state: State, lr: float, momentum: float = 0.0) -> None:
-    """Where does one step of gradient descent lead? Changes `param` and, with momentum, `state` in place.
+    """One step of gradient descent. Changes `param` and, with momentum, `state` in place.
 
     u <- momentum * u + grad  (u = grad in the first step);   param <- param - lr * u
 
-    state starts as {} and keeps the velocity "u". Raises ValueError for shapes that differ or a negative rate.
+    state starts as {} and stores the velocity "u". Raises ValueError for shapes that differ or a negative rate.
     Source: Polyak 1964, in the form of torch.optim.SGD.
 
     >>> param, state = torch.tensor([1.0]), {}
@@ -50,13 +50,13 @@ def adamw_step(
     eps: float,
     weight_decay: float,
 ) -> None:
-    """Where does one step of AdamW lead? Changes `param` and `state` in place.
+    """One step of AdamW. Changes `param` and `state` in place.
 
     t <- t + 1                      m <- b1 m + (1 - b1) grad       v <- b2 v + (1 - b2) grad^2
     param <- (1 - lr weight_decay) param - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 
-    state starts as {} and keeps "step" (an int), "m" and "v" (like param). The decay acts on the weight itself, not through
-    the gradient; dividing by 1 - b^t undoes the start at 0; eps stands outside the root.
+    state starts as {} and stores "step" (an int), "m" and "v" (like param). The decay acts on the weight itself, not through
+    the gradient; dividing by 1 - b^t corrects the bias of the start at 0; eps is added outside the root.
     Raises ValueError for shapes that differ, betas outside [0, 1), or a negative rate. Source: Loshchilov and Hutter 2019.
 
     >>> param, state = torch.tensor([1.0, -2.0]), {}
@@ -79,10 +79,10 @@ def adamw_step(
 
 
 class AdamW(torch.optim.Optimizer):
-    """`adamw_step` for all parameters of a model: takes the place of torch.optim.AdamW, groups and schedules included.
+    """`adamw_step` for all parameters of a model: replaces torch.optim.AdamW, groups and schedules included.
 
-    `step_function` does the work, with the arguments of `adamw_step`: another implementation can be plugged in.
-    Parameters without a gradient are left alone.
+    `step_function` computes the step, with the arguments of `adamw_step`: another implementation can be given.
+    Parameters without a gradient are not changed.
 
     >>> layer = torch.nn.Linear(2, 1)
     >>> optimizer = AdamW(layer.parameters(), lr=0.01)

@@ -1,8 +1,8 @@
-"""QLoRA in small: the base's weights have 4 bits, the thin correction beside them is learned in float.
+"""A small QLoRA: the base's weights have 4 bits, the low-rank correction beside them is learned in float.
 
-The int4 weight is the one of `posttrain_lab.kernels`. Its product has no gradient of its own; here it gets the one of the
-weight that the codes stand for, so that errors pass through to the layers before it. Source: Dettmers et al. 2023. Left out: the
-NF4 code (ours are equal steps), scales that are quantized again, paging. Convolutions stay in float: their int4 kernel does not exist.
+The int4 weight is the one of `posttrain_lab.kernels`. Its product has no gradient of its own; here it gets the gradient of a product
+with the dequantized weight, so that gradients reach the layers before it. Source: Dettmers et al. 2023. Left out: the NF4 code (ours
+has equal steps), scales that are quantized again, paging. Convolutions stay in float: there is no int4 kernel for them.
 """
 
 import copy
@@ -22,7 +22,7 @@ from .freeze import freeze
 
 
 class _Int4Product(torch.autograd.Function):
-    """x W^T by the int4 kernel; backward: gradient W, with W from its codes. The weight itself gets none."""
+    """x W^T by the int4 kernel; backward: gradient W, with W dequantized. The weight itself gets no gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Int4Weight) -> Tensor:
@@ -35,7 +35,7 @@ class _Int4Product(torch.autograd.Function):
 
 
 def group_of(inputs: int, group: int = 64) -> int:
-    """The largest group up to `group` that the int4 kernel takes for this many inputs; ValueError when there is none.
+    """The largest group up to `group` that the int4 kernel accepts for this many inputs; ValueError when there is none.
 
     >>> group_of(576), group_of(40)
     (64, 40)
@@ -49,7 +49,7 @@ def group_of(inputs: int, group: int = 64) -> int:
 
 
 class QLoRALinear(nn.Module):
-    """A linear layer of 4-bit weights that learns through two thin matrices: y = int4(x) + (alpha / rank) (x A^T) B^T.
+    """A linear layer of 4-bit weights with a low-rank correction: y = int4(x) + (alpha / rank) (x A^T) B^T.
 
     x [..., in] float32 -> [..., out]. Only A [rank, in] and B [out, rank] learn; B starts at 0. `dense()` is the merged float layer:
     merging back into 4 bits would round the correction away. Raises TypeError for another layer; ValueError for a rank outside
@@ -92,7 +92,7 @@ class QLoRALinear(nn.Module):
 
     @torch.no_grad()
     def dense(self) -> nn.Linear:
-        """A float layer with the same outputs: the weight that the codes stand for, and the correction."""
+        """A float layer with the same outputs: the dequantized weight plus the correction."""
         layer = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None)
         layer.weight.copy_(self.weight.dense() + self.alpha / self.rank * self.B @ self.A)
         if self.bias is not None:
@@ -104,7 +104,7 @@ class QLoRALinear(nn.Module):
 
 
 def add_qlora(model: nn.Module, rank: int, alpha: float, group: int = 64, seed: int = 0) -> nn.Module:
-    """What is the network like with linear layers of 4 bits, each with a thin correction to learn? A new one.
+    """A new network whose linear layers have 4 bits, each with a trainable low-rank correction.
 
     Linear layers whose inputs no group fits, and all other layers, stay in float and are frozen; batch norms keep their statistics.
     Raises ValueError for a model without a linear layer that fits.

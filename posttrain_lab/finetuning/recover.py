@@ -1,7 +1,7 @@
-"""Heal a compressed network: train what is left, and keep what was given up exactly.
+"""Recover the accuracy of a compressed network by training, and keep its zeros and its grids exactly.
 
-Masks: a pruned weight is 0 after every step. Grids: a quantized weight may move only to other points of its own grid, by the
-straight-through estimator (Bengio et al. 2013). Source: retraining after pruning, Han et al. 2015. Left out: growing weights back.
+Masks: a pruned weight is 0 after every step. Grids: a quantized weight may change only to other points of its own grid, by the
+straight-through estimator (Bengio et al. 2013). Source: retraining after pruning, Han et al. 2015. Left out: regrowing weights.
 """
 
 import copy
@@ -56,11 +56,11 @@ def recover(
     epochs: int,
     config: TrainingConfig | None = None,
 ) -> nn.Module:
-    """How much does a pruned network win back by more training? A new one, with every masked weight exactly 0.
+    """How much accuracy does a pruned network recover by more training? A new one, with every masked weight exactly 0.
 
     masks: {parameter's name: true where a weight stays}; trained on split.train for `epochs`. The masks are applied after
     every step, so that momentum and weight decay cannot bring a weight back. Of all epochs, and the start, the one with
-    the best accuracy on split.validation is returned, in eval mode: validation never falls. split.test is not touched.
+    the best accuracy on split.validation is returned, in eval mode: validation never falls. split.test is not used.
     `config`: how to train; its epochs are replaced.
     Raises ValueError or TypeError for masks of other names, shapes or dtypes, and as `train` does.
     Source: Han et al. 2015, "Learning both weights and connections".
@@ -75,7 +75,7 @@ def recover(
 
 
 def masking(masks: Masks) -> Callable[[TrainingState], None]:
-    """What the training loop calls after every step: zeros where the masks are false."""
+    """A hook for the training loop, called after every step: sets weights to 0 where the masks are false."""
     return lambda state: _zero(state.model, masks)
 
 
@@ -91,7 +91,7 @@ class Grid:
     mask: Tensor | None = None
 
     def codes(self, weight: Tensor) -> Tensor:
-        """The integers that stand for a weight on this grid, int8."""
+        """The integer codes of a weight on this grid, int8."""
         _, top = code_range(self.bits, symmetric=True, caller="Grid")
         codes = (weight.detach() / self.scale).round().clamp(-top, top).to(torch.int8)
         return codes if self.mask is None else codes * self.mask
@@ -102,7 +102,7 @@ class Grid:
 
 
 class _OnGrid(nn.Module):
-    """A parametrization: the layer sees the nearest point of the grid, the gradient passes straight through."""
+    """A parametrization: the layer uses the nearest point of the grid, the gradient passes straight through."""
 
     def __init__(self, grid: Grid) -> None:
         super().__init__()
@@ -117,10 +117,10 @@ class _OnGrid(nn.Module):
 
 
 def round_to_grid(model: nn.Module, bits: int, masks: Masks | None = None) -> tuple[nn.Module, dict[str, Grid]]:
-    """What is left of a network whose weights have few bits? A new one with rounded weights, and the grid of each.
+    """A new network whose weights are rounded to few bits, and the grid of each weight.
 
-    Every nn.Linear and nn.Conv2d, a symmetric scale for each output channel, as unit 02's `quantize_weight` chooses it; masks
-    stay masks. Raises ValueError for bits outside 2..8, and for masks as `recover` does.
+    Every nn.Linear and nn.Conv2d, a symmetric scale for each output channel, as unit 02's `quantize_weight` chooses it; masked
+    weights stay 0. Raises ValueError for bits outside 2..8, and for masks as `recover` does.
 
     >>> rounded, grids = round_to_grid(nn.Linear(4, 2), bits=3)
     >>> {name: grid.holds(rounded.weight) for name, grid in grids.items()}
@@ -144,7 +144,7 @@ def round_to_grid(model: nn.Module, bits: int, masks: Masks | None = None) -> tu
 def recover_quantized(
     model: nn.Module, grids: dict[str, Grid], split: Split, epochs: int, config: TrainingConfig | None = None
 ) -> nn.Module:
-    """How much does a quantized network win back, when its weights may only move from one point of their grids to another?
+    """How much accuracy does a quantized network recover, when its weights may only change to other points of their grids?
 
     grids: {parameter's name: `Grid`}, as `round_to_grid` gives them: scales, bits and masks stay as they are. The other
     parameters train as floats. Of all epochs, and the start, the best on split.validation is returned, in eval mode.

@@ -28,7 +28,7 @@ def _check(caller: str, step: int, steps: int, warmup: int) -> None:
 
 
 def linear_warmup(step: int, steps: int, warmup: int = 0) -> float:
-    """Which part of the rate, when it rises from 0 for `warmup` steps and then falls to 0 in a straight line?
+    """The factor of the learning rate that rises from 0 for `warmup` steps and then falls linearly to 0.
 
     >>> [linear_warmup(step, steps=6, warmup=2) for step in range(7)]
     [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0]
@@ -38,7 +38,7 @@ def linear_warmup(step: int, steps: int, warmup: int = 0) -> float:
 
 
 def cosine(step: int, steps: int, warmup: int = 0) -> float:
-    """Which part of the rate, when it rises from 0 for `warmup` steps and then falls to 0 along half a cosine?
+    """The factor of the learning rate that rises from 0 for `warmup` steps and then falls to 0 along half a cosine.
 
     (1 + cos(pi t)) / 2,  t = (step - warmup) / (steps - warmup). Source: Loshchilov and Hutter 2017.
 
@@ -50,7 +50,7 @@ def cosine(step: int, steps: int, warmup: int = 0) -> float:
 
 
 def constant(step: int, steps: int) -> float:
-    """The whole rate, always.
+    """The factor 1 at every step: a constant learning rate.
 
     >>> constant(3, 10)
     1.0
@@ -59,7 +59,7 @@ def constant(step: int, steps: int) -> float:
 
 
 def following(factor: Schedule) -> Callable[[torch.optim.Optimizer, int], Any]:
-    """A schedule of this module as `Hooks(schedule=...)` of the training loop takes it; every group keeps its own peak.
+    """A schedule of this module for `Hooks(schedule=...)` of the training loop; every group has its own peak rate.
 
     >>> hooks = Hooks(schedule=following(lambda step, steps: cosine(step, steps, warmup=steps // 10)))
     """
@@ -68,7 +68,7 @@ def following(factor: Schedule) -> Callable[[torch.optim.Optimizer, int], Any]:
 
 @dataclass(frozen=True)
 class RateFinding:
-    """Which rate? The loss before each step, at a rate that grows from step to step; `suggestion` where the loss fell fastest."""
+    """Result of `find_rate`: the loss before each step, at a growing rate; `suggestion` is the rate where it fell fastest."""
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
@@ -89,7 +89,7 @@ class RateRange:
 
 
 class _Enough(Exception):
-    """The loss has left; what was seen is enough."""
+    """Raised inside `find_rate` to stop training: the loss has diverged."""
 
 
 def find_rate(
@@ -99,7 +99,7 @@ def find_rate(
 
     images, labels: training examples. It stops when the smoothed loss (each new one counts 10 %) is four times its lowest.
     `suggestion`: the rate of the steepest fall of the smoothed loss over the logarithm of the rate, before its lowest point.
-    The model stays as it was. Raises as `train` does; NaN ends the search like any other loss that left.
+    The model is not changed. Raises as `train` does; NaN ends the search like any other diverged loss.
     Source: Smith 2017, "Cyclical learning rates for training neural networks".
     """
     config, tried = TrainingConfig() if config is None else config, tried or RateRange()

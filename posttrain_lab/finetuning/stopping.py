@@ -13,7 +13,7 @@ KEY = "early stopping"
 
 
 def validation_accuracy(model: nn.Module, data: Dataset) -> float:
-    """Which fraction of these examples does the model get right? Its mode is left as it was.
+    """Which fraction of these examples does the model get right? Its mode is not changed.
 
     >>> import torch
     >>> data = Dataset(torch.eye(2), torch.tensor([0, 1]), ("a", "b"))
@@ -25,11 +25,11 @@ def validation_accuracy(model: nn.Module, data: Dataset) -> float:
 
 @dataclass(frozen=True, eq=False)
 class EarlyStopping:
-    """When is it enough? Ends a run `patience` epochs after its best one, and puts the best weights back.
+    """Early stopping: ends a run `patience` epochs after its best one, and restores the best weights.
 
     data: validation examples, never test. Give the same object as `before` and in `after_epoch` of the training loop's
     Hooks; with it in `before`, the untrained weights count as epoch 0, so that validation accuracy cannot fall. Of equal
-    epochs the later one is kept. What it remembers is part of the run's state, and so of a checkpoint.
+    epochs the later one is kept. Its state is part of the run's state, and so of a checkpoint.
     Raises ValueError for no examples or patience below 1. Source: Prechelt 1998.
     """
 
@@ -43,7 +43,7 @@ class EarlyStopping:
             )
 
     def __call__(self, state: TrainingState) -> None:
-        """Look, remember, and end the run when nothing got better for long enough."""
+        """Measure, store the best weights, and end the run after `patience` epochs without improvement."""
         memory = state.memory.setdefault(KEY, {"accuracy": [], "best": -1.0, "best_epoch": 0, "weights": {}})
         if state.finished or (state.epoch and state.epoch == memory.get("seen")):
             return

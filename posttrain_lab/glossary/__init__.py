@@ -1,28 +1,29 @@
-"""What does this word mean? Every term, from one source: `posttrain-lab release` writes `course/glossary.md`."""
+"""The glossary: every term, from one source; `posttrain-lab release` writes `course/glossary.md`."""
 
+from posttrain_lab import units
 from posttrain_lab.glossary.first import FIRST
 from posttrain_lab.glossary.term import Term
-from posttrain_lab.glossary.words_a_to_f import A_TO_F
 from posttrain_lab.glossary.words_calibration import CALIBRATION_WORDS
-from posttrain_lab.glossary.words_g_to_o import G_TO_O
-from posttrain_lab.glossary.words_gpu import GPU_WORDS
-from posttrain_lab.glossary.words_p_to_z import P_TO_Z
+from posttrain_lab.glossary.words_cpu_kernels import CPU_KERNELS_WORDS
+from posttrain_lab.glossary.words_fine_tuning import FINE_TUNING_WORDS
+from posttrain_lab.glossary.words_gpu_kernels import GPU_KERNELS_WORDS
 from posttrain_lab.glossary.words_pruning import PRUNING_WORDS
-from posttrain_lab.glossary.words_tuning import TUNING_WORDS
+from posttrain_lab.glossary.words_quantization import QUANTIZATION_WORDS
+from posttrain_lab.glossary.words_start_here import START_HERE_WORDS
 
 __all__ = ["FIRST", "TERMS", "UNITS", "Term", "markdown"]
 
-WORDS = A_TO_F + CALIBRATION_WORDS + GPU_WORDS + G_TO_O + PRUNING_WORDS + P_TO_Z + TUNING_WORDS
+WORDS = (
+    *START_HERE_WORDS,
+    *PRUNING_WORDS,
+    *QUANTIZATION_WORDS,
+    *FINE_TUNING_WORDS,
+    *CALIBRATION_WORDS,
+    *CPU_KERNELS_WORDS,
+    *GPU_KERNELS_WORDS,
+)
 TERMS: tuple[Term, ...] = FIRST + tuple(sorted(WORDS, key=lambda term: term.name.casefold()))
-UNITS = {
-    "00_start_here": "written",
-    "01_pruning": "written",
-    "02_quantization": "written",
-    "03_fine_tuning": "written",
-    "04_calibration": "written",
-    "05_cpu_kernels": "written",
-    "06_gpu_kernels": "written",
-}
+UNITS = {unit.folder: unit.name for unit in units.UNITS}
 OPENING = """# Glossary
 
 The words of the course. The first ones say what it is about, in the order in which a newcomer needs them; the others
@@ -31,11 +32,8 @@ are sorted. This page is generated from `posttrain_lab/glossary/`.
 
 
 def _practised(unit: str) -> str:
-    """Where the word is practised, honestly: a link to the unit, a planned unit, or nowhere."""
-    if not unit:
-        return "*No unit of this course practises it.*"
-    title = unit.replace("_", " ")
-    return f"*Practised in unit {title} (planned).*" if UNITS[unit] == "planned" else f"*Unit [{title}]({unit}/{unit}.ipynb)*"
+    """Where the word is practised: a link to the unit, or no unit."""
+    return f"*Unit [{UNITS[unit]}]({unit}/{unit}.ipynb)*" if unit else "*No unit of this course practises it.*"
 
 
 def _entry(term: Term, names: dict[str, str]) -> str:

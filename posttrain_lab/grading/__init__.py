@@ -1,1 +1,1 @@
-"""From a source notebook to a grade: release the course, prove the checks, check one's own work, grade a class."""
+"""From a source notebook to a grade: release the course, prove the checks, check your own work, grade a class."""

@@ -1,10 +1,10 @@
-"""nbgrader's autograding with the verdict made outside the student's process.
+"""nbgrader's autograding with the verdict computed outside the student's process.
 
-`GradeInKernel` takes the place of nbgrader's Execute: the student's cells run in a kernel of their own, and where a
-check cell `test_<exercise>` stands, `Exercise.check` runs here, in nbgrader's process, and reaches the student's
-function through the kernel only. The code of the check cell is never run. What goes into the cell is an ordinary
-output, so gradebook, formgrader and feedback stay nbgrader's own: a line when it is right, an error whose text is the
-verdict's sentence when it is not.
+`GradeInKernel` replaces nbgrader's Execute: the student's cells run in a kernel of their own. For a check cell
+`test_<exercise>`, `Exercise.check` runs here, in nbgrader's process, and calls the student's function through the
+kernel only. The code of the check cell is never run. The cell gets an ordinary output, so gradebook, formgrader and
+feedback are nbgrader's own: a line when the answer is right, an error whose text is the verdict's sentence when it is
+not.
 """
 
 import shutil
@@ -80,7 +80,7 @@ def graded_exercises(unit: str) -> dict[str, Exercise]:
 
 @contextmanager
 def _copied(folder: Path) -> Iterator[Path]:
-    """The submission's files in a folder of their own: what the code writes there stays out of the course."""
+    """A copy of the submission's files in a temporary folder, so that the code cannot write into the course."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         copy = Path(name) / "submission"
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.ipynb"))
@@ -88,7 +88,7 @@ def _copied(folder: Path) -> Iterator[Path]:
 
 
 def run_cell(kernel: StudentKernel, source: str) -> list[NotebookNode]:
-    """A cell's outputs, also when it ended the kernel or did not end."""
+    """A cell's outputs, also when it ended the kernel or did not end in time."""
     try:
         return kernel.run(source)
     except KernelLost as lost:

@@ -1,4 +1,4 @@
-"""Are the graded cells of a unit as they should be: one solution, one standard check and the right points each?"""
+"""Rules for the graded cells of a unit: one solution, one standard check and the right points for each exercise."""
 
 import ast
 from collections.abc import Iterable, Mapping
@@ -10,29 +10,29 @@ MISTAKES, ALTERNATIVES = 4, 1
 
 
 def unit_complaints(exercises: Mapping[str, Exercise], cells: list[GradedCell], keys: Iterable[str]) -> list[str]:
-    """What is wrong with the unit as a whole: cells or entries that belong to no exercise, another order."""
+    """Complaints about the unit as a whole: cells or entries that belong to no exercise, another order."""
     known = {*exercises, *(CHECK_PREFIX + name for name in exercises)}
     found = [f"the graded cell {c.grade_id!r} belongs to no exercise" for c in cells if c.grade_id not in known]
     found += [
-        f"alternatives.py or unnamed_mistakes.py speaks of {key!r}, which is no exercise"
+        f"alternatives.py or unnamed_mistakes.py has an entry {key!r}, which is not an exercise"
         for key in sorted(set(keys) - set(exercises))
     ]
     order = [c.grade_id.removeprefix(CHECK_PREFIX) for c in cells if c.check and c.grade_id in known]
     if not exercises:
         found.append("the unit has no exercises")
     if sorted(order) == sorted(exercises) and order != list(exercises):
-        found.append("the check cells stand in another order than the exercises")
+        found.append("the check cells are in another order than the exercises")
     return found
 
 
 def cell_complaints(exercise: Exercise, module: str, cells: list[GradedCell], alternatives: int) -> list[str]:
-    """What is wrong with the cells of one exercise, and what it lacks to be finished."""
+    """Complaints about the cells of one exercise, and about what is missing until it is finished."""
     solutions = [c for c in cells if c.grade_id == exercise.name and c.solution]
     checks = [c for c in cells if c.grade_id == CHECK_PREFIX + exercise.name and c.check]
     found = _unfinished(exercise, alternatives)
     for what, some in (("solution", solutions), ("check", checks)):
         if len(some) != 1:
-            found.append(f"there are {len(some)} {what} cells, wanted is 1")
+            found.append(f"there are {len(some)} {what} cells, there should be 1")
     found += [text for cell in solutions[:1] for text in _solution_complaints(exercise, cell)]
     found += [text for cell in checks[:1] for text in _check_complaints(exercise, module, cell)]
     if solutions and checks and checks[0] != next((c for c in cells if c.place > solutions[0].place), None):
@@ -43,7 +43,7 @@ def cell_complaints(exercise: Exercise, module: str, cells: list[GradedCell], al
 def _unfinished(exercise: Exercise, alternatives: int) -> list[str]:
     found = []
     if len(exercise.mistakes) < MISTAKES:
-        found.append(f"not finished: {len(exercise.mistakes)} known mistakes, wanted are at least {MISTAKES}")
+        found.append(f"not finished: {len(exercise.mistakes)} known mistakes, at least {MISTAKES} are needed")
     if alternatives < ALTERNATIVES:
         found.append("not finished: no alternative right answer in alternatives.py")
     for what in ("name", "message"):

@@ -1,8 +1,8 @@
 """Check a learner's own notebook, without opening it: `posttrain-lab check UNIT`.
 
 The setup cell, the solution cells and the cells in which the learner defines something run in a kernel; figures,
-widgets and text do not. Each exercise is checked where its check cell stands, with all the trials that nbgrader would
-use.
+widgets and text do not. Each exercise is checked at the position of its check cell, with all the cases that nbgrader
+would use.
 """
 
 import ast
@@ -25,7 +25,7 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, 
 def check_notebook(
     path: Path, unit: str, progress: Callable[[Verdict], None] | None = None, limits: Limits | None = None
 ) -> list[Verdict]:
-    """Which exercises of a unit does this notebook solve? A verdict for each, in the unit's order; `progress` hears each at once.
+    """Which exercises of a unit does this notebook solve? A verdict for each, in the unit's order; `progress` is called with each.
 
     Raises ValueError for an unknown unit, CourseError (a ValueError) for a file that is missing, damaged or of another unit,
     GraderFault when no kernel starts.
@@ -45,7 +45,7 @@ def check_notebook(
 
 
 def _in_order(notebook: NotebookNode, exercises: dict[str, Exercise], kernel: StudentKernel) -> Iterator[tuple[Exercise, str]]:
-    """Run what counts; give each exercise, with the error of its cell, where its check stands; all again at the end."""
+    """Run the needed cells; give each exercise, with the error of its cell, at its check cell; all again at the end."""
     checked = {CHECK_PREFIX + name: exercise for name, exercise in exercises.items()}
     errors: dict[str, str] = {}
     for cell in notebook.cells:
@@ -66,7 +66,7 @@ def _grade_id(cell: NotebookNode) -> str:
 
 
 def is_needed(cell: NotebookNode) -> bool:
-    """Do the exercises stand on this code cell: the setup, a solution, or something that the learner defines?
+    """Do the exercises need this code cell: the setup, a solution, or a cell in which the learner defines something?
 
     >>> from nbformat.v4 import new_code_cell
     >>> is_needed(new_code_cell("def helper(x):\\n    return x")), is_needed(new_code_cell("plots.histogram(x)"))
@@ -79,12 +79,12 @@ def is_needed(cell: NotebookNode) -> bool:
         return False
     try:
         return any(isinstance(node, DEFINITIONS) for node in ast.parse(cell.source).body)
-    except (SyntaxError, ValueError):  # a magic command, or a cell half written
+    except (SyntaxError, ValueError):  # a magic command, or an unfinished cell
         return False
 
 
 def _run(kernel: StudentKernel, source: str) -> str:
-    """Run a cell; what stopped it, in a few words."""
+    """Run a cell; its error in a few words, or an empty text."""
     try:
         return first_error(kernel.run(source))
     except KernelLost as lost:

@@ -1,7 +1,7 @@
 """Grade a class: nbgrader's autograding and feedback for every submission of a unit, one student at a time, and its export.
 
-Thin over nbgrader, with the settings of nbgrader_config.py. A submission that cannot be graded is reported and stops
-nobody else's.
+A thin layer over nbgrader, with the settings of nbgrader_config.py. A submission that cannot be graded is reported, and
+the others are still graded.
 """
 
 import contextlib
@@ -48,10 +48,11 @@ class GradeReport:
 def grade(
     unit: str, root: Path | None = None, force: bool = True, progress: Callable[[Graded], None] | None = None
 ) -> GradeReport:
-    """Which score has each student? Autograde submitted/<student>/<unit>/ and write the gradebook to grades.csv.
+    """What is each student's score? Autograde submitted/<student>/<unit>/ and write the gradebook to grades.csv.
 
-    `root` is the folder with nbgrader_config.py (default: where you are); without `force` only what is new is graded; `progress`
-    hears each student's result at once. Raises CourseError when there is nothing to grade or the unit's source cannot be read.
+    `root` is the folder with nbgrader_config.py (default: the current folder); without `force` only new submissions are graded;
+    `progress` is called with each student's result. Raises CourseError when there is nothing to grade or the unit's source cannot be
+    read.
     """
     config = _config(root)
     students = _students(config, unit)
@@ -70,7 +71,7 @@ def grade(
 
 
 def feedback(unit: str, root: Path | None = None) -> dict[str, str]:
-    """Write feedback/<student>/<unit>/*.html for every graded submission; for each student what went wrong, or an empty text."""
+    """Write feedback/<student>/<unit>/*.html for every graded submission; for each student the error, or an empty text."""
     config = _config(root)
     students = _students(config, unit, "autograded")
     with _nbgrader_tools():
@@ -101,7 +102,7 @@ def _students(config: Any, unit: str, step: str = "submitted") -> list[str]:
 
 @contextlib.contextmanager
 def _nbgrader_tools() -> Iterator[None]:
-    """nbgrader changes the working directory, and runs `alembic` from the PATH, where it is not for every way to start Python."""
+    """nbgrader changes the working directory, and runs `alembic` from the PATH, which may not contain it: correct both."""
     path, folder = os.environ.get("PATH", ""), Path.cwd()
     os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), path])
     try:
@@ -117,7 +118,7 @@ def _gradebook(config: Any) -> Gradebook:
 
 
 def _ensure_assignment(config: Any, unit: str) -> None:
-    """The gradebook learns a unit's cells and points from its source, once; course/ is left as it is."""
+    """Enter a unit's cells and points from its source into the gradebook, once; course/ is not changed."""
     with _gradebook(config) as gradebook, contextlib.suppress(MissingEntry):
         gradebook.find_notebook(unit, unit)
         return
@@ -129,7 +130,7 @@ def _ensure_assignment(config: Any, unit: str) -> None:
 
 
 def _run(converter: Any, folder: CourseDirectory, force: bool) -> str:
-    """Run one of nbgrader's converters; empty when all went well, else the reason. Ctrl-C is let through."""
+    """Run one of nbgrader's converters; empty if it succeeded, else the reason. Ctrl-C is not caught."""
     log = io.StringIO()
     app = converter(coursedir=folder, config=folder.config)
     app.force = force

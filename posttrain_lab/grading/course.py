@@ -1,7 +1,7 @@
-"""Where is the course, which units has it, and which cells of a unit's notebook are graded?
+"""Where is the course, which units does it have, and which cells of a unit's notebook are graded?
 
-In a checkout of the repository the sources stand in solutions/ and the student notebooks in course/; an installed wheel
-brings the student notebooks only, in posttrain_lab/course.
+In a checkout of the repository the sources are in solutions/ and the student notebooks in course/; an installed wheel
+has the student notebooks only, in posttrain_lab/course.
 """
 
 import re
@@ -18,12 +18,12 @@ CHECK_PREFIX = "test_"
 
 
 class CourseError(ValueError):
-    """Something about the course's files is wrong; the message is one sentence with the remedy."""
+    """An error in the course's files; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """The folders of one course: `course` holds the student notebooks, `solutions` the sources (a wheel has none)."""
+    """The folders of one course: `course` has the student notebooks, `solutions` the sources (a wheel has none)."""
 
     course: Path
     solutions: Path | None = None
@@ -34,13 +34,13 @@ class Course:
         return self.sources().parent
 
     def sources(self) -> Path:
-        """The solutions/ folder. Raises CourseError where it is not there."""
+        """The solutions/ folder. Raises CourseError when it does not exist."""
         if self.solutions is None:
             raise CourseError("An installed package has no solutions; run this in a checkout of the repository.")
         return self.solutions
 
     def units(self) -> tuple[str, ...]:
-        """The units in order: folders that hold a notebook of their own name; from solutions/ where it is there."""
+        """The units in order: folders with a notebook of the same name; from solutions/ if it exists."""
         folder = self.course if self.solutions is None else self.solutions
         found = (path.parent.name for path in folder.glob("*/*.ipynb") if path.stem == path.parent.name)
         return tuple(sorted(found))
@@ -64,7 +64,7 @@ class Course:
 def find_course(package: Path | None = None) -> Course:
     """The course that belongs to this package: of the checkout around it, or the one inside an installed wheel.
 
-    Raises CourseError when neither is there.
+    Raises CourseError when neither exists.
 
     >>> find_course().course.name
     'course'
@@ -79,7 +79,7 @@ def find_course(package: Path | None = None) -> Course:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """A notebook file in the present format. Raises CourseError when it is missing or damaged."""
+    """A notebook file, converted to the current format. Raises CourseError when it is missing or damaged."""
     if not path.is_file():
         raise CourseError(f"There is no notebook {path}; check the name.")
     try:
@@ -123,7 +123,7 @@ def _graded(notebook: NotebookNode) -> Iterator[GradedCell]:
 
 
 def setup_sources(notebook: NotebookNode) -> list[str]:
-    """The code of the cells tagged `setup`: what the graded cells stand on."""
+    """The code of the cells tagged `setup`, which the graded cells need."""
     return [c.source for c in notebook.cells if c.cell_type == "code" and "setup" in c.metadata.get("tags", [])]
 
 

@@ -1,13 +1,13 @@
-"""A student's function that lives in a Jupyter kernel, called from the trusted process that decides the verdict.
+"""A student's function in a Jupyter kernel, called from the trusted process that decides the verdict.
 
-Arguments and outcomes travel as the bytes of `serialize`. Whatever the kernel sends is data of unknown worth: it is decoded without
-running anything of the student's, checked field by field, and copied again before a judge sees it. So code in the
-kernel may replace the checks, torch, builtins or the helper itself: it can only change what it answers, and an answer
-passes when it is the right one.
+Arguments and outcomes are sent as the bytes of `serialize`. Data from the kernel is not trusted: it is decoded without running any
+of the student's code, checked field by field, and copied again before a judge gets it. So code in the kernel may
+replace the checks, torch, builtins or the helper itself: it can only change its own answers, and an answer passes only
+if it is right.
 
-Two things no outside process can see, and are believed: that an argument was not changed in place, and which float
-products were computed on the way. And right answers may be copied from anywhere: read the source of a submission for
-that.
+Two things cannot be seen from outside the kernel, and its report is trusted: that an argument was not changed in place,
+and which float products were computed. And right answers may be copied from anywhere: to find this out, read the source
+of a submission.
 """
 
 import base64
@@ -34,7 +34,7 @@ MESSAGE_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class StudentCall:
-    """The call that the kernel is asked to make."""
+    """One call of the student's function, as it is sent to the kernel."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -42,7 +42,7 @@ class StudentCall:
 
 
 class KernelSubmission:
-    """A `Submission` whose function is found by name in the kernel. After a lost call, every later one fails the same way."""
+    """A `Submission` whose function is found by name in the kernel. After a lost call, every later one fails with its message."""
 
     def __init__(self, kernel: StudentKernel, function_name: str, attribute: str = "", through: str = "", library: str = ""):
         if not function_name.isidentifier() or not (attribute or "a").isidentifier():
@@ -56,11 +56,11 @@ class KernelSubmission:
         self.fault: GraderFault | None = None
 
     def call(self, *args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Outcome:
-        """One call in the kernel. Every fault of the student's code is an Outcome with an error; nothing is raised for it."""
+        """One call in the kernel. Every fault of the student's code gives an Outcome with an error; none is raised."""
         if self._lost is not None:
             return self._lost
         try:
-            return vetted(self._asked(StudentCall(args, kwargs, gradients)))
+            return vetted(self._evaluated(StudentCall(args, kwargs, gradients)))
         except GraderFault as fault:
             self.fault = fault
             raise
@@ -70,7 +70,7 @@ class KernelSubmission:
         except ValueError as error:
             return Outcome(error=f"what came back from your function cannot be read ({_plain(str(error))}).")
 
-    def _asked(self, asked: StudentCall) -> Any:
+    def _evaluated(self, asked: StudentCall) -> Any:
         left = self._deadline - monotonic()
         if left <= 0:
             raise KernelLost(
@@ -80,7 +80,7 @@ class KernelSubmission:
             question = base64.b64encode(serialize.encode([asked.args, asked.kwargs, asked.gradients])).decode("ascii")
         except serialize.WireError as error:
             raise GraderFault(
-                f"The check of {self._name} has an argument that cannot travel ({error}); correct its cases."
+                f"The check of {self._name} has an argument that cannot be sent to the kernel ({error}); correct its cases."
             ) from error
         helper = f"__import__({HELPER!r}, fromlist=['answer'])"
         attribute, through, library = self._access
@@ -104,7 +104,7 @@ def decoded(text: str) -> Any:
 
 
 def _reject_wild_layers(raw: bytes) -> None:
-    """A layer is made by its options: numbers that would fill the memory never get that far."""
+    """Reject layers whose options are so large that creating them would fill the memory."""
     try:
         size = int.from_bytes(raw[:8], "little")
         pending = [json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["tree"])]
@@ -139,7 +139,7 @@ def _largest(tree: Any) -> float:
 
 
 def vetted(outcome: Any) -> Outcome:
-    """A copy of an outcome in which every field is of its kind. Raises ValueError otherwise."""
+    """A copy of an outcome in which every field has the right type. Raises ValueError otherwise."""
     if type(outcome) is not Outcome:
         raise ValueError(f"a {type(outcome).__name__} in place of an outcome")
     gradients, products, changed = outcome.gradients, outcome.float_products, outcome.changed
@@ -153,25 +153,25 @@ def vetted(outcome: Any) -> Outcome:
         raise ValueError("an outcome with fields of the wrong kind")
     try:
         value, gradients = clean(outcome.value), clean(gradients)
-    except Exception as error:  # nested without end, or a kind that has no place here
+    except Exception as error:  # infinitely nested, or of a type that is not allowed here
         raise ValueError(f"a value of another kind, {type(error).__name__}") from error
     return Outcome(value, gradients, products, changed, _plain(outcome.error), outcome.unsolved)
 
 
 def _plain(text: str) -> str:
-    """At most two thousand printable characters: no terminal codes, no page of noise."""
+    """At most two thousand printable characters, without terminal control codes."""
     return "".join(c for c in text[:MESSAGE_CHARACTERS] if c.isprintable() or c == "\n")
 
 
 def check_in_kernel(exercise: Exercise, kernel: StudentKernel, cell_error: str = "") -> Verdict:
     """The verdict on the function that the notebook defined for an exercise; faults of the student's code make it a failed one.
 
-    `cell_error` is what stopped the solution's cell, to be said when the name is missing.
+    `cell_error` is the error of the solution's cell, for the message when the name is missing.
     """
     submission = KernelSubmission(kernel, exercise.function_name, exercise.attribute, exercise.through, exercise.library)
     try:
         verdict = exercise.check(submission)
-    except Exception as error:  # a value so odd that the judge could not look at it
+    except Exception as error:  # a value so unusual that the judge raised
         message = f"{exercise.name}: your function returned something that cannot be compared ({type(error).__name__})."
         verdict = Verdict(exercise.name, False, message, 0, exercise.points)
     if submission.fault is not None:  # also when a law caught it on the way

@@ -1,4 +1,4 @@
-"""The half of the grader's calls that runs in the student's kernel. Nothing it says is believed: `kernel.py` vets it."""
+"""The half of the grader's calls that runs in the student's kernel. Its results are not trusted: `kernel.py` checks them."""
 
 import base64
 import sys
@@ -13,7 +13,7 @@ LIMIT = 60 * 2**20
 
 
 def answer(name: str, attribute: str, question: str, through: str = "", library: str = "") -> str:
-    """Call the notebook's function `name` as the question (base64 of encoded bytes) says; the outcome, written the same way."""
+    """Call the notebook's function `name` with the arguments in `question` (base64 of encoded bytes); the outcome, in the same format."""
     try:
         args, kwargs, gradients = serialize.decode(base64.b64decode(question))
         found = vars(sys.modules["__main__"]).get(name)
@@ -28,7 +28,7 @@ def answer(name: str, attribute: str, question: str, through: str = "", library:
 
 
 def warm_up() -> None:
-    """The first call imports much of torch: let it be none of the student's."""
+    """The first call imports much of torch, so make one before the time of the student's calls is limited."""
     codes, ones = torch.ones(1, dtype=torch.int8), torch.ones(1)
     LocalSubmission(torch.mul, trusted=True).call(codes, ones, gradients=(1,))
 

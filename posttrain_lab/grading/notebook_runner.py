@@ -1,7 +1,7 @@
-"""Run a notebook's graded cells in this process, any function in the place of the student's, and see what they read.
+"""Run a notebook's graded cells in this process, with any function instead of the student's, and record what they read.
 
-A check cell that never reads a name cannot tell what stands under it. The namespace notes every name that is read, so
-the proof knows which check cells could be hurt by a wrong function, and need not run the others.
+The result of a check cell that never reads a name does not depend on it. The namespace records every name that is read,
+so the proof knows which check cells a wrong function could affect, and need not run the others.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Namespace(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Ran:
-    """What running one cell gave: no exception (`ok`); what it said, wrote to stderr, read and changed."""
+    """The result of one cell: no exception (`ok`); its message, its stderr, the names that it read and changed."""
 
     ok: bool
     message: str
@@ -49,7 +49,7 @@ class Ran:
 
 
 class NotebookRunner:
-    """The namespace of a notebook, in which cells are run one by one.
+    """The namespace of a notebook, in which cells are run one after another.
 
     >>> bench = NotebookRunner()
     >>> bench.run("a = 2", "<first>").ok
@@ -64,7 +64,7 @@ class NotebookRunner:
         self.names = Namespace(__name__="__main__", display=lambda *_, **__: None)
 
     def run(self, source: str, label: str) -> Ran:
-        """Run one cell; an exception of it becomes the message, as a warning becomes stderr."""
+        """Run one cell; its exception becomes the message, and its warnings become stderr."""
         linecache.cache[label] = (len(source), None, source.splitlines(keepends=True), label)
         before, start = _fingerprint(self.names), time.perf_counter()
         self.names.read.clear()
@@ -87,8 +87,8 @@ class NotebookRunner:
         return Ran(error is None, message.strip(), stderr.strip(), read, changed, seconds)
 
     @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
-        """All names are as before when the block ends."""
+    def restored(self) -> Iterator[None]:
+        """All names are restored when the block ends."""
         before = dict(self.names)
         try:
             yield
@@ -98,8 +98,8 @@ class NotebookRunner:
 
 
 @contextlib.contextmanager
-def machine_kept() -> Iterator[None]:
-    """Random states, torch's threads and Triton's interpreter are as before when the block ends: a setup cell sets them."""
+def machine_restored() -> Iterator[None]:
+    """Random states, torch's threads and Triton's interpreter are restored when the block ends: a setup cell changes them."""
     threads, state, numpy_state = torch.get_num_threads(), random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]), left_as_found():
@@ -117,7 +117,7 @@ def _said(error: Exception) -> str:
 
 
 def _fingerprint(names: dict[str, Any]) -> dict[str, Any]:
-    """What a check has no business to change: the names, the random states, the number of threads, grad mode."""
+    """The state that a check must not change: the names, the random states, the number of threads, grad mode."""
     state: dict[str, Any] = {f"the name {name}": id(value) for name, value in names.items() if name != "__builtins__"}
     state["torch's random state"] = torch.get_rng_state().numpy().tobytes()
     state["Python's random state"] = hash(random.getstate())

@@ -1,4 +1,4 @@
-"""What a cell shows, gathered from a kernel's messages: bounded in size, and only what the notebook format allows."""
+"""The outputs of a cell, collected from a kernel's messages: bounded in size, and only what the notebook format allows."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ CUT = "\n... the rest of the output was left out ...\n"
 
 
 class Outputs:
-    """The outputs of one cell; `take` a message at a time."""
+    """The outputs of one cell; `take` adds one message."""
 
     def __init__(self) -> None:
         self.nodes: list[NotebookNode] = []

@@ -1,4 +1,4 @@
-"""The last verdicts of a learner, kept in their own folder: .posttrain_lab/progress.json, readable and theirs to delete."""
+"""The last verdicts of a learner, saved in their own folder: .posttrain_lab/progress.json, which they can read and delete."""
 
 import json
 import os
@@ -18,12 +18,12 @@ VERSION = 1
 
 
 class ProgressError(OSError):
-    """The progress could not be read or kept; the message is one sentence with the remedy."""
+    """The progress could not be read or saved; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True)
 class UnitProgress:
-    """What the last check of a unit said, and when (ISO 8601, UTC)."""
+    """The result of the last check of a unit, and its time (ISO 8601, UTC)."""
 
     when: str
     verdicts: tuple[Verdict, ...]
@@ -54,9 +54,9 @@ class UnitSummary:
 
 
 def save(folder: Path, unit: str, verdicts: Iterable[Verdict], when: datetime | None = None) -> Path:
-    """Keep a unit's verdicts in the learner's work folder, the whole file or not at all; the file's path.
+    """Save a unit's verdicts in the learner's work folder, the whole file or not at all; the file's path.
 
-    A damaged file is put aside with a warning, not overwritten. Raises ProgressError when the folder cannot be written.
+    A damaged file is renamed with a warning, not overwritten. Raises ProgressError when the folder cannot be written.
     """
     path = Path(folder) / FILE
     moment = (when or datetime.now(UTC)).astimezone(UTC)
@@ -77,7 +77,7 @@ def save(folder: Path, unit: str, verdicts: Iterable[Verdict], when: datetime | 
 def load(folder: Path) -> dict[str, UnitProgress]:
     """The last verdicts of every unit that was checked in this folder; empty, with a warning, for a damaged file.
 
-    Raises ProgressError when the file is there and cannot be opened.
+    Raises ProgressError when the file exists and cannot be opened.
     """
     path = Path(folder) / FILE
     try:

@@ -2,8 +2,8 @@
 
 For every exercise: the notebook's solution gets full marks; the released blank gets none; each known mistake loses the
 points of its own exercise, by its own sentence; each further wrong answer loses them too; each alternative right answer
-gets full marks; nothing costs the points of another exercise; and a check that is run twice says the same twice and
-changes nothing.
+gets full marks; no variant costs the points of another exercise; and a check that is run twice gives the same result
+twice and changes nothing.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ from posttrain_lab.grading.course import (
     read_notebook,
     setup_sources,
 )
-from posttrain_lab.grading.notebook_runner import NotebookRunner, Ran, machine_kept
+from posttrain_lab.grading.notebook_runner import NotebookRunner, Ran, machine_restored
 
 RAISED = "your function raised"
 IN_NOTEBOOK = "def {name}(*args, **kwargs):\n    return _variant(*args, **kwargs)"
@@ -36,10 +36,10 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was tried: `kind` is unit, cells, reference, blank, mistake, wrong, alternative or again.
+    """One step of the proof: `kind` is unit, cells, reference, blank, mistake, wrong, alternative or again.
 
-    `complaint` is empty when it went as it should; `message` is what a student would read; `neighbours` are the other
-    exercises whose check cells were run too, because they read this exercise's function.
+    `complaint` is empty when the result is as expected; `message` is what a student would read; `neighbours` are the
+    other exercises whose check cells were run too, because they read this exercise's function.
     """
 
     exercise: str
@@ -76,7 +76,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class Variant:
-    """A function to put under the exercise's name, or the blank cell's `source`; the `sentence` that it deserves."""
+    """A function to use under the exercise's name, or the blank cell's `source`; the `sentence` that the check should give."""
 
     kind: str
     name: str
@@ -87,7 +87,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class _Unit:
-    """What the proof of one unit works on."""
+    """The data for the proof of one unit."""
 
     exercises: Mapping[str, Exercise]
     checks: Mapping[str, GradedCell]
@@ -106,7 +106,7 @@ def prove(unit: str, course: Course | None = None, progress: Progress | None = N
     Raises CourseError for an unknown unit or files that cannot be read; everything else is a row.
     """
     start = time.perf_counter()
-    with machine_kept():
+    with machine_restored():
         rows = tuple(_prove(unit, course or find_course(), progress or (lambda *_: None), everywhere))
     return Proof(unit, rows, time.perf_counter() - start)
 
@@ -117,7 +117,7 @@ def _prove(unit: str, course: Course, progress: Progress, everywhere: bool) -> I
 
     notebook = read_notebook(course.source(unit))
     if unit not in checks.UNITS:
-        raise CourseError(f"The unit {unit!r} has no checks; list its module in posttrain_lab.checks.UNITS.")
+        raise CourseError(f"The unit {unit!r} has no checks; list it in posttrain_lab/units.py.")
     exercises, cells = checks.exercises(unit), graded_cells(notebook)
     alternatives = _answers(course, unit, "alternatives.py", "ALTERNATIVES")
     wrong = _answers(course, unit, "unnamed_mistakes.py", "WRONG")
@@ -138,14 +138,14 @@ def _prove(unit: str, course: Course, progress: Progress, everywhere: bool) -> I
 
 
 def _complaints(exercise: str, kind: str, found: list[str]) -> Iterator[Row]:
-    """One good row, or one for each complaint."""
+    """One row without complaint, or one for each complaint."""
     yield from (Row(exercise, kind, complaint=text) for text in found or [""])
 
 
 def _start(
     bench: NotebookRunner, setup: list[str], cells: list[GradedCell], exercises: Mapping[str, Exercise]
 ) -> dict[str, list[str]]:
-    """Run setup and solution cells; complaints by exercise, those that end everything under ''."""
+    """Run setup and solution cells; complaints by exercise; those that end the proof have the key ''."""
     if not setup:
         return {"": ["no cell is tagged `setup`; tag the one with the imports"]}
     for source in setup:
@@ -180,7 +180,7 @@ def _answers(course: Course, unit: str, file: str, name: str) -> dict[str, Seque
 
 
 def _tried(unit: _Unit, progress: Progress) -> Iterator[Row]:
-    """Every reference first (it shows who reads whom), then all variants, then every reference again."""
+    """Every reference first (this shows which checks read which functions), then all variants, then every reference again."""
     variants = [(e, variant) for e in unit.exercises.values() for variant in _variants(unit, e)]
     total, done, first = 2 * len(unit.exercises) + len(variants), 0, {}
     for exercise in unit.exercises.values():
@@ -226,7 +226,7 @@ def _reference(unit: _Unit, exercise: Exercise) -> tuple[Ran, Row]:
     if not ran.ok:
         complaint = "the notebook's own solution loses its points"
     elif not _same(ran, again):
-        complaint = f"run twice, the check says two things; the second: {again.message}"
+        complaint = f"run twice, the check gives two results; the second: {again.message}"
     elif stderr := ran.stderr or again.stderr:
         complaint = f"the check writes to stderr: {stderr}"
     elif changed := ran.changed or again.changed:
@@ -249,9 +249,9 @@ def _readers(unit: _Unit, first: Mapping[str, Ran]) -> dict[str, tuple[str, ...]
 
 
 def _try(unit: _Unit, exercise: Exercise, variant: Variant) -> Row:
-    """Put the variant under the exercise's name, run its check cell twice, then those of the neighbours."""
+    """Define the variant under the exercise's name, run its check cell twice, then those of the neighbours."""
     start, points = time.perf_counter(), unit.checks[exercise.name].points
-    with unit.bench.kept():
+    with unit.bench.restored():
         if variant.function is None:
             unit.bench.names.pop(exercise.function_name)
             written = unit.bench.run(variant.source, f"<{exercise.name}>")
@@ -264,7 +264,7 @@ def _try(unit: _Unit, exercise: Exercise, variant: Variant) -> Row:
         hurt = [name for name in neighbours if not _check(unit, name).ok]
         complaint = _complaint(variant, ran) or _complaint_in_notebook(unit, exercise, variant, ran)
     if not complaint and not _same(ran, again):
-        complaint = f"run twice, the check says two things; the second: {again.message}"
+        complaint = f"run twice, the check gives two results; the second: {again.message}"
     if not complaint and hurt:
         complaint = f"it costs the points of another exercise too: {', '.join(hurt)}"
     row = Row(exercise.name, variant.kind, variant.name, complaint, ran.message, points if ran.ok else 0, points)
@@ -285,7 +285,7 @@ def _complaint(variant: Variant, ran: Ran) -> str:
 
 
 def _complaint_in_notebook(unit: _Unit, exercise: Exercise, variant: Variant, ran: Ran) -> str:
-    """A mistake that shows by raising must also be named when the line that raises stands in a student's cell."""
+    """A mistake that raises an error must also be named when the line that raises is in a student's cell."""
     if variant.kind != "mistake" or RAISED not in ran.message:
         return ""
     unit.bench.names["_variant"] = variant.function

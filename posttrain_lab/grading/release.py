@@ -1,7 +1,7 @@
-"""Make the student's course from the solutions, or say which file of course/ is no longer what would be made.
+"""Generate the student's course and README's table of units from the sources, or say which file is out of date.
 
-nbgrader's own `generate_assignment` does the work, without its database and in a temporary folder: when it fails,
-course/ is as it was. The percent twin's pairing is taken out, and each file is put in place whole or not at all.
+It uses nbgrader's own `generate_assignment`, without its database and in a temporary folder: when it fails, course/ is
+not changed. The pairing with the percent twin is removed, and each file is replaced whole or not at all.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import importlib.util
 import json
 import logging
 import os
+import posixpath
 import re
 import shutil
 import tempfile
@@ -21,16 +22,17 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from posttrain_lab import units
 from posttrain_lab.grading.course import CONFIG, Course, CourseError, find_course, read_notebook, title
+from posttrain_lab.grading.overview import index_page, with_table
 from posttrain_lab.whole_files import write_whole
 
 IGNORED = {".ipynb_checkpoints", "__pycache__"}
-NOTICE = "<!-- Made by `posttrain-lab release`: change the sources, not this file. -->"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One file of course/ that is not what the release makes; `what` is `differs`, `missing` or `unexpected`."""
+    """One file, its path from course/, that is not as the release generates it; `what` is `differs`, `missing` or `unexpected`."""
 
     path: str
     what: str
@@ -38,12 +40,12 @@ class Difference:
 
     def __str__(self) -> str:
         where = f" from line {self.line} on" if self.line else ""
-        return f"course/{self.path} {self.what if self.what == 'differs' else 'is ' + self.what}{where}"
+        return f"{posixpath.normpath(f'course/{self.path}')} {self.what if self.what == 'differs' else 'is ' + self.what}{where}"
 
 
 @dataclass(frozen=True)
 class Release:
-    """What a release made (`files`), which of them it wrote anew (`written`), and what is not as it should be."""
+    """The files of a release (`files`), those that it wrote now (`written`), and the differences."""
 
     files: tuple[str, ...]
     written: tuple[str, ...] = ()
@@ -65,10 +67,10 @@ class Release:
 
 
 def release(check: bool = False, course: Course | None = None) -> Release:
-    """Is course/ what the solutions make? With `check` compare only, byte for byte; without, write what differs.
+    """Is course/ up to date with the solutions? With `check` only compare, byte for byte; without, write what differs.
 
-    Files in course/ that no release makes are reported, never deleted: they may be somebody's work.
-    Raises CourseError when a source cannot be released, and leaves course/ as it was.
+    Files in course/ that are not part of a release are reported, never deleted: they may be somebody's work.
+    Raises CourseError when a source cannot be released; course/ is then not changed.
     """
     course = course or find_course()
     course.sources()
@@ -85,7 +87,7 @@ def release(check: bool = False, course: Course | None = None) -> Release:
 
 
 def student_files(course: Course) -> dict[str, bytes]:
-    """Every file of course/ as the present sources make it, by its path with forward slashes."""
+    """Every file of course/, and README.md beside it, as generated from the current sources, by the path from course/ with forward slashes."""
     files: dict[str, bytes] = {}
     if importlib.util.find_spec("posttrain_lab.glossary"):
         glossary = importlib.import_module("posttrain_lab.glossary")
@@ -95,20 +97,24 @@ def student_files(course: Course) -> dict[str, bytes]:
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 name = f"{unit}/{path.relative_to(folder).as_posix()}"
                 files[name] = _student_bytes(path) if path.suffix == ".ipynb" else path.read_bytes()
-    files["index.md"] = _index(course).encode()
+    files["index.md"] = index_page(course.units()).encode()
+    if (course.root / "README.md").is_file():
+        text = (course.root / "README.md").read_text(encoding="utf-8")
+        files["../README.md"] = with_table(text, course.units()).encode()
     return dict(sorted(files.items()))
 
 
 def student_notebook(course: Course, unit: str) -> NotebookNode:
-    """The notebook that a student of this unit gets, made from the present source."""
+    """The notebook that a student of this unit gets, generated from the current source."""
     with _generated(course, unit) as folder:
         return read_notebook(folder / f"{unit}.ipynb")
 
 
 @contextlib.contextmanager
 def _generated(course: Course, unit: str) -> Iterator[Path]:
-    """nbgrader's release of one unit, in a folder that lives as long as the context."""
+    """nbgrader's release of one unit, in a folder that exists as long as the context."""
     _require_ids(course.source(unit))
+    _require_heading(course.source(unit), units.find(unit).heading)
     with tempfile.TemporaryDirectory() as name, _working_directory():
         folder = Path(name).resolve()
         ignore = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.py")
@@ -118,19 +124,27 @@ def _generated(course: Course, unit: str) -> Iterator[Path]:
 
 
 def _require_ids(path: Path) -> None:
-    """Without an id of its own a cell would get a new random one at each release (nbformat only warns)."""
+    """Raise unless each cell has an id: else it would get a new random one at each release (nbformat only warns)."""
     try:
         ids = [cell.get("id") for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
     except (ValueError, KeyError, AttributeError, TypeError):
-        read_notebook(path)  # says what is wrong with a file that is no notebook
+        read_notebook(path)  # explains what is wrong with a file that is not a notebook
         raise
     if None in ids or len(set(ids)) < len(ids):
         raise CourseError(f"The cells of {path.name} need ids of their own; open and save it in JupyterLab.")
 
 
+def _require_heading(path: Path, wanted: str) -> None:
+    """The page and the list of units must call a unit the same."""
+    if (found := title(read_notebook(path))) != wanted:
+        raise CourseError(
+            f"{path.name} begins with the heading {found!r}, posttrain_lab/units.py says {wanted!r}; make them the same."
+        )
+
+
 @contextlib.contextmanager
 def _working_directory() -> Iterator[None]:
-    """nbgrader changes the working directory; put it back also when it fails."""
+    """nbgrader changes the working directory; restore it, also when it fails."""
     before = Path.cwd()
     try:
         yield
@@ -164,14 +178,14 @@ def _run_nbgrader(course: Course, unit: str, folder: Path) -> None:
 
 
 def _reason(log: str) -> str:
-    """The exception that ended nbgrader's work, from its log: the last line that names an error."""
+    """The exception that stopped nbgrader, from its log: the last line that names an error."""
     lines = [line.strip() for line in log.splitlines()]
     errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b.*: .+", line) and "see the" not in line]
     return errors[0].rstrip(".;") if errors else lines[-1]
 
 
 def _student_bytes(path: Path) -> bytes:
-    """The notebook without its pairing to the percent twin and without what running it left behind."""
+    """The notebook without its pairing to the percent twin and without traces of its execution."""
     notebook = read_notebook(path)
     for key in ("jupytext", "widgets"):
         notebook.metadata.pop(key, None)
@@ -185,22 +199,8 @@ def _lines(text: str) -> str:
     return text.rstrip("\n") + "\n"
 
 
-def _index(course: Course) -> str:
-    """The start page: each unit with its exercises, their minutes and their points."""
-    from posttrain_lab import checks
-
-    rows = [NOTICE, "# The course", "", "| unit | exercises | minutes for them | points |", "|---|---|---|---|"]
-    for unit in course.units():
-        exercises = checks.exercises(unit).values()
-        link = f"[{title(read_notebook(course.source(unit)))}]({unit}/{unit}.ipynb)"
-        sums = (sum(e.minutes for e in exercises), sum(e.points for e in exercises))
-        rows.append(f"| {link} | {len(exercises)} | {sums[0]} | {sums[1]} |")
-    text = "Open a unit, read from the top and run every cell. A check may be run as often as you like."
-    return _lines("\n".join([*rows, "", text, "", "What a word means: [glossary](glossary.md)."]))
-
-
 def _present(folder: Path) -> list[str]:
-    """The files that stand in course/ now; caches of Jupyter and Python left out."""
+    """The files that are in course/ now; caches of Jupyter and Python left out."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in paths if not IGNORED.intersection(path.parts))
 

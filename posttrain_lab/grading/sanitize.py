@@ -1,8 +1,8 @@
-"""Before grading: what is a cell for? Only the gradebook's answer counts, whatever a submitted notebook says about itself.
+"""Before grading: the gradebook alone decides which cells are graded; the metadata of a submitted notebook do not count.
 
-Every submitted notebook is built anew from its sources and tags. The grading metadata (id, points, locked, solution) of
-each cell come from the gradebook; locked cells get the gradebook's text; of two cells with one id the first is kept as
-graded and the other becomes plain code; a graded cell that is missing comes back below its exercise, or at the end. So
+Every submitted notebook is built again from its sources and tags. The grading metadata (id, points, locked, solution) of
+each cell come from the gradebook; locked cells get the gradebook's text; of two cells with one id the first is graded
+and the other becomes plain code; a missing graded cell is added again below its exercise, or at the end. So
 duplicated or deleted cells, changed points, ids and checksums neither stop nbgrader (jupyter/nbgrader#1083) nor change
 what is graded.
 """
@@ -26,14 +26,14 @@ MAKERS = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_c
 
 
 class TolerantExporter(NotebookExporter):
-    """Reads a submitted notebook; a file that is none becomes an empty notebook that says so, and is graded as such."""
+    """Reads a submitted notebook; a file that is not a notebook becomes an empty one that says so, and is graded as such."""
 
     def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> Any:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 notebook = nbformat.read(file_stream, as_version=4)
-                notebook = new_notebook(cells=_cells(notebook), metadata=_kept(notebook))
+                notebook = new_notebook(cells=_cells(notebook), metadata=_kernel_metadata(notebook))
         except Exception as error:  # damaged JSON, another encoding, another format
             notebook = new_notebook(cells=[new_markdown_cell(UNREADABLE.format(type(error).__name__))])
         return self.from_notebook_node(notebook, resources=resources, **kw)
@@ -43,8 +43,8 @@ def _cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [rebuilt(cell) for cell in notebook.cells if isinstance(cell, dict)]
 
 
-def _kept(notebook: NotebookNode) -> dict[str, Any]:
-    """The kernel's name stands in the notebook's metadata; nbgrader puts the right one there."""
+def _kernel_metadata(notebook: NotebookNode) -> dict[str, Any]:
+    """The notebook's metadata: only the kernel's name, which nbgrader corrects."""
     spec = notebook.get("metadata", {}).get("kernelspec")
     return {"kernelspec": spec} if isinstance(spec, dict) else {}
 
@@ -104,7 +104,7 @@ class Sanitize(NbGraderPreprocessor):
                 done.append(self._as_known(cell, known[grade_id]))
         for grade_id in (name for name in known if name not in seen and known[name].metadata.nbgrader.grade):
             self.log.warning("Cell %s is missing; it is put back.", grade_id)
-            done.insert(_place(done, grade_id), known[grade_id])
+            done.insert(_position(done, grade_id), known[grade_id])
         return done
 
     def _as_known(self, cell: NotebookNode, known: NotebookNode) -> NotebookNode:
@@ -119,7 +119,7 @@ class Sanitize(NbGraderPreprocessor):
 
 
 class HideTests(NbGraderPreprocessor):
-    """nbgrader preprocessor for feedback: check cells without their hidden part; what a student wrote stays as it is."""
+    """nbgrader preprocessor for feedback: check cells without their hidden part; the student's cells are not changed."""
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
         if is_grade(cell):
@@ -127,8 +127,8 @@ class HideTests(NbGraderPreprocessor):
         return cell, resources
 
 
-def _place(cells: list[NotebookNode], grade_id: str) -> int:
-    """Right below the exercise that a check belongs to; the end when that is gone too."""
+def _position(cells: list[NotebookNode], grade_id: str) -> int:
+    """The position right below the exercise that a check belongs to; the end when the exercise is missing too."""
     exercise = grade_id.removeprefix(CHECK_PREFIX)
     for place, cell in enumerate(cells):
         if cell.metadata.get("nbgrader", {}).get("grade_id") == exercise:
@@ -137,7 +137,7 @@ def _place(cells: list[NotebookNode], grade_id: str) -> int:
 
 
 def gradebook_cells(notebook: Any) -> dict[str, NotebookNode]:
-    """The cells that nbgrader knows of a source notebook, by grade_id, as it released them (hidden tests included)."""
+    """The cells of a source notebook in nbgrader's gradebook, by grade_id, as released (hidden tests included)."""
     points = {cell.name: float(cell.max_score) for cell in notebook.grade_cells}
     solutions = {cell.name for cell in notebook.solution_cells}
     tasks = {cell.name: float(cell.max_score) for cell in notebook.task_cells}

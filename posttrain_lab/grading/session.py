@@ -1,9 +1,9 @@
-"""One Jupyter kernel for one student's notebook: run its cells, ask it for values, and survive whatever the code does to it.
+"""One Jupyter kernel for one student's notebook: run its cells, get values from it, and restart it when the code breaks it.
 
 The kernel is this Python (`sys.executable`), in a folder that is not on its module path, with an IPython directory of
-its own. A cell or a call that ends the process or never returns costs a restart; the cells that ran well are then run
-again. What arrives is data of unknown worth: sizes are bounded, and nothing is unpickled. The kernel is a process of
-the same user, not a sandbox of the operating system.
+its own. After a cell or a call that ends the process or never returns, the kernel is restarted, and the cells that ran
+well are run again. Data from the kernel is not trusted: sizes are bounded, and nothing is unpickled. The kernel is a
+process of the same user, not a sandbox of the operating system.
 """
 
 import contextlib
@@ -44,17 +44,17 @@ class Limits:
 
 
 class KernelLost(Exception):
-    """The code ended or blocked the kernel; the message is part of a sentence for the student, `outputs` what a cell showed."""
+    """The code ended or blocked the kernel; the message is part of a sentence for the student, `outputs` are the cell's outputs."""
 
     outputs: list[NotebookNode]
 
 
 class GraderFault(RuntimeError):
-    """No verdict is possible, and not through the student's code: no kernel starts, or a check itself is wrong."""
+    """No verdict is possible, and the student's code is not the cause: no kernel starts, or a check itself is wrong."""
 
 
 class _ThisPython(KernelSpecManager):
-    """Whatever kernels the machine offers, the graded code runs under the Python that grades."""
+    """The graded code runs under the Python that grades, and not in another kernel of this machine."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         argv = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}", *OPTIONS]
@@ -62,7 +62,7 @@ class _ThisPython(KernelSpecManager):
 
 
 class StudentKernel:
-    """A kernel that is started when first needed, and again when the code has ended it. Use it as a context manager."""
+    """A kernel that is started when first needed, and restarted when the code has ended it. Use it as a context manager."""
 
     def __init__(self, folder: Path, limits: Limits | None = None):
         self.folder, self.limits = folder, limits or Limits()
@@ -95,7 +95,7 @@ class StudentKernel:
         return outputs.nodes
 
     def ask(self, expression: str, seconds: float | None = None) -> str:
-        """The text of an expression's value in the kernel, as its repr. Raises KernelLost; ValueError when no text came."""
+        """The repr of an expression's value in the kernel. Raises KernelLost; ValueError when no text was received."""
         self._ready()
         request = {"silent": True, "store_history": False, "user_expressions": {"answer": expression}}
         reply = self._wait(self._send("", **request), seconds or self.limits.call, None, "your function did not return")
@@ -108,7 +108,7 @@ class StudentKernel:
         return text
 
     def _ready(self) -> None:
-        """A living kernel in which all good cells have run."""
+        """A running kernel in which all successful cells have run."""
         if monotonic() - self._began > self.limits.notebook:
             self._kill()
             raise KernelLost(f"the notebook used all of its {self.limits.notebook:g} seconds before this")
@@ -187,7 +187,7 @@ class StudentKernel:
         raise KernelLost(f"{complaint} within {seconds:g} seconds; look for a loop that never ends")
 
     def _listen(self, request: str, seconds: float, outputs: Outputs | None) -> dict[str, Any] | None:
-        """Read both sockets until the reply (and, for a cell, its last output) is there; None when time is up."""
+        """Read both sockets until the reply (and, for a cell, its last output) has arrived; None when time is up."""
         shell, iopub = self._client.shell_channel, self._client.iopub_channel
         poller = zmq.Poller()
         for channel in (shell, iopub):
@@ -206,7 +206,7 @@ class StudentKernel:
 
 
 def _received(channel: Any, request: str) -> dict[str, Any] | None:
-    """One message if it can be read and belongs to the request; anything else is thrown away."""
+    """One message if it can be read and belongs to the request; all others are dropped."""
     try:
         message = channel.get_msg(timeout=0)
         return message if message["parent_header"]["msg_id"] == request else None

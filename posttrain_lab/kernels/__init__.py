@@ -21,7 +21,7 @@ from torch import Tensor
 
 from . import reference as reference
 from .geometry import conv_size
-from .operators import at_once, call
+from .operators import call, fast_path
 from .packed import Int4Weight, Int8ConvWeight, Int8Weight
 from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 from .validation import (
@@ -93,7 +93,7 @@ def int8_linear(
     >>> int8_linear(torch.tensor([[1.0, 0.5]]), weight)
     tensor([[0.0000, 0.7520]])
     """
-    y = at_once("int8_linear", x, weight, bias, activation)
+    y = fast_path("int8_linear", x, weight, bias, activation)
     if y is not None:
         return y
     check_packed("int8_linear", weight, Int8Weight)
@@ -110,7 +110,7 @@ def int8_conv2d(
     weight: Int8ConvWeight,
     stride: int = 1,
     padding: int = 0,
-    fill: int = 0,
+    pad_value: int = 0,
     scale: Float[Tensor, " n"] | None = None,
     bias: Float[Tensor, " out"] | None = None,
     activation: str = "none",
@@ -118,7 +118,7 @@ def int8_conv2d(
     """What are the sums of a convolution over int8 codes, channels last?
 
     sums[n, i, j, o] = sum over (a, b, c) of x[n, i * stride + a - padding, j * stride + b - padding, c] * weight[o, c, a, b],
-    exactly in int32; beyond the border x is `fill`, the code of 0. Output channels of group g see the input channels of g.
+    exactly in int32; beyond the border x is `pad_value`, the code of 0. Output channels of group g see the input channels of g.
     With `scale`, one number for each image: sums * scale[n] * weight.scale + bias, then the activation, in float32.
 
     Raises TypeError for other dtypes, ValueError for other shapes, sums that int32 may not hold, or an image below the filter.
@@ -127,7 +127,7 @@ def int8_conv2d(
     >>> int8_conv2d(image, weight)
     tensor([[[[2286]]]], dtype=torch.int32)
     """
-    y = at_once("int8_conv2d", x, weight, stride, padding, fill, scale, bias, activation)
+    y = fast_path("int8_conv2d", x, weight, stride, padding, pad_value, scale, bias, activation)
     if y is not None:
         return y
     check_packed("int8_conv2d", weight, Int8ConvWeight)
@@ -139,7 +139,7 @@ def int8_conv2d(
         raise ValueError(f"int8_conv2d wants x [n, h, w, {channels}], channels last, got {tuple(x.shape)}; permute the axes.")
     check_whole("int8_conv2d", "stride", stride, 1)
     check_whole("int8_conv2d", "padding", padding, 0)
-    check_whole("int8_conv2d", "fill", fill, -128, 127)
+    check_whole("int8_conv2d", "pad_value", pad_value, -128, 127)
     check_choice("int8_conv2d", "activation", activation, ACTIVATIONS)
     check_bias("int8_conv2d", bias, weight.out_features)
     check_sums("int8_conv2d", kh * kw * weight.channels)
@@ -152,7 +152,7 @@ def int8_conv2d(
     if scale is not None and (scale.shape != x.shape[:1] or scale.dtype != torch.float32):
         raise ValueError(f"int8_conv2d wants scale float32 [{len(x)}], got {scale.dtype} {tuple(scale.shape)}.")
     check_device("int8_conv2d", x, weight.codes, scale, bias)
-    return call("int8_conv2d", x, weight, stride, padding, fill, scale, bias, activation)
+    return call("int8_conv2d", x, weight, stride, padding, pad_value, scale, bias, activation)
 
 
 def int4_linear(
@@ -174,7 +174,7 @@ def int4_linear(
     >>> int4_linear(torch.ones(1, 8), weight)
     tensor([[8.]])
     """
-    y = at_once("int4_linear", x, weight, bias, activation, activations)
+    y = fast_path("int4_linear", x, weight, bias, activation, activations)
     if y is not None:
         return y
     check_packed("int4_linear", weight, Int4Weight)

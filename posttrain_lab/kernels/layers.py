@@ -39,8 +39,8 @@ class KernelLayer(nn.Module):
         super().__init__()
         self.numbers = {field.name: getattr(packed, field.name) for field in fields(packed)}  # type: ignore[arg-type]
         for name, value in self.numbers.items():
-            if isinstance(value, Tensor) or name == "excess":
-                self.register_buffer(name, value, persistent=name != "excess")
+            if isinstance(value, Tensor) or name == "corrections":
+                self.register_buffer(name, value, persistent=name != "corrections")
         self.numbers = {name: value for name, value in self.numbers.items() if name not in self._buffers}
         self.register_buffer("bias", None if bias is None else bias.detach().float().clone())
 
@@ -117,8 +117,8 @@ class _CodeLayer(KernelLayer):
                 return
             packed = self._from_rows(rows, self._row_scale(scale))
             state_dict = {**state_dict, name: packed.codes}
-            if "excess" in self._buffers:
-                self.excess = packed.excess
+            if "corrections" in self._buffers:
+                self.corrections = packed.corrections
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _row_scale(self, scale: Tensor) -> Tensor:

@@ -20,9 +20,9 @@ from .views_cache import plain
 LIBRARY = torch.library.Library("posttrain_lab", "FRAGMENT")
 SCHEMAS = (
     "int8_matmul(Tensor a, Tensor b) -> Tensor",
-    "int8_linear(Tensor x, Tensor codes, Tensor scale, Tensor? excess, Tensor? bias, str activation) -> Tensor",
-    "int8_conv2d(Tensor x, Tensor codes, Tensor? w_scale, Tensor? excess, int[] kernel, int groups, int out, int stride, "
-    "int padding, int fill, Tensor? scale, Tensor? bias, str activation) -> Tensor",
+    "int8_linear(Tensor x, Tensor codes, Tensor scale, Tensor? corrections, Tensor? bias, str activation) -> Tensor",
+    "int8_conv2d(Tensor x, Tensor codes, Tensor? w_scale, Tensor? corrections, int[] kernel, int groups, int out, int stride, "
+    "int padding, int pad_value, Tensor? scale, Tensor? bias, str activation) -> Tensor",
     "int4_linear(Tensor x, Tensor codes, Tensor scale, int out, Tensor? bias, str activation, str activations) -> Tensor",
     "sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, Tensor? bias) -> Tensor",
     "block_sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, int out, Tensor? bias) -> Tensor",
@@ -53,15 +53,15 @@ def _run_int8_matmul(a: Tensor, b: Tensor) -> Tensor:
     return _backend("int8_matmul", a.device.type).int8_matmul(a, b)
 
 
-def _run_int8_linear(x, codes, scale, excess, bias, activation):
-    weight = Int8Weight(codes, scale, x.shape[1], excess)
+def _run_int8_linear(x, codes, scale, corrections, bias, activation):
+    weight = Int8Weight(codes, scale, x.shape[1], corrections)
     return _backend("int8_linear", x.device.type).int8_linear(x.detach(), weight, bias, activation)
 
 
-def _run_int8_conv2d(x, codes, w_scale, excess, kernel, groups, out, stride, padding, fill, scale, bias, activation):
-    weight = Int8ConvWeight(codes, w_scale, (kernel[0], kernel[1]), x.shape[3] // groups, groups, out, excess)
+def _run_int8_conv2d(x, codes, w_scale, corrections, kernel, groups, out, stride, padding, pad_value, scale, bias, activation):
+    weight = Int8ConvWeight(codes, w_scale, (kernel[0], kernel[1]), x.shape[3] // groups, groups, out, corrections)
     backend = _backend("int8_conv2d", x.device.type)
-    return backend.int8_conv2d(x, weight, stride, padding, fill, scale, bias, activation)
+    return backend.int8_conv2d(x, weight, stride, padding, pad_value, scale, bias, activation)
 
 
 def _run_int4_linear(x, codes, scale, out, bias, activation, activations):
@@ -83,7 +83,7 @@ def _run_nm_linear(x, values, positions, bias):
     return _backend("nm_linear", x.device.type).nm_linear(x.detach(), NMWeight(values, positions), bias)
 
 
-def _conv_shape(x, codes, w_scale, excess, kernel, groups, out, stride, padding, fill, scale, bias, activation):
+def _conv_shape(x, codes, w_scale, corrections, kernel, groups, out, stride, padding, pad_value, scale, bias, activation):
     height, width = (conv_size(x.shape[1 + i], kernel[i], stride, padding) for i in (0, 1))
     return x.new_empty(x.shape[0], height, width, out, dtype=torch.int32 if scale is None else torch.float32)
 
@@ -99,8 +99,8 @@ RUN: dict[str, Callable[..., Tensor]] = {
 }
 FLAT: dict[str, Callable[..., tuple]] = {  # the arguments of `reference.py` as the schemas name them: tensors and numbers
     "int8_matmul": lambda a, b: (a, b),
-    "int8_linear": lambda x, w, *rest: (x, w.codes, w.scale, w.excess, *rest),
-    "int8_conv2d": lambda x, w, *rest: (x, w.codes, w.scale, w.excess, list(w.kernel), w.groups, w.out_features, *rest),
+    "int8_linear": lambda x, w, *rest: (x, w.codes, w.scale, w.corrections, *rest),
+    "int8_conv2d": lambda x, w, *rest: (x, w.codes, w.scale, w.corrections, list(w.kernel), w.groups, w.out_features, *rest),
     "int4_linear": lambda x, w, *rest: (x, w.codes, w.scale, w.out_features, *rest),
     "sparse_linear": lambda x, w, bias: (x, w.values, w.columns, w.row_pointers, bias),
     "block_sparse_linear": lambda x, w, bias: (x, w.values, w.columns, w.row_pointers, w.out_features, bias),
@@ -156,19 +156,19 @@ def direct(arguments: tuple[Any, ...]) -> bool:
     return True
 
 
-def at_once(name: str, x: Any, *arguments: Any) -> Tensor | None:
+def fast_path(name: str, x: Any, *arguments: Any) -> Tensor | None:
     """What the implementation for the cpu gives for arguments as they nearly always come, which it knows by few questions.
 
     None where something is unusual: then all is to be checked, and `call` to be used.
     """
     if type(x) is not Tensor or not x.is_cpu or watched():
         return None
-    return _at_once(name)(x, *arguments)
+    return _fast_path(name)(x, *arguments)
 
 
 @functools.cache
-def _at_once(name: str) -> Callable[..., Tensor | None]:
-    return getattr(_backend(name, "cpu"), f"{name}_at_once")
+def _fast_path(name: str) -> Callable[..., Tensor | None]:
+    return getattr(_backend(name, "cpu"), f"{name}_fast_path")
 
 
 def call(name: str, *arguments: Any) -> Tensor:

@@ -21,13 +21,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .panel_layout import PANEL, from_panels, join, split, steps, to_panels
-from .views_cache import Kept
+from .views_cache import ViewsCache
 
 BLOCKS = (4, 8, 16, 32)  # allowed sides of a block
 GROUP_STEP = 8  # a group of `Int4Weight` holds a multiple of this many inputs
 
 
-class Packed(Kept):
+class Packed(ViewsCache):
     """What every packed weight can say about itself."""
 
     @property
@@ -94,7 +94,7 @@ class Int8Weight(Packed):
     | `codes`       | int8 panels [ceil(out / 16)][ceil(in / S)][16][S] | int8 [out, in] |
     | `scale`       | float32 [out]                                     | the same       |
     | `in_features` | int                                               | the same       |
-    | `excess`      | int32: what panels leave out, see `panel_layout.py`     | None           |
+    | `corrections`      | int32: what panels leave out, see `panel_layout.py`     | None           |
 
     >>> weight = Int8Weight.from_float(torch.tensor([[0.5, -1.0, 0.25]]))
     >>> weight.rows()
@@ -104,7 +104,7 @@ class Int8Weight(Packed):
     codes: Tensor
     scale: Tensor
     in_features: int
-    excess: Tensor | None = None
+    corrections: Tensor | None = None
 
     @classmethod
     def from_float(cls, weight: Float[Tensor, "out in"]) -> "Int8Weight":
@@ -118,14 +118,14 @@ class Int8Weight(Packed):
         scale = check_scale(scale, (len(codes),), "Int8Weight.from_codes")
         if codes.device.type != "cpu":
             return cls(codes.contiguous(), scale, codes.shape[1])
-        safe, excess = split(codes)
-        return cls(to_panels(safe), scale, codes.shape[1], excess)
+        safe, corrections = split(codes)
+        return cls(to_panels(safe), scale, codes.shape[1], corrections)
 
     def rows(self) -> Int8[Tensor, "out in"]:
         """The codes in the shape of the weight."""
-        if self.excess is None:
+        if self.corrections is None:
             return self.codes
-        return join(from_panels(self.codes, len(self.scale), self.in_features), self.excess)
+        return join(from_panels(self.codes, len(self.scale), self.in_features), self.corrections)
 
     def dense(self) -> Float[Tensor, "out in"]:
         """The weight that the codes stand for."""
@@ -147,7 +147,7 @@ class Int8ConvWeight(Packed):
     | `kernel`  | (kh, kw)                                                                | the same                |
     | `channels`| channels of a group, cg                                                 | the same                |
     | `groups`, `out_features` | int                                                      | the same                |
-    | `excess`  | as in `Int8Weight`                                                      | None                    |
+    | `corrections`  | as in `Int8Weight`                                                      | None                    |
 
     A row of k runs over (kernel row, kernel column, channel): the order of an image with channels last.
 
@@ -161,7 +161,7 @@ class Int8ConvWeight(Packed):
     channels: int
     groups: int
     out_features: int
-    excess: Tensor | None = None
+    corrections: Tensor | None = None
 
     @classmethod
     def from_float(cls, weight: Float[Tensor, "out cg kh kw"], groups: int = 1) -> "Int8ConvWeight":
@@ -179,21 +179,21 @@ class Int8ConvWeight(Packed):
         out, cg, kh, kw = codes.shape
         if groups < 1 or out % groups:
             raise ValueError(f"Int8ConvWeight.from_codes wants groups that divide {out} outputs, got {groups}.")
-        last, excess = codes.permute(0, 2, 3, 1).contiguous(), None
+        last, corrections = codes.permute(0, 2, 3, 1).contiguous(), None
         if codes.device.type == "cpu":
-            safe, excess = split(F.pad(last, (0, -cg % steps())).reshape(out, -1))
+            safe, corrections = split(F.pad(last, (0, -cg % steps())).reshape(out, -1))
             last = torch.cat([to_panels(part) for part in safe.chunk(groups)])
         scale = scale if scale is None else check_scale(scale, (out,), "Int8ConvWeight.from_codes")
-        return cls(last, scale, (kh, kw), cg, groups, out, excess)
+        return cls(last, scale, (kh, kw), cg, groups, out, corrections)
 
     def filters(self) -> Int8[Tensor, "out cg kh kw"]:
         """The codes in the shape of the filter."""
         out, (kh, kw) = self.out_features, self.kernel
-        if self.excess is None:
+        if self.corrections is None:
             return self.codes.permute(0, 3, 1, 2).contiguous()
         deep = self.channels + -self.channels % steps()
         parts = [from_panels(part, out // self.groups, kh * kw * deep) for part in self.codes.chunk(self.groups)]
-        rows = join(torch.cat(parts), self.excess).reshape(out, kh, kw, deep)
+        rows = join(torch.cat(parts), self.corrections).reshape(out, kh, kw, deep)
         return rows[..., : self.channels].permute(0, 3, 1, 2).contiguous()
 
     def dense(self) -> Float[Tensor, "out cg kh kw"]:

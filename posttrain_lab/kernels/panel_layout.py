@@ -2,12 +2,12 @@
 
 With AVX2, `vpmaddubsw` multiplies unsigned by signed bytes and adds two products in 16 bits, where they saturate. Inputs are raised to
 0..255, so a pair of weights is safe up to a sum of 128: 255 * 128 < 2^15. Where it is more, panels hold a smaller weight and
-`excess` holds the rest, which kernels add afterwards (see `cpu/saturation_outliers.py`). Every sum is exact, and few pairs need it.
+`corrections` holds the rest, which kernels add afterwards (see `cpu/saturation_outliers.py`). Every sum is exact, and few pairs need it.
 
-| int32 numbers of `excess` | meaning                                                                               |
+| int32 numbers of `corrections` | meaning                                                                               |
 |---------------------------|---------------------------------------------------------------------------------------|
 | out + 1                   | where the entries of each output begin and end, counted from 0                        |
-| out                       | what raised inputs add to each sum: RAISED * the sum of the output's codes            |
+| out                       | what raised inputs add to each sum: SHIFT * the sum of the output's codes            |
 | one for each such pair    | 256 * k + the rest of the weight of input k, as a byte                                |
 """
 
@@ -41,10 +41,10 @@ def from_panels(panels: Int8[Tensor, "panels steps 16 step"], n: int, k: int) ->
 
 
 def split(codes: Int8[Tensor, "out k"]) -> tuple[Int8[Tensor, "out k"], Int32[Tensor, " numbers"]]:
-    """Codes whose pairs are safe, and `excess`: together they are the codes that came in."""
-    from .cpu.simd_bytes import PAIRS_SATURATE, RAISED
+    """Codes whose pairs are safe, and `corrections`: together they are the codes that came in."""
+    from .cpu.simd_bytes import PAIRS_SATURATE, SHIFT
 
-    sums = RAISED * codes.sum(1, dtype=torch.int32)
+    sums = SHIFT * codes.sum(1, dtype=torch.int32)
     counts, entries = [torch.zeros(1, dtype=torch.int64)], []
     if PAIRS_SATURATE:
         codes = codes.clone()
@@ -72,10 +72,10 @@ def _made_safe(codes: Tensor) -> tuple[Tensor, Tensor]:
     return torch.bincount(output, minlength=len(codes)), 256 * k + byte.view(torch.uint8)
 
 
-def join(codes: Int8[Tensor, "out k"], excess: Int32[Tensor, " numbers"]) -> Int8[Tensor, "out k"]:
+def join(codes: Int8[Tensor, "out k"], corrections: Int32[Tensor, " numbers"]) -> Int8[Tensor, "out k"]:
     """The inverse of `split`."""
     n, whole = len(codes), codes.clone()
-    entries = excess[2 * n + 1 :]
-    output = torch.repeat_interleave(torch.arange(n), excess[: n + 1].diff().long())
+    entries = corrections[2 * n + 1 :]
+    output = torch.repeat_interleave(torch.arange(n), corrections[: n + 1].diff().long())
     whole[output, (entries >> 8).long()] += entries.to(torch.uint8).view(torch.int8)
     return whole

@@ -49,13 +49,13 @@ def int8_conv2d(
     weight: Int8ConvWeight,
     stride: int,
     padding: int,
-    fill: int,
+    pad_value: int,
     scale: Tensor | None,
     bias: Tensor | None,
     activation: str,
 ) -> Tensor:
-    """x [n, h, w, c] int8 -> exact sums int32 [n, oh, ow, out], the border `fill`; with `scale` [n] scaled, plus bias, activation."""
-    image = F.pad(x.permute(0, 3, 1, 2).to(torch.float64), [padding] * 4, value=fill)
+    """x [n, h, w, c] int8 -> exact sums int32 [n, oh, ow, out], the border `pad_value`; with `scale` [n] scaled, plus bias, activation."""
+    image = F.pad(x.permute(0, 3, 1, 2).to(torch.float64), [padding] * 4, value=pad_value)
     sums = F.conv2d(image, weight.filters().to(torch.float64), stride=stride, groups=weight.groups).permute(0, 2, 3, 1)
     if scale is None or weight.scale is None:
         return sums.to(torch.int32).contiguous()

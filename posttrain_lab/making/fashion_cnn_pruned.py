@@ -1,4 +1,4 @@
-"""Make the pruned network that unit 02 falls back to: half of the work of `fashion_cnn`, channels removed, trained on.
+"""Make the pruned network that unit 02 uses by default: half of the work of `fashion_cnn`, channels removed, then trained.
 
     python -m posttrain_lab.making.fashion_cnn_pruned > posttrain_lab/data/files/fashion_cnn_pruned.log
 

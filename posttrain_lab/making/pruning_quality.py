@@ -3,13 +3,13 @@
     python -m posttrain_lab.making.pruning_quality quality FOLDER_WITH_IDX_GZ KEPT [ROW ...]   about 10 minutes; networks into KEPT
     python -m posttrain_lab.making.pruning_quality speed KEPT                                  half a minute, for one column
 
-What every row recovers on: images that the seed draws (or, for channels, orders) from the 57,000 that `fashion_cnn` itself was trained
-on, all but the calibration and validation images of `load_fashion()`; `training_data` raises if one of these, or of the test images, is
-among them. Every recovery runs on one thread, for at most a minute of processor time (the column `seconds`). There is no second
-network to learn from. Scores look at the weights or at calibration images; the settings below were chosen on validation and calibration images, the
-widths of the channels by measured latency. Test images are counted once, at the end of each row. `speedup_batch_64` depends on the
-machine and on what else runs on it, so it is measured apart, when nothing else does: the three seeds of "half the MACs" have the same
-shapes, and their spread is that of the clock. The network that is pruned is always the shipped `fashion_cnn`.
+Every row is trained after pruning on images that the seed draws (or, for channels, orders) from the 57,000 that `fashion_cnn` itself was
+trained on, all but the calibration and validation images of `load_fashion()`; `training_data` raises if one of these, or of the test
+images, is among them. Every recovery runs on one thread, for at most a minute of processor time (the column `seconds`), and without a
+teacher. Scores use the weights or calibration images; the settings below were chosen on validation and calibration images, the
+widths of the channels by measured latency. Test images are used once, at the end of each row. `speedup_batch_64` depends on the
+machine and on what else runs on it, so it is measured separately, when nothing else runs: the three seeds of "half the MACs" have the
+same shapes, so they differ by timing noise only. The network that is pruned is always the shipped `fashion_cnn`.
 """
 
 import copy
@@ -61,20 +61,20 @@ def training_data(folder: Path, split: Split) -> Dataset:
 
 
 def drawn(data: Dataset, count: int, seed: int) -> Dataset:
-    """So many images, another choice for each seed."""
+    """`count` images, a different choice for each seed."""
     index = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:count]
     return Dataset(data.images[index], data.labels[index], data.classes)
 
 
 def recovered(pruned: pruning.Pruned, split: Split, config: TrainingConfig, images: int = 28_000) -> Result:
-    """A masked network after training what is left."""
+    """A masked network after training the weights that are left."""
     start = pruned.model.to(memory_format=torch.channels_last)
     after, _ = pruning.train_masked(start, pruned.masks, drawn(split.train, images, config.seed), config, progress=False)
     return pruned.model, after
 
 
 def unstructured(model: nn.Module, split: Split, seed: int) -> Result:
-    """The lowest LAMP scores go, wherever they are, little by little during the first 60 % of the training.
+    """Gradual global pruning by LAMP scores, during the first 60 % of the training.
 
     The first block is pruned with the others but does not learn: it has 0.2 % of the weights and a fifth of the time of a step.
     """
@@ -147,7 +147,7 @@ def right(model: nn.Module, data: Dataset) -> int:
 
 
 def speedup(dense: nn.Module, pruned: nn.Module, images: torch.Tensor, rounds: int = 25) -> float:
-    """How many times faster `pruned` is on this batch, in plain torch: the 20th percentiles of calls taken in turns."""
+    """How many times faster `pruned` is on this batch, in plain torch: the 20th percentiles of alternating calls."""
     with torch.no_grad():
         pairs = [[latency(lambda n=network: n(images), 1, 0)[1] for network in (dense, pruned)] for _ in range(rounds + 3)]
     fast = [sorted(times)[len(times) // 5] for times in zip(*pairs[3:], strict=True)]  # the first three warm up
@@ -155,7 +155,7 @@ def speedup(dense: nn.Module, pruned: nn.Module, images: torch.Tensor, rounds: i
 
 
 def row(method: str, seed: int, split: Split, kept: Path) -> Row:
-    """Prune, recover, count; the recovered network goes into the folder `kept`."""
+    """Prune, recover, measure; the recovered network is saved in the folder `kept`."""
     dense, test = load_pretrained("fashion_cnn"), split.test
     start = time.process_time()
     before, after = METHODS[method](dense, split, seed)
@@ -188,7 +188,7 @@ def weights(model: nn.Module) -> int:
 
 
 def file_name(method: str, seed: object) -> str:
-    """Where the network of a row is kept."""
+    """The file name for the network of a row."""
     return f"{list(METHODS).index(method)}-{seed}.safetensors"
 
 

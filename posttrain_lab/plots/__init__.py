@@ -65,7 +65,7 @@ def under_legend(x: str, y: str, title: str = "", height: int = 360, margin_t: i
 
 
 def numbers(values: Iterable[Any], digits: int = 4) -> list[float]:
-    """Plain rounded numbers: they keep the saved notebook small.
+    """Plain rounded numbers: the saved notebook stays small.
 
     >>> numbers([1 / 3, 200_000 / 3])
     [0.3333, 66670.0]

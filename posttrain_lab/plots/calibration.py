@@ -1,6 +1,6 @@
-"""The figures of unit 04: arrays in, a plotly Figure out. Nothing is shown or computed here; titles sum up what is drawn.
+"""The figures of unit 04: arrays in, a plotly Figure out. Nothing is shown or computed here; titles summarize the data.
 
-Every figure has labelled axes with units, reads in grey (dashes, markers and numbers besides colours) and holds few points.
+Every figure has labelled axes with units, is readable in grey (dashes, markers and numbers besides colours) and has few points.
 """
 
 import math
@@ -25,13 +25,13 @@ from posttrain_lab.plots import (
 )
 
 THIN = {"color": "#888888", "width": 1, "dash": "dash"}
-SHADES = [[0.0, "#ffffff"], [1.0, ORANGE]]  # lightness carries the number, so that grey prints keep the order
+SHADES = [[0.0, "#ffffff"], [1.0, ORANGE]]  # lightness shows the value, so that grey prints have the same order
 _figure = partial(under_legend, showlegend=True)
 Curve = tuple[Sequence[float] | Tensor, Sequence[float] | Tensor]
 
 
 def _short(values: Iterable[float] | Tensor, factor: float = 1.0, digits: int = 4) -> list[float | None]:
-    """Plain rounded numbers, None where there is none: they keep the saved notebook small."""
+    """Plain rounded numbers, None for NaN: the saved notebook stays small."""
     return [float(f"{factor * float(v):.{digits}g}") if math.isfinite(float(v)) else None for v in values]
 
 
@@ -41,10 +41,10 @@ def _add(plot: go.Figure, name: str, curve: Curve, index: int, y_factor: float =
 
 
 def reliability_diagram(claimed: Sequence[float], hit_rate: Sequence[float], count: Sequence[int], title: str = "") -> go.Figure:
-    """Does each bin deliver what it claims? Above: hit rate against mean confidence; below: how many answers say so.
+    """Does the hit rate of each bin equal its mean confidence? Above: one against the other; below: number of answers.
 
-    claimed, hit_rate: fractions, one a bin, NaN where a bin is empty. A dot on the dashed line keeps its word; the bar from the line to
-    the dot is the gap. Raises ValueError for lengths that differ.
+    claimed, hit_rate: fractions, one for each bin, NaN where a bin is empty. A dot on the dashed line is calibrated; the bar from the
+    line to the dot is the gap. Raises ValueError for lengths that differ.
     """
     if not len(claimed) == len(hit_rate) == len(count):
         raise ValueError(f"reliability_diagram wants one of each a bin, got {len(claimed)}, {len(hit_rate)} and {len(count)}.")
@@ -69,7 +69,7 @@ def reliability_diagram(claimed: Sequence[float], hit_rate: Sequence[float], cou
 
 
 def error_against_bins(bins: Sequence[int], curves: Mapping[str, Sequence[float]]) -> go.Figure:
-    """How much does the number depend on the bins? One curve a way to bin, or what chance alone gives; errors as fractions."""
+    """How much does the error depend on the bins? One curve for each way to bin, or for chance alone; errors as fractions."""
     plot = _figure("number of bins (log scale)", "calibration error (percentage points)")
     for index, (name, values) in enumerate(curves.items()):
         _add(plot, name, (bins, values), index, 100)
@@ -80,7 +80,7 @@ def error_against_bins(bins: Sequence[int], curves: Mapping[str, Sequence[float]
 def scorecard(scores: Mapping[str, Mapping[str, float]], larger_is_better: Sequence[str] = ()) -> go.Figure:
     """Which model is best, and does every score agree? scores[model][score]; the best of each column is bold and dark.
 
-    Shades say the place in the column, 1 the best. Raises ValueError unless every model has the same scores.
+    Shades show the rank in the column, 1 is the best. Raises ValueError unless every model has the same scores.
     """
     models, names = list(scores), list(next(iter(scores.values())))
     if any(list(row) != names for row in scores.values()):
@@ -103,7 +103,7 @@ def scorecard(scores: Mapping[str, Mapping[str, float]], larger_is_better: Seque
 
 
 def loss_against_temperature(temperatures: Sequence[float], curves: Mapping[str, Sequence[float]], fitted: float) -> go.Figure:
-    """Where is the loss smallest? One curve a set of examples; the vertical line is the fitted temperature."""
+    """Where is the loss smallest? One curve for each set of examples; the vertical line is the fitted temperature."""
     plot = _figure("temperature T (log scale)", "mean negative log-likelihood (nats)", f"fitted: T = {fitted:.3f}")
     for index, (name, values) in enumerate(curves.items()):
         _add(plot, name, (temperatures, values), index)
@@ -112,7 +112,7 @@ def loss_against_temperature(temperatures: Sequence[float], curves: Mapping[str,
 
 
 def probability_maps(curves: Mapping[str, Curve], seen: Curve) -> go.Figure:
-    """What does each method make of a score? One curve a method; the dots are the share of deaths in groups of people."""
+    """The probability that each method gives to a score. One curve for each method; the dots are shares of deaths in groups."""
     plot = _figure("what the model says: log-odds of death", "probability of death within 5 years")
     for index, (name, curve) in enumerate(curves.items()):
         _add(plot, name, curve, index)
@@ -124,9 +124,9 @@ def probability_maps(curves: Mapping[str, Curve], seen: Curve) -> go.Figure:
 def cost_against_threshold(
     thresholds: Sequence[float], curves: Mapping[str, Sequence[tuple[float, float, float]]], mark: float
 ) -> go.Figure:
-    """Where is the decision cheapest? curves[model]: (cost, low, high) at each threshold; the line is Bayes' threshold.
+    """At which threshold is the cost lowest? curves[model]: (cost, low, high) at each threshold; the line is Bayes' threshold.
 
-    The bands are 95 % intervals; a cost is that of one person, in false alarms.
+    The bands are 95 % intervals; costs are per person, in units of one false alarm.
     """
     plot = _figure("threshold: alarm from this probability on (log scale)", "cost a person (false alarms)", height=400)
     for index, (name, rows) in enumerate(curves.items()):
@@ -140,13 +140,13 @@ def cost_against_threshold(
     note = {"text": "c_fp / (c_fp + c_fn)", "showarrow": False, "xanchor": "right", "xshift": -5}
     plot.add_annotation(
         x=math.log10(mark), y=0.02, yref="paper", yanchor="bottom", **note
-    )  # on a log axis notes stand at the exponent
+    )  # on a log axis the position of a note is the exponent
     plot.update_layout(legend_traceorder="normal")
     return plot.update_xaxes(type="log", tickvals=[0.01, 0.03, 0.1, 0.3, 1]).update_yaxes(rangemode="tozero")
 
 
 def coverage_histogram(found: Mapping[str, Sequence[float]], promise: float, n: int) -> go.Figure:
-    """Is the promise kept? The share of true classes in their sets, over many splits; the dashed line is the promise.
+    """Does the guarantee hold? The coverage over many splits; the dashed line is the guaranteed one (`promise`).
 
     found[method]: coverages as fractions, each measured on n examples.
     """
@@ -164,12 +164,12 @@ def coverage_histogram(found: Mapping[str, Sequence[float]], promise: float, n: 
             "offset": (index - 1) * 0.45 * size,
         }
         plot.add_bar(**bars, name=f"{name}, {n} examples each", marker=bar_style(index))
-    plot.add_vline(x=100 * promise, line={**THIN, "color": INK}, annotation_text="promise", annotation_position="top left")
+    plot.add_vline(x=100 * promise, line={**THIN, "color": INK}, annotation_text="guaranteed", annotation_position="top left")
     return plot
 
 
 def accuracy_by_set_size(sizes: Sequence[int], counts: Sequence[int], accuracy: Sequence[float]) -> go.Figure:
-    """Are sets large where the model is wrong? One bar a size of the set, height the share of right answers, number of images above."""
+    """Are sets large where the model is wrong? One bar for each set size: its height is the accuracy, above it the number of images."""
     plot = _figure("classes in the set", "accuracy of the top answer (%)", height=320)
     text = [f"{n} images" for n in counts]
     bars = {
@@ -185,7 +185,7 @@ def accuracy_by_set_size(sizes: Sequence[int], counts: Sequence[int], accuracy: 
 
 
 def risk_against_coverage(curves: Mapping[str, Curve]) -> go.Figure:
-    """How many answers are wrong when only the surest are given? One curve an order of the questions; fractions in, percent drawn."""
+    """The share of wrong answers against coverage. One curve for each order of the examples; fractions in, percent drawn."""
     plot = _figure("questions answered (%)", "wrong answers among them (%)")
     for index, (name, (share, risk)) in enumerate(curves.items()):
         _add(plot, name, ([100 * float(s) for s in share], risk), index, 100)
@@ -193,7 +193,7 @@ def risk_against_coverage(curves: Mapping[str, Curve]) -> go.Figure:
 
 
 def confidence_under_shift(panels: Mapping[str, Mapping[str, Curve]]) -> go.Figure:
-    """Does the confidence fall with the accuracy? One panel a kind of shift, one curve a quantity, percent against strength."""
+    """Does the confidence fall with the accuracy? One panel for each kind of shift, one curve for each quantity, in percent."""
     plot = _figure("", "%", height=380)
     for place, (kind, curves) in enumerate(panels.items()):
         axis, domain = panel(place, len(panels))
@@ -208,7 +208,7 @@ def confidence_under_shift(panels: Mapping[str, Mapping[str, Curve]]) -> go.Figu
 def error_maps(
     rows: Sequence[str], columns: Sequence[str], maps: Mapping[str, Sequence[Sequence[float]]], x: str, y: str
 ) -> go.Figure:
-    """Which compressed network is honest? maps[name][row][column] in fractions, drawn in percentage points; dark is bad.
+    """Which compressed network is calibrated? maps[name][row][column] in fractions, drawn in percentage points; dark is bad.
 
     All maps share one scale of shades, which ends at 30 points. Raises ValueError for maps of another shape.
     """
@@ -230,7 +230,7 @@ def error_maps(
 
 
 def costs_with_intervals(costs: Mapping[str, tuple[float, float, float]]) -> go.Figure:
-    """What does each way to decide cost? costs[way]: (cost, low, high) of one person, in false alarms; bars are 95 % intervals."""
+    """The cost of each way to decide. costs[way]: (cost, low, high) per person, in false alarms; bars are 95 % intervals."""
     plot = _figure("cost a person (false alarms)", "", height=130 + 45 * len(costs))
     for index, (name, (cost, low, high)) in enumerate(costs.items()):
         spread = {

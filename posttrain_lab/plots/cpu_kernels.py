@@ -1,4 +1,4 @@
-"""The figures of unit 05: arrays in, a plotly Figure out. Nothing is shown here; titles sum up what is drawn.
+"""The figures of unit 05: arrays in, a plotly Figure out. Nothing is shown here; titles summarize the data.
 
 Speeds are operations a second and shown in GOPS (1e9 of them); a multiplication with its addition counts as two.
 """
@@ -25,7 +25,14 @@ from posttrain_lab.plots import (
 )
 
 GIGA = 1e9
-KINDS = (GREEN, SKY, VERMILLION, BLACK, PURPLE, "#777777")  # the roofs have the first two colours; yellow marks are lost on white
+KINDS = (
+    GREEN,
+    SKY,
+    VERMILLION,
+    BLACK,
+    PURPLE,
+    "#777777",
+)  # the roofs have the first two colours; yellow marks are hard to see on white
 
 
 def roofline(
@@ -34,7 +41,7 @@ def roofline(
     points: Mapping[str, Sequence[tuple[float, float]]],
     title: str = "",
 ) -> go.Figure:
-    """How near to the machine's limit? roofs[name][i] operations/s at intensities[i]; points[name]: (intensity, operations/s) pairs."""
+    """A roofline plot. roofs[name][i]: operations/s at intensities[i]; points[name]: (intensity, operations/s) pairs."""
     plot = figure((), "arithmetic intensity, operations per byte", "speed, GOPS", title, height=460, legend=LEGEND, margin_t=120)
     for index, (name, roof) in enumerate(roofs.items()):
         line = {**line_style(index), "width": 2}
@@ -82,7 +89,7 @@ def versions_on_roof(
 
 
 def accumulators(lengths: Sequence[int], sums: Mapping[str, Sequence[int]]) -> go.Figure:
-    """What does a sum become in accumulators of different widths? One curve a width, over the length of the vectors."""
+    """A sum in accumulators of different widths: one curve for each width, over the length of the vectors."""
     plot = figure(
         (), "length of the vectors", "result", "products of 100 and 100, added up", height=340, legend=LEGEND, margin_t=90
     )
@@ -95,7 +102,7 @@ def accumulators(lengths: Sequence[int], sums: Mapping[str, Sequence[int]]) -> g
 
 
 def memory_order(places: Int[Tensor, "n k"], panel: int) -> go.Figure:
-    """Where in memory does each weight lie? places[o, k]: position of weight (o, k); `panel` rows share a panel."""
+    """Where in memory is each weight? places[o, k]: index of weight (o, k); `panel` rows share a panel."""
     n, k = places.shape
     texts = [[str(int(value)) for value in row] for row in places] if n * k <= 320 else None
     plot = figure(
@@ -127,7 +134,7 @@ def _log10(value: float) -> float:
 
 
 def tile_speeds(tiles: Sequence[int], curves: Mapping[str, Sequence[float]]) -> go.Figure:
-    """How does the size of a tile matter? curves[name][i] operations/s for tiles[i]."""
+    """How does speed depend on the size of a tile? curves[name][i] operations/s for tiles[i]."""
     plot = figure((), "side of a tile", "speed, GOPS", height=340, legend=LEGEND, margin_t=80)
     for index, (name, values) in enumerate(curves.items()):
         y = numbers([value / GIGA for value in values], 3)
@@ -136,7 +143,7 @@ def tile_speeds(tiles: Sequence[int], curves: Mapping[str, Sequence[float]]) -> 
 
 
 def nibbles(codes: Int8[Tensor, " 256"]) -> go.Figure:
-    """Which code does each nibble stand for? codes[i] is the low code of the byte i, drawn for the nibbles 0 to 15 over and over."""
+    """Which code does each nibble stand for? codes[i] is the low code of the byte i; the nibbles 0 to 15 repeat."""
     plot = figure((), "byte (unsigned)", "code", height=300, legend=LEGEND, margin_t=60)
     line = {**line_style(0), "shape": "hv"}
     plot.add_scatter(x=list(range(len(codes))), y=codes.tolist(), mode="lines", name="low code", line=line)
@@ -144,13 +151,13 @@ def nibbles(codes: Int8[Tensor, " 256"]) -> go.Figure:
 
 
 def sparse_race(kept: Sequence[float], curves: Mapping[str, Sequence[float]]) -> go.Figure:
-    """From which sparsity on does a sparse product win? curves[name][i]: dense time over its time, at kept[i] of the weights."""
+    """From which sparsity on is a sparse product faster? curves[name][i]: dense time over its time, at kept[i] of the weights."""
     plot = figure((), "weights kept, %", "times as fast as dense", height=360, legend=LEGEND, margin_t=90)
     for index, (name, values) in enumerate(curves.items()):
         style = {"line": line_style(index), "marker": marker_style(index)}
         plot.add_scatter(x=numbers([100 * share for share in kept]), y=numbers(values, 3), name=name, **style)
     plot.add_hline(y=1, line={"dash": "dash", "color": "#444444", "width": 1})
     note = {"text": "as fast as dense", "showarrow": False, "xanchor": "right", "yanchor": "bottom"}
-    plot.add_annotation(x=1, xref="paper", y=0, **note)  # a logarithmic axis takes annotations by their logarithm
+    plot.add_annotation(x=1, xref="paper", y=0, **note)  # on a logarithmic axis the position of a note is its logarithm
     plot.update_xaxes(type="log", tickvals=numbers([100 * share for share in kept]))
     return plot.update_yaxes(type="log", tickvals=[0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30])

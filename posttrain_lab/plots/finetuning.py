@@ -1,6 +1,6 @@
-"""The figures of unit 03: numbers in, a plotly Figure out. Nothing is shown here; titles sum up what is drawn.
+"""The figures of unit 03: numbers in, a plotly Figure out. Nothing is shown here; titles summarize the data.
 
-Every figure has labelled axes with units and reads in grey: dashes, markers and hatches repeat what colours say.
+Every figure has labelled axes with units and is readable in grey: dashes, markers and hatches differ where colours do.
 """
 
 import math
@@ -25,7 +25,7 @@ def _between(values: Sequence[float], lows: Sequence[float], highs: Sequence[flo
 
 
 def trainable_bars(counts: Mapping[str, int], total: int) -> go.Figure:
-    """How many numbers learn, by what is opened? A logarithmic bar for each name; the line is the whole network."""
+    """How many parameters are trainable for each choice? A logarithmic bar for each name; the line is the whole network."""
     plot = _figure("what may learn", "trainable numbers (log scale)", f"of {total:,} numbers in the network", height=320)
     shares = [f"{100 * count / total:.3g} %" for count in counts.values()]
     plot.add_bar(x=list(counts), y=list(counts.values()), text=shares, marker=bar_style(0), name="trainable", showlegend=False)
@@ -45,21 +45,21 @@ def grouped_accuracy(groups: Mapping[str, Mapping[str, float]], n: Mapping[str, 
 
 
 def layer_rates(names: Sequence[str], rates: Sequence[float], decays: Sequence[bool]) -> go.Figure:
-    """How fast does each parameter learn? Bars by parameter; a hatch where weight decay is switched off."""
+    """The learning rate of each parameter. Bars by parameter; a hatch where weight decay is switched off."""
     plot = _figure("parameter, from the image to the answer", "learning rate (log scale)")
     for index, (label, wanted) in enumerate((("weight decay", True), ("no weight decay", False))):
         found = [(name, rate) for name, rate, decay in zip(names, rates, decays, strict=True) if decay is wanted]
         x, y = [name for name, _ in found], numbers(rate for _, rate in found)
         plot.add_bar(x=x, y=y, marker=bar_style(index), name=label)
     plot.update_xaxes(categoryorder="array", categoryarray=list(names), type="category", tickangle=-60)
-    top = math.log10(max(rates))  # four decades whatever the rates, so that a slider moves the bars and not the axis
+    top = math.log10(max(rates))  # four decades for all rates, so that a slider changes the bars and not the axis
     return plot.update_yaxes(type="log", exponentformat="power", dtick=1, range=[top - 4, top + 0.2])
 
 
 def surface_walks(
     axes: tuple[Tensor, Tensor], heights: Tensor, paths: Mapping[str, Tensor], losses: Mapping[str, float]
 ) -> go.Figure:
-    """Where do the optimizers go? Contours of log10(loss) over two weights, a path [steps, 2] for each name, its last loss in the legend."""
+    """Paths of optimizers: contours of log10(loss) over two weights, a path [steps, 2] for each name, its last loss in the legend."""
     plot = _figure("first weight", "second weight", height=440)
     x, y = (numbers(axis, 3) for axis in axes)
     z = [numbers(row, 3) for row in heights]
@@ -83,7 +83,7 @@ def surface_walks(
 def label_curves(
     curves: Mapping[str, Sequence[Row]], live: Mapping[str, tuple[float, float]], n: int, y: str = "test accuracy (%)"
 ) -> go.Figure:
-    """How much does each label buy? A curve of rows (labels, mean, low, high) for each method; `live`: points measured just now."""
+    """Accuracy against the number of labels: rows (labels, mean, low, high) for each method; `live`: points measured just now."""
     title = f"curves: means with 95 % intervals; stars: measured just now, {n} images"
     plot = _figure("labels (log scale)", y, title if live else "", height=450)
     plot.update_layout(margin_t=125 if live else 60, title_y=0.97, title_yanchor="top")
@@ -101,7 +101,7 @@ def label_curves(
 
 
 def frontier(points: Mapping[str, Sequence[tuple[str, float, float]]], before: tuple[float, float]) -> go.Figure:
-    """What is won on the new task, what is lost on the old? points[method]: (label, new, old) each; `before`: the network as it was."""
+    """Accuracy on the new and the old task. points[method]: (label, new, old) each; `before`: the network before adaptation."""
     plot = _figure("new task, accuracy (%)", "old task, accuracy (%)", "up and to the right is better", height=430)
     for index, (name, rows) in enumerate(points.items()):
         labels = [label for label, _, _ in rows]
@@ -115,7 +115,7 @@ def frontier(points: Mapping[str, Sequence[tuple[str, float, float]]], before: t
 
 
 def softened(names: Sequence[str], columns: Mapping[str, Sequence[float]], temperature: float) -> go.Figure:
-    """What does the teacher say about one image? Probabilities in percent by class, for each name, on a logarithmic axis."""
+    """The teacher's probabilities for one image: in percent by class, for each name, on a logarithmic axis."""
     plot = _figure("class", "probability (%, log scale)", f"temperature {temperature:g}", height=340)
     for index, (name, values) in enumerate(columns.items()):
         plot.add_bar(x=list(names), y=percent(values), marker=bar_style(index), name=name)

@@ -1,4 +1,4 @@
-"""The figures of unit 06: counts in, a plotly Figure out. Nothing is shown here; titles sum up what is drawn."""
+"""The figures of unit 06: counts in, a plotly Figure out. Nothing is shown here; titles summarize the data."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from posttrain_lab.plots import BLUE, INK, ORANGE, VERMILLION, bar_style, line_s
 
 
 def lanes(n: int, block: int) -> go.Figure:
-    """Which lanes of which program work? One row a program, one square a lane; those behind the end of n numbers are hidden by the mask."""
+    """Which lanes of which program are active? One row for each program, one square for each lane; lanes beyond n are masked."""
     programs = -(-n // block)
     idle = programs * block - n
     title = f"{programs} programs of {block} lanes for {n} numbers: {idle} lanes ({idle / (programs * block):.0%}) masked"
@@ -21,7 +21,7 @@ def lanes(n: int, block: int) -> go.Figure:
 
 
 def covering(m: int, n: int, tile_m: int, tile_n: int) -> go.Figure:
-    """How well do tiles cover a matrix? The matrix in blue, the tiles as outlines; what sticks out is computed and thrown away."""
+    """How well do tiles cover a matrix? The matrix in blue, the tiles as outlines; the part outside is computed for nothing."""
     down, across = -(-m // tile_m), -(-n // tile_n)
     wasted = 1 - m * n / (down * tile_m * across * tile_n)
     plot = under_legend("column n", "row m", f"{down * across} tiles for {m} x {n} numbers; {wasted:.0%} of the work is masked")
@@ -57,7 +57,7 @@ def curves(
 
 
 def order(number: Sequence[Sequence[int]], together: int, title: str = "") -> go.Figure:
-    """In which order are tiles computed? number[i][j] is the turn of tile (i, j); those of the first `together` turns are dark."""
+    """In which order are tiles computed? number[i][j] is the position of tile (i, j) in the order; the first `together` are dark."""
     first = [[1 if turn < together else 0 for turn in row] for row in number]
     colours = [[0, "#EEEEEE"], [1, BLUE]]
     plot = under_legend("tile column", "tile row", title)

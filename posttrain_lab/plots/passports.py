@@ -1,4 +1,4 @@
-"""Passports as figures: what a technique won and lost, how fast it is, and one card per model."""
+"""Passports as figures: what a technique gained and lost, how fast it is, and one card per model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _checked(name: str, passports: Sequence[Passport]) -> list[Passport]:
-    """The passports as a list; TypeError or ValueError, in the name of the function `name`, unless it holds some."""
+    """The passports as a list; TypeError or ValueError, in the name of the function `name`, unless there are some."""
     if isinstance(passports, Passport):
         raise TypeError(f"{name} wants a list of Passports, got one Passport; do {name}([passport]).")
     found = list(passports)
@@ -25,7 +25,7 @@ def _checked(name: str, passports: Sequence[Passport]) -> list[Passport]:
 
 
 def pareto_front(passports: Sequence[Passport]) -> list[Passport]:
-    """Those that no other beats in size and accuracy at once, the smallest first."""
+    """The passports for which no other is both smaller and more accurate, the smallest first."""
     front: list[Passport] = []
     for one in sorted(passports, key=lambda one: (one.bytes, -one.accuracy)):
         if not front or one.accuracy > front[-1].accuracy:
@@ -34,9 +34,9 @@ def pareto_front(passports: Sequence[Passport]) -> list[Passport]:
 
 
 def accuracy_against_bytes(passports: Sequence[Passport], title: str = "Accuracy against size", front: bool = False) -> Figure:
-    """Which model is small and good? One marker a passport: size in kB (1000 bytes, log axis), accuracy in percent.
+    """Which model is small and accurate? One marker for each passport: size in kB (1000 bytes, log axis), accuracy in percent.
 
-    `front`: a line joins the Pareto front, the models that no other beats in both.
+    `front`: a line joins the Pareto front, the models for which no other is both smaller and more accurate.
 
     The bars are the 95 % Wilson intervals: where they overlap widely, the order of two models may be chance.
     Raises TypeError for anything but Passports, ValueError for none.
@@ -93,7 +93,7 @@ def latency_bars(passports: Sequence[Passport], title: str = "Time per example")
 
 
 def passport_card(passport: Passport) -> Figure:
-    """What is known about one model? The lines of `Passport.table()` as a card. Raises TypeError for no Passport."""
+    """One passport as a card: the lines of `Passport.table()`. Raises TypeError for anything else."""
     from plotly.graph_objects import Table
 
     if not isinstance(passport, Passport):

@@ -1,6 +1,6 @@
-"""The figures of unit 01: arrays in, a plotly Figure out. Nothing is shown here; titles sum up what is drawn.
+"""The figures of unit 01: arrays in, a plotly Figure out. Nothing is shown here; titles summarize the data.
 
-Every figure has labelled axes with units, reads in grey (dashes, markers and hatches besides colours) and holds few points.
+Every figure has labelled axes with units, is readable in grey (dashes, markers and hatches besides colours) and has few points.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ def _dense(plot: go.Figure, accuracy: float, n: int, words: str = "dense") -> go
 
 
 def weight_histogram(weights: Float[Tensor, " n"], threshold: float, accuracy: float, reference: float, n: int) -> go.Figure:
-    """How many weights lie below a threshold, and what is the network worth without them?"""
+    """How many weights lie below a threshold, and how accurate is the network without them?"""
     gone = (weights.abs() <= threshold).float().mean().item()
     title = f"{gone:.1%} of {len(weights):,} weights gone; accuracy {accuracy:.1%}, dense {reference:.1%} ({n} images)"
     plot = under_legend("weight", "number of weights", title, bargap=0)
@@ -75,12 +75,12 @@ def layer_shares(shares: Mapping[str, Mapping[str, float]], title: str = "") -> 
 
 
 def _layer(name: str) -> str:
-    """A name that plotly does not take for a number."""
+    """A label that plotly does not interpret as a number."""
     return f"layer {name}" if name.isdigit() else name
 
 
 def pareto(ways: Mapping[str, Sequence[tuple[float, float]]], reference: float, n: int, title: str = "") -> go.Figure:
-    """Which budgets are worth it? ways[name]: pairs (kB, accuracy); a way with one pair is a point of its own."""
+    """Accuracy against size for each way to prune. ways[name]: pairs (kB, accuracy); one pair alone is drawn as a point."""
     plot = under_legend("size of the weights that are kept (kB)", "validation accuracy (%)", title or f"measured on {n} images")
     for index, (name, pairs) in enumerate(ways.items()):
         alone = len(pairs) == 1
@@ -100,7 +100,7 @@ def moved_again(counts: Mapping[str, Sequence[int]], total: int) -> go.Figure:
 
 
 def recovery(rows: Sequence[tuple[float, float, float, float]], reference: tuple[float, float], n: int) -> go.Figure:
-    """What does training give back? rows: (sparsity, kB, accuracy before, accuracy after); reference: (kB, accuracy) of dense."""
+    """How much does training recover? rows: (sparsity, kB, accuracy before, accuracy after); reference: (kB, accuracy) of dense."""
     plot = under_legend("stored bytes (kB, log scale)", "validation accuracy (%)", f"measured on {n} images", xaxis_type="log")
     sizes = numbers(size for _, size, _, _ in rows)
     names = [f"{share:.0%}" for share, *_ in rows]
@@ -146,7 +146,7 @@ def judged(
 
 
 def bytes_against_sparsity(sparsities: Sequence[float], ways: Mapping[str, Sequence[float]]) -> go.Figure:
-    """When does leaving out zeros save bytes? One curve a way of storing, in kB."""
+    """When does leaving out zeros save bytes? One curve for each storage format, in kB."""
     plot = under_legend("sparsity (% of the weights that are gone)", "stored bytes (kB)")
     for index, (name, sizes) in enumerate(ways.items()):
         x, y = percent(sparsities), numbers(size / 1000 for size in sizes)
@@ -157,14 +157,14 @@ def bytes_against_sparsity(sparsities: Sequence[float], ways: Mapping[str, Seque
 def break_even(speed: Mapping[str, Sequence[Sequence[float]]], sparsities: Sequence[float], batches: Sequence[int]) -> go.Figure:
     """Where is a pruned layer faster than a dense one? speed[way][i][j]: dense's time over its time, batches[i], sparsities[j].
 
-    Cells below 1 lean to red and say "slower"; cells above 1 lean to blue.
+    Cells below 1 are reddish and say "slower"; cells above 1 are bluish.
     """
     plot = speedup_maps(speed, [f"{share:.0%}" for share in sparsities], batches, "sparsity", across=2, most=10.0)
     return plot.update_layout(title_text="times faster than dense (below 1: slower)")
 
 
 def tickets(kept: Sequence[float], curves: Mapping[str, Sequence[Sequence[float]]], n: int) -> go.Figure:
-    """Does the start matter? curves[name][seed][round]: accuracy; markers are means, bars reach from the worst seed to the best."""
+    """Do the initial values matter? curves[name][seed][round]: accuracy; markers are means, bars go from the worst seed to the best."""
     seeds = len(next(iter(curves.values())))
     plot = under_legend(
         "weights that are left (%, log scale)", "validation accuracy (%)", f"{seeds} seeds, {n} images", xaxis_type="log"
@@ -182,7 +182,7 @@ def tickets(kept: Sequence[float], curves: Mapping[str, Sequence[Sequence[float]
 
 
 def channel_norms(norms: Float[Tensor, " channels"], keep: Bool[Tensor, " channels"]) -> go.Figure:
-    """Which channels stay? One bar a channel, sorted, those that go hatched."""
+    """Which channels stay? One bar for each channel, sorted; the removed ones are hatched."""
     order = norms.argsort(descending=True)
     title = f"{int(keep.sum())} of {len(keep)} channels stay"
     plot = under_legend("channel (sorted)", "l2 norm of its filter", title, barmode="stack")
@@ -201,7 +201,7 @@ def widths(before: Mapping[str, int], after: Mapping[str, int]) -> go.Figure:
 
 
 def agreement(want: Float[Tensor, "n c"], got: Float[Tensor, "n c"]) -> go.Figure:
-    """Do two networks say the same? Every logit of one across, of the other up, on the diagonal when they agree."""
+    """Do two networks agree? Every logit of one on the horizontal axis, of the other on the vertical; equal ones on the diagonal."""
     title = f"{len(want)} images; largest difference {(got - want).abs().max():.1e}"
     plot = under_legend("logit of the masked network", "logit of the smaller network", title)
     ends = numbers([float(want.min()), float(want.max())])

@@ -1,6 +1,6 @@
-"""The figures of unit 02: arrays in, a plotly Figure out. Nothing is shown here; titles sum up what is drawn.
+"""The figures of unit 02: arrays in, a plotly Figure out. Nothing is shown here; titles summarize the data.
 
-Every figure has labelled axes with units, reads in grey (dashes and markers besides colours) and holds few points.
+Every figure has labelled axes with units, is readable in grey (dashes and markers besides colours) and has few points.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +44,7 @@ def staircase(x: Float[Tensor, " n"], codes: Mapping[str, Int8[Tensor, " n"]]) -
 
 
 def number_line(x: Float[Tensor, " n"], back: Float[Tensor, " n"], scale: float) -> go.Figure:
-    """What comes back of each number? The numbers above, what came back below, a connection each."""
+    """Quantize and dequantize: the numbers above, the dequantized ones below, and a connection for each."""
     error = (back - x).square().mean().item()
     inside = (back - x).abs() <= scale / 2 * 1.001
     title = f"step {scale:.3g}; mean squared error {error:.3g}; {int((~inside).sum())} of {len(x)} numbers cut off"
@@ -83,7 +83,7 @@ def _reference(plot: go.Figure, accuracy: float, n: int) -> None:
 def range_errors(
     highs: Float[Tensor, " n"], total: Sequence[float], clipped: Sequence[float], marks: Mapping[str, float]
 ) -> go.Figure:
-    """Where do clipping and rounding balance? Errors over the range; marks: where each observer ends."""
+    """Where do clipping and rounding balance? Errors over the range; marks: the upper end of each observer."""
     plot = under_legend("upper end of the range", "mean squared error", height=380)
     rounded = [max(whole - part, 0.0) for whole, part in zip(total, clipped, strict=True)]
     curves = {"both": total, "clipping": clipped, "rounding": rounded}
@@ -125,7 +125,7 @@ def rounding_errors(sums: Int[Tensor, " n"], errors: Mapping[str, Tensor]) -> go
 
 
 def agreement(wanted: Float[Tensor, "n c"], got: Float[Tensor, "n c"]) -> go.Figure:
-    """Do two networks say the same? Every logit of the first across, how much the second differs up."""
+    """Do two networks agree? Every logit of the first on the horizontal axis, the difference of the second on the vertical."""
     x, change = wanted.flatten(), (got - wanted).flatten()
     title = f"{len(wanted)} images; largest difference {change.abs().max():.2g}"
     plot = under_legend("logit of the float network", "change with integer layers", title)
@@ -142,7 +142,7 @@ def race(sizes: Sequence[int], batches: Sequence[int], speed: Mapping[str, Seque
 
 
 def straight_through(x: Float[Tensor, " n"], y: Float[Tensor, " n"], slope: Float[Tensor, " n"]) -> go.Figure:
-    """What goes forward and what comes back? The rounded output and the gradient that is let through."""
+    """Fake quantization, forward and backward: the rounded output and the gradient."""
     plot = under_legend("x", "output y, gradient of x")
     for index, (name, values) in enumerate({"output y": y, "gradient of x": slope}.items()):
         line = {**line_style(index), "shape": "hv"}

@@ -21,7 +21,7 @@ def speedup_maps(
 ) -> go.Figure:
     """speed[name][i][j]: the other's time over the time of `name`, for batches[i] and columns[j]; one panel a name, `across` in a row.
 
-    Cells below 1 lean to red and say "slower"; cells above 1 lean to blue. Shades end at `most` times faster or slower. Without a
+    Cells below 1 are reddish and say "slower"; cells above 1 are bluish. Shades end at `most` times faster or slower. Without a
     title: the caller names what the others are compared with.
     """
     rows = -(-len(speed) // across)

@@ -17,7 +17,7 @@ PERCENTILES = ("p20", "p50", "p80")
 
 
 def _short(values: Sequence[float], factor: float = 1.0) -> list[float]:
-    """Rounded to five digits: they keep the saved notebook small."""
+    """Rounded to five digits: the saved notebook stays small."""
     return [float(f"{factor * float(value):.5g}") for value in values]
 
 
@@ -46,7 +46,7 @@ def gallery(images: Float[Tensor, "n 1 height width"], captions: Sequence[str], 
 
 
 def accuracy_of_samples(samples: Mapping[int, Sequence[float]], whole: float) -> Figure:
-    """How far does accuracy wander from sample to sample? samples[n]: accuracies (fractions) measured on n images each.
+    """How much does accuracy vary from sample to sample? samples[n]: accuracies (fractions) measured on n images each.
 
     The line is the accuracy on all images, `whole`. Raises ValueError without samples.
     """
@@ -64,9 +64,9 @@ def accuracy_of_samples(samples: Mapping[int, Sequence[float]], whole: float) ->
 
 
 def intervals(found: Mapping[str, tuple[float, float]], share: float) -> Figure:
-    """Which true accuracies fit with what was seen? One horizontal line a method, `found[method] = (low, high)`.
+    """Confidence intervals of an accuracy: one horizontal line for each method, `found[method] = (low, high)`.
 
-    share: the fraction of hits that was seen. The two grey lines are 0 % and 100 %: nothing can lie beyond.
+    share: the observed fraction of hits. The two grey lines are 0 % and 100 %: no accuracy lies beyond.
     Raises ValueError without intervals.
     """
     from plotly.graph_objects import Scatter
@@ -87,7 +87,7 @@ def intervals(found: Mapping[str, tuple[float, float]], share: float) -> Figure:
 
 
 def part_shares(parts: Sequence[str], shares: Mapping[str, Sequence[float]], what: str) -> Figure:
-    """Where in the network is it? Bars in percent of the whole, a group for each part, a hatch for each name in `shares`.
+    """How is a quantity distributed over the network? Bars in percent of the whole, a group for each part, a hatch for each name.
 
     what: names the axis, for example "share of the bytes (%)". Raises ValueError unless there is one share per part.
     """

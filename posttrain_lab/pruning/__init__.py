@@ -1,4 +1,4 @@
-"""Pruning: find weights that do not matter, remove them, and measure whether the network is smaller and faster for it."""
+"""Pruning: find weights that hardly matter, remove them, and measure whether the network becomes smaller and faster."""
 
 from .allocation import allocate_cost, allocate_sparsity, predicted_loss
 from .break_even import BreakEvenGrid, BreakEvenRow, measure_break_even

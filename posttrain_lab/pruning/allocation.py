@@ -1,8 +1,8 @@
-"""A budget for the whole network: how sparse may each layer be, so that together they cost the least accuracy?
+"""A budget for the whole network: how sparse should each layer be, so that together they lose the least accuracy?
 
-Each layer's curve of loss against cost is replaced by its lower convex hull; then the cheapest steps are taken first, wherever
-they are, until the budget is met. On convex curves this greedy choice is optimal (Fox 1966); it is the idea behind allocation by
-sensitivity. Left out: what layers do to each other (the curves come from pruning one layer at a time).
+Each layer's curve of loss against cost is replaced by its lower convex hull; then the cheapest steps of all layers are taken first,
+until the budget is met. On convex curves this greedy choice is optimal (Fox 1966); it is the idea behind allocation by
+sensitivity. Left out: interactions between layers (the curves come from pruning one layer at a time).
 """
 
 import math
@@ -34,7 +34,7 @@ def allocate_sparsity(curves: Curves, sizes: Mapping[str, int], budget: float) -
     if any(isinstance(size, bool) or size < 1 for size in sizes.values()):
         raise ValueError(f"allocate_sparsity wants sizes of 1 parameter or more, got {dict(sizes)}; leave empty layers out.")
     total = sum(sizes.values())
-    target = min(total, budget * (1 - 1e-9))  # the rounding of floats must not pass the budget
+    target = min(total, budget * (1 - 1e-9))  # rounding of floats must not exceed the budget
     grids = {name: [i / (len(curve) - 1) for i in range(len(curve))] for name, curve in curves.items()}
     costs = {name: [sizes[name] * (1 - s) for s in grid] for name, grid in grids.items()}
     greedy = _greedy(curves, costs, grids, target)
@@ -57,7 +57,7 @@ def allocate_cost(curves: Curves, costs: Curves, budget: float) -> dict[str, flo
     curves: accuracy, and costs: the cost of the layer, both at evenly spaced sparsities from 0 to 1 (`layer_costs` counts or measures
     them; a cost need not fall evenly). Returns sparsities from these points only, so that each cost is one that was counted.
 
-    Raises ValueError as `allocate_sparsity`, and for a budget below the cheapest that there is.
+    Raises ValueError as `allocate_sparsity`, and for a budget below the smallest possible cost.
 
     >>> allocate_cost({"a": [0.9, 0.8, 0.1], "b": [0.9, 0.9, 0.2]}, {"a": [8, 8, 0], "b": [8, 6, 0]}, budget=14)
     {'a': 0.0, 'b': 0.5}

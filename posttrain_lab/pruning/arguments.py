@@ -1,4 +1,4 @@
-"""What the functions of this package accept: one place for the checks and their messages."""
+"""Argument checks of this package and their messages, in one place."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ PRUNABLE = (nn.Linear, nn.Conv2d)
 
 
 def check_weight(caller: str, weight: Tensor, layer: str = "", ndim: int | None = None) -> Tensor:
-    """The weight, detached; TypeError for no float tensor, ValueError for NaN, infinity, emptiness or other axes."""
+    """The weight, detached; TypeError unless it is a float tensor, ValueError for NaN, infinity, emptiness or other axes."""
     where = f" in layer '{layer}'" if layer else ""
     if not isinstance(weight, Tensor) or not weight.is_floating_point():
         got = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
@@ -53,9 +53,9 @@ def check_mask(caller: str, mask: Tensor, weight: Tensor, layer: str) -> None:
 
 
 def prunable_layers(caller: str, model: nn.Module, skip: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Every nn.Linear and nn.Conv2d by name, but those to skip.
+    """Every nn.Linear and nn.Conv2d by name, except those to skip.
 
-    Raises TypeError for no model; ValueError for a name to skip that is not there, or a weight that two layers share.
+    Raises TypeError unless it is a model; ValueError for an unknown name to skip, or a weight that two layers share.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"{caller} wants an nn.Module, got {type(model).__name__}; give the network itself.")
@@ -73,7 +73,7 @@ def prunable_layers(caller: str, model: nn.Module, skip: tuple[str, ...] = ()) -
 
 
 def check_unshared(caller: str, model: nn.Module) -> None:
-    """Raise ValueError, naming the two layers, when two modules hold one parameter."""
+    """Raise ValueError, naming the two layers, when two modules share a parameter."""
     owners: dict[int, str] = {}
     for name, module in model.named_modules():
         for kind, parameter in module.named_parameters(recurse=False):

@@ -19,7 +19,7 @@ from .masks import magnitude_mask
 
 @dataclass(frozen=True)
 class BreakEvenGrid:
-    """Which layers [out, in], batches and sparsities to measure; `repeats` calls of each, of which the median counts."""
+    """Which layers [out, in], batches and sparsities to measure; `repeats` calls of each, of which the median is taken."""
 
     sizes: tuple[tuple[int, int], ...] = ((256, 256), (1024, 1024))
     batches: tuple[int, ...] = (1, 8, 64)
@@ -59,10 +59,10 @@ class BreakEvenRow:
 
 
 def measure_break_even(grid: BreakEvenGrid | None = None, progress: bool = True) -> list[BreakEvenRow]:
-    """Where does leaving out zeros save time, and where does it cost time?
+    """For which sizes and sparsities does leaving out zeros save time, and for which does it cost time?
 
     For each size and sparsity a random normal weight is magnitude-pruned; for each batch the three ways are compared (they must agree)
-    and timed. One row for each point, in the order of the grid. Takes some seconds; the kernel is compiled before the clock starts.
+    and timed. One row for each point, in the order of the grid. Takes some seconds; the kernel is compiled before timing.
     """
     grid = grid or BreakEvenGrid()
     points = list(product(grid.sizes, grid.sparsities, grid.batches))
@@ -72,7 +72,7 @@ def measure_break_even(grid: BreakEvenGrid | None = None, progress: bool = True)
 
 
 def _row(size: tuple[int, int], sparsity: float, batch: int, grid: BreakEvenGrid) -> BreakEvenRow:
-    ways = _ways(size, sparsity, batch, grid.seed)
+    ways = _methods(size, sparsity, batch, grid.seed)
     want = ways["dense"]()
     for name, way in ways.items():
         if not torch.allclose(way(), want, rtol=1e-4, atol=1e-3):
@@ -81,7 +81,7 @@ def _row(size: tuple[int, int], sparsity: float, batch: int, grid: BreakEvenGrid
     return BreakEvenRow(*size, batch, sparsity, grid.threads, **seconds)
 
 
-def _ways(size: tuple[int, int], sparsity: float, batch: int, seed: int) -> dict[str, Callable[[], Tensor]]:
+def _methods(size: tuple[int, int], sparsity: float, batch: int, seed: int) -> dict[str, Callable[[], Tensor]]:
     """The three ways to compute x @ weight.T for one pruned weight."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(size, generator=generator)

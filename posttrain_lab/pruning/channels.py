@@ -14,7 +14,7 @@ NORMS = ("weight", "bias", "running_mean", "running_var")
 
 
 def slice_outputs(layer: Any, keep: Tensor) -> Any:
-    """Cut a copy of a Linear or Conv2d down to the outputs at these positions, in this order."""
+    """A copy of a Linear or Conv2d with only the outputs at these positions, in this order."""
     layer = copy.deepcopy(layer)
     _set(layer, "weight", layer.weight[keep])
     _set(layer, "bias", None if layer.bias is None else layer.bias[keep])
@@ -23,7 +23,7 @@ def slice_outputs(layer: Any, keep: Tensor) -> Any:
 
 
 def slice_inputs(layer: Any, keep: Tensor) -> Any:
-    """Cut a copy of a Linear or Conv2d down to the inputs at these positions (of each group)."""
+    """A copy of a Linear or Conv2d with only the inputs at these positions (of each group)."""
     layer = copy.deepcopy(layer)
     _set(layer, "weight", layer.weight[:, keep])
     if isinstance(layer, nn.Linear):
@@ -34,7 +34,7 @@ def slice_inputs(layer: Any, keep: Tensor) -> Any:
 
 
 def slice_norm(norm: Any, keep: Tensor) -> Any:
-    """Cut a copy of a batch norm down to these channels: weight, bias and both running statistics."""
+    """A copy of a batch norm with only these channels: weight, bias and both running statistics."""
     norm = copy.deepcopy(norm)
     for name in NORMS:
         value = getattr(norm, name)
@@ -57,12 +57,12 @@ def _set(layer: nn.Module, name: str, value: Tensor | None) -> None:
 def prune_channels(
     conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: nn.Conv2d | nn.Linear, keep: Bool[Tensor, " out"]
 ) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.Conv2d | nn.Linear]:
-    """Which three smaller layers compute the same as these, when the next layer no longer sees some channels?
+    """Three smaller layers that compute the same as these, if the removed channels are 0 at the input of the next layer.
 
     conv loses its filters, bn its weight, bias and statistics, next_layer the inputs that belonged to the removed channels. A Linear
-    after a flatten has in_features = out * area: channel c owns the columns c * area ... (c + 1) * area - 1.
+    after a flatten has in_features = out * area: channel c has the columns c * area ... (c + 1) * area - 1.
 
-    keep [out]: True where a channel stays. New layers in the same modes; the three given stay as they are.
+    keep [out]: True where a channel stays. New layers in the same modes; the three given layers are not changed.
     Raises TypeError for other layers; ValueError for a mask of another length, no channel left, NaN, groups, widths that do not fit.
     Source: Li et al. 2017, "Pruning Filters for Efficient ConvNets".
 
@@ -77,7 +77,7 @@ def prune_channels(
 
 
 def _check(conv: Any, bn: Any, next_layer: Any, keep: Any) -> int:
-    """Raise unless the three belong together; how many inputs of the next layer a channel owns."""
+    """Raise unless the three layers fit together; return how many inputs of the next layer belong to a channel."""
     given = ", ".join(type(layer).__name__ for layer in (conv, bn, next_layer))
     if not (isinstance(conv, nn.Conv2d) and isinstance(bn, nn.BatchNorm2d) and isinstance(next_layer, nn.Conv2d | nn.Linear)):
         raise TypeError(f"prune_channels wants Conv2d, BatchNorm2d and Conv2d or Linear, got {given}.")

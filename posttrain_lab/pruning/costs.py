@@ -1,6 +1,6 @@
 """What does a layer cost at each sparsity: parameters, bytes, arithmetic, or seconds measured here and now?
 
-Left out: sparse convolutions, for which there is no kernel; their seconds are those of the dense layer whatever the sparsity.
+Left out: sparse convolutions, for which there is no kernel; their seconds are those of the dense layer at any sparsity.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def layer_costs(
     |--------------|---------------------------------------------------------------------------------------------|
     | "parameters" | weights that are not 0                                                                      |
     | "bytes"      | the smallest of `stored_bytes`                                                              |
-    | "macs"       | multiply-accumulates for one example that do not meet a 0                                   |
+    | "macs"       | multiply-accumulates for one example, without those of weights that are 0                   |
     | "seconds"    | median time on `example` as it is: dense or, for a Linear, on the sparse kernel if faster   |
 
     example [n, ...]. The model is not changed. Raises ValueError for another unit, and as `magnitude_mask`, naming the layer.

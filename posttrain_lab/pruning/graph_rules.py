@@ -1,6 +1,6 @@
-"""What functions between the layers do to labels: one rule for each kind, by the function's name in torch.
+"""How functions between the layers propagate labels: one rule for each kind, by the function's name in torch.
 
-After every rule labels differ along one axis at most, the one that channels (or heads) lie on: that is what a smaller tensor needs.
+After every rule labels differ along one axis at most, the axis of the channels (or heads): a smaller tensor needs this.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,11 +33,11 @@ POOLING = (
 REDUCING = ["mean", "sum", "amax", "amin"]
 SIZED = ["view", "reshape", "unflatten"]
 MOVING = ["flatten", "permute", "transpose", "swapaxes", "movedim", "unsqueeze", "squeeze"]
-Found = Any  # a tensor of labels, a tuple of these, or None for what is no tensor
+Found = Any  # a tensor of labels, a tuple of these, or None for a value that is not a tensor
 
 
 class Rules:
-    """The rules, the labels they tie, and what was found for each node so far."""
+    """The rules, the labels that they join, and the labels found for each node so far."""
 
     def __init__(self) -> None:
         self.labels = Labels()
@@ -65,7 +65,7 @@ class Rules:
         if name in POOLING:
             return lambda n, inputs, value: self.per_channel(inputs[0], value)
         if name in (*SIZED, *MOVING):
-            return lambda n, inputs, value: self.reshaped(inputs[0], self._again(n), _sizes(n, name))
+            return lambda n, inputs, value: self.reshaped(inputs[0], self._run_on_labels(n), _sizes(n, name))
         named = {"cat": self._cat, "concat": self._cat, "softmax": self._softmax, "scaled_dot_product_attention": self._attention}
         return named.get(name) or (self._reduced if name in REDUCING else self._matmul if name in ("matmul", "bmm") else None)
 
@@ -77,7 +77,7 @@ class Rules:
             nodes += [one for one in (found if isinstance(found, tuple) else (found,)) if isinstance(one, Tensor)]
         return nodes
 
-    def _again(self, n: fx.Node) -> Any:
+    def _run_on_labels(self, n: fx.Node) -> Any:
         """The node's own function, on labels."""
 
         def swap(node: fx.Node) -> Any:
@@ -97,25 +97,25 @@ class Rules:
                 self.labels.fix(one)
 
     def unknown(self, inputs: Sequence[Tensor], value: Any) -> Found:
-        """No rule: everything that went in must stay; what comes out has no labels."""
+        """No rule: all labels of the inputs must stay; the output has no labels."""
         self.fix(tuple(inputs))
         if isinstance(value, tuple | list):
             return tuple(torch.zeros(one.shape, dtype=torch.int64) if isinstance(one, Tensor) else None for one in value)
         return torch.zeros(value.shape, dtype=torch.int64)
 
     def elementwise(self, inputs: Sequence[Tensor], value: Tensor) -> Tensor:
-        """What meets goes together. An operand with one number where the other has channels does not mind how many these are."""
+        """Labels at the same position are joined. An operand of size 1 along the channel axis broadcasts over any number of them."""
         lead = max(inputs, key=lambda one: (len(self.labels.varying(one)), one.numel()))
         axes = {axis - lead.ndim for axis in self.labels.varying(lead)}
         for one in inputs:
             if {axis - one.ndim for axis in self.labels.varying(one)} - axes:
                 return self.unknown(inputs, value)
             if not axes or any(-axis <= one.ndim and one.shape[axis] > 1 for axis in axes):
-                self.labels.tie(one, lead)
+                self.labels.join(one, lead)
         return lead.expand(value.shape)
 
     def per_channel(self, x: Tensor, value: Any) -> Found:
-        """Pooling: every channel by itself, whatever happens along the other axes."""
+        """Pooling: every channel separately; the other axes may change in any way."""
         if not isinstance(value, Tensor) or self.labels.varying(x) not in ([], [1]) or x.ndim != value.ndim or x.ndim < 3:
             return self.unknown([x], value)
         return x.flatten(2)[:, :, 0].reshape(*x.shape[:2], *[1] * (x.ndim - 2)).expand(value.shape)
@@ -127,15 +127,15 @@ class Rules:
         if varying and not free:
             self.labels.fix(x)
         elif len(varying) > 1:
-            self.labels.tie_slices(moved, free[0])
+            self.labels.join_slices(moved, free[0])
         return moved
 
     def _cat(self, n: fx.Node, inputs: list[Tensor], value: Tensor) -> Tensor:
-        joined = self._again(n)
+        joined = self._run_on_labels(n)
         axis = n.kwargs.get("dim", n.args[1] if len(n.args) > 1 else 0) % joined.ndim  # type: ignore[operator]
         if self.labels.varying(joined) not in ([], [axis]):  # channels on another axis must agree in all parts
             for one in inputs[1:]:
-                self.labels.tie(one.narrow(axis, 0, 1), inputs[0].narrow(axis, 0, 1))
+                self.labels.join(one.narrow(axis, 0, 1), inputs[0].narrow(axis, 0, 1))
         return joined
 
     def _softmax(self, n: fx.Node, inputs: list[Tensor], value: Tensor) -> Tensor:
@@ -154,13 +154,13 @@ class Rules:
         return x.amax(tuple(axes), keepdim=keep)  # type: ignore[arg-type]
 
     def _matmul(self, n: fx.Node, inputs: list[Tensor], value: Tensor) -> Tensor:
-        """Products of stacks of matrices: the stacks (heads) go together; channels inside the matrices must stay."""
+        """Batched matrix products: the batch axes (heads) are joined; channels inside the matrices must stay."""
         if any(one.ndim < 3 or set(self.labels.varying(one)) & {one.ndim - 1, one.ndim - 2} for one in inputs):
             return self.unknown(inputs, value)
         return self.elementwise([one[..., :1, :1] for one in inputs], value[..., :1, :1]).expand(value.shape)
 
     def _attention(self, n: fx.Node, inputs: list[Tensor], value: Tensor) -> Tensor:
-        """Heads go together; channels inside a head must stay, for the scale depends on how many there are."""
+        """Heads are joined; channels inside a head must stay, because the scale depends on their number."""
         return self._matmul(n, inputs, value)
 
     def _getitem(self, n: fx.Node, value: Any) -> Found:
@@ -174,18 +174,18 @@ class Rules:
             return self.unknown([found], value)
         part = found[n.args[1]]  # type: ignore[index]
         if len(self.labels.roots(part).unique()) < len(self.labels.roots(found).unique()):
-            self.labels.fix(found)  # a number in the code picks channels by their position
+            self.labels.fix(found)  # an index in the code selects channels by their position
         return part
 
     def _pieces(self, n: fx.Node, name: str, x: Tensor, value: Sequence[Any]) -> Found:
-        """chunk ties what has the same place in each piece, so that pieces stay equal; others may not cut channels."""
+        """chunk joins labels at the same position of each piece, so that pieces stay equal; others may not cut channels."""
         if name not in ("chunk", "split", "unbind") or n.all_input_nodes[0] is not n.args[0]:
             return self.unknown([x], value)
-        parts, whole = self._again(n), len(self.labels.roots(x).unique())
+        parts, whole = self._run_on_labels(n), len(self.labels.roots(x).unique())
         if any(len(self.labels.roots(part).unique()) < whole for part in parts):  # cut along the channels
             if name == "chunk" and len({part.shape for part in parts}) == 1:
                 for part in parts[1:]:
-                    self.labels.tie(parts[0], part)
+                    self.labels.join(parts[0], part)
             else:
                 self.labels.fix(x)
         return tuple(parts)

@@ -1,4 +1,4 @@
-"""Numbers for things that must be removed together: union-find over labels, and tensors of labels.
+"""Labels for channels that must be removed together: union-find over labels, and tensors of labels.
 
 A tensor of labels has the shape of an activation; equal labels mean "the same channel". Label 0 means "must stay".
 """
@@ -10,19 +10,19 @@ FIXED = 0
 
 
 class Labels:
-    """Fresh labels, and which of them have been tied to each other."""
+    """New labels, and which of them have been joined."""
 
     def __init__(self) -> None:
         self.parent = [FIXED]
 
     def fresh(self, count: int) -> Tensor:
-        """So many new labels, each on its own."""
+        """`count` new labels, each in a set of its own."""
         start = len(self.parent)
         self.parent.extend(range(start, start + count))
         return torch.arange(start, start + count)
 
     def root(self, label: int) -> int:
-        """The label that stands for all that are tied to this one; 0 when it must stay."""
+        """The label that represents all labels joined with this one; 0 when it must stay."""
         while self.parent[label] != label:
             self.parent[label] = self.parent[self.parent[label]]
             label = self.parent[label]
@@ -33,8 +33,8 @@ class Labels:
         found, places = labels.unique(return_inverse=True)
         return torch.tensor([self.root(int(label)) for label in found], dtype=torch.int64)[places].reshape(labels.shape)
 
-    def tie(self, a: Tensor, b: Tensor) -> None:
-        """Equal places of a and b (broadcast) go together."""
+    def join(self, a: Tensor, b: Tensor) -> None:
+        """Join the labels at equal positions of a and b (broadcast)."""
         pairs = torch.stack(torch.broadcast_tensors(a, b)).flatten(1).unique(dim=1)
         for one, other in pairs.T.tolist():
             low, high = sorted((self.root(one), self.root(other)))
@@ -42,7 +42,7 @@ class Labels:
 
     def fix(self, labels: Tensor) -> None:
         """None of these may be removed."""
-        self.tie(labels, torch.zeros((), dtype=torch.int64))
+        self.join(labels, torch.zeros((), dtype=torch.int64))
 
     def varying(self, labels: Tensor) -> list[int]:
         """The axes along which the labels differ.
@@ -54,7 +54,7 @@ class Labels:
         roots = self.roots(labels)
         return [axis for axis in range(roots.ndim) if bool((roots != roots.narrow(axis, 0, 1)).any())]
 
-    def tie_slices(self, labels: Tensor, axis: int) -> None:
-        """All labels with the same index along `axis` go together."""
+    def join_slices(self, labels: Tensor, axis: int) -> None:
+        """Join all labels with the same index along `axis`."""
         rows = labels.movedim(axis, 0).flatten(1)
-        self.tie(rows, rows[:, :1])
+        self.join(rows, rows[:, :1])

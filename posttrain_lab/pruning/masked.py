@@ -1,4 +1,4 @@
-"""Train on with weights that must stay 0: momentum and weight decay move them, so the mask is applied after each step.
+"""Train a network whose pruned weights must stay 0: momentum and weight decay change them, so the mask is applied after each step.
 
 `train_masked` is the course's one training loop with this step in its hook.
 """
@@ -18,12 +18,13 @@ from .masks import apply_masks
 
 @torch.no_grad()
 def masked_step(optimizer: torch.optim.Optimizer, masks: Mapping[nn.Parameter, Bool[Tensor, "..."]]) -> None:
-    """How does an optimizer take a step that leaves pruned weights at 0? Step, then put the zeros back.
+    """One step of an optimizer that leaves pruned weights at 0: step, then set the zeros again.
 
-    A mask on the gradient is not enough: momentum remembers, and weight decay needs no gradient. In place: weights where the mask
-    is False are exactly 0 afterwards; all others are what `optimizer.step()` makes of them.
+    A mask on the gradient is not enough: momentum contains old gradients, and weight decay needs no gradient. In place: weights where
+    the mask is False are exactly 0 afterwards; all others are as `optimizer.step()` leaves them.
 
-    masks: by parameter, True where a weight stays; parameters without a mask are free. Raises ValueError for a mask of another shape.
+    masks: by parameter, True where a weight stays; parameters without a mask change freely. Raises ValueError for a mask of another
+    shape.
 
     >>> weight = nn.Parameter(torch.tensor([1.0, 1.0]))
     >>> weight.grad = torch.tensor([0.5, 0.5])
@@ -39,7 +40,7 @@ def masked_step(optimizer: torch.optim.Optimizer, masks: Mapping[nn.Parameter, B
 
 
 def keep_masks(masks: Mapping[str, Bool[Tensor, "..."]]) -> Callable[[TrainingState], None]:
-    """What `train(after_step=...)` wants: zeros back into the layers of these names."""
+    """A hook for `train(after_step=...)`: sets the zeros again in the layers of these names."""
 
     @torch.no_grad()
     def after_step(state: TrainingState) -> None:
@@ -57,9 +58,9 @@ def train_masked(
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     progress: bool = True,
 ) -> tuple[nn.Module, list[float]]:
-    """How good is the pruned network after some training of the weights that are left?
+    """Train the weights that are left of a pruned network.
 
-    masks: by layer; exactly these weights are 0 in the network that comes back, whatever momentum and weight decay do.
+    masks: by layer; exactly these weights are 0 in the returned network, in spite of momentum and weight decay.
     Returns (a new model in eval mode, the mean loss of each epoch), as `posttrain_lab.training.train`. Raises as it and `apply_masks`.
     """
     if isinstance(data, Split):

@@ -1,6 +1,6 @@
 """Which weights stay? A mask is a bool tensor of the weight's shape, True where a weight is kept.
 
-The number of removed weights is always exact: they are chosen by rank, not by a threshold, so equal magnitudes are no trouble.
+The number of removed weights is always exact: they are chosen by rank, not by a threshold, so equal magnitudes do not change it.
 Source: LeCun, Denker, Solla 1989, "Optimal Brain Damage", for the idea; Han et al. 2015 for magnitude.
 """
 
@@ -14,7 +14,7 @@ from .arguments import check_mask, check_nm, check_sparsity, check_weight, pruna
 
 
 def keep_largest(scores: Float[Tensor, "*shape"], removed: int) -> Bool[Tensor, "*shape"]:
-    """All but the `removed` lowest scores; among equal scores the earlier go first.
+    """True for all but the `removed` lowest scores; among equal scores the earlier are removed first.
 
     >>> keep_largest(torch.tensor([3.0, 1.0, 1.0]), 1)
     tensor([ True, False,  True])
@@ -25,12 +25,12 @@ def keep_largest(scores: Float[Tensor, "*shape"], removed: int) -> Bool[Tensor, 
 
 
 def magnitude_mask(weight: Float[Tensor, "*shape"], sparsity: float) -> Bool[Tensor, "*shape"]:
-    """Which weights of one tensor stay when the smallest go?
+    """Which weights of one tensor stay when the smallest are removed?
 
     Exactly round(sparsity * n) of the n weights are removed: those with the smallest |w|; among equal ones the earlier.
 
-    weight: any shape; sparsity in [0, 1]; the mask is True where a weight is kept. Raises TypeError for no float tensor or no
-    number; ValueError for a sparsity outside [0, 1], NaN, infinity or an empty weight. Source: Han et al. 2015.
+    weight: any shape; sparsity in [0, 1]; the mask is True where a weight is kept. Raises TypeError unless weight is a float tensor
+    and sparsity a number; ValueError for a sparsity outside [0, 1], NaN, infinity or an empty weight. Source: Han et al. 2015.
 
     >>> magnitude_mask(torch.tensor([0.5, -3.0, 0.1, 2.0]), 0.5)
     tensor([False,  True, False,  True])
@@ -40,7 +40,7 @@ def magnitude_mask(weight: Float[Tensor, "*shape"], sparsity: float) -> Bool[Ten
 
 
 def global_masks(weights: dict[str, Float[Tensor, "..."]], sparsity: float) -> dict[str, Bool[Tensor, "..."]]:
-    """Which weights of a whole network stay when the smallest go, whichever layer they are in?
+    """Which weights of a whole network stay when the smallest of all layers together are removed?
 
     One threshold for all: exactly round(sparsity * total) weights are removed, those with the smallest |w| over all tensors.
     Tensors with fewer than two axes (biases, norms) are neither counted nor pruned.
@@ -95,7 +95,7 @@ def nm_from_scores(caller: str, scores: Float[Tensor, "out ..."], n: int, m: int
 
 
 def block_mask(weight: Float[Tensor, "out in"], sparsity: float, block: int = 16) -> Bool[Tensor, "out in"]:
-    """Which square blocks of a weight stay when the weakest go? Those with the largest sum of squares.
+    """Which square blocks of a weight stay? Those with the largest sum of squares.
 
     Exactly round(sparsity * blocks) blocks are removed; blocks at the edges may be cut off. weight [out, in].
     Raises as `magnitude_mask`, and ValueError for a block below 1. Source: Narang et al. 2017, "Block-Sparse Recurrent Neural Networks".
@@ -120,7 +120,7 @@ def block_from_scores(caller: str, scores: Float[Tensor, "out ..."], sparsity: f
 
 
 def channel_mask(weight: Float[Tensor, "out ..."], sparsity: float) -> Bool[Tensor, " out"]:
-    """Which output channels of one layer stay when the weakest go? Those with the largest l2 norm.
+    """Which output channels of one layer stay? Those with the largest l2 norm.
 
     Exactly round(sparsity * out) channels are removed, but one always stays. weight [out, ...]; the mask [out] is what
     `prune_channels` takes. Raises as `magnitude_mask`. Source: Li et al. 2017, "Pruning Filters for Efficient ConvNets" (with l1).
@@ -134,9 +134,10 @@ def channel_mask(weight: Float[Tensor, "out ..."], sparsity: float) -> Bool[Tens
 
 
 def apply_masks(model: nn.Module, masks: dict[str, Bool[Tensor, "..."]]) -> nn.Module:
-    """What is the network like without the masked weights? A copy with exact zeros there; the model stays as it is.
+    """A copy of the network with exact zeros at the masked weights; the model is not changed.
 
-    masks: by the name of the layer. Raises ValueError for a name that is no Linear or Conv2d, a mask of another shape, shared weights.
+    masks: by the name of the layer. Raises ValueError for a name that is not a Linear or Conv2d, a mask of another shape, shared
+    weights.
 
     >>> apply_masks(nn.Sequential(nn.Linear(1, 1)), {"0": torch.tensor([[False]])})[0].weight.item()
     0.0

@@ -65,10 +65,10 @@ class Pruned:
 
 @torch.no_grad()
 def prune_model(model: nn.Module, config: PruningConfig | None = None, data: Dataset | None = None) -> Pruned:
-    """What is left of a network when the weights that matter least are set to 0?
+    """A new network whose least important weights are set to 0, and its masks.
 
-    data: calibration images, for the scores that need them. The model that came in is not changed. Raises TypeError for no model;
-    ValueError, naming the layer, for NaN weights, shared ones, a width that m does not divide, a name to skip that is not there.
+    data: calibration images, for the scores that need them. The given model is not changed. Raises TypeError unless it is a model;
+    ValueError, naming the layer, for NaN weights, shared ones, a width that m does not divide, an unknown name to skip.
 
     >>> pruned = prune_model(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)), PruningConfig(sparsity=0.5))
     >>> sum(int(mask.sum()) for mask in pruned.masks.values())
@@ -106,7 +106,7 @@ def _layer_mask(score: Tensor, config: PruningConfig, sparsity: float, name: str
 
 
 def _second_order(model: nn.Module, config: PruningConfig, data: Dataset | None, shares: dict[str, float]) -> Pruned:
-    """SparseGPT, every layer with the inputs that the dense network gives it."""
+    """SparseGPT; every layer has the inputs that it gets in the dense network."""
     if data is None or len(data) == 0:
         raise ValueError("prune_model wants calibration images for score 'sparsegpt', got none; give split.calibration.")
     grams = layer_grams(model, data.images)

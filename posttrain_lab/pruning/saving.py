@@ -1,12 +1,12 @@
-"""A pruned network in a file that is as small as the network: safetensors, with zeros left out.
+"""Small files for pruned networks: safetensors, with zeros left out.
 
 | in the file                     | what it is                                                                         |
 |---------------------------------|------------------------------------------------------------------------------------|
 | `<name>`                        | a tensor with few zeros, as it is                                                  |
-| `<name>.values`, `<name>.bits`  | what is not 0, and one bit for each place (1: a value, first place in the lowest bit) |
+| `<name>.values`, `<name>.bits`  | the nonzero values, and one bit for each element (1: a value, first element in the lowest bit) |
 | metadata "pruned"               | JSON: the format, the shapes of the packed tensors, the groups of convolutions     |
 
-Channels that were removed need no mark: `load_pruned` cuts a dense network of the same kind down to the shapes in the file.
+Removed channels need no entry: `load_pruned` slices a dense network of the same kind to the shapes in the file.
 """
 
 import copy
@@ -52,7 +52,7 @@ def save_pruned(model: nn.Module, path: str | Path) -> Path:
 
 
 def load_pruned(path: str | Path, dense: nn.Module) -> nn.Module:
-    """Read a network that `save_pruned` wrote: `dense` gives the kind of network, the file its widths and its numbers.
+    """Read a network that `save_pruned` wrote: `dense` gives the kind of network, the file its widths and its tensors.
 
     dense: the network before pruning (its weights do not matter, it is not changed), for example `fashion_cnn()`. Returns a new model
     in eval mode. Raises FileNotFoundError for a missing file; ValueError for a damaged one, or one of another kind of network, naming
@@ -76,7 +76,7 @@ def load_pruned(path: str | Path, dense: nn.Module) -> nn.Module:
 
 
 def _pack(value: Tensor) -> tuple[Tensor, Tensor]:
-    """(values that are not 0, bits). The sign of a zero is not kept."""
+    """(values that are not 0, bits). The sign of a zero is lost."""
     kept = (value != 0).flatten()
     bits = F.pad(kept.to(torch.uint8), (0, -len(kept) % 8)).reshape(-1, 8)
     return value.flatten()[kept].clone(), (bits << torch.arange(8, dtype=torch.uint8)).sum(1).to(torch.uint8)
@@ -109,7 +109,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
 
 
 def _fitted(name: str, layer: Any, weight: Tensor, groups: int) -> Any:
-    """The layer cut down to the shape of the saved weight."""
+    """The layer sliced to the shape of the saved weight."""
     if weight.ndim != layer.weight.ndim or any(new > old for new, old in zip(weight.shape, layer.weight.shape, strict=True)):
         raise ValueError(
             f"load_pruned wants a network at least as wide as the saved one, got {tuple(layer.weight.shape)} for layer '{name}', "

@@ -1,4 +1,4 @@
-"""When to prune: all at once, little by little while training, or again and again from the same start.
+"""When to prune: at once (one-shot), gradually during training, or in rounds with rewinding (lottery tickets).
 
 One-shot is `prune_model` followed by `train_masked`. Here are the other two.
 """
@@ -22,7 +22,7 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def cubic_sparsity(step: int, steps: int, final: float, first: float = 0.0) -> float:
-    """How sparse should the network be after `step` of `steps`? Fast at first, when much is superfluous, then ever slower.
+    """How sparse should the network be after `step` of `steps`? Fast at first, when many weights are not needed, then slower.
 
     s = final + (first - final) * (1 - step / steps)^3;  beyond the last step it stays at `final`.
 
@@ -40,7 +40,7 @@ def cubic_sparsity(step: int, steps: int, final: float, first: float = 0.0) -> f
 
 @dataclass(frozen=True)
 class GradualConfig:
-    """Prune to `sparsity` over the first `share` of the training steps, choosing anew every `every` steps; `skip` some layers.
+    """Prune to `sparsity` over the first `share` of the training steps, with new masks every `every` steps; `skip` some layers.
 
     score: "magnitude" or "lamp", over all layers together; see scores.py.
     """
@@ -67,9 +67,9 @@ def prune_gradually(
     augment: Augment | None = None,
     progress: bool = True,
 ) -> tuple[nn.Module, dict[str, Bool[Tensor, "..."]]]:
-    """How good is a network that is pruned while it trains? One ranking of all weights, along the cubic schedule.
+    """Gradual pruning: a network is pruned while it trains, by one ranking of all weights, along the cubic schedule.
 
-    What is 0 once stays 0, because it is the smallest the next time. data: to train on; the sparsity at the end is exact.
+    A removed weight stays 0, because it is the smallest in the next ranking. data: to train on; the sparsity at the end is exact.
     Returns (a new model in eval mode, its masks by layer). Raises as `train` and `prune_model`. Source: Zhu and Gupta 2017.
     """
     config, training = config or GradualConfig(), training or TrainingConfig()
@@ -106,10 +106,11 @@ def lottery_tickets(
     """Is there a small network inside the untrained one that would have learned as well on its own?
 
     Each round trains, removes the smallest of the weights that are left (globally, the same share each round, so that
-    1 - sparsity = (1 - share)^rounds), and puts the others back to their values in `start`: an untrained network, or one after a few
+    1 - sparsity = (1 - share)^rounds), and rewinds the others to their values in `start`: an untrained network, or one after a few
     steps ("late rewinding", Frankle et al. 2020).
 
-    Returns rounds + 1 tickets, the first of them dense. To see whether the start matters, train a ticket's masks from another start.
+    Returns rounds + 1 tickets, the first of them dense. To test whether the initial values matter, train a ticket's masks from another
+    start.
     Raises ValueError for rounds below 1 or a sparsity outside [0, 1). Source: Frankle and Carbin 2019, "The Lottery Ticket Hypothesis".
     """
     if rounds < 1 or not check_sparsity("lottery_tickets", sparsity) < 1:

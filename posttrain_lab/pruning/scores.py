@@ -1,10 +1,10 @@
-"""How much does a weight matter? One number for each weight; the lowest go first.
+"""How much does a weight matter? One score for each weight; the lowest are removed first.
 
 | score     | formula                              | needs                | source                                                      |
 |-----------|--------------------------------------|----------------------|-------------------------------------------------------------|
 | magnitude | abs(w)                               | nothing              | Han et al. 2015                                             |
 | lamp      | w^2 / sum of its layer's v^2 >= w^2  | nothing              | Lee et al. 2021, "Layer-adaptive Sparsity" (LAMP)           |
-| random    | uniform                              | a seed               | the baseline that every other must beat                     |
+| random    | uniform                              | a seed               | the baseline for all others                                 |
 | taylor    | abs(w * gradient of the loss)        | images and labels    | Molchanov et al. 2017, "Pruning Convolutional Neural Networks" |
 | wanda     | abs(w) * l2 norm of its input        | images               | Sun et al. 2023, "A Simple and Effective Pruning Approach"  |
 | obs       | w^2 / [H^-1]_jj, H = X^T X           | images               | Hassibi and Stork 1993, "Optimal Brain Surgeon"             |
@@ -27,18 +27,19 @@ from .arguments import check_weight, prunable_layers
 
 DAMPING = 0.01  # of the mean diagonal of H, as in SparseGPT
 BATCH = 100
-PIECE = 25  # for gradients, which keep what every layer gave
-DATALESS = ("magnitude", "lamp")  # the weights alone are enough
+PIECE = 25  # images at a time for gradients, which store every layer's outputs
+DATALESS = ("magnitude", "lamp")  # scores that need the weights only
 SCORES = (*DATALESS, "random", "taylor", "wanda", "obs")
 
 
 def wanda_scores(weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tokens in"]) -> Float[Tensor, "out in"]:
-    """How much does each weight contribute to the output? Its magnitude times the size of what it multiplies.
+    """How much does each weight contribute to the output? Its magnitude times the norm of its input.
 
     score[o, j] = |weight[o, j]| * sqrt(sum over tokens of inputs[t, j]^2)
 
-    weight [out, in]; inputs [tokens, in]: what flows into the layer, from calibration images. Sun et al. compare scores within a
-    row (an output), not across rows. Raises TypeError for no float tensors; ValueError for other axes, NaN, widths that differ.
+    weight [out, in]; inputs [tokens, in]: the layer's inputs, for calibration images. Sun et al. compare scores within a
+    row (an output), not across rows. Raises TypeError unless both are float tensors; ValueError for other axes, NaN, widths that
+    differ.
     Source: Sun et al. 2023, "A Simple and Effective Pruning Approach for Large Language Models" (Wanda).
 
     >>> wanda_scores(torch.tensor([[1.0, -2.0]]), torch.tensor([[3.0, 0.5], [4.0, 0.0]]))
@@ -54,14 +55,15 @@ def wanda_scores(weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tokens 
 
 
 def lamp_scores(weight: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Which weights should go first when layers of different scale compete? Each square over the squares that would still be there.
+    """Scores that can be compared between layers of different scale: each square over the sum of the squares that are not smaller.
 
     score[u] = w_u^2 / sum over the v of the same layer with |w_v| >= |w_u| of w_v^2;  0 where w_u is 0
 
-    Within a layer the order is that of |w|. Multiplying a layer by a number changes nothing, so one ranking over all layers is
-    meaningful, and the largest weight of each layer has score 1: no layer dies. Of equal magnitudes the earlier have the lower score.
+    Within a layer the order is that of |w|. Multiplying a layer by a number does not change the scores, so one ranking over all layers
+    is meaningful, and the largest weight of each layer has score 1: no layer loses all weights. Of equal magnitudes the earlier have
+    the lower score.
 
-    weight: any shape. Raises TypeError for no float tensor; ValueError for NaN, infinity or an empty weight.
+    weight: any shape. Raises TypeError unless it is a float tensor; ValueError for NaN, infinity or an empty weight.
     Source: Lee et al. 2021, "Layer-adaptive Sparsity for the Magnitude-based Pruning" (LAMP).
 
     >>> lamp_scores(torch.tensor([2.0, -1.0, 0.0]))
@@ -74,7 +76,7 @@ def lamp_scores(weight: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def layer_grams(model: nn.Module, images: Float[Tensor, "n ..."]) -> dict[str, Float[Tensor, "groups k k"]]:
-    """X^T X of what flows into each Linear and Conv2d, by layer, in float64; k: the weights that meet one window or token.
+    """X^T X of the inputs X of each Linear and Conv2d, by layer, in float64; k: the inputs of one output (a token or a window).
 
     >>> layer_grams(nn.Sequential(nn.Linear(2, 1)), torch.tensor([[1.0, 2.0]]))["0"]
     tensor([[[1., 2.],
@@ -156,7 +158,7 @@ def _from_gram(kind: str, weight: Tensor, gram: Tensor) -> Tensor:
 
 
 def inverse_gram(gram: Float[Tensor, "k k"]) -> Float[Tensor, "k k"]:
-    """(X^T X + damping)^-1 in float64; inputs that are always 0 stand apart with a diagonal of 1.
+    """(X^T X + damping)^-1 in float64; inputs that are always 0 get a diagonal of 1.
 
     >>> round(inverse_gram(torch.eye(2).double())[0, 0].item(), 4)
     0.9901

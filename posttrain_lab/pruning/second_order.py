@@ -1,7 +1,7 @@
-"""Remove weights and let the ones that stay make up for it: the layer's output changes as little as can be.
+"""Remove weights and adjust the others, so that the layer's output changes as little as possible.
 
-The output error of a layer is tr (W - P) H (W - P)^T with H = X^T X. When weight j of a row is removed, the best change of the weights
-behind it is -w_j / U[j, j] * U[j, k], with U^T U = H^-1 (Optimal Brain Surgeon, one column at a time for all rows: SparseGPT). The same
+The output error of a layer is tr (W - P) H (W - P)^T with H = X^T X. When weight j of a row is removed, the best change of the later
+weights k is -w_j / U[j, j] * U[j, k], with U^T U = H^-1 (Optimal Brain Surgeon, one column at a time for all rows: SparseGPT). The same
 step as in `quantization.optimal_rounding`, with 0 in place of the grid.
 
 Source: Hassibi and Stork 1993; Frantar and Alistarh 2023, "SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot".
@@ -23,16 +23,16 @@ BLOCK = 32  # columns for which the mask is chosen at once; corrections reach th
 def sparsegpt(
     weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tokens in"], sparsity: float = 0.5, nm: tuple[int, int] | None = None
 ) -> Float[Tensor, "out in"]:
-    """Which weights should go, and how must the others change, so that the layer's output stays as near as can be?
+    """Which weights should be removed, and how must the others change, so that the layer's output changes least?
 
-    Blocks of columns, from left to right: the weights with the lowest w^2 / U[j, j]^2 go; each removed weight's error is passed on to
-    the columns behind it. Exactly round(sparsity * n) zeros; with nm = (n, m), n of each m inputs stay instead.
+    Blocks of columns, from left to right: the weights with the lowest w^2 / U[j, j]^2 are removed; the later columns compensate the
+    error of each. Exactly round(sparsity * n) zeros; with nm = (n, m), n of each m inputs stay instead.
 
-    weight [out, in]; inputs [tokens, in]: what flows into the layer, from calibration images. Returns the new weight, float32.
-    Raises TypeError for no float tensors; ValueError for shapes that do not fit, NaN, a sparsity outside [0, 1], a bad n:m.
+    weight [out, in]; inputs [tokens, in]: the layer's inputs, for calibration images. Returns the new weight, float32.
+    Raises TypeError unless both are float tensors; ValueError for shapes that do not fit, NaN, a sparsity outside [0, 1], a bad n:m.
     Source: Frantar and Alistarh 2023.
 
-    >>> inputs = torch.tensor([[1.0, 1.0], [1.0, 1.0]])  # the two inputs are always equal: one weight can do the work of both
+    >>> inputs = torch.tensor([[1.0, 1.0], [1.0, 1.0]])  # the two inputs are always equal: one weight can replace both
     >>> sparsegpt(torch.tensor([[1.0, 2.0]]), inputs, 0.5).round(decimals=1)
     tensor([[0., 3.]])
     """
@@ -52,7 +52,7 @@ def prune_rows(
 ) -> Float[Tensor, "out in"]:
     """`sparsegpt` from gram = X^T X.
 
-    >>> prune_rows(torch.tensor([[1.0, 2.0]]), torch.eye(2).double(), 0.5)  # independent inputs: nothing to make up for
+    >>> prune_rows(torch.tensor([[1.0, 2.0]]), torch.eye(2).double(), 0.5)  # independent inputs: no compensation is possible
     tensor([[0., 2.]])
     """
     if nm is not None:
@@ -71,7 +71,7 @@ def prune_rows(
 
 
 def _pass_on(left: Tensor, factor: Tensor, columns: slice, mask: Bool[Tensor, "out block"]) -> None:
-    """Zero what the mask removes, column by column; later columns take over."""
+    """Set removed weights to 0, column by column; later columns compensate the error."""
     for place, j in enumerate(range(columns.start, columns.stop)):
         error = torch.where(mask[:, place], 0.0, left[:, j]) / factor[j, j]
         left[:, j + 1 :] -= error[:, None] * factor[j, j + 1 :]

@@ -1,4 +1,4 @@
-"""How much does each layer mind? Prune one layer at a time and look at the accuracy on validation images.
+"""How sensitive is each layer? Prune one layer at a time and measure the accuracy on validation images.
 
 Source: Li et al. 2017, "Pruning Filters for Efficient ConvNets"; Han et al. 2015.
 """
@@ -23,10 +23,10 @@ def sensitivity_scan(
 ) -> dict[str, list[float]]:
     """What is the accuracy on validation when one layer alone loses its smallest weights?
 
-    For each nn.Linear and nn.Conv2d, and each sparsity: prune this layer only (`magnitude_mask`), measure, put the weights back.
+    For each nn.Linear and nn.Conv2d, and each sparsity: prune this layer only (`magnitude_mask`), measure, restore the weights.
 
     split: its validation images are used, never its test images; sparsities: each in [0, 1]. Returns, by the name of the layer,
-    one accuracy in [0, 1] for each sparsity. The model that came in is not touched. Raises TypeError for no model or no Split;
+    one accuracy in [0, 1] for each sparsity. The given model is not changed. Raises TypeError unless it gets a model and a Split;
     ValueError, naming the layer, for a sparsity outside [0, 1], NaN weights or shared ones.
 
     >>> from posttrain_lab.data import load_fashion

@@ -1,7 +1,7 @@
-"""A pruned weight kept without its zeros: compressed sparse rows (CSR), and what each way of storing costs in bytes.
+"""A pruned weight stored without its zeros: compressed sparse rows (CSR), and the bytes of each storage format.
 
-CSR holds the values that are not 0 row by row, the column of each, and where each row starts. It wins over the dense matrix when
-fewer than about half of the weights are left, because each value brings a column index of the same size.
+CSR stores the nonzero values row by row, the column of each, and where each row starts. It is smaller than the dense matrix when
+fewer than about half of the weights are left, because each value needs a column index of the same size.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ LAYERS = {"csr": SparseLinear, "block": BlockSparseLinear, "nm": NMLinear}
 
 
 def to_csr(weight: Float[Tensor, "out in"]) -> Csr:
-    """What is left of a pruned weight, and where did it stand? (values, columns, row_pointers)
+    """The nonzero weights and their positions: (values, columns, row_pointers).
 
     values [kept]: the weights that are not 0, row by row; columns int32 [kept]: the input of each; row_pointers int32 [out + 1]:
-    row o holds values[row_pointers[o] : row_pointers[o + 1]]. weight [out, in].
-    Raises TypeError for no float tensor; ValueError for other axes, NaN or infinity.
+    row o has values[row_pointers[o] : row_pointers[o + 1]]. weight [out, in].
+    Raises TypeError unless it is a float tensor; ValueError for other axes, NaN or infinity.
 
     >>> to_csr(torch.tensor([[0.0, 2.0], [0.0, 0.0], [3.0, 4.0]]))
     (tensor([2., 3., 4.]), tensor([1, 0, 1], dtype=torch.int32), tensor([0, 1, 1, 3], dtype=torch.int32))
@@ -38,7 +38,7 @@ def to_csr(weight: Float[Tensor, "out in"]) -> Csr:
 
 
 def csr_matmul(csr: Csr, x: Float[Tensor, "in batch"]) -> Float[Tensor, "out batch"]:
-    """What is weight @ x, computed from the weights that are left?
+    """weight @ x, computed from the nonzero weights only.
 
     y[o] = sum over i from row_pointers[o] to row_pointers[o + 1] - 1 of values[i] * x[columns[i]]
 
@@ -62,9 +62,9 @@ def csr_matmul(csr: Csr, x: Float[Tensor, "in batch"]) -> Float[Tensor, "out bat
 
 
 def stored_bytes(weight: Float[Tensor, "out ..."], block: int = 16) -> dict[str, int]:
-    """How many bytes does this weight take in each way of storing it? A way that cannot hold it is left out.
+    """How many bytes does this weight take in each storage format? A format that cannot store it is left out.
 
-    | way     | bytes, for float32 values                                                     |
+    | format  | bytes, for float32 values                                                     |
     |---------|-------------------------------------------------------------------------------|
     | dense   | 4 * out * in                                                                   |
     | bitmask | 4 * kept + ceil(out * in / 8): what `save_pruned` writes                       |
@@ -87,7 +87,7 @@ def stored_bytes(weight: Float[Tensor, "out ..."], block: int = 16) -> dict[str,
 
 
 def model_stored_bytes(model: nn.Module) -> int:
-    """How many bytes does a pruned network take when each weight is stored in the way that suits it best?
+    """How many bytes does a pruned network take when each weight is stored in its smallest format?
 
     Biases, norms and buffers dense; each Linear and Conv2d by the smallest of `stored_bytes`.
 
@@ -102,11 +102,11 @@ def model_stored_bytes(model: nn.Module) -> int:
 
 
 def use_sparse_layers(model: nn.Module, kind: str = "csr", skip: tuple[str, ...] = (), **options: int) -> nn.Module:
-    """What is the network like when its linear layers compute from the weights that are left? A new model on the sparse kernels.
+    """A new model whose linear layers run on the sparse kernels and compute with the nonzero weights only.
 
-    kind: "csr" (any zeros), "block" (option block=16), "nm" (2:4). Every nn.Linear but those to skip is exchanged, whether it wins or not:
-    `compile_for_speed.compile_for_speed` measures and takes the faster. Convolutions stay dense. The model that came in is not changed.
-    Raises ValueError for another kind, or naming a layer whose weight is not pruned as the kind wants it.
+    kind: "csr" (any zeros), "block" (option block=16), "nm" (2:4). Every nn.Linear but those to skip is replaced, even if it gets slower:
+    `compile_for_speed.compile_for_speed` measures and takes the faster. Convolutions stay dense. The given model is not changed.
+    Raises ValueError for another kind, or, naming the layer, for a weight that does not have the pattern of this kind.
 
     >>> use_sparse_layers(nn.Sequential(nn.Linear(4, 2)))[0](torch.zeros(1, 4)).shape
     torch.Size([1, 2])

@@ -1,7 +1,7 @@
-"""Remove channels, heads and hidden units from a whole network: what belongs together goes together, and nothing else changes.
+"""Remove channels, heads and hidden units from a whole network: all parts of a unit are removed together, nothing else changes.
 
-`find_groups` says what can be removed; `mask_units` gives the same network with these units silenced; `remove_units` the smaller
-network. Both compute the same: a unit is silenced by zeros in the layers that read it, so removing it changes no sum.
+`find_groups` says what can be removed; `mask_units` gives a network of the same size with these units masked; `remove_units` the
+smaller network. Both compute the same: a unit is masked by zeros in the layers that read it, so removing it changes no sum.
 """
 
 import copy
@@ -20,7 +20,7 @@ from .channels import slice_inputs, slice_norm, slice_outputs
 from .labels import FIXED
 from .tracing import follow
 
-SAME = 1e-4  # of the largest output: the removed network's sums may come in another order
+SAME = 1e-4  # of the largest output: the smaller network may add in another order
 Keep = Mapping[str, Bool[Tensor, " units"]]
 
 
@@ -35,21 +35,21 @@ class Cut:
 
 @dataclass(frozen=True)
 class Unit:
-    """What must be removed together: one channel, one head or one hidden unit, in every layer that holds a part of it."""
+    """What must be removed together: one channel, one head or one hidden unit, in every layer that has a part of it."""
 
     cuts: tuple[Cut, ...]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Units that lie in the same layers, as the channels of a residual stream do; `name` is the first layer that makes them."""
+    """Units that are in the same layers, as the channels of a residual stream are; `name` is the first layer that computes them."""
 
     name: str
     units: tuple[Unit, ...]
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers that hold a part of a unit, in the order of the network."""
+        """The layers that have a part of a unit, in the order of the network."""
         return tuple(dict.fromkeys(cut.layer for cut in self.units[0].cuts))
 
     def __len__(self) -> int:
@@ -57,14 +57,14 @@ class Group:
 
 
 def find_groups(model: nn.Module, example: Tensor) -> tuple[Group, ...]:
-    """Which channels, heads and hidden units can be removed, and what must go with each?
+    """Which channels, heads and hidden units can be removed, and which parts of other layers must be removed with each?
 
     Found by tracing: batch norm, residual additions, flatten, grouped and depthwise convolutions, concatenation, attention heads that
-    are made by a reshape with -1. What the rules cannot follow (LayerNorm's width, sizes written in the code) is left whole.
+    are made by a reshape with -1. What the rules cannot follow (LayerNorm's width, sizes written in the code) is not pruned.
     A group of one unit is listed, but its unit cannot be removed.
 
-    example [n, ...]: one input. The model comes back unchanged. Raises TypeError for no model; ValueError, naming the layer, for shared
-    parameters, NaN weights, code that torch.fx cannot trace, an example that does not fit.
+    example [n, ...]: one input. The model is not changed. Raises TypeError unless it is a model; ValueError, naming the layer, for
+    shared parameters, NaN weights, code that torch.fx cannot trace, an example that does not fit.
 
     >>> groups = find_groups(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.zeros(1, 4))
     >>> [(group.name, len(group), group.layers) for group in groups]
@@ -100,7 +100,7 @@ def _grouped(units: list[Unit]) -> tuple[Group, ...]:
 
 
 def mask_units(model: nn.Module, groups: tuple[Group, ...], keep: Keep) -> nn.Module:
-    """What does the network say when some units are silent? A copy of the same size, with zeros where they were made and read.
+    """A copy of the network, of the same size, in which some units are masked: zeros where they are computed and read.
 
     keep: by the name of the group, a bool [units], True where a unit stays; groups that are not named stay whole.
     Raises ValueError for an unknown group, a mask of another length, or a group of which nothing would stay.
@@ -120,10 +120,10 @@ def mask_units(model: nn.Module, groups: tuple[Group, ...], keep: Keep) -> nn.Mo
 
 
 def remove_units(model: nn.Module, groups: tuple[Group, ...], keep: Keep, example: Tensor) -> nn.Module:
-    """What is the network without these units? A new, smaller one, that computes what `mask_units` computes.
+    """A new, smaller network without these units, that computes what `mask_units` computes.
 
     groups from `find_groups`; keep as for `mask_units`; example [n, ...]: the result is run on it once and compared, so that a network
-    whose code depends on its width is an error and never a wrong answer. The model stays as it is.
+    whose code depends on its width raises an error and never gives a wrong answer. The model is not changed.
 
     Raises ValueError as `mask_units`, and when the smaller network fails or differs.
 
@@ -183,7 +183,7 @@ def _removed(groups: tuple[Group, ...], keep: Keep) -> dict[tuple[str, str], set
 
 
 def _compare(smaller: nn.Module, masked: nn.Module, example: Tensor) -> None:
-    """Raise ValueError unless both say the same about the example."""
+    """Raise ValueError unless both give the same outputs for the example."""
     with torch.no_grad(), evaluating(smaller), evaluating(masked):
         want = masked(example)
         try:

@@ -1,9 +1,9 @@
 """Which channels of which layers must be removed together? Follow labels through the traced network.
 
-torch.fx writes the network down as a graph. Each output channel of a Linear or convolution gets a label; the labels flow through the
-graph as the activations do: a ReLU passes them on, an addition ties those that meet, a flatten repeats them, batch norm and the next
-layer note which of their own numbers belong to which label. What a rule does not know (LayerNorm, a softmax over channels, the
-output) may need every channel, so the labels that reach it must stay: less is pruned, never the wrong thing.
+torch.fx represents the network as a graph. Each output channel of a Linear or convolution gets a label; the labels flow through the
+graph as the activations do: a ReLU passes them on, an addition joins those at the same position, a flatten repeats them, batch norm and
+the next layer record which of their own elements belong to which label. A function without a rule (LayerNorm, a softmax over channels,
+the output) may need every channel, so the labels that reach it must stay: less is pruned, but nothing wrong.
 
 Idea: dependency graphs as in Fang et al. 2023, "DepGraph: Towards Any Structural Pruning"; here the order of channels is followed
 through reshapes by running these on the labels themselves. Left out: parameters outside layers, transposed convolutions, recurrence.
@@ -24,7 +24,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class NamingTracer(fx.Tracer):
-    """fx's tracer, which remembers the module that it is in, so that an error can name it."""
+    """fx's tracer, which records the current module, so that an error can name it."""
 
     where = ""
 
@@ -40,7 +40,7 @@ def traced(model: nn.Module, caller: str) -> fx.GraphModule:
     tracer = NamingTracer()
     try:
         return fx.GraphModule(model, tracer.trace(model))
-    except Exception as error:  # fx lets through whatever the model's own code raises on a symbol
+    except Exception as error:  # fx does not catch errors of the model's own code on a symbol
         where = f"'{tracer.where}' ({type(model.get_submodule(tracer.where)).__name__})" if tracer.where else "the network itself"
         raise ValueError(
             f"{caller} wants a network that torch.fx can trace, got stuck in {where}: {error}. "
@@ -94,9 +94,9 @@ class Follower(fx.Interpreter):
         return self.rules.unknown([x], value)
 
     def _note(self, layer: str, side: str, labels: Tensor) -> Tensor:
-        """Remember the labels of a side; a layer that is called twice ties them. Returns those of the first call."""
+        """Record the labels of a side; a second call of the same layer joins them. Returns those of the first call."""
         first = self.places.setdefault((layer, side), labels)
-        self.labels.tie(first, labels)
+        self.labels.join(first, labels)
         return first
 
     def _linear(self, name: str, layer: nn.Linear, x: Tensor, value: Tensor) -> Tensor:
@@ -112,14 +112,14 @@ class Follower(fx.Interpreter):
             return self.rules.unknown([x], value)
         channels = x.flatten(2)[0, :, 0]
         out = self.labels.fresh(layer.out_channels)
-        if layer.groups == layer.in_channels > 1:  # depthwise: an input and its outputs are one thing
-            self.labels.tie(out.reshape(layer.groups, -1), channels[:, None])
-        else:  # each group of the convolution gives up the same positions
+        if layer.groups == layer.in_channels > 1:  # depthwise: an input and its outputs are one unit
+            self.labels.join(out.reshape(layer.groups, -1), channels[:, None])
+        else:  # each group of the convolution loses the same positions
             grouped = channels.reshape(layer.groups, -1)
-            self.labels.tie(grouped, grouped[:1])
+            self.labels.join(grouped, grouped[:1])
             self._note(name, "in", grouped[0])
             outputs = out.reshape(layer.groups, -1)
-            self.labels.tie(outputs, outputs[:1])
+            self.labels.join(outputs, outputs[:1])
         out = self._note(name, "out", out)
         return out.reshape(1, -1, *[1] * (value.ndim - 2)).expand(value.shape)
 

@@ -1,8 +1,8 @@
-"""Which units go? Scores for channels, heads and hidden units, and a choice that meets a budget of work.
+"""Which units are removed? Scores for channels, heads and hidden units, and a choice that meets a budget of work.
 
 | score     | of a unit                                                              | source                                          |
 |-----------|------------------------------------------------------------------------|-------------------------------------------------|
-| magnitude | l2 norm of the weights that make it, over their mean in the group      | Li et al. 2017; Fang et al. 2023 for the groups |
+| magnitude | l2 norm of the weights that compute it, over their mean in the group   | Li et al. 2017; Fang et al. 2023 for the groups |
 | taylor    | mean over batches of (sum of w * gradient, over the weights that read it)^2 | Molchanov et al. 2019, "Importance Estimation"  |
 | random    | uniform                                                                | the baseline                                    |
 """
@@ -73,8 +73,8 @@ def _total(values: dict[str, Tensor], unit: Unit, side: str) -> Tensor:
 class WorkBudget:
     """How much work may be left: `share` of the dense network's, by `cost(model)`, None for MACs of one example.
 
-    rule "uniform": the same share of units of every group; "global": the lowest scores wherever they are, each divided by the cost
-    that its removal saves. multiple: units are kept in multiples of this (SIMD likes 8), where a group has that many.
+    rule "uniform": the same share of units of every group; "global": the lowest scores of all groups, each divided by the cost
+    that its removal saves. multiple: units are kept in multiples of this (8 suits SIMD), where a group has that many.
     """
 
     share: float = 0.5
@@ -95,8 +95,8 @@ def choose_units(
 ) -> dict[str, Bool[Tensor, " units"]]:
     """Which units stay so that the work left meets the budget, and as little as possible of the scores is lost?
 
-    The share of removed units (rule "uniform") or of removed score (rule "global") is found by bisection; the network is really cut and
-    its cost counted at each step. Every group keeps a unit. Returns, by group, True where a unit stays (for `remove_units`).
+    The share of removed units (rule "uniform") or of removed score (rule "global") is found by bisection; at each step the smaller
+    network is built and its cost counted. Every group keeps a unit. Returns, by group, True where a unit stays (for `remove_units`).
 
     Raises ValueError when even one unit for each group costs more than the budget.
     """
@@ -120,7 +120,7 @@ def choose_units(
 def _per_cost(
     model: nn.Module, groups: tuple[Group, ...], scores: dict[str, Tensor], example: Tensor, cost: Callable[[nn.Module], float]
 ) -> dict[str, Tensor]:
-    """Scores divided by what one unit of the group costs: half of the group is removed to see."""
+    """Scores divided by the cost of one unit of the group, measured by removing half of the group."""
     whole, found = cost(model), {}
     for group in groups:
         half = torch.arange(len(group)) >= len(group) // 2
@@ -131,7 +131,7 @@ def _per_cost(
 
 
 def _lowest_off(groups: tuple[Group, ...], ranked: dict[str, Tensor], share: float, budget: WorkBudget) -> dict[str, Tensor]:
-    """True where a unit stays when `share` of the units, with the lowest scores, go."""
+    """True where a unit stays when `share` of the units, those with the lowest scores, are removed."""
     if budget.rule == "uniform":
         masks = {group.name: keep_largest(ranked[group.name], round(share * len(group))) for group in groups}
     else:
@@ -155,7 +155,7 @@ def prune_units(
     kind: str = "magnitude",
     data: Dataset | None = None,
 ) -> nn.Module:
-    """What is the network like with so much less work? Find groups, score, choose, remove: a smaller network, not yet recovered.
+    """A smaller network with less work: find groups, score, choose, remove. It is not yet trained further.
 
     Raises as `find_groups`, `unit_scores`, `choose_units` and `remove_units`.
 

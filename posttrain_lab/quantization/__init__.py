@@ -1,4 +1,4 @@
-"""Quantization: store and multiply small integers instead of floats, and know what it costs."""
+"""Quantization: store and multiply small integers instead of floats, and measure what it costs."""
 
 from .affine import (
     affine_qparams,

@@ -1,10 +1,10 @@
 """Real numbers to small integers and back: value ~= (code - zero_point) * scale.
 
 Conventions of the whole kit:
-- codes are signed: `bits` bits give -2^(bits-1) ... 2^(bits-1) - 1, stored in int8 whatever the bits;
-- symmetric codes leave out the lowest one (8 bits: -127 ... 127), so that a grid looks the same on both sides of zero;
-- zero is always exactly one of the codes, because zero padding and ReLU make zeros that must stay zeros;
-- rounding goes to the nearest code, ties to the even one.
+- codes are signed: `bits` bits give -2^(bits-1) ... 2^(bits-1) - 1, stored in int8 for every number of bits;
+- symmetric codes leave out the lowest one (8 bits: -127 ... 127), so that a grid is the same on both sides of zero;
+- one code always stands for exactly zero, because zero padding and ReLU make zeros that must stay zeros;
+- rounding is to the nearest code, ties to the even one.
 
 Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference".
@@ -25,7 +25,7 @@ LARGEST_SCALE = torch.finfo(torch.float32).max
 def code_range(bits: int = 8, symmetric: bool = False, caller: str = "code_range") -> tuple[int, int]:
     """Which codes do `bits` bits give? (-2^(bits-1), 2^(bits-1) - 1); symmetric: both ends 2^(bits-1) - 1 from zero.
 
-    Raises TypeError for bits that are no whole number and ValueError for bits outside 2..8, in the name of `caller`.
+    Raises TypeError for bits that are not a whole number and ValueError for bits outside 2..8; messages name `caller`.
 
     >>> code_range(8), code_range(4, symmetric=True)
     ((-128, 127), (-7, 7))
@@ -41,7 +41,7 @@ def code_range(bits: int = 8, symmetric: bool = False, caller: str = "code_range
 def affine_qparams(low: float, high: float, bits: int = 8, symmetric: bool = False) -> tuple[float, int]:
     """Which scale and zero point map the real range [low, high] onto the codes of `bits` bits?
 
-    The range is first widened to hold 0. Then, with codes qmin ... qmax,
+    The range is first widened to contain 0. Then, with codes qmin ... qmax,
         asymmetric: scale = (high - low) / (qmax - qmin),  zero_point = round(qmin - low / scale)
         symmetric:  scale = max(-low, high) / qmax,        zero_point = 0
     A range of zero width at 0 (a tensor of zeros) gives scale 1.0 and zero point 0. The scale has the units of the
@@ -74,7 +74,7 @@ def _kind(value: object) -> str:
 
 
 def check_scale(scale: float | Tensor, like: Tensor, dtype: torch.dtype, caller: str) -> Tensor:
-    """The scale as a tensor of `dtype` beside `like`, positive, finite and able to broadcast against it."""
+    """The scale as a tensor of `dtype` on the device of `like`, positive, finite and able to broadcast against it."""
     result = torch.as_tensor(scale, dtype=dtype, device=like.device)
     if result.numel() and not 0 < result.amin().item() <= result.amax().item() < math.inf:  # false for NaN too
         raise ValueError(f"{caller} wants a positive, finite {dtype} scale, got {scale}; see affine_qparams.")
@@ -83,7 +83,7 @@ def check_scale(scale: float | Tensor, like: Tensor, dtype: torch.dtype, caller:
 
 
 def check_zero_point(zero_point: int | Tensor, like: Tensor, codes: tuple[int, int], caller: str) -> Tensor:
-    """The zero point as an int32 tensor beside `like`, one of the codes and able to broadcast against it."""
+    """The zero point as an int32 tensor on the device of `like`, one of the codes and able to broadcast against it."""
     result = torch.as_tensor(zero_point, device=like.device)
     if result.is_floating_point() or result.is_complex() or result.dtype == torch.bool:
         raise TypeError(f"{caller} wants a whole number as zero_point, got {zero_point!r}; it is a code, so use int().")
@@ -225,7 +225,7 @@ def _scales(rows: Tensor, top: int) -> Tensor:
 def quantize_weight(
     weight: Float[Tensor, "*shape"], bits: int, granularity: Granularity
 ) -> tuple[Int8[Tensor, "*shape"], Float[Tensor, "..."]]:
-    """Which symmetric codes and scales stand for a weight?
+    """The symmetric codes and the scales of a weight.
 
     codes = clamp(round(weight / scale), -top, top) with top = 2^(bits-1) - 1
 
@@ -264,7 +264,7 @@ def dequantize_weight(
 
 
 def fake_quantize_weight(weight: Float[Tensor, "*shape"], bits: int, granularity: Granularity) -> Float32[Tensor, "*shape"]:
-    """What is left of a weight after `bits` bits? Quantized and dequantized at once: float32, same shape, few values.
+    """A weight quantized to `bits` bits and dequantized at once: float32, same shape, few different values.
 
     Raises like `quantize_weight`.
 

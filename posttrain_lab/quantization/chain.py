@@ -28,20 +28,20 @@ OBSERVED = 200_000
 
 @dataclass(frozen=True)
 class ActivationCodes:
-    """What the codes between two layers mean: value = (code - zero_point) * scale."""
+    """Scale and zero point of the codes between two layers: value = (code - zero_point) * scale."""
 
     scale: float
     zero_point: int
     bits: int
 
     def fake(self, x: Tensor) -> Tensor:
-        """x as its codes would give it back."""
+        """x quantized and dequantized."""
         return dequantize(quantize(x, self.scale, self.zero_point, self.bits), self.scale, self.zero_point)
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One layer (an nn.Module) of the chain, with its name in the model; relu: a ReLU follows and belongs to it."""
+    """One layer (an nn.Module) of the chain, with its name in the model; relu: a ReLU follows and is part of the step."""
 
     name: str
     layer: Any
@@ -52,7 +52,7 @@ class Step:
 class QuantizedStep(Step):
     """A step with its weight's codes and scale (None without weights) and its output's codes.
 
-    Output None: the same codes as the input; or, for a last step with weights, no codes but the plain result.
+    Output None: the same codes as the input; or, for a last step with weights, the result is not quantized.
     """
 
     codes: Tensor | None = None
@@ -78,9 +78,9 @@ def _leaves(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Mo
 
 
 def chain(model: nn.Module, caller: str) -> list[Step]:
-    """The steps of an nn.Sequential (nested ones are flattened); Dropout and Identity vanish.
+    """The steps of an nn.Sequential (nested ones are flattened); Dropout and Identity are left out.
 
-    Raises TypeError for another model, ValueError naming the first layer that a chain cannot hold.
+    Raises TypeError for another model, ValueError naming the first layer that a chain does not support.
     """
     if not isinstance(model, nn.Sequential):
         raise TypeError(
@@ -127,7 +127,7 @@ def activation_codes(x: Tensor, config: QuantizationConfig) -> ActivationCodes:
 
 
 def observed_range(x: Tensor, config: QuantizationConfig) -> tuple[float, float]:
-    """The observer's range: minmax looks at every value, the slower ones at about OBSERVED, evenly spaced in memory."""
+    """The observer's range: minmax uses every value, the slower ones about OBSERVED of them, evenly spaced in memory."""
     x = x.detach().flatten()
     if config.observer != "minmax":
         x = x[:: max(1, x.numel() // OBSERVED)]
@@ -136,7 +136,7 @@ def observed_range(x: Tensor, config: QuantizationConfig) -> tuple[float, float]
 
 @torch.no_grad()
 def sweep(steps: list[Step], images: Tensor, config: QuantizationConfig) -> QuantizedChain:
-    """Choose the input's codes, then step by step its codes and output range, as the quantized prefix feeds it."""
+    """Choose the codes of the input, then for each step the weight codes and the output range, on quantized inputs."""
     first = now = activation_codes(images, config)
     x, done = _fake(first, images), []
     for number, step in enumerate(steps):
@@ -159,7 +159,7 @@ def _fake(codes: ActivationCodes, x: Tensor) -> Tensor:
 
 
 def in_batches(step: QuantizedStep, x: Tensor, config: QuantizationConfig) -> Tensor:
-    """The step in float, with the weights its codes stand for, some images at a time to spare memory."""
+    """The step in float, with its dequantized weights, some images at a time to save memory."""
     if step.codes is None or step.scale is None:
         return torch.cat([step.layer(part) for part in x.split(CALIBRATION_BATCH)])
     granularity = layer_granularity(step.layer.weight, config.granularity)

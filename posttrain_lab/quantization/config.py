@@ -20,7 +20,7 @@ def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
 class QuantizationConfig:
     """How many bits, which scales, which arithmetic?
 
-    bits: of the weights, 2..8; activation_bits: of what flows between layers, 2..8.
+    bits: of the weights, 2..8; activation_bits: of the activations between layers, 2..8.
     granularity: how many weights share a scale; a layer whose inputs a PerGroup does not divide takes the next smaller
     divisor. observer: how activation ranges are chosen (see `observe`).
     rounding: "nearest", or "gptq": each rounding error is compensated by the weights that follow (Frantar et al. 2022).

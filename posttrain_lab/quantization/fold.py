@@ -1,7 +1,7 @@
-"""Batch norm in eval mode is a multiplication and an addition per channel: the convolution before it can do both.
+"""Batch norm folding: in eval mode it is a multiplication and an addition per channel, which the convolution can include.
 
-Fewer layers to run, and nothing between the convolution and its quantized output. Left out: convolutions in one or
-three dimensions, transposed ones, batch norm after a linear layer.
+So there are fewer layers to run, and no layer between the convolution and its quantized output. Left out: convolutions in
+one or three dimensions, transposed ones, batch norm after a linear layer.
 """
 
 import copy
@@ -11,14 +11,14 @@ from torch import nn
 
 
 def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
-    """Which single convolution does the work of `conv` followed by `bn` in eval mode?
+    """Which single convolution computes the same as `conv` followed by `bn` in eval mode?
 
     weight'[o] = weight[o] * gamma[o] / sqrt(var[o] + eps)
     bias'[o]   = (bias[o] - mean[o]) * gamma[o] / sqrt(var[o] + eps) + beta[o]
 
     weight [out, in / groups, height, width]; bias, gamma, beta, mean, var [out]. A missing bias counts as 0; without
     affine parameters gamma is 1 and beta 0. Computed in float64, stored in conv's dtype. A new module; the two given
-    stay as they are.
+    modules are not changed.
 
     Raises TypeError for other layers; ValueError for different channel counts or a batch norm without running
     statistics.
@@ -50,10 +50,10 @@ def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 def fold_model(model: nn.Sequential) -> nn.Sequential:
-    """Which Sequential does the same in eval mode without the batch norms that follow a Conv2d directly?
+    """A Sequential that computes the same in eval mode without the batch norms that follow a Conv2d directly.
 
-    Nested Sequentials are folded too (each for itself); every other layer is copied. Positions move up where a batch
-    norm leaves. The given model stays as it is.
+    Nested Sequentials are folded too (each separately); every other layer is copied. Later layers get a smaller index when
+    a batch norm is removed. The given model is not changed.
 
     Raises TypeError for a model that is not a Sequential, and what `fold_batchnorm` raises.
 

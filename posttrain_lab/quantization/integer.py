@@ -1,4 +1,4 @@
-"""Layers on integers: int8 times int8, summed in int32; scales come back at the end, or as a fixed-point multiplier.
+"""Layers on integers: int8 times int8, summed in int32; scales are applied at the end, or as a fixed-point multiplier.
 
 With x = (xq - x_zero) * x_scale and w = wq * w_scale[o], a sum of products splits into integers and scales:
     sum_k x[k] * w[o, k] = x_scale * w_scale[o] * (sum_k xq[k] * wq[o, k] - x_zero * sum_k wq[o, k])
@@ -41,11 +41,11 @@ def fixed_point(multiplier: float) -> tuple[int, int]:
 def requantize(
     acc: Int32[Tensor, "*shape"], multiplier: float | Float[Tensor, "*out"], zero_point: int, bits: int = 8
 ) -> Int8[Tensor, "*shape"]:
-    """Which code stands for each int32 sum on the scale of the next layer? By integers alone.
+    """Which code of the next layer stands for each int32 sum? With integer arithmetic only.
 
     q = clamp(((acc * m + 2^(shift-1)) >> shift) + zero_point, qmin, qmax),  (m, shift) = fixed_point(multiplier)
 
-    That is round(acc * m / 2^shift), and ties go up, towards +infinity. The product is held in int64.
+    That is round(acc * m / 2^shift), and ties go up, towards +infinity. The product is computed in int64.
     acc: int32, any shape; multiplier: x_scale * w_scale / y_scale, one number or [out], one for each channel: axis 1
     of acc [n, out, ...], or the only axis of acc [out]; zero_point: a code. Result: int8, shape of acc.
 
@@ -69,8 +69,8 @@ def requantize(
 def _multipliers(acc: Tensor, multiplier: float | Tensor) -> tuple[Tensor, Tensor]:
     """(m, shift) as int64 tensors that broadcast against acc.
 
-    The shift is held in 1..63, which changes no code: acc * m has at most 62 bits and a sign, so a shift of 63 and
-    every larger one give 0, and a multiplier of 2^29 and every larger one take any sum but 0 past every code.
+    The shift is clamped to 1..63, which changes no code: acc * m has at most 62 bits and a sign, so a shift of 63 and
+    every larger one give 0, and with a multiplier of 2^29 or more every sum except 0 saturates.
     """
     if not isinstance(multiplier, Tensor) or multiplier.ndim == 0:
         m, shift = fixed_point(float(multiplier))
@@ -95,7 +95,7 @@ def int8_linear(
     w_scale: Float[Tensor, " out"],
     bias: Float[Tensor, " out"] | None = None,
 ) -> Float32[Tensor, "n out"]:
-    """What does a linear layer give whose inputs and weights are int8 codes?
+    """The output of a linear layer whose inputs and weights are int8 codes.
 
     acc[n, o] = sum_k xq[n, k] * wq[o, k] - x_zero * sum_k wq[o, k]      exact, int32
     y[n, o]   = acc[n, o] * (x_scale * w_scale[o]) + bias[o]             float32
@@ -128,7 +128,7 @@ def int8_conv2d(
     bias: Float[Tensor, " out"] | None = None,
     shape: ConvShape = ConvShape(),  # noqa: B008 (frozen)
 ) -> Float32[Tensor, "n out oh ow"]:
-    """What does a convolution give whose image and filters are int8 codes?
+    """The output of a convolution whose image and filters are int8 codes.
 
     acc = conv(xq, wq) - x_zero * sum wq[o], exact in int32;  y = acc * (x_scale * w_scale[o]) + bias[o], float32
 
@@ -183,7 +183,7 @@ Matmul = Callable[..., Tensor]
 
 
 class _Int8Layer(nn.Module):
-    """Codes, scales and bias of one layer; buffers, the input's scale and zero point too, so that all are saved."""
+    """Codes, scales and bias of one layer, as buffers (the input's scale and zero point too), so that all are saved."""
 
     wq: Tensor
     w_scale: Tensor
@@ -221,9 +221,9 @@ class Int8Linear(_Int8Layer):
 
     @classmethod
     def from_linear(cls, layer: nn.Linear, x_scale: float, x_zero: int, matmul: Matmul = int8_linear) -> "Int8Linear":
-        """Which int8 layer stands in for `layer` on inputs with this scale and zero point? Weights: 8 bits per channel.
+        """The int8 layer that replaces `layer` on inputs with this scale and zero point. Weights: 8 bits per channel.
 
-        `matmul` does the work, with the arguments of `int8_linear`: another implementation can be plugged in.
+        `matmul` computes the product, with the arguments of `int8_linear`: another implementation can be given.
         Raises TypeError for another layer; ValueError like `quantize_weight` and `int8_linear`.
         """
         if not isinstance(layer, nn.Linear):
@@ -249,9 +249,9 @@ class Int8Conv2d(_Int8Layer):
 
     @classmethod
     def from_conv2d(cls, layer: nn.Conv2d, x_scale: float, x_zero: int, matmul: Matmul = int8_conv2d) -> "Int8Conv2d":
-        """Which int8 layer stands in for `layer` on inputs with this scale and zero point? Weights: 8 bits per channel.
+        """The int8 layer that replaces `layer` on inputs with this scale and zero point. Weights: 8 bits per channel.
 
-        `matmul` does the work, with the arguments of `int8_conv2d`.
+        `matmul` computes the product, with the arguments of `int8_conv2d`.
         Raises TypeError for another layer; ValueError for padding with anything but zeros, or like `int8_conv2d`.
         """
         if not isinstance(layer, nn.Conv2d):

@@ -1,8 +1,8 @@
-"""A network whose inside knows integers only: int8 between the layers, int32 sums, fixed-point multipliers between
+"""A network that computes with integers only: int8 between the layers, int32 sums, fixed-point multipliers between
 scales.
 
 Between the input's quantization and the output's dequantization no number is a float. Each layer computes
-    sums   = sum_k x[k] * w[o, k] + bias[o]                      int32; bias also holds -x_zero * sum_k w[o, k]
+    sums   = sum_k x[k] * w[o, k] + bias[o]                      int32; bias includes -x_zero * sum_k w[o, k]
     output = clamp(round(sums * multiplier[o] / 2^shift[o]) + y_zero)    with multiplier / 2^shift = x_scale *
     w_scale[o] / y_scale
 A ReLU is the clamp's lower end, at the zero point. The last layer keeps its int32 sums: they are the logits, in units
@@ -30,7 +30,7 @@ LARGEST_BIAS = LARGEST_SUM // 2
 
 
 class IntegerLayer(nn.Module):
-    """What Linear and Conv2d share: packed codes, int32 bias, and a rescaling to int8 (the last layer: none)."""
+    """The common part of Linear and Conv2d: packed codes, int32 bias, and a rescaling to int8 (not for the last layer)."""
 
     codes: Tensor
     bias: Tensor
@@ -50,7 +50,7 @@ class IntegerLayer(nn.Module):
         if step.layer.bias is not None:
             offset = offset + (step.layer.bias.detach().double() / scale).round().long()
         _check_sums(step.name, codes, offset)
-        self.sum_scale = tuple(scale.tolist())  # what one unit of the int32 sums is worth
+        self.sum_scale = tuple(scale.tolist())  # the real value of one unit of the int32 sums
         self.register_buffer("codes", pack_codes(codes, bits))
         self.register_buffer("bias", offset.to(torch.int32))
         if self.y is not None:
@@ -75,23 +75,23 @@ class IntegerLayer(nn.Module):
         return rescale(sums + self.bias, *fixed).add_(self.y.zero_point).clamp_(*self.limits()).to(torch.int8)
 
     def limits(self) -> tuple[int, int]:
-        """Between which codes the output is clamped; a ReLU lifts the lower end to the zero point."""
+        """The codes to which the output is clamped; with a ReLU the lower one is at least the zero point."""
         assert self.y is not None
         low, high = code_range(self.y.bits)
         return max(low, self.y.zero_point) if self.relu else low, high
 
 
 def _fixed_point(multiplier: float) -> tuple[int, int]:
-    """`fixed_point` with the shift held in 1..62: beyond, every sum becomes 0 or saturates anyway."""
+    """`fixed_point` with the shift clamped to 1..62: beyond, every sum becomes 0 or saturates anyway."""
     if multiplier < 2.0**-32:
         return 0, 62
     return fixed_point(multiplier) if multiplier < 2.0**29 else (2**30, 1)
 
 
 def _with_room_for_bias(step: QuantizedStep, unit: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes and scales of the sums; a channel whose bias would not fit gets a larger scale, and smaller codes with it.
+    """Codes and scales of the sums; a channel whose bias would not fit int32 gets a larger scale, and so smaller codes.
 
-    Such channels have weights a million times smaller than their bias (batch norm makes them), so the codes hardly
+    The weights of such channels are a million times smaller than their bias (batch norm makes them), so the codes hardly
     matter.
     """
     assert step.codes is not None
@@ -132,14 +132,14 @@ class IntegerConv2d(IntegerLayer):
         return self.finish(self._sums(codes)).permute(0, 3, 1, 2)
 
     def _sums(self, codes: Int8[Tensor, "n c h w"]) -> Int32[Tensor, "n oh ow out"]:
-        """By the convolution kernel where it can: one stride, one padding, no dilation."""
+        """The sums, by the convolution kernel if it supports the shape: one stride, one padding, no dilation."""
         stride, padding = self.conv.stride[0], self.conv.pads[0]
         if self.conv != ConvShape((stride, stride), (padding, padding, padding, padding), (1, 1), self.conv.groups):
             return conv_sums(codes, self.weight_codes(), self.conv, self.x.zero_point)
         return kernels.int8_conv2d(codes.permute(0, 2, 3, 1), self._filters(), stride, padding, self.x.zero_point)
 
     def _filters(self) -> kernels.Int8ConvWeight:
-        """The codes as the kernel reads them, packed once; again when other codes were loaded."""
+        """The codes in the kernel's layout, packed once, and again when other codes were loaded."""
         now = (self.codes.data_ptr(), self.codes._version, self.codes.device)
         if self._packed is None or self._packed[0] != now:
             self._packed = now, kernels.Int8ConvWeight.from_codes(self.weight_codes(), None, self.conv.groups)
@@ -147,7 +147,7 @@ class IntegerConv2d(IntegerLayer):
 
 
 class IntegerReLU(nn.Module):
-    """A ReLU that follows no Linear or Conv2d: codes below the zero point become the zero point."""
+    """A ReLU that does not follow a Linear or Conv2d: codes below the zero point become the zero point."""
 
     def __init__(self, zero_point: int) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class IntegerReLU(nn.Module):
 
 
 class IntegerMaxPool2d(nn.Module):
-    """The largest code of each window: codes keep the order of the numbers, so nothing needs rescaling."""
+    """The largest code of each window: codes have the same order as the real numbers, so no rescaling is needed."""
 
     def __init__(self, layer: nn.MaxPool2d) -> None:
         super().__init__()
@@ -189,8 +189,8 @@ class IntegerAvgPool2d(nn.Module):
 
 
 class IntegerNetwork(nn.Module):
-    """quantize -> integer layers -> dequantize. `layers` is an nn.Sequential; `input` and `output` say what the codes
-    mean.
+    """quantize -> integer layers -> dequantize. `layers` is an nn.Sequential; `input` and `output` have the scales and zero
+    points of the codes.
 
     `forward` takes and returns floats; `quantize_input`, `integer` and `dequantize_output` are its three parts.
     `output` is None when the network ends with a Linear or Conv2d: its int32 sums then have one scale per channel,
@@ -214,12 +214,12 @@ class IntegerNetwork(nn.Module):
 
     @property
     def sum_scale(self) -> Float[Tensor, " out"]:
-        """What one unit of each channel of the last layer's int32 sums is worth, float32."""
+        """The real value of one unit of the last layer's int32 sums, for each channel, float32."""
         last = [layer for layer in self.layers if isinstance(layer, IntegerLayer)][-1]
         return torch.tensor(last.sum_scale, dtype=torch.float32)
 
     def dequantize_output(self, values: Int[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """What the last layer's integers are worth."""
+        """The real values of the last layer's integers."""
         if self.output is not None:
             return dequantize(values, self.output.scale, self.output.zero_point)
         return values.float() * self.sum_scale.reshape(-1, *[1] * (values.ndim - 2))

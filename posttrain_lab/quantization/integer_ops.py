@@ -1,7 +1,7 @@
-"""The integer steps of a network: sums of products, rescaling to int8, pooling. Every tensor in here holds integers.
+"""The integer steps of a network: sums of products, rescaling to int8, pooling. Every tensor in here is an integer tensor.
 
-Images are [n, channels, height, width]; convolutions leave them with channels last in memory, as the matrix product
-makes them.
+Images are [n, channels, height, width]; the outputs of convolutions are channels last in memory, as the matrix product
+stores them.
 """
 
 from collections.abc import Iterator
@@ -29,8 +29,7 @@ def patches(codes: Int8[Tensor, "n c h w"], kernel: tuple[int, int], shape: Conv
     """Every window of the image as a row (im2col): n x output height x output width x (kernel height, kernel width,
     channels).
 
-    `fill` is the code of the padding: the zero point, which stands for 0.0. The windows are a view until they are
-    copied once.
+    `fill` is the code of the padding: the zero point, which stands for 0.0. The windows are a view, and are copied once.
     """
     padded = F.pad(codes, shape.pads, value=fill).permute(0, 2, 3, 1).contiguous()
     n, height, width, channels = padded.shape
@@ -82,7 +81,7 @@ def rescale(
 
 
 def windows(values: Tensor, size: tuple[int, int], step: tuple[int, int], spread: tuple[int, int]) -> Iterator[Tensor]:
-    """For each place in a pooling window, what all windows have there: views [n, c, oh, ow]."""
+    """For each position in a pooling window, the values of all windows at it: views [n, c, oh, ow]."""
     oh = (values.shape[2] - spread[0] * (size[0] - 1) - 1) // step[0] + 1
     ow = (values.shape[3] - spread[1] * (size[1] - 1) - 1) // step[1] + 1
     for i in range(size[0]):

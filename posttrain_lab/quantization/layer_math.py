@@ -1,4 +1,4 @@
-"""nn.Linear and nn.Conv2d taken apart: how the window moves, the output for another weight, what meets each filter."""
+"""The parts of nn.Linear and nn.Conv2d: shape of the windows, the output for another weight, the input rows of each filter."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ def pair(value: int | tuple[int, ...]) -> tuple[int, int]:
 
 
 def conv_shape(layer: nn.Conv2d) -> ConvShape:
-    """Stride, explicit padding, dilation and groups of a convolution; padding "same" as torch cuts it.
+    """Stride, explicit padding, dilation and groups of a convolution; padding "same" is split as torch does it.
 
     >>> conv_shape(nn.Conv2d(1, 1, 4, padding="same")).pads
     (1, 2, 1, 2)
@@ -46,7 +46,7 @@ def conv_shape(layer: nn.Conv2d) -> ConvShape:
 
 
 def apply_weight(layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."], weight: Tensor) -> Float[Tensor, "n ..."]:
-    """What the layer would compute if `weight` were its weight.
+    """The layer's output with another weight.
 
     >>> layer = nn.Linear(2, 1, bias=False)
     >>> apply_weight(layer, torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 1.0]]))
@@ -72,7 +72,7 @@ def convolve(
 
 
 def layer_rows(layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."]) -> Float[Tensor, "groups tokens k"]:
-    """The input rows that meet the layer's flattened filters: weight.flatten(1) @ row is one number of the output.
+    """The input rows of the layer's flattened filters: weight.flatten(1) @ row gives the outputs of one window or token.
 
     Linear [.., in] -> [1, tokens, in]. Conv2d [n, c, h, w] -> [groups, n * windows, c / groups * kh * kw].
 
@@ -89,7 +89,7 @@ def layer_rows(layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."]) -> Float
 
 
 def layer_gram(layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."]) -> Float[Tensor, "groups k k"]:
-    """X^T X over all rows that flow into the layer, for each group, in float64: what `optimal_codes` wants.
+    """X^T X over all input rows of the layer, for each group, in float64, as `optimal_codes` takes it.
 
     >>> layer_gram(nn.Linear(2, 1), torch.tensor([[1.0, 2.0], [0.0, 1.0]]))
     tensor([[[1., 2.],

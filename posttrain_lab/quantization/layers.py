@@ -1,13 +1,13 @@
-"""Layers that stand in for nn.Linear and nn.Conv2d in any model: weights as codes, inputs as floats.
+"""Layers that replace nn.Linear and nn.Conv2d in any model: weights as codes, inputs as floats.
 
 | class                              | mode          | what happens in `forward`                                      |
 |------------------------------------|---------------|----------------------------------------------------------------|
 | WeightOnlyLinear, WeightOnlyConv2d | "weight_only" | codes -> float weights -> float product                        |
 | DynamicLinear, DynamicConv2d       | "dynamic"     | range of this input -> int8 codes -> exact int32 sums -> float |
-| Int4Linear                         | on its own    | fixed range -> int8 codes; weights unpacked -> int32 -> float  |
+| Int4Linear                         | no mode       | fixed range -> int8 codes; weights unpacked -> int32 -> float  |
 
-A dynamic layer takes one range from the whole batch, as torch does: an example's result depends a little on its
-neighbours.
+A dynamic layer takes one range from the whole batch, as torch does: an example's result depends a little on the other
+examples of its batch.
 """
 
 import torch
@@ -26,7 +26,7 @@ from .rounding import layer_granularity
 
 
 class CodedLayer(nn.Module):
-    """Packed codes [out, ...], float32 scales and a float bias in the place of a weight."""
+    """Packed codes [out, ...], float32 scales and a float bias instead of a weight."""
 
     codes: Tensor
     scale: Tensor
@@ -47,7 +47,7 @@ class CodedLayer(nn.Module):
 
     @property
     def weight(self) -> Float[Tensor, "out ..."]:
-        """The weight that the codes stand for, float32."""
+        """The dequantized weight, float32."""
         granularity: Granularity = self.granularity
         return dequantize_weight(self.weight_codes(), self.scale, granularity)
 
@@ -56,7 +56,7 @@ class CodedLayer(nn.Module):
 
 
 class CodedLinear(CodedLayer):
-    """What a stand-in for nn.Linear tells about itself."""
+    """The attributes of nn.Linear for a coded layer."""
 
     def __init__(self, layer: nn.Linear, codes: Tensor, scale: Tensor, config: QuantizationConfig) -> None:
         super().__init__(layer, codes, scale, config)
@@ -64,7 +64,7 @@ class CodedLinear(CodedLayer):
 
 
 class CodedConv2d(CodedLayer):
-    """What a stand-in for nn.Conv2d tells about itself."""
+    """The attributes of nn.Conv2d for a coded layer."""
 
     def __init__(self, layer: nn.Conv2d, codes: Tensor, scale: Tensor, config: QuantizationConfig) -> None:
         super().__init__(layer, codes, scale, config)
@@ -86,7 +86,7 @@ class WeightOnlyConv2d(CodedConv2d):
 
 
 def _input_codes(x: Tensor, bits: int) -> tuple[Tensor, float, int]:
-    """Codes, scale and zero point for the range of this very input."""
+    """Codes, scale and zero point for the range of this input."""
     low, high = (0.0, 0.0) if x.numel() == 0 else (float(end) for end in x.aminmax())
     scale, zero_point = affine_qparams(low, high, bits)
     return quantize(x, scale, zero_point, bits), scale, zero_point
@@ -131,7 +131,7 @@ class Int4Linear(CodedLinear):
 
     @classmethod
     def from_linear(cls, layer: nn.Linear, x_scale: float, x_zero: int) -> "Int4Linear":
-        """The stand-in for `layer` on inputs with this scale and zero point: 4 bits, nearest, per channel.
+        """The layer that replaces `layer` on inputs with this scale and zero point: 4 bits, nearest, per channel.
 
         Raises TypeError for another layer, ValueError like `quantize_weight`; the first input checks the scale.
         """
@@ -148,15 +148,15 @@ class Int4Linear(CodedLinear):
         return y.reshape(*x.shape[:-1], self.out_features)
 
 
-STAND_INS: dict[str, tuple[type[CodedLinear], type[CodedConv2d]]] = {
+REPLACEMENTS: dict[str, tuple[type[CodedLinear], type[CodedConv2d]]] = {
     "weight_only": (WeightOnlyLinear, WeightOnlyConv2d),
     "dynamic": (DynamicLinear, DynamicConv2d),
 }
 
 
 def coded_layer(layer: nn.Linear | nn.Conv2d, codes: Tensor, scale: Tensor, config: QuantizationConfig, mode: str) -> CodedLayer:
-    """The stand-in of `mode` for this layer."""
-    linear, conv = STAND_INS[mode]
+    """The coded layer of `mode` that replaces this layer."""
+    linear, conv = REPLACEMENTS[mode]
     if isinstance(layer, nn.Linear):
         return linear(layer, codes, scale, config)
     return conv(layer, codes, scale, config)

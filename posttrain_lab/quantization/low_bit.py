@@ -1,8 +1,7 @@
-"""Optimal rounding, known as GPTQ: round the weights of a layer one column at a time, let the columns that follow
-make up for it.
+"""Optimal rounding, known as GPTQ: round the weights of a layer one column at a time; later columns compensate the error.
 
 The output error of a linear layer is |x (W - Q)^T|^2 = tr (W - Q) H (W - Q)^T with H = X^T X. After column j is
-rounded, the best change of the columns behind it follows from the inverse of H; its Cholesky factor holds all these
+rounded, the best change of the later columns follows from the inverse of H; its Cholesky factor contains all these
 inverses at once. Left out: the blocked update (an optimisation for large layers) and the order by activation size.
 
 Source: Frantar, Ashkboos, Hoefler, Alistarh 2022, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained
@@ -15,11 +14,11 @@ from torch import Tensor
 
 from .affine import channel_qparams, code_range, quantize
 
-DAMPING = 0.01  # of the mean diagonal of H: keeps it invertible when inputs are fewer than, or depend on, each other
+DAMPING = 0.01  # of the mean diagonal of H: keeps it invertible when there are few tokens or inputs depend on each other
 
 
 def check_layer(weight: Tensor, inputs: Tensor, caller: str) -> None:
-    """Raise unless weight [out, in] and inputs [tokens, in] are finite floats that belong together."""
+    """Raise unless weight [out, in] and inputs [tokens, in] are finite floats with equal `in`."""
     for name, value in (("weight", weight), ("inputs", inputs)):
         if not isinstance(value, Tensor) or not value.is_floating_point():
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
@@ -39,16 +38,16 @@ def check_layer(weight: Tensor, inputs: Tensor, caller: str) -> None:
 def optimal_rounding(
     weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tokens in"], bits: int, group: int | None = None
 ) -> Float[Tensor, "out in"]:
-    """Which weights of the grid keep the layer's output nearest to what it was?
+    """Which weights on the grid change the layer's output least?
 
     For each column j, with U the upper Cholesky factor of (X^T X + 0.01 mean(diag) I)^-1 = U^T U:
         q_j = nearest point of the grid to w_j
         w_k <- w_k - (w_j - q_j) / U[j, j] * U[j, k]    for all k > j
 
-    weight [out, in]; inputs [tokens, in]: what flows into the layer, from calibration data; bits 2..8. The grid is
+    weight [out, in]; inputs [tokens, in]: the layer's inputs, from calibration data; bits 2..8. The grid is
     that of channel_qparams(weight, bits, group): one symmetric scale per output channel, or per group of `group`
     columns. Returns the dequantized weights [out, in] float32. A column whose inputs are all zero is rounded to
-    nearest and disturbs no other.
+    nearest and changes no other.
 
     Raises TypeError for dtypes that are not float; ValueError for shapes that do not fit, NaN, infinity, bits outside
     2..8. Source: Frantar et al. 2022.
@@ -71,7 +70,7 @@ def optimal_codes(
 ) -> Int8[Tensor, "out in"]:
     """The codes of `optimal_rounding`, from gram = X^T X and the scale of every weight (a grid with zero point 0).
 
-    >>> gram = torch.eye(2).double()  # independent inputs: nothing to make up for, so this is rounding to nearest
+    >>> gram = torch.eye(2).double()  # independent inputs: no compensation is possible, so this is rounding to nearest
     >>> optimal_codes(torch.tensor([[0.4, -1.0]]), gram, torch.ones(1, 2), bits=2)
     tensor([[ 0, -1]], dtype=torch.int8)
     """
@@ -88,7 +87,7 @@ def optimal_codes(
 
 
 def _inverse_factor(gram: Tensor) -> Tensor:
-    """U, upper triangular, with U^T U = (gram + damping)^-1; inputs that are always zero stand apart."""
+    """U, upper triangular, with U^T U = (gram + damping)^-1; inputs that are always zero get a diagonal of 1."""
     gram = gram.detach().double().clone()
     diagonal = gram.diagonal()
     damping = DAMPING * diagonal.mean()

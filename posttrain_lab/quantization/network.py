@@ -1,4 +1,4 @@
-"""Quantize a whole network: `quantize_model(model, calibration, config)` gives a new one; the old one stays."""
+"""Quantize a whole network: `quantize_model(model, calibration, config)` gives a new one; the old one is not changed."""
 
 import copy
 from typing import Any
@@ -21,17 +21,17 @@ __all__ = ["IntegerNetwork", "QuantizationConfig", "assemble", "quantize_model"]
 def quantize_model(
     model: nn.Module, calibration: Dataset | Float[Tensor, "n ..."], config: QuantizationConfig | None = None
 ) -> nn.Module:
-    """What is the network like when its numbers are small integers? A new model in eval mode; see `QuantizationConfig`.
+    """A quantized copy of the network, in eval mode; see `QuantizationConfig`.
 
-    calibration: images [n, ...] float, or a Dataset of them (labels are not looked at). They choose the ranges of
+    calibration: images [n, ...] float, or a Dataset of them (labels are not used). They determine the ranges of
     "static" and "integer" and the rounding of "gptq"; "dynamic" and "weight_only" with rounding to nearest need none.
     Modes "static" and "integer" take an nn.Sequential of Conv2d, BatchNorm2d behind Conv2d, ReLU, MaxPool2d,
     AvgPool2d, Flatten, Linear, Dropout and Identity; batch norm is folded, ReLU joins the layer before it, the last
-    layer's output stays exact. "integer" gives an `IntegerNetwork`. "dynamic" and "weight_only" exchange every
-    nn.Linear and nn.Conv2d of any model (subclasses of these are left alone).
+    layer's output is not quantized. "integer" gives an `IntegerNetwork`. "dynamic" and "weight_only" replace every
+    nn.Linear and nn.Conv2d of any model (subclasses of these are not replaced).
 
     Raises TypeError for a model or calibration of another type; ValueError for a model without such layers or with a
-    layer that the mode cannot hold (by name), and for empty, NaN or infinite images.
+    layer that the mode does not support (by name), and for empty, NaN or infinite images.
 
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> quantize_model(model, torch.rand(16, 4), QuantizationConfig(mode="integer"))(torch.rand(3, 4)).shape
@@ -65,7 +65,7 @@ def calibration_images(calibration: Dataset | Tensor, config: QuantizationConfig
 
 
 def assemble(quantized: QuantizedChain, config: QuantizationConfig) -> nn.Module:
-    """The network of mode "integer", or for "static" its float simulation, out of quantized steps."""
+    """The network of mode "integer", or for "static" its float simulation, built from quantized steps."""
     if config.mode == "integer":
         return integer_network(quantized, config.bits)
     layers = nn.Sequential()
@@ -84,7 +84,7 @@ def assemble(quantized: QuantizedChain, config: QuantizationConfig) -> nn.Module
 
 
 class ActivationQuantizer(nn.Module):
-    """x as its codes would give it back: float in, float out, at most 2^bits different values."""
+    """x quantized and dequantized: float in, float out, at most 2^bits different values."""
 
     def __init__(self, codes: ActivationCodes) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class ActivationQuantizer(nn.Module):
 
 
 def _exchange_layers(model: nn.Module, images: Tensor, config: QuantizationConfig) -> nn.Module:
-    """Every nn.Linear and nn.Conv2d of the model, in the order of execution, by its stand-in."""
+    """Replace every nn.Linear and nn.Conv2d of the model by its coded layer, in the order of execution."""
     names: dict[str, Any] = {name: m for name, m in model.named_modules() if type(m) in (nn.Linear, nn.Conv2d)}
     if not names:
         raise ValueError("quantize_model wants a model with a Linear or Conv2d layers, got none.")
@@ -112,11 +112,11 @@ def _exchange_layers(model: nn.Module, images: Tensor, config: QuantizationConfi
     for layer in _in_order_of_execution(model, names, images) if gptq else names.values():
         inputs = _inputs_of(model, layer, images) if gptq else None
         try:
-            stand_in = coded_layer(layer, *quantize_layer(layer, inputs, config), config, config.mode)
+            replacement = coded_layer(layer, *quantize_layer(layer, inputs, config), config, config.mode)
         except ValueError as error:
             name = next(name for name, candidate in names.items() if candidate is layer)
             raise ValueError(f"quantize_model cannot quantize layer '{name}': {error}") from error
-        model = _exchange(model, layer, stand_in)
+        model = _exchange(model, layer, replacement)
     return model
 
 
@@ -148,7 +148,7 @@ def _in_order_of_execution(model: nn.Module, names: dict[str, Any], images: Tens
 
 
 def _inputs_of(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
-    """All that flows into the layer when the model, as far as it is quantized, sees the images."""
+    """The inputs of the layer when the model, as far as it is quantized, runs on the images."""
     caught: list[Tensor] = []
     width = (-1, layer.in_features) if isinstance(layer, nn.Linear) else None
 

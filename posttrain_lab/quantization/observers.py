@@ -1,9 +1,8 @@
-"""Which range should the codes cover? Four answers, from "all that was seen" to "where the errors cost least".
+"""Observers: which range should the codes cover? Four methods, from the smallest and largest value to the smallest error.
 
-A wide range rounds coarsely; a narrow one cuts off (clips) the tails. Every method returns (low, high) for
-`affine_qparams`.
+A wide range rounds coarsely; a narrow one clips the tails. Every method returns (low, high) for `affine_qparams`.
 
-Left out: moving averages over batches. A technique here sees the whole calibration set at once.
+Left out: moving averages over batches. A method here gets the whole calibration set at once.
 """
 
 from typing import Literal
@@ -20,21 +19,21 @@ Method = Literal["minmax", "percentile", "mse", "kl"]
 PERCENTILE = 0.001  # the share of values that may be clipped at each end
 MSE_GRID = torch.linspace(0.01, 1.0, 100)  # factors by which the observed range is shrunk
 KL_BINS = 2048  # bins of the histogram of magnitudes
-SMOOTHING = 1e-4  # mixed into the coarse histogram, so that a tail cut onto an empty bin costs much, not infinity
+SMOOTHING = 1e-4  # mixed into the coarse histogram, so that a clipped tail on an empty bin gives a large, finite divergence
 
 
 def observe(x: Float[Tensor, "..."], method: Method = "minmax", bits: int = 8) -> tuple[float, float]:
     """Which real range (low, high) should `bits` bits cover, given the values x?
 
-    minmax      (min x, max x): nothing is clipped, one outlier decides.
+    minmax      (min x, max x): nothing is clipped, and one outlier determines the range.
     percentile  the quantiles PERCENTILE and 1 - PERCENTILE of x itself, linearly interpolated: both tails are clipped.
     mse         f * (min x, max x) for the factor f of MSE_GRID with the smallest squared error after quantizing and
                 dequantizing with asymmetric codes (clipping and rounding together); ties go to the larger range.
     kl          (max(min x, -t), min(max x, t)) for the threshold t whose clipped and coarsened histogram of |x|
-                diverges least from the original (Kullback-Leibler). Exact zeros do not count: every grid holds zero.
+                diverges least from the original (Kullback-Leibler). Exact zeros do not count: every grid contains zero.
 
-    x: any shape, float, at least one value. The result has the units of x; it need not hold 0 (`affine_qparams` sees
-    to it).
+    x: any shape, float, at least one value. The result has the units of x; it need not contain 0 (`affine_qparams`
+    widens it).
 
     Raises TypeError for x that is not float; ValueError for an empty x, NaN or infinity, an unknown method, bits
     outside 2..8.
@@ -80,7 +79,7 @@ def _mse(x: Tensor, low: float, high: float, bits: int) -> tuple[float, float]:
 
 
 def squared_error(x: Float[Tensor, "..."], low: float, high: float, bits: int = 8) -> float:
-    """How much is lost when x is quantized to the codes of [low, high]? Sum of (x - dequantize(quantize(x)))^2.
+    """The squared error of quantizing x to the codes of [low, high]: the sum of (x - dequantize(quantize(x)))^2.
 
     Rounding inside the range and clipping outside it count together. In squared units of x; asymmetric codes.
 

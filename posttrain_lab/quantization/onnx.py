@@ -47,7 +47,7 @@ def _onnx() -> Any:
 
 @dataclass
 class Graph:
-    """An ONNX graph under construction: each `add` appends a node behind the tensor `now` and moves on."""
+    """An ONNX graph under construction: each `add` appends a node after the tensor `now`, which becomes its output."""
 
     now: str = "x"
     nodes: list[Any] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Graph:
 
 
 def to_onnx(network: IntegerNetwork, every_layer: bool = False) -> Any:
-    """How would another runtime compute this network? An onnx.ModelProto; input "x" float, output "y" float.
+    """The network as an onnx.ModelProto for another runtime; input "x" float, output "y" float.
 
     every_layer: also give each layer's codes (the last one: its int32 sums) as an output, under the layer's name in
     `network.layers`, with "layer_" before it. onnxruntime gives the same codes bit for bit.
@@ -87,7 +87,7 @@ def to_onnx(network: IntegerNetwork, every_layer: bool = False) -> Any:
     graph, outputs = Graph(), []
     graph.add("QuantizeLinear", np.float32(network.input.scale), np.int8(network.input.zero_point))
     _clip_to(graph, network.input.bits)
-    codes = torch.zeros(1, *network.input_shape, dtype=torch.int8)  # flows along to learn the shapes
+    codes = torch.zeros(1, *network.input_shape, dtype=torch.int8)  # passed through the layers to get the shapes
     for name, layer in network.layers.named_children():
         _add_layer(graph, name, layer, codes.shape[1])
         graph.nodes[-1].output[0] = graph.now = f"layer_{name}"

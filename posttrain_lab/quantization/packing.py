@@ -5,8 +5,8 @@
 | 2    | 4            | code[4i], code[4i+1], code[4i+2], code[4i+3]        |
 | 3, 4 | 2            | code[2i], code[2i+1] (3 bits: one bit stays unused) |
 
-Each code is kept in two's complement. Left out: a dense 3-bit layout, which saves a quarter and costs byte-crossing
-shifts.
+Each code is stored in two's complement. Left out: a dense 3-bit layout, which saves a quarter and needs shifts across
+bytes.
 """
 
 from math import prod
@@ -30,7 +30,7 @@ def codes_per_byte(bits: int) -> int:
 
 
 def pack_codes(codes: Int8[Tensor, "*shape"], bits: int) -> Shaped[Tensor, "..."]:
-    """How are codes of `bits` bits stored? uint8 [ceil(n / codes a byte)] for 2 to 4 bits; as they are above.
+    """Pack codes of `bits` bits: uint8 [ceil(n / codes a byte)] for 2 to 4 bits; unchanged for 5 to 8.
 
     Raises TypeError for codes that are not int8, ValueError for codes that need more bits.
 
@@ -57,9 +57,9 @@ def pack_codes(codes: Int8[Tensor, "*shape"], bits: int) -> Shaped[Tensor, "..."
 
 
 def unpack_codes(packed: Int8[Tensor, "..."] | UInt8[Tensor, " n"], bits: int, shape: tuple[int, ...]) -> Int8[Tensor, "..."]:
-    """Which codes were packed? int8 of the given shape; only shifts, no float.
+    """Unpack codes: int8 of the given shape; only shifts, no float.
 
-    Each code is shifted to the top of its byte and back as a signed number, which brings its sign along.
+    Each code is shifted to the top of its byte and back as a signed number, which extends its sign.
     Raises ValueError when the bytes do not fit the shape.
 
     >>> unpack_codes(torch.tensor([241, 7], dtype=torch.uint8), bits=4, shape=(3,))

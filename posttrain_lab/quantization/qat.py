@@ -1,7 +1,7 @@
-"""Quantization-aware training: train with the rounding in place, so that the weights settle where rounding hurts least.
+"""Quantization-aware training: train with rounded weights and activations, so that the network adapts to the rounding.
 
-Rounding has a gradient of zero almost everywhere. The straight-through estimator pretends that it is the identity
-inside the range and a constant outside. Batch norm is folded before training. Left out: learned scales (LSQ), frozen
+Rounding has a gradient of zero almost everywhere. The straight-through estimator uses the gradient of the identity
+inside the range and of a constant outside. Batch norm is folded before training. Left out: learned scales (LSQ), frozen
 batch norm statistics.
 
 Sources: Bengio, Leonard, Courville 2013 (straight-through); Jacob et al. 2018 (training with fake quantization).
@@ -24,11 +24,11 @@ from .layer_math import apply_weight
 from .network import assemble, calibration_images
 from .rounding import layer_granularity, scale_of_each_weight
 
-AVERAGING = 0.05  # how fast a range follows the training batches
+AVERAGING = 0.05  # weight of a new batch in the moving average of a range
 
 
 class FakeQuantize(torch.autograd.Function):
-    """What would the codes give back, and where may a gradient pass? `FakeQuantize.apply(x, scale, zero_point, bits)`.
+    """Fake quantization with a straight-through gradient: `FakeQuantize.apply(x, scale, zero_point, bits)`.
 
     forward:  (clamp(round(x / scale) + zero_point, qmin, qmax) - zero_point) * scale
     backward: the gradient passes where round(x / scale) + zero_point lies in qmin ... qmax, else it is 0
@@ -57,9 +57,9 @@ class FakeQuantize(torch.autograd.Function):
 
 
 class RangeFollower(nn.Module):
-    """Fake-quantize activations. In train mode the range follows the batches; in eval mode it stands still.
+    """Fake-quantize activations. In train mode the range is a moving average over the batches; in eval mode it is fixed.
 
-    The first batch sets the range; each later one moves it by 5 % of the difference.
+    The first batch sets the range; each later one changes it by 5 % of the difference.
     """
 
     low: Tensor
@@ -78,12 +78,12 @@ class RangeFollower(nn.Module):
         return self.fake(x)
 
     def fake(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Fake-quantize with the range as it is."""
+        """Fake-quantize with the present range."""
         codes = self.codes("this network")
         return FakeQuantize.apply(x, codes.scale, codes.zero_point, codes.bits)
 
     def codes(self, caller: str) -> ActivationCodes:
-        """What the codes mean now; raises ValueError before the first batch."""
+        """Scale and zero point of the present range; raises ValueError before the first batch."""
         if self.low.isnan():
             raise ValueError(
                 f"{caller} wants a range for the output of '{self.name}', got none yet; train for at least one batch, "
@@ -93,7 +93,7 @@ class RangeFollower(nn.Module):
 
 
 class QATStep(nn.Module):
-    """A Linear or Conv2d whose weight is rounded on its way into the product; its ReLU; the rounding of its output."""
+    """A Linear or Conv2d whose weight is rounded in the forward pass; its ReLU; the rounding of its output."""
 
     layer: Any
     output: RangeFollower | None
@@ -114,7 +114,7 @@ class QATStep(nn.Module):
         return y if self.output is None else self.output(y)
 
     def converted(self) -> QuantizedStep:
-        """Codes, scales and range as they are now."""
+        """The present codes, scales and range."""
         codes, scale = quantize_weight(self.layer.weight, self.bits, self.granularity)
         output = self.output.codes("convert_qat") if self.output else None
         return QuantizedStep(self.name, copy.deepcopy(self.layer), self.relu, codes, scale, output)
@@ -141,7 +141,7 @@ class QATPlain(nn.Module):
 
 
 class QATNetwork(nn.Module):
-    """The network that `prepare_qat` makes; train it like any other, then `convert_qat`."""
+    """The network that `prepare_qat` returns; train it like any other, then `convert_qat`."""
 
     def __init__(self, steps: list[Step], config: QuantizationConfig) -> None:
         super().__init__()
@@ -170,8 +170,7 @@ def prepare_qat(
     config: QuantizationConfig | None = None,
     calibration: Dataset | Float[Tensor, "n ..."] | None = None,
 ) -> QATNetwork:
-    """How can a network learn to live with few bits? A new one that rounds weights and activations in every forward
-    pass.
+    """A new network for quantization-aware training: it rounds weights and activations in every forward pass.
 
     model: a chain as `quantize_model` takes for mode "static"; config: mode "static" or "integer", rounding "nearest".
     Batch norm is folded into the convolutions. Ranges follow the training batches; with calibration images they start
@@ -201,7 +200,7 @@ def prepare_qat(
 
 @torch.no_grad()
 def convert_qat(model: QATNetwork) -> nn.Module:
-    """Which quantized network has been trained? The one of the config's mode, with the codes and ranges of training.
+    """The quantized network after training: of the config's mode, with the codes and ranges of training.
 
     The same as `quantize_model` gives for the trained weights when both see the same ranges. Raises TypeError for a
     model that `prepare_qat` did not make, ValueError when no batch has gone through it.

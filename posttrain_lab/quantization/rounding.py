@@ -1,4 +1,4 @@
-"""Choose the codes of one layer's weight as a config says: to nearest, or so that the layer's output suffers least."""
+"""Choose the codes of one layer's weight as a config says: to nearest, or so that the layer's output changes least."""
 
 import torch
 from jaxtyping import Float, Int8
@@ -12,7 +12,7 @@ from .low_bit import optimal_codes
 
 
 def layer_granularity(weight: Tensor, granularity: Granularity) -> Granularity:
-    """The granularity that one layer can have: groups as large as asked, or the next smaller divisor of its inputs.
+    """The granularity that fits one layer: groups of the given size, or of the next smaller divisor of its inputs.
 
     >>> layer_granularity(torch.zeros(24, 1, 3, 3), PerGroup(32)), layer_granularity(torch.zeros(10, 64), PerGroup(48))
     (PerGroup(size=9), PerGroup(size=32))
@@ -39,7 +39,7 @@ def scale_of_each_weight(scale: Tensor, shape: torch.Size, granularity: Granular
 def quantize_layer(
     layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."] | None, config: QuantizationConfig
 ) -> tuple[Int8[Tensor, "out ..."], Float[Tensor, "..."]]:
-    """The weight's codes and scales (shapes as from `quantize_weight`); x: what flows into the layer, for "gptq"."""
+    """The weight's codes and scales (shapes as from `quantize_weight`); x: the layer's inputs, for "gptq"."""
     granularity = layer_granularity(layer.weight, config.granularity)
     codes, scale = quantize_weight(layer.weight, config.bits, granularity)
     if config.rounding == "nearest":

@@ -1,7 +1,7 @@
-"""Scale the input features of a layer, and its weights the other way, so that what is hard to round becomes easier.
+"""Divide the input features of a layer by factors and multiply its weights by them, so that rounding loses less.
 
-x W^T = (x / s) (W * s)^T for every s > 0 per input feature. AWQ chooses s so that weights which meet large inputs
-lose less; SmoothQuant so that large inputs shrink and the weights, which are easier to quantize, carry them.
+x W^T = (x / s) (W * s)^T for every s > 0 per input feature. AWQ chooses s so that weights with large inputs
+lose less; SmoothQuant so that large inputs become smaller and the weights, which are easier to quantize, larger.
 """
 
 import copy
@@ -15,13 +15,13 @@ from .granularity import PerChannel, PerGroup
 from .low_bit import check_layer
 
 AWQ_STEPS = 20
-SMALLEST_SHARE = 1e-4  # of the largest input magnitude: features that are never seen get a scale too
+SMALLEST_SHARE = 1e-4  # of the largest input magnitude: features that are always 0 get a scale too
 
 
 def awq_scale(
     weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tokens in"], bits: int, group: int | None = None
 ) -> Float[Tensor, " in"]:
-    """By what should each input feature's weights grow before rounding, so that the output suffers least?
+    """By which factor should each input feature's weights be multiplied before rounding, so that the output changes least?
 
     s_j = (mean |x_j|)^a, divided by sqrt(max s * min s); a is the point of {0, 0.05, ..., 1} with the smallest error
     |x W^T - x (Q(W * s) / s)^T|^2. With a = 0 every s_j is 1, so on `inputs` the result is never worse than
@@ -55,12 +55,12 @@ def awq_scale(
 def smoothquant(
     weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tokens in"], strength: float = 0.5
 ) -> tuple[Float[Tensor, "out in"], Float[Tensor, " in"]]:
-    """How can outlying input features be made smaller without changing the layer's output?
+    """How can input features with outliers be made smaller without changing the layer's output?
 
     s_j = max|x_j|^strength / max|W_:j|^(1 - strength);  x W^T = (x / s) (W * s)^T
 
-    weight [out, in]; inputs [tokens, in]; strength 0 (weights become even) to 1 (inputs become even). Returns (W * s,
-    s): divide the inputs by s, or fold 1 / s into the layer before (`smooth_pair`). Features or columns of zeros keep
+    weight [out, in]; inputs [tokens, in]; strength 0 (weights get equal ranges) to 1 (inputs do). Returns (W * s,
+    s): divide the inputs by s, or fold 1 / s into the layer before (`smooth_pair`). Features or columns of zeros have
     s = 1. Raises like `optimal_rounding`, and ValueError for a strength outside 0..1. Source: Xiao et al. 2022,
     "SmoothQuant".
 
@@ -69,10 +69,10 @@ def smoothquant(
     """
     check_layer(weight, inputs, "smoothquant")
     if not 0 <= strength <= 1:
-        raise ValueError(f"smoothquant wants a strength from 0 to 1, got {strength}; 0.5 shares the burden evenly.")
-    seen, held = inputs.detach().abs().amax(dim=0), weight.detach().abs().amax(dim=0)
-    scale = seen**strength / held ** (1 - strength)
-    scale = torch.where((seen > 0) & (held > 0), scale, torch.ones_like(scale))
+        raise ValueError(f"smoothquant wants a strength from 0 to 1, got {strength}; 0.5 divides the difficulty equally.")
+    largest_input, largest_weight = inputs.detach().abs().amax(dim=0), weight.detach().abs().amax(dim=0)
+    scale = largest_input**strength / largest_weight ** (1 - strength)
+    scale = torch.where((largest_input > 0) & (largest_weight > 0), scale, torch.ones_like(scale))
     return weight.detach() * scale, scale
 
 
@@ -81,8 +81,8 @@ def smooth_pair(
 ) -> tuple[nn.Linear, nn.Linear]:
     """Where does the division by s go? Into the layer before: two new linear layers whose composition is unchanged.
 
-    first [hidden, in] and second [out, hidden], with nothing or a ReLU between them (a ReLU lets positive factors
-    through); inputs [tokens, hidden]: what flows into `second`. Raises like `smoothquant`. Source: Xiao et al. 2022.
+    first [hidden, in] and second [out, hidden], with nothing or a ReLU between them (positive factors commute with a
+    ReLU); inputs [tokens, hidden]: the inputs of `second`. Raises like `smoothquant`. Source: Xiao et al. 2022.
 
     >>> first, second = smooth_pair(nn.Linear(2, 3), nn.Linear(3, 1), torch.rand(5, 3))
     >>> first.weight.shape, second.weight.shape

@@ -17,15 +17,15 @@
 # # 00 Start here: measure before you change
 #
 # This course is about [post-training](../glossary.md#post-training): what can still be done to a model when its
-# training is over. Make it smaller, make it faster, make it honest about its doubts. Each of these promises is a
+# training is over. Make it smaller, make it faster, make its confidence match how often it is right. Each of these is a
 # claim about numbers. So before you change anything, you learn to measure.
 #
-# **The question.** The course ships a small network that names ten kinds of clothes. How good is it, and how sure can
-# we be of that? How large is it, and how fast *on this machine*? And which part of it holds most of the bytes, which
-# part takes most of the time: is it the same part? At the end of this unit you have answered all of it by functions
-# of your own, and the answers stand in one table, the network's [passport](../glossary.md#passport).
+# **The question.** The course ships a small network that sorts images of clothes into ten classes. How accurate is it,
+# and how sure can we be of that? How large is it, and how fast *on this machine*? Which part of it holds most of the
+# bytes, which part takes most of the time: is it the same part? At the end of this unit you have answered all of this
+# with functions of your own, and the answers are in one table, the network's [passport](../glossary.md#passport).
 #
-# **You need** Python and a first acquaintance with PyTorch (a tensor, a model that is called). The unit takes about
+# **You need** Python and some first experience with PyTorch (a tensor, a model that is called). The unit takes about
 # 45 minutes, with four exercises.
 
 # %% [markdown]
@@ -101,7 +101,7 @@ def accuracy_in_percent(logits, labels):
 print(checks.start_here.accuracy.check(checks.submission.LocalSubmission(accuracy_in_percent)).message)
 
 # %% [markdown]
-# The first sentence names the mistake, the line in brackets the first case in which it showed. In your own exercises
+# The first sentence names the mistake, the line in brackets the first case in which it was found. In your own exercises
 # the same text appears below the check.
 
 # %% [markdown]
@@ -110,8 +110,8 @@ print(checks.start_here.accuracy.check(checks.submission.LocalSubmission(accurac
 # An image has 28 x 28 pixels and belongs to one of ten classes (Fashion-MNIST, Xiao et al. 2017). The network gives
 # ten numbers for each image, the [logits](../glossary.md#logits); the largest one names its answer.
 #
-# Images are kept in four sets that never mix: *train* changed the weights, *calibration* is for fitting a few
-# numbers, *validation* for looking and choosing, *test* for the last number of a unit. Until the end of this unit we
+# The images are split into four sets that never mix: *train* was used to train the weights, *calibration* is for fitting
+# a few numbers, *validation* for looking and choosing, *test* for the last number of a unit. Until the end of this unit we
 # look at [validation](../glossary.md#validation-set) images only.
 
 # %%
@@ -141,7 +141,7 @@ plots.gallery(images[some], [f"{classes[answers[i]]}<br>is: {classes[labels[i]]}
 # `logits` [n, c] holds one row per image, `labels` [n] the right classes 0 to c − 1. The result is a plain Python
 # `float` between 0 and 1 (`.item()` turns a tensor with one number into one).
 #
-# **Predict:** what will twenty people report who each measure this same network on 100 images of their own?
+# **Predict:** twenty people each measure this same network on 100 images of their own. How far apart are their accuracies?
 
 # %% tags=["widget", "nbval-ignore-output"]
 widgets.predict(
@@ -153,7 +153,7 @@ widgets.predict(
 
 # %% nbgrader={"grade": false, "grade_id": "accuracy", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def accuracy(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> float:
-    """The fraction of rows whose largest logit stands in the column that the label names.
+    """The fraction of rows whose largest logit is in the column of the label.
 
     >>> accuracy(torch.tensor([[0.2, 0.8], [3.0, 1.0], [0.1, 0.3], [2.0, -2.0]]), torch.tensor([1, 0, 0, 0]))
     0.75
@@ -193,8 +193,8 @@ plots.accuracy_of_samples(samples, accuracy(logits, labels))
 # ## Exercise 2: how sure?
 # *Difficulty 2 of 5, 8 minutes, 2 points*
 #
-# **Aim:** the range of true accuracies that fit with k hits in n trials, the [Wilson
-# interval](../glossary.md#wilson-interval).
+# **Aim:** the range of true accuracies that agree with the observed hits in n trials, the [Wilson
+# interval](../glossary.md#wilson-interval). A hit is an image that the network gets right.
 #
 # With $p = hits / n$:
 #
@@ -202,9 +202,9 @@ plots.accuracy_of_samples(samples, accuracy(logits, labels))
 # (low, high) = \frac{center \mp half}{1 + z^2/n}$$
 #
 # `hits` and `n` are whole numbers, the result is a pair of plain floats between 0 and 1. `z = 1.96` gives an interval
-# that holds the truth in about 95 of 100 experiments. The formula you may know from school, $p \mp z
+# that holds the true accuracy in about 95 of 100 experiments. The formula you may know from school, $p \mp z
 # \sqrt{p(1-p)/n}$, is the [normal approximation](../glossary.md#normal-approximation). It fails near 0 and 1, and
-# near 1 is where good networks live.
+# good networks have accuracies near 1.
 
 # %% tags=["widget", "nbval-ignore-output"]
 widgets.predict(
@@ -255,8 +255,8 @@ widgets.slider_figure(
 # images does it take until the two agree?
 #
 # <details><summary>Answer</summary>
-# It passes 100 %, which no accuracy can. At 100 % it has no width at all, as if ten images could prove perfection.
-# Wilson's interval stays inside and leans towards the middle. From some hundreds of images on, with misses among
+# It goes beyond 100 %, which no accuracy can. At 100 % it has no width at all, as if ten images could prove perfection.
+# Wilson's interval stays inside, and its center is moved towards 50 %. From some hundreds of images on, with misses among
 # them, you can hardly tell the two apart. At a fixed accuracy below 100 %, ten times the images make the interval
 # about three times narrower, since its width falls with the square root of n.
 # </details>
@@ -265,7 +265,7 @@ widgets.slider_figure(
 # ## Exercise 3: how large?
 # *Difficulty 2 of 5, 8 minutes, 2 points*
 #
-# **Aim:** the bytes of all numbers that a model keeps.
+# **Aim:** the bytes of all numbers that a model stores.
 #
 # $$bytes = \sum_{t\, \in\, parameters\, \cup\, buffers} count(t) \cdot width(t)$$
 #
@@ -315,24 +315,24 @@ byte_shares = {"your guess": in_percent(byte_guess.values()), "measured": in_per
 plots.part_shares(list(PARTS), byte_shares, "share of the bytes (%)")
 
 # %% [markdown]
-# **Look:** which part is the largest, and why so, although a linear layer looks like the simplest thing of all?
+# **Look:** which part is the largest, and why, although a linear layer looks like the simplest layer of all?
 # (Hint: `linear 1` maps 864 numbers to 64.)
 #
 # <details><summary>Answer</summary>
 # The first linear layer. It has one weight for each pair of input and output, 864 times 64. A convolution uses a
-# small window of weights again at every place of the image, so it needs far fewer: it saves bytes, not arithmetic.
-# Whoever wants a smaller file starts with the largest bars.
+# small window of weights again at every position of the image, so it needs far fewer: it saves bytes, not arithmetic.
+# To make the file smaller, start with the largest bars.
 # </details>
 
 # %% [markdown]
 # ## Exercise 4: how fast?
 # *Difficulty 3 of 5, 10 minutes, 2 points*
 #
-# **Aim:** what a fast, a middling and a slow call take, in seconds: the [percentiles](../glossary.md#percentile) p20,
-# p50 and p80 of many calls.
+# **Aim:** the seconds of a fast, a typical and a slow call: the [percentiles](../glossary.md#percentile) p20, p50 and p80
+# of many calls.
 #
 # 1. Call `fn()` `warmup` times and throw these times away.
-# 2. Measure `repeats` further calls, each one for itself. `stopwatch(fn)` from the first cell gives the seconds of
+# 2. Measure `repeats` further calls, each one separately. `stopwatch(fn)` from the first cell gives the seconds of
 #    one call.
 # 3. Sort the times $t_1 \le t_2 \le \dots \le t_{repeats}$ and take
 #
@@ -404,7 +404,7 @@ plots.call_times(calls, found)
 #
 # <details><summary>Answer</summary>
 # On a quiet machine the mean: a single slow call, caused by another program or by first-time work such as reserving memory,
-# moves it, while the median p50 hardly notices. Report p50, with p20 and p80 to say how much it spreads, and always
+# moves it, while the median p50 hardly changes. Report p50, with p20 and p80 to say how much it varies, and always
 # with batch size, threads and machine.
 # </details>
 
@@ -449,11 +449,10 @@ for size in (1, 64):
 # the count of MACs?
 #
 # <details><summary>Answer</summary>
-# The bytes sit in the last block and the first linear layer, the time in the convolutions. The linear layers hold
-# more than half of the bytes and take a small part of the time. MACs are no clock: the printed speeds differ from
-# part to part. The first block does little arithmetic on large images, so most of its time goes into moving them,
-# batch norm and pooling included. So whoever wants a smaller file and whoever wants a faster answer work on different
-# parts of this network.
+# The bytes are in the last block and the first linear layer, the time in the convolutions. The linear layers have
+# more than half of the bytes and take a small part of the time. MACs do not tell the time: the printed speeds differ
+# from part to part. The first block does little arithmetic on large images, so most of its time goes into moving them,
+# batch norm and pooling included. So a smaller file and a faster answer need work on different parts of this network.
 # </details>
 
 # %% [markdown]
@@ -461,8 +460,7 @@ for size in (1, 64):
 #
 # All of it in one table. First your own four functions, on the validation images that you have been looking at. Then
 # the course's own passport, and now, once, on the 10,000 *test* images. What is new in it is the
-# [ECE](../glossary.md#expected-calibration-error), the distance between what the network claims and how often it is
-# right.
+# [ECE](../glossary.md#expected-calibration-error), the gap between the network's confidence and how often it is right.
 
 # %% tags=["nbval-ignore-output"]
 share = accuracy(logits, labels)
@@ -478,13 +476,13 @@ passport_plots.passport_card(passport)
 # %% [markdown]
 # ## What the numbers say
 #
-# - **Good, but not evenly.** The overall accuracy hides the [worst class](../glossary.md#worst-class-accuracy), which
+# - **Good, but not for every class.** The overall accuracy hides the [worst class](../glossary.md#worst-class-accuracy), which
 #   lies far below it. In every later unit look at both: a change can leave the first alone and ruin the second.
-# - **Sure within limits.** Even 10,000 images leave an interval. A later unit that wins or loses less than its width
-#   has shown nothing with these images alone. And the interval speaks about images like these, not about photographs
+# - **Known within limits.** Even 10,000 images leave an interval. A later unit that gains or loses less than its width
+#   has shown nothing with these images alone. And the interval holds for images like these, not for photographs
 #   from your phone.
-# - **Small and fast are two things.** The bytes and the time sit in different parts. Storing the weights in fewer
-#   bits attacks the first, and may or may not help the second.
+# - **Small and fast are two things.** The bytes and the time are in different parts. Storing the weights in fewer
+#   bits reduces the bytes, and may or may not reduce the time.
 # - **What was lost.** Nothing yet: you changed nothing. That is the point of measuring first: from now on each unit
 #   shows this table twice, before and after.
 # - **What was not measured.** Energy, other machines, more than one thread, the memory that a run needs.
@@ -498,7 +496,7 @@ widgets.quiz(
             "Network A gets 93 of 100 images right, network B 91 of another 100. Is A better?",
             ("Yes, by two points", "It cannot be told from this", "No, B is better"),
             1,
-            "Both Wilson intervals are about ten points wide and overlap almost wholly. More images, or the same "
+            "Both Wilson intervals are about ten points wide and overlap almost completely. More images, or the same "
             "images for both, are needed.",
         ),
         widgets.Question(
@@ -510,7 +508,7 @@ widgets.quiz(
             "test images once.",
         ),
         widgets.Question(
-            "model.half() turns all float32 numbers into float16. What surely changes?",
+            "model.half() turns all float32 numbers into float16. What changes for certain?",
             ("The bytes of the weights halve", "Each call takes half the time", "The accuracy falls by a point"),
             0,
             "Two bytes instead of four, by definition. Time and accuracy have to be measured; on many CPUs "
@@ -531,7 +529,7 @@ widgets.quiz(
             "Layer X has twice the multiply-accumulates of layer Y. It takes",
             ("twice the time", "the same time", "a time that has to be measured"),
             2,
-            "Time also goes into moving numbers, and small or oddly shaped work uses the processor badly. You saw "
+            "Time also goes into moving numbers, and small or irregular work uses the processor badly. You saw "
             "it in the printed speeds.",
         ),
     ]
@@ -556,12 +554,12 @@ widgets.quiz(
 # ## If you want more
 #
 # 1. **Half the bytes.** Take `models.load_pretrained("fashion_cnn").half()` and `images.half()`. Bytes, accuracy,
-#    latency: what did it win, what did it lose on this machine?
+#    latency: what was gained, what was lost on this machine?
 # 2. **Two threads.** Measure p50 for batches of 1 and 64 with `torch.set_num_threads(2)`. Where does it help? Set it
 #    back to 1.
 # 3. **Test the interval.** Draw 1,000 samples of 50 images from the validation set, with repetition. In how many of
 #    them does your interval hold the accuracy of the whole set? And the normal approximation's?
-# 4. **Who pays?** `metrics.per_class_accuracy(logits, labels, 10)` gives one accuracy a class. Show images of the
+# 4. **Class by class.** `metrics.per_class_accuracy(logits, labels, 10)` gives one accuracy a class. Show images of the
 #    worst class with `plots.gallery`. Would you do better?
 # 5. **Keep it.** `passport.save("fp32.json")`, restart the kernel, `measure.Passport.load("fp32.json")`, and
 #    `measure.compare([old, new])` with a second measurement. Which numbers are the same to the last digit, which are

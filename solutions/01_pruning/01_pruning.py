@@ -16,22 +16,22 @@
 # %% [markdown]
 # # 01 Pruning: most weights can go. Is the network faster then?
 #
-# A trained network holds many weights that hardly matter. In this unit you find them, set them to zero, and let the
-# others make up for it. Then comes the harder part: a zero that is stored and multiplied like any other number saves
-# nothing. You store only what is left, multiply only what is left, and cut whole channels out, and you measure each
-# time what it brings.
+# A trained network holds many weights that hardly matter. In this unit you find them, set them to zero, and train the
+# others to make up for the loss. Then comes the harder part: a zero that is stored and multiplied like any other number
+# saves nothing. You store only the weights that are left, multiply only these, and remove whole channels, and each time
+# you measure what is gained.
 #
-# **The question.** The course ships a small network that names ten kinds of clothes. How many of its weights can go
-# before it loses one point of accuracy? And which way of removing makes it faster *on this machine*? Both answers are
-# measured at the end, by code you can open.
+# **The question.** The course ships a small network that sorts images of clothes into ten classes. How many of its
+# weights can be removed before it loses one point of accuracy? And which way of removing makes it faster *on this
+# machine*? Both answers are measured at the end, by code you can open.
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`, an optimizer). No other unit comes first.
 #
-# **How it works.** There are ten exercises; they take about two hours. Replace `raise NotImplementedError` with your
+# **How it works.** There are ten exercises; the unit takes about 150 minutes. Replace `raise NotImplementedError` with your
 # lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often
 # as you like. A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came
 # before. The figures use *your* functions, so they show your work. In a terminal, `posttrain-lab check 01` shows the
-# points of the whole notebook. The words of the field stand in the [glossary](../glossary.md).
+# points of the whole notebook. The [glossary](../glossary.md) explains the terms of the field.
 #
 # **Which images for what.** Weights are changed on *training* images, scores are computed on *calibration* images,
 # choices are made on *validation* images, and the *test* images are used once, for the last numbers of the unit.
@@ -60,12 +60,12 @@ torch.set_num_threads(1)  # one thread: times can be compared, and sums come out
 torch.manual_seed(0)
 split = data.load_fashion()
 model = models.load_pretrained("fashion_cnn")
-model = model.to(memory_format=torch.channels_last)  # the order in memory that its convolutions like best
-few = split.validation.first(400)  # for figures that ask the network many times
+model = model.to(memory_format=torch.channels_last)  # the memory format in which its convolutions are fastest
+few = split.validation.first(400)  # for figures that run the network many times
 
 
 def accuracy_of(network: nn.Module, part: data.Dataset) -> float:
-    """The share of right answers on one part of the split, in eval mode; the network's modes stay as they are."""
+    """The accuracy on one part of the split, in eval mode; the network's modes stay as they are."""
     return metrics.accuracy(measure.predict(network, part.images, batch_size=100), part.labels)
 
 
@@ -75,7 +75,7 @@ def prunable(network: nn.Module) -> Iterator[tuple[str, nn.Linear | nn.Conv2d]]:
 
 
 def accuracy_at(curve: list[float], sparsity: float) -> float:
-    """A curve over sparsities 0, 1/(n - 1), ..., 1, read between its points; beyond 1 it stays at its last value."""
+    """A curve over sparsities 0, 1/(n - 1), ..., 1, interpolated linearly; beyond 1 it stays at its last value."""
     place = min(sparsity, 1.0) * (len(curve) - 1)
     left = min(int(place), len(curve) - 2)
     return curve[left] + (place - left) * (curve[left + 1] - curve[left])
@@ -87,7 +87,7 @@ def kept_parameters(sizes: dict[str, int], sparsities: dict[str, float]) -> floa
 
 
 def with_tensors(layer: nn.Module, **tensors: Tensor | None) -> nn.Module:
-    """A copy of a layer that holds other tensors, with sizes to match; `with_tensors(linear, weight=w[:, :3])`."""
+    """A copy of a layer with other tensors and matching sizes; `with_tensors(linear, weight=w[:, :3])`."""
     new = copy.deepcopy(layer)
     for name, tensor in tensors.items():
         if tensor is not None:
@@ -114,7 +114,7 @@ before = measure.passport(model, split, "dense", part="validation", repeats=15)
 measure.compare([before])
 
 # %% [markdown]
-# Where are the weights? Each line is a layer that can be pruned.
+# In which layers are the weights? Each line is a layer that can be pruned.
 
 # %%
 for name, layer in prunable(model):
@@ -122,7 +122,7 @@ for name, layer in prunable(model):
     print(f"layer {name:>2}  {type(layer).__name__:7} {list(layer.weight.shape)!s:15} {share:6.1%} of the weights")
 
 # %% [markdown]
-# **Predict.** You will set the smallest weights to zero, wherever they are, and change nothing else.
+# **Predict.** You will set the smallest weights of the whole network to zero and change nothing else.
 
 # %% tags=["widget", "nbval-ignore-output"]
 widgets.predict(
@@ -137,15 +137,16 @@ widgets.predict(
 # ### Exercise 1: keep the largest
 # *Difficulty 1 of 5, 8 minutes, 2 points*
 #
-# **Aim:** mark the weights of one tensor that stay when the smallest magnitudes go.
+# **Aim:** mark the weights of one tensor that are kept when the weights of smallest magnitude are removed.
 #
 # A weight near zero changes a sum little. So the simplest score of a weight is its magnitude |w| (Han et al. 2015).
 # The result is a *mask*: a `bool` tensor with the shape of the weight, **True where a weight is kept**.
 #
-# - Exactly `round(sparsity * n)` of the n weights go, as Python's `round` counts: a half goes to the even number.
-# - Among equal magnitudes any may go, but the count stays exact. A threshold cannot promise that: pick places
-#   instead of comparing values. `argsort` and `topk` give places, not ranks.
-# - Sparsity 0 keeps everything, sparsity 1 nothing. The weight itself stays as it is.
+# - Exactly `round(sparsity * n)` of the n weights are removed. Python's `round` is meant: a half is rounded to the even
+#   number.
+# - Among equal magnitudes any may be removed, but the count stays exact. A threshold cannot guarantee that: select indices
+#   instead of comparing values. `argsort` and `topk` give indices, not ranks.
+# - Sparsity 0 keeps everything, sparsity 1 nothing. The weight itself is not changed.
 # - A weight may lie in memory in another order (this network's convolutions do): use `flatten` and `reshape`, not `view`.
 #
 # **Predict:** four weights, 1, −3, 1 and 1, and sparsity 0.5. How many does `weight.abs() > 1` keep?
@@ -159,9 +160,9 @@ widgets.predict(
 
 # %% nbgrader={"grade": false, "grade_id": "magnitude_mask", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def magnitude_mask(weight: Float[Tensor, "*shape"], sparsity: float) -> Bool[Tensor, "*shape"]:
-    """True for the weights that stay when the round(sparsity * n) smallest magnitudes go.
+    """True for the weights that are kept when the round(sparsity * n) smallest magnitudes are removed.
 
-    weight [*shape] stays unchanged; sparsity from 0 to 1. Among equal magnitudes any may go.
+    weight [*shape] stays unchanged; sparsity from 0 to 1. Among equal magnitudes any may be removed.
 
     >>> magnitude_mask(torch.tensor([0.5, -3.0, 0.1, 2.0]), 0.5)
     tensor([False,  True, False,  True])
@@ -192,7 +193,7 @@ chance = torch.Generator().manual_seed(0)
 
 
 def by_layer(sparsity: float, of=lambda weight: weight) -> nn.Module:
-    """The network with the same sparsity in every layer; `of(weight)` is what your mask looks at."""
+    """The network with the same sparsity in every layer; your mask ranks the magnitudes of `of(weight)`."""
     masks = {name: magnitude_mask(of(layer.weight.detach()), sparsity) for name, layer in prunable(model)}
     return lib.apply_masks(model, masks)
 
@@ -204,16 +205,17 @@ both = {"your magnitude_mask": each_layer, "at random": at_random}
 plots.accuracy_against_sparsity(shares, both, dense_accuracy, len(few))
 
 # %% [markdown]
-# *What is seen: two curves that fall as more weights go. Both leave the grey band, the dense network's 95 % interval, early;
-# the one by magnitude falls much later than the random one.*
+# *What is seen: two curves that fall as more weights are removed. Both leave the grey band, the dense network's 95 %
+# interval, early; the one by magnitude falls much later than the random one.*
 #
-# **Question.** Nothing was trained here. Where do you expect the curve after some training, and why is it late to ask
-# for "the right threshold" now?
+# **Question.** Nothing was trained here. Where do you expect the curve after some training? Can you already choose the right
+# sparsity from this figure?
 #
 # <details><summary>Answer</summary>
 #
-# Further right. The weights that are left were trained with the others present; they can take over part of their work.
-# How much is lost *before* training says little about how much is lost *after* it. Exercise 5 trains.
+# Further right, so it is too early to choose. The weights that are left were trained together with the others; further
+# training lets them take over part of the others' work. How much is lost *before* training says little about how much is
+# lost *after* it. Exercise 5 trains.
 #
 # </details>
 
@@ -221,23 +223,22 @@ plots.accuracy_against_sparsity(shares, both, dense_accuracy, len(few))
 # ### Exercise 2: one ranking for all layers
 # *Difficulty 2 of 5, 10 minutes, 2 points*
 #
-# **Aim:** let all layers compete, so that some lose more than others.
+# **Aim:** rank the weights of all layers together, so that some layers lose more than others.
 #
-# `weights` is a dict of named tensors. Rank all their magnitudes in one list; the smallest of the whole network go.
+# `weights` is a dict of named tensors. Rank all their magnitudes in one list; the smallest of the whole network are removed.
 #
 # - A tensor with fewer than two axes, a bias or a batch norm, is left whole (its mask is all True) and is **not
-#   counted**. Of the others together exactly `round(sparsity * total)` weights go.
-# - Every name comes back, with a mask of its tensor's shape. Equal magnitudes as in exercise 1.
+#   counted**. Of the others together exactly `round(sparsity * total)` weights are removed.
+# - The result has every name, with a mask of its tensor's shape. Equal magnitudes as in exercise 1.
 #
-# `torch.cat` makes one list of many, `tensor.split([n1, n2, ...])` cuts it again. `lib.magnitude_mask` is at your
-# service.
+# `torch.cat` joins many tensors into one, `tensor.split([n1, n2, ...])` cuts it again. You may use `lib.magnitude_mask`.
 #
-# **Predict:** a layer of 1,000 weights near 0.01 and one of 10 weights near 1. Which share of each goes at sparsity 0.5?
+# **Predict:** a layer of 1,000 weights near 0.01 and one of 10 weights near 1. Which share of each is removed at sparsity 0.5?
 #
 # <details><summary>Answer</summary>
 #
 # Half of the first, none of the second. A layer whose weights are all small can lose everything, and then no signal
-# passes. Magnitudes of different layers are not quite comparable, and this ranking pretends that they are.
+# passes. Magnitudes of different layers are not quite comparable, but this ranking compares them.
 #
 # </details>
 
@@ -246,7 +247,7 @@ plots.accuracy_against_sparsity(shares, both, dense_accuracy, len(few))
 def global_masks(weights: dict[str, Float[Tensor, "..."]], sparsity: float) -> dict[str, Bool[Tensor, "..."]]:
     """Masks by one ranking of |w| over all tensors with two axes or more; the others are kept whole and not counted.
 
-    Exactly round(sparsity * total) weights go, total being the weights of the ranked tensors.
+    Exactly round(sparsity * total) weights are removed, total being the weights of the ranked tensors.
 
     >>> some = {"a": torch.tensor([[1.0, -5.0]]), "b": torch.tensor([[6.0, 7.0]]), "c": torch.tensor([0.1])}
     >>> masks = global_masks(some, 0.5)
@@ -270,8 +271,8 @@ checks.pruning.global_masks(global_masks, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Move the sparsity. The dashed lines are the threshold that your masks amount to; the title gives the accuracy of the
-# pruned network, counted anew at every move.
+# Move the sparsity. The dashed lines are the threshold that follows from your masks; the title gives the accuracy of the
+# pruned network, measured again at every move.
 
 # %% tags=["widget", "nbval-ignore-output"]
 weights = {name: layer.weight.detach() for name, layer in prunable(model)}
@@ -292,13 +293,13 @@ widgets.slider_figure(draw_histogram, percent=widgets.Slider(0, 99, start=70, st
 # *What is seen: a histogram of all weights on a logarithmic axis, highest at zero. The removed weights are a hatched band
 # in the middle, between two dashed lines; a small move of the lines takes many weights.*
 #
-# **Question.** Look up your guess from the beginning: how many of ten weights can go before five points are lost? And
-# why does the accuracy hold at first and fall ever further?
+# **Question.** Look up your guess from the beginning: how many of ten weights can be removed before five points are lost?
+# And why does the accuracy hardly change at first, and then fall faster and faster?
 #
 # <details><summary>Answer</summary>
 #
-# The first weights to go are the smallest of very many: their sum is small. With each further step of the slider the
-# removed weights are larger, and the errors of one layer meet those of the next.
+# The weights that are removed first are the smallest of very many: their sum is small. With each further step of the
+# slider the removed weights are larger, and the errors of one layer are added to those of the next.
 #
 # </details>
 
@@ -314,19 +315,20 @@ plots.layer_shares({"all layers together": nine_tenths, "layer by layer": even},
 
 # %% [markdown]
 # *What is seen: above, two curves; the one with a single ranking lies higher. Below, two bars for each layer: the single ranking
-# takes far less from the first layer, and less from the last, than from the large layers between them.*
+# removes far fewer from the first layer, and fewer from the last, than from the large layers between them.*
 #
-# **Question.** The first and the last layer are small, and they are spared. What does this cost, and what does it bring?
+# **Question.** The first and the last layer are small, and they keep most of their weights. What does this cost, and what is
+# gained?
 #
 # <details><summary>Answer</summary>
 #
-# It costs almost nothing: few weights are in them. It brings much, because all that the network knows passes through
-# them. That large magnitudes stand where layers are small is no law, though. The next exercise asks the layers.
+# It costs almost nothing: few weights are in them. Much is gained, because all that the network computes passes through
+# them. Small layers do not always have large weights, though. So the next exercise measures each layer.
 #
 # </details>
 
 # %% [markdown]
-# ## Part 2: ask the layers
+# ## Part 2: how sensitive is each layer?
 #
 # ### Exercise 3: prune one layer alone
 # *Difficulty 3 of 5, 15 minutes, 3 points*
@@ -336,29 +338,30 @@ plots.layer_shares({"all layers together": nine_tenths, "layer by layer": even},
 # For every `nn.Linear` and `nn.Conv2d` of the model, under its name in `named_modules()`, give the accuracy in eval
 # mode at each sparsity, in the order given: prune this layer by `lib.magnitude_mask`, measure, put its weights back.
 #
-# - The numbers will decide something, so they come from `split.validation`, whole.
-# - All other layers stay whole, and every sparsity starts from whole weights.
-# - The model comes back as it came: each weight, each buffer, and the mode (train or eval) of each module. The first
-#   line is given: work on the copy `twin`, and nothing can go wrong.
-# - On the twin, `layer.weight.data = whole * mask` puts in a new tensor and leaves `whole` alone; `mul_` changes the tensor
-#   itself, and whatever you kept of it without `clone()`.
+# - The numbers are used for a choice, so they come from `split.validation`, from all of it.
+# - All other layers stay dense, and every sparsity starts from the dense weights.
+# - The model is not changed: each weight, each buffer, and the mode (train or eval) of each module are as before. The
+#   first line is given: work on the copy `twin`, and the model is safe.
+# - On the twin, `layer.weight.data = whole * mask` puts in a new tensor and leaves `whole` as it is; `mul_` changes the tensor
+#   itself, and also whatever you stored of it without `clone()`.
 #
 # `prunable(network)` and `accuracy_of(network, part)` come from the setup cell.
 #
-# **Predict:** which of the five layers will mind most at 90 %, and which least?
+# **Predict:** which of the five layers will be the most sensitive at 90 %, and which the least?
 #
 # <details><summary>Answer</summary>
 #
-# See the figure. A rule of thumb: small layers near the input mind most, large linear layers least. Measure it anyway.
+# See the figure. A rule of thumb: small layers near the input are the most sensitive, large linear layers the least. Measure
+# it anyway.
 #
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "sensitivity_scan", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def sensitivity_scan(model: nn.Module, split: data.Split, sparsities: list[float]) -> dict[str, list[float]]:
-    """Validation accuracy when one layer alone is pruned by magnitude: by layer, one for each sparsity.
+    """Validation accuracy when one layer alone is pruned by magnitude: for each layer, one number for each sparsity.
 
-    Every nn.Linear and nn.Conv2d is scanned; the model that came in stays as it was, weights, buffers and modes.
+    Every nn.Linear and nn.Conv2d is scanned; the given model is not changed, neither weights nor buffers nor modes.
 
     >>> curves = sensitivity_scan(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), split, [1.0, 0.0])
     >>> list(curves), len(curves["1"]), round(curves["1"][0], 2)  # without weights one class is named for all images
@@ -382,7 +385,7 @@ checks.pruning.sensitivity_scan(sensitivity_scan, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your scan at eleven sparsities, on some of the validation images. It asks the network more than fifty times.
+# Your scan at eleven sparsities, on some of the validation images. It measures the network more than fifty times.
 
 # %% tags=["nbval-ignore-output"]
 grid = [k / 10 for k in range(11)]
@@ -395,15 +398,15 @@ named = {f"layer {name}": curve for name, curve in curves.items()}
 plots.accuracy_against_sparsity(grid, named, dense_accuracy, len(few))
 
 # %% [markdown]
-# *What is seen: five curves, one a layer. The first layer falls almost from the start. The others stay in the grey band for long,
-# the last layer not quite as long as those in the middle, and all end near chance, where nothing of a layer is left.*
+# *What is seen: five curves, one for each layer. The first falls almost from the start. The others stay in the grey band for
+# long, the last layer not quite as long as those in the middle. All end near chance level, where no weight of a layer is left.*
 #
 # **Question.** Why is the sum of these losses not the loss of pruning all layers at once?
 #
 # <details><summary>Answer</summary>
 #
-# Each curve has four whole layers around it, which can carry a small error. Errors of several layers add up and are
-# amplified on the way. The curves still tell the layers apart, and that is all the next exercise needs.
+# For each curve the four other layers are dense, and they tolerate a small error. Errors of several layers add up and are
+# amplified on the way. The curves still show which layers are more sensitive, and that is all the next exercise needs.
 #
 # </details>
 
@@ -411,7 +414,7 @@ plots.accuracy_against_sparsity(grid, named, dense_accuracy, len(few))
 # ### Exercise 4: spend a budget
 # *Difficulty 4 of 5, 18 minutes, 3 points*
 #
-# **Aim:** choose a sparsity for each layer, so that a given number of weights is left and the curves promise the least loss.
+# **Aim:** choose a sparsity for each layer, so that a given number of weights is left and the curves predict the least loss.
 #
 # `curves[name][i]` is the accuracy at sparsity i / (len − 1), linear between the points. `sizes[name]` counts the
 # weights of the layer, and `budget` those that may stay in all:
@@ -419,17 +422,16 @@ plots.accuracy_against_sparsity(grid, named, dense_accuracy, len(few))
 # $$\text{minimise} \; \sum_{layers} \big( curve(0) - curve(s) \big) \qquad \text{so that} \qquad
 # \sum_{layers} size \cdot (1 - s) \le budget$$
 #
-# Use at least 0.999 of the budget. A good way is to be greedy: again and again take the step of 0.01 that is cheapest
-# *for each weight that goes*,
+# Use at least 0.999 of the budget. A good way is greedy: again and again take the step of 0.01 that costs least *for each
+# removed weight*,
 #
 # $$price = \frac{curve(s) - curve(s + 0.01)}{size}$$
 #
-# until the budget is met, and of the last step only the part that is needed. A layer ends at sparsity 1: from there on it
-# has no step to offer. The check accepts any way that misses at most a fifth of what can be won over one sparsity for all
-# layers.
+# until the budget is met, and of the last step only the part that is needed. At sparsity 1 a layer is empty and no step is
+# left. The check accepts any method that misses at most a fifth of the possible gain over one sparsity for all layers.
 #
 # `accuracy_at(curve, s)` and `kept_parameters(sizes, sparsities)` come from the setup cell. Stop when the surplus is
-# below a millionth of a weight, because sums of floats rarely hit a number exactly.
+# below a millionth of a weight, because sums of floats are rarely exactly equal to a given number.
 #
 # **Predict:** two layers have the same curve, one is ten times as large. Which one is pruned first?
 #
@@ -467,8 +469,8 @@ checks.pruning.allocate_sparsity(allocate_sparsity, hidden=True)
 
 # %% [markdown]
 # Your allocation at six budgets, against one sparsity for all layers. A kept weight counts 4 bytes here; what storing it
-# really takes is the subject of part 5. Measured curves are bumpy, so each is first made to fall: from each point on, no
-# later one may be higher.
+# really takes is the subject of part 5. Measured curves are noisy, so each is first made monotone: no point may be higher
+# than an earlier one.
 
 # %% tags=["nbval-ignore-output"]
 sizes = {name: layer.weight.numel() for name, layer in prunable(model)}
@@ -490,8 +492,8 @@ spent = allocate_sparsity(falling, sizes, budgets[4])
 plots.layer_shares({"your allocation": spent, "all layers together": nine_tenths}, "90 % of all weights are gone")
 
 # %% [markdown]
-# *What is seen: two bars for each layer. Your allocation leaves the first layer whole and spares the last one more than the single
-# ranking of exercise 2 does; the large layers in the middle pay for it.*
+# *What is seen: two bars for each layer. Your allocation leaves the first layer dense and removes less from the last one than the
+# single ranking of exercise 2 does; the large layers in the middle lose more for it.*
 #
 # Can you beat it by hand? Set the sparsity of each layer; the star is your network, measured at every move.
 
@@ -505,41 +507,41 @@ handles = {f"layer_{name}": widgets.Slider(0, 100, start=75, step=5, label=f"lay
 widgets.slider_figure(draw_front, **handles)
 
 # %% [markdown]
-# *What is seen: two curves that rise with the size that is kept, and a star for the sliders. The curve of your allocation lies far
-# above the other and reaches the grey band on the right.*
+# *What is seen: two curves that rise with the bytes of the kept weights, and a star for the sliders. The curve of your allocation
+# lies far above the other and reaches the grey band on the right.*
 #
-# **Question.** The upper left edge of all points is called the *Pareto front*. Why is a point below it never worth having?
+# **Question.** The upper left edge of all points is called the *Pareto front*. Why is a point below it never a good choice?
 #
 # <details><summary>Answer</summary>
 #
-# For each point below there is one on the front that is as small and better, or as good and smaller. On the front
-# itself nothing is free: one must choose. Every choice here was made on validation images.
+# For each point below there is one on the front that is as small and more accurate, or as accurate and smaller. Along the
+# front a smaller network is always less accurate: one must choose. Every choice here was made on validation images.
 #
 # </details>
 
 # %% [markdown]
-# ## Part 3: let the others make up for it
+# ## Part 3: train the remaining weights
 #
 # ### Exercise 5: a step that keeps zeros
 # *Difficulty 2 of 5, 10 minutes, 2 points*
 #
 # **Aim:** take a step of any optimizer so that pruned weights are exactly 0 afterwards.
 #
-# An optimizer knows nothing of masks. Its momentum remembers old gradients, and weight decay needs none, so a weight
-# whose gradient is masked can move all the same.
+# An optimizer knows nothing of masks. Its momentum contains old gradients, and weight decay needs no gradient, so a weight
+# whose gradient is masked can change all the same.
 #
-# - `masks` maps a parameter to its `bool` mask, True where a weight is kept. Parameters without a mask (a bias) are
-#   free; an optimizer may have several parameter groups.
+# - `masks` maps a parameter to its `bool` mask, True where a weight is kept. Parameters without a mask (a bias) change
+#   freely; an optimizer may have several parameter groups.
 # - One ordinary `optimizer.step()`, then zeros, **in place**: the optimizer and the network must see the same tensor.
-#   All other weights are what the step made of them, now and in the steps that follow: what the optimizer remembers of
-#   them stays.
+#   All other weights are as the step left them, now and in the steps that follow: do not change the optimizer's state
+#   for them.
 #
 # **Predict:** after three steps with momentum you prune a layer and go on, with its gradient masked. How many of its
 # pruned weights are 0 after the next step?
 #
 # <details><summary>Answer</summary>
 #
-# Practically none. The momentum of three steps is not masked and pushes every weight away from 0 again.
+# Practically none. The momentum of three steps is not masked and moves every weight away from 0 again.
 #
 # </details>
 
@@ -617,18 +619,18 @@ plots.moved_again({name: count_moved(way) for name, way in ways.items()}, round(
 # %% [markdown]
 # *What is seen: two curves near the top, where almost all pruned weights have moved away from 0, and yours at 0.*
 #
-# **Question.** The two upper ways would look right if the run had *started* with pruned weights and a fresh optimizer. At
-# least one of them. Which, and why?
+# **Question.** Suppose the run had *started* with pruned weights and a new optimizer. Then one of the two upper ways would
+# look right. Which, and why?
 #
 # <details><summary>Answer</summary>
 #
-# The mask on the gradient: with momentum 0, weights 0 and gradients 0 nothing moves, and weight decay of 0 is 0. A test
-# that begins there finds no mistake. That is why the check takes some ordinary steps first.
+# The mask on the gradient: with momentum 0, weights 0 and gradients 0 nothing changes, and the weight decay of a zero is 0.
+# A test that begins there finds no mistake. That is why the check takes some ordinary steps first.
 #
 # </details>
 #
-# Now your step does its work. The network is pruned to three sparsities by your allocation, measured, and then trained on for
-# a moment. `lib.model_stored_bytes` counts the bytes when each layer is stored in the way that suits it best.
+# Now your step is used. The network is pruned to three sparsities by your allocation, measured, and then trained for a short
+# time. `lib.model_stored_bytes` counts the bytes when each layer is stored in the format that is smallest for it.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -665,32 +667,31 @@ plots.recovery(rows, (lib.model_stored_bytes(model) / 1000, accuracy_of(model, h
 # *What is seen: accuracy against stored bytes, smaller to the left. The lower curve, pruned only, falls steeply on the
 # left; the upper one, after a little training, stays near the lower edge of the dense network's grey band.*
 #
-# **Question.** No weight came back. What did the training change, and why do so few steps do so much? The loosest network may
-# even have lost a little: why?
+# **Question.** No removed weight came back. What did the training change, and why are so few steps enough? The network that
+# keeps the most weights may even have lost a little: why?
 #
 # <details><summary>Answer</summary>
 #
-# It changed the weights that are left, and the batch norms, whose statistics fit the thinner sums again. A few hundred
-# steps are enough because almost everything the network knows is still in these weights. But the training saw a small part
-# of the images that the network was first trained on, at a rather large rate, and that alone costs something. More images
-# and a longer, gentler training bring more back; the table at the end of the unit says how much.
+# It changed the weights that are left, and the batch norms, whose statistics fit the smaller sums again. A few hundred
+# steps are enough because almost everything the network has learned is still in these weights. But the training used a small
+# part of the images that the network was first trained on, at a rather high learning rate, and that alone costs something.
+# More images and a longer training at a lower rate recover more; the table at the end of the unit says how much.
 #
 # </details>
 
 # %% [markdown]
-# ### Is it the weights, or only their places?
+# ### Is it the weights, or only their positions?
 #
 # *The lottery ticket hypothesis* (Frankle and Carbin 2019): inside an untrained network there is a small one that would
-# have learned as well alone, **from the same first values**. To test it in small: train a little network, prune a
-# share, put the rest back to its first values, and so on. Then take the last masks, draw *new* first values, and train
-# these.
+# have learned as well alone, **from the same initial values**. A small test of it: train a small network, prune a share,
+# reset the rest to its initial values, and so on. Then take the last masks, draw *new* initial values, and train these.
 #
-# **Predict:** which one is better at the end, the rewound network or the redrawn one?
+# **Predict:** which one is better at the end, the network with its own initial values or the one with new ones?
 
 
 # %% tags=["nbval-ignore-output"]
 def little_network(seed: int) -> nn.Sequential:
-    """14 x 14 pixels, 48 hidden units, ten classes; its first values depend on the seed alone."""
+    """14 x 14 pixels, 48 hidden units, ten classes; its initial values depend on the seed alone."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(196, 48), nn.ReLU(), nn.Linear(48, 10)).eval()
@@ -698,27 +699,28 @@ def little_network(seed: int) -> nn.Sequential:
 
 rounds, settings = 4, training.TrainingConfig(epochs=6, batch_size=64, learning_rate=5e-3)
 lessons = split.train.first(1000)
-runs = {"rewound to its first values": [], "first values drawn anew": []}
+runs = {"rewound to its initial values": [], "new initial values": []}
 for seed in tqdm(range(3), desc="lottery tickets", unit="seed", file=sys.stdout):
     config = dataclasses.replace(settings, seed=seed)
     tickets = lib.lottery_tickets(little_network(seed), lessons, 0.97, rounds, config, progress=False)
-    runs["rewound to its first values"].append([accuracy_of(ticket.trained, half) for ticket in tickets])
+    runs["rewound to its initial values"].append([accuracy_of(ticket.trained, half) for ticket in tickets])
     anew = little_network(100 + seed)
     redrawn = [lib.train_masked(anew, ticket.masks, lessons, config, progress=False)[0] for ticket in tickets]
-    runs["first values drawn anew"].append([accuracy_of(one, half) for one in redrawn])
+    runs["new initial values"].append([accuracy_of(one, half) for one in redrawn])
 plots.tickets([1 - ticket.sparsity for ticket in tickets], runs, len(half))
 
 # %% [markdown]
 # *What is seen: two curves over the share of weights that is left, on a logarithmic axis, fewer to the right. Both begin at
-# the same height; the bars reach from the worst to the best of three seeds. At the right the rewound network stays higher.*
+# the same height; the bars reach from the worst to the best of three seeds. At the right the network that was rewound to its
+# initial values stays higher.*
 #
 # **Question.** Is the difference at the right larger than the bars? What would you need to claim it for a large network?
 #
 # <details><summary>Answer</summary>
 #
-# Read it off your own figure; three seeds are few. For large networks the plain form of the claim failed, and rewinding
-# to values *after some training* was needed (Frankle et al. 2020); and with a long recovery training the places alone
-# often do as well (Liu et al. 2019). It was published, it is famous, and it depends on the setting.
+# Read it off your own figure; three seeds are few. For large networks the hypothesis failed in this simple form, and
+# rewinding to values *after some training* was needed (Frankle et al. 2020). With a long training after pruning, the
+# positions alone are often as good (Liu et al. 2019). The hypothesis is famous, and whether it holds depends on the setting.
 #
 # </details>
 
@@ -730,9 +732,9 @@ plots.tickets([1 - ticket.sparsity for ticket in tickets], runs, len(half))
 #
 # **Aim:** keep exactly n of each m neighbouring weights of a row.
 #
-# Zeros anywhere are hard for a processor: it cannot know where the next weight is. In an *N:M* pattern (Mishra et al.
-# 2021) each group of m has n places for weights, so memory can be laid out in advance. Some GPUs skip the zeros of 2:4
-# in hardware.
+# Zeros at arbitrary positions are hard for a processor: it cannot know where the next weight is. In an *N:M* pattern (Mishra
+# et al. 2021) each group of m has exactly n weights, so the memory layout is known in advance. Some GPUs skip the zeros of
+# 2:4 in hardware.
 #
 # weight is `[out, in]`. Groups run **along `in`**: columns 0 to m − 1 of a row, then m to 2m − 1, and so on; m divides
 # `in`. The n largest magnitudes of each group are kept, among equal ones any. `tensor.unflatten(1, (-1, m))` makes
@@ -742,7 +744,7 @@ plots.tickets([1 - ticket.sparsity for ticket in tickets], runs, len(half))
 #
 # <details><summary>Answer</summary>
 #
-# The free mask, always: it may take the best of the whole tensor. The pattern pays in accuracy for what it gains in order.
+# The free mask, always: it may take the largest of the whole tensor. The pattern is more regular and costs some accuracy.
 #
 # </details>
 
@@ -775,16 +777,16 @@ corner = {"anywhere": magnitude_mask(linear, 0.5), "2 of 4": nm_mask(linear, 2, 
 plots.patterns({name: mask[:16, :16] for name, mask in corner.items()})
 
 # %% [markdown]
-# *What is seen: the same corner of a weight three times, dark squares are kept. On the left they lie anywhere; in the
-# middle each four neighbours of a row hold exactly two; on the right whole rows are dark or empty.*
+# *What is seen: the same corner of a weight three times; dark squares are kept. On the left they lie anywhere; in the
+# middle each group of four neighbours in a row has exactly two; on the right whole rows are dark or empty.*
 #
 # **Question.** Order the three by how much accuracy they cost at the same number of zeros, and by how easily a processor
 # makes use of them.
 #
 # <details><summary>Answer</summary>
 #
-# Anywhere, 2 of 4, whole rows: the accuracy gets worse in this order, the use gets easier. Whole rows need no new kernel
-# at all: the layer is just smaller. Part 6 does that.
+# Anywhere, 2 of 4, whole rows: in this order the accuracy gets worse, and the zeros become easier to use. Whole rows need no
+# new kernel at all: the layer is just smaller. Part 6 does that.
 #
 # </details>
 
@@ -792,17 +794,17 @@ plots.patterns({name: mask[:16, :16] for name, mask in corner.items()})
 # ### Exercise 7: look at the inputs too
 # *Difficulty 1 of 5, 6 minutes, 1 point*
 #
-# **Aim:** score a weight by what it adds to the output.
+# **Aim:** score a weight by how much it contributes to the output.
 #
-# A small weight that meets large inputs can matter more than a large weight that meets small ones. Wanda (Sun et al.
-# 2023) multiplies the magnitude by the l2 norm of the input that the weight meets, over all tokens:
+# A small weight with large inputs can matter more than a large weight with small ones. Wanda (Sun et al. 2023) multiplies
+# the magnitude by the l2 norm of the weight's input, over all tokens:
 #
 # $$score[o, j] = |w[o, j]| \cdot \sqrt{\textstyle\sum_t inputs[t, j]^2}$$
 #
 # weight is `[out, in]`, inputs `[tokens, in]`, the scores are `[out, in]`. The norm is a root of a *sum*; it is not divided
 # by the number of tokens.
 #
-# **Predict:** an input is 0 for every image. What is the score of the weights that meet it?
+# **Predict:** an input is 0 for every image. What is the score of its weights?
 #
 # <details><summary>Answer</summary>
 #
@@ -847,16 +849,17 @@ norms = inputs.norm(dim=0).expand(linear.shape)
 plots.judged(*(values.flatten()[some] for values in (linear.abs(), norms, by_size, by_score)))
 
 # %% [markdown]
-# *What is seen: each marker is a weight, to the right the size of its input, up its magnitude. Weights low on the right are
-# kept by Wanda only, weights high on the left by magnitude only. The line above gives the error of the layer's output.*
+# *What is seen: each marker is a weight. The horizontal axis is the norm of its input, the vertical axis its magnitude. Weights
+# low on the right are kept by Wanda only, weights high on the left by magnitude only. The printed lines above give the error of
+# the layer's output.*
 #
 # **Question.** Wanda has the smaller error of the output. Must it have the better accuracy?
 #
 # <details><summary>Answer</summary>
 #
-# No. It uses no labels: it keeps the output of one layer, not the decision. Where many weights are superfluous the two
-# scores give nearly the same network, as here. In large language models, where some inputs are a hundred times as
-# large as others, Wanda wins clearly.
+# No. It uses no labels: it preserves the output of one layer, not the predicted class. Where many weights are not needed,
+# the two scores give nearly the same network, as here. In large language models, where some inputs are a hundred times as
+# large as others, Wanda is clearly better.
 #
 # </details>
 
@@ -866,7 +869,7 @@ plots.judged(*(values.flatten()[some] for values in (linear.abs(), norms, by_siz
 # ### Exercise 8: compressed rows
 # *Difficulty 3 of 5, 10 minutes, 2 points*
 #
-# **Aim:** keep only the weights that are not 0, and where they were.
+# **Aim:** store only the weights that are not 0, and their positions.
 #
 # *Compressed sparse rows* (CSR) holds three arrays, as scipy and PyTorch do:
 #
@@ -877,13 +880,13 @@ plots.judged(*(values.flatten()[some] for values in (linear.abs(), norms, by_siz
 # | `row_pointers` | `[out + 1]`, int32 | row o is `values[row_pointers[o] : row_pointers[o + 1]]` |
 #
 # A row may be empty; then its two pointers are equal. The first pointer is 0, the last the number of values.
-# `mask.nonzero()` lists places row by row; `cumsum` adds up counts. Both give int64, twice the bytes that are needed.
+# `mask.nonzero()` lists indices row by row; `cumsum` adds up counts. Both give int64, twice the bytes that are needed.
 #
 # **Predict:** at which sparsity is a float32 weight in CSR as large as the dense one?
 #
 # <details><summary>Answer</summary>
 #
-# At about 50 %: each kept weight brings an index as wide as itself. Below that, CSR is *larger* than the weight it replaces.
+# At about 50 %: each stored weight needs an index as wide as itself. Below that, CSR is *larger* than the weight it replaces.
 #
 # </details>
 
@@ -914,25 +917,26 @@ checks.pruning.to_csr(to_csr, hidden=True)
 
 # %% tags=["nbval-ignore-output"]
 fine_grid = [k / 20 for k in range(20)]
-stored = {"dense": [], "your CSR": [], "a bit for each place": [], "2 of 4": []}
+stored = {"dense": [], "your CSR": [], "bit mask": [], "2 of 4": []}
 for sparsity in fine_grid:
     thin = linear * lib.magnitude_mask(linear, sparsity)
     ways_of_storing = lib.stored_bytes(thin)
     stored["dense"].append(ways_of_storing["dense"])
     stored["your CSR"].append(sum(array.nbytes for array in to_csr(thin)))
-    stored["a bit for each place"].append(ways_of_storing["bitmask"])
+    stored["bit mask"].append(ways_of_storing["bitmask"])
     stored["2 of 4"].append(lib.stored_bytes(linear * nm_mask(linear, 2, 4))["nm"])
 plots.bytes_against_sparsity(fine_grid, stored)
 
 # %% [markdown]
 # *What is seen: the dense line is flat. Your CSR begins at twice its height, crosses it in the middle and falls to almost
-# nothing; a bit for each place is smaller than both for most of the way. 2 of 4 has one size, a little above half.*
+# nothing; a bit mask (one bit for each position) is smaller than both for most sparsities. 2 of 4 has one size, a little above
+# half.*
 #
 # **Question.** The bit mask is smaller than CSR nearly everywhere. Why is it not used for multiplying?
 #
 # <details><summary>Answer</summary>
 #
-# To find the next weight one must count bits. In CSR the column stands there, ready to be used. The bit mask is good for
+# To find the next weight one must count bits. In CSR the column is stored, ready to be used. The bit mask is good for
 # files, and `lib.save_pruned` writes it.
 #
 # </details>
@@ -946,15 +950,15 @@ plots.bytes_against_sparsity(fine_grid, stored)
 # $$y[o] = \sum_{j = row\_pointers[o]}^{row\_pointers[o + 1] - 1} values[j] \cdot x[columns[j]]$$
 #
 # `csr` is the tuple of exercise 8, x is `[in, batch]`, y is `[out, batch]`; rows without weights give 0. You may loop
-# over rows. Or take all kept weights at once: `torch.repeat_interleave(torch.arange(out), row_pointers.diff())` names the row
+# over rows. Or take all stored weights at once: `torch.repeat_interleave(torch.arange(out), row_pointers.diff())` gives the row
 # of each, and `y.index_add(0, rows, products)` adds products into their rows.
 #
 # **Predict:** at 90 % zeros there is a tenth of the multiplications. Is the product ten times as fast?
 #
 # <details><summary>Answer</summary>
 #
-# No. A dense product reads memory in order and multiplies many numbers with one instruction. Here each weight first says
-# which row of x it wants. The map below measures where that still pays.
+# No. A dense product reads memory in order and multiplies many numbers with one instruction. Here the processor first reads,
+# for each weight, which row of x it needs. The map below measures where this is still faster.
 #
 # </details>
 
@@ -989,7 +993,7 @@ checks.pruning.csr_matmul(csr_matmul, hidden=True)
 
 # %% tags=["nbval-ignore-output"]
 class YourSparseLinear(nn.Module):
-    """A linear layer that holds and multiplies only what is left."""
+    """A linear layer that stores and multiplies only the weights that are not 0."""
 
     def __init__(self, layer: nn.Linear):
         super().__init__()
@@ -1029,8 +1033,8 @@ plots.break_even(speed, sparsities, batches)
 
 # %% [markdown]
 # *What is seen: four tables of coloured cells, sparsity across and batch up; above for the small layer, below for the large one,
-# PyTorch's CSR on the left and the course's kernel on the right. Cells below 1 are marked "slower" and lean to
-# red: there pruning made the layer slower. Cells above 1 lean to blue. Red lies on the left, at few zeros.*
+# PyTorch's CSR on the left and the course's kernel on the right. Cells below 1 are marked "slower" and are reddish: there
+# pruning made the layer slower. Cells above 1 are bluish. Red lies on the left, at few zeros.*
 #
 # **Question.** Half of the multiplications are gone at 50 %. Why is the sparse product not faster there?
 #
@@ -1038,31 +1042,31 @@ plots.break_even(speed, sparsities, batches)
 #
 # Dense code does 8 or 16 multiplications in one instruction and reads memory in order. Sparse code reads an index for
 # every weight. It must save many multiplications to make up for that, and at a batch of 1 it cannot even use one weight
-# for several columns. Where the border lies depends on the processor and the kernel: it is measured, not known.
+# for several columns. Where the border lies depends on the processor and the kernel: it has to be measured.
 #
 # </details>
 
 # %% [markdown]
-# ## Part 6: cut it out
+# ## Part 6: remove whole channels
 #
 # ### Exercise 10: really smaller layers
 # *Difficulty 4 of 5, 20 minutes, 4 points*
 #
 # **Aim:** remove whole channels, so that three smaller, ordinary layers are left.
 #
-# A convolution makes channels, a batch norm works on each, the next layer reads them. If a channel goes, its part goes in
-# all three:
+# A convolution computes channels, a batch norm normalizes each, the next layer reads them. If a channel is removed, its part
+# is removed from all three:
 #
 # | layer | loses |
 # |---|---|
 # | `conv`, weight `[out, in, h, w]` | filters: axis 0 of weight, and of bias if there is one |
 # | `bn` | entries of weight, bias, `running_mean` and `running_var`, all `[out]` |
 # | `next_layer`, `Conv2d` `[out2, out, h, w]` | axis 1 of weight; its bias belongs to its outputs and stays |
-# | `next_layer`, `Linear` `[out2, out * area]`, behind a flatten | `area` columns for each channel, side by side: channel c owns columns c · area to (c + 1) · area − 1; the shape says what area is |
+# | `next_layer`, `Linear` `[out2, out * area]`, behind a flatten | `area` columns for each channel, side by side: channel c has columns c · area to (c + 1) · area − 1; area follows from the shape |
 #
-# - `keep` is a `bool` tensor `[out]`, True where a channel stays; the order of the channels does too.
-# - The smaller layers compute what the old ones would if the next layer saw 0 in the removed channels. So everything
-#   that belongs to them is simply cut out, and nothing is moved elsewhere.
+# - `keep` is a `bool` tensor `[out]`, True where a channel stays; the order of the channels stays too.
+# - The smaller layers compute what the old ones would compute if the removed channels were 0 at the input of the next
+#   layer. So everything that belongs to these channels is simply removed, and nothing is added elsewhere.
 # - Return three **new** layers with the old options and modes, in the order (conv, bn, next_layer). No tensor is shared with
 #   an old layer, or training one would change the other.
 #
@@ -1104,9 +1108,9 @@ checks.pruning.prune_channels(prune_channels, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your function walks through the network: three convolutions, each with its batch norm and the layer behind. Half of the
-# arithmetic shall go. Which channels stay is decided by a score that looks at gradients, on calibration images (Molchanov et
-# al. 2019); `lib.choose_units` finds how many.
+# Your function is applied through the network: three convolutions, each with its batch norm and the next layer. Half of the
+# arithmetic is to be removed. Which channels stay is decided by a score that uses gradients, on calibration images (Molchanov
+# et al. 2019); `lib.choose_units` finds how many.
 
 # %% tags=["nbval-ignore-output"]
 example = split.calibration.images[:1]
@@ -1133,21 +1137,21 @@ for name, network in (("dense", model), ("smaller", smaller)):
 plots.agreement(measure.predict(masked, sixty), measure.predict(smaller, sixty))
 
 # %% [markdown]
-# *What is seen: above, the channels of the second convolution sorted by the norm of their filters; those that go are
+# *What is seen: above, the channels of the second convolution sorted by the norm of their filters; the removed ones are
 # hatched, and they are not simply the smallest. Below, each point is a logit of the masked network and of the smaller one:
 # all lie on the diagonal.*
 #
-# **Question.** In a chain, three layers belong to one channel. What else belongs together when a network adds the outputs
-# of two layers?
+# **Question.** In a chain, three layers share one channel. Which layers share a channel when a network adds the outputs of
+# two layers?
 #
 # <details><summary>Answer</summary>
 #
-# Both layers that are added, and everything that reads the sum: a channel can only go in all of them at once. In a residual
-# network that ties many layers together. `lib.find_groups` follows the network's graph and finds these groups.
+# Both layers that are added, and everything that reads the sum: a channel can only be removed from all of them at once. In a
+# residual network this joins many layers into one group. `lib.find_groups` follows the network's graph and finds these groups.
 #
 # </details>
 #
-# Now the smaller network is trained on for a moment. There is no mask: nothing can grow back.
+# Now the smaller network is trained for a short time. No mask is needed: the removed channels no longer exist.
 
 # %% tags=["nbval-ignore-output"]
 cut = train_on(smaller.to(memory_format=torch.channels_last), {}, 3000, "half of the work")
@@ -1162,7 +1166,7 @@ plots.widths(wide, narrow)
 # ## The numbers, once
 #
 # Everything is chosen. Now, and only now, the 10,000 test images. Three networks: dense, 90 % of the weights zero, and half
-# of the arithmetic cut out, the last two after their short training. The sizes in the table are those of dense storage,
+# of the arithmetic removed, the last two after their short training. The sizes in the table are those of dense storage,
 # because that is how these two networks run.
 
 # %% tags=["nbval-ignore-output"]
@@ -1175,10 +1179,10 @@ passport_plots.latency_bars(passports)
 
 # %% [markdown]
 # *What is seen: for one image at a time and for batches of 64, one bar for each network, milliseconds for one image. The
-# network full of zeros takes as long as the dense one; the cut one is shorter.*
+# network full of zeros takes as long as the dense one; the bar of the network with fewer channels is shorter.*
 #
-# The same networks once more, by what a file takes when zeros are left out, and by what is gained when the linear layers run
-# on the sparse kernel.
+# The same networks once more: the size of a file that leaves the zeros out, and the speed when the linear layers run on the
+# sparse kernel.
 
 # %% tags=["nbval-ignore-output"]
 on_kernels = lib.use_sparse_layers(recovered[0.9])
@@ -1199,9 +1203,9 @@ for name, seconds in timed.items():
 # against dense. One thing is different from above: the recoveries of the table draw their images from all those that the dense
 # network itself learned from, not only from the part of them that comes with the course.
 #
-# *Global* is one ranking of all weights, as in exercise 2, reached little by little while training. It does not rank by |w| but
-# by w² divided by the sum of the squares that are left of the layer when this weight's turn comes (`lib.lamp_scores`, Lee et al.
-# 2021): this number does not care about the scale of a layer. *Channels* are chosen as in part 6, but how many stay of each layer
+# *Global* is one ranking of all weights, as in exercise 2; the sparsity grows step by step during training. The score is not |w|
+# but w² divided by the sum of the squares of all weights of the layer that are not smaller (`lib.lamp_scores`, Lee et al. 2021):
+# it does not depend on the scale of a layer. *Channels* are chosen as in part 6, but how many stay of each layer
 # was chosen by measured time, at half of the arithmetic. *2:4* is the pattern of exercise 6. The two rows of *equal bytes* keep a
 # fifth of the weights: with one sparsity for all layers, and with one for each by measured curves, as in exercise 4.
 
@@ -1214,7 +1218,7 @@ for method in dict.fromkeys(row["method"] for row in shipped):
     print(f"{method:30} {sum(mine) / len(mine):+6.2f} points on average, {ends}")
 
 # %% [markdown]
-# ## Hand it on: prune, then quantize
+# ## For unit 02: prune, then quantize
 #
 # The passports go into one file, `passports.json`, in the folder above this notebook, and the cut network into
 # `pruned.safetensors` beside it. Unit 02 writes into the same file and finds the network there.
@@ -1225,7 +1229,7 @@ for one in course_results.keep_passports(passports):
     print(f"{one.name:16} {one.part:10} accuracy {one.accuracy:.1%}, {one.bytes / 1000:.0f} kB")
 
 # %% [markdown]
-# One click quantizes the cut network to 8-bit integers (unit 02 shows how), measures it on validation images, and keeps both
+# One click quantizes the pruned network to 8-bit integers (unit 02 shows how), measures it on validation images, and saves both
 # passports.
 
 # %% tags=["widget", "nbval-ignore-output"]
@@ -1234,20 +1238,21 @@ widgets.run_button("Quantize the pruned network", lambda: course_results.prune_t
 # %% [markdown]
 # ## What the numbers say
 #
-# - **How many can go.** With one sparsity for all layers even a few are too many; chosen by measured curves, well over half of the
-#   weights can be missed without any training. With a little training nine in ten can, for a loss of a few points that the
-#   interval of the test does not explain away. In the shipped table nine in ten go for less than one point: more images and more
-#   training, and a ranking that sees no scale.
+# - **How many can be removed.** With one sparsity for all layers even a few are too many; chosen by measured curves, well over
+#   half of the weights can be removed without any training. With a little training nine in ten can, for a loss of a few points;
+#   this loss is larger than chance explains. In the shipped table nine in ten are removed for less than one point: with more
+#   images, more training, and a score that does not depend on a layer's scale.
 # - **Bytes.** Zeros save bytes only in a file that leaves them out. Below half, CSR is larger than dense.
-# - **Where it lost.** The network with 90 % zeros is *not faster*: its time is in convolutions, which multiply zeros like any
-#   other number, and the linear layers that the sparse kernel speeds up take little of the time. The map has red cells, where
-#   pruning made even a linear layer slower. 2:4 costs next to nothing in the table, at half of the weights; run as dense layers it
-#   is not faster either.
-# - **What was faster.** Cutting channels needs no kernel, and half of the arithmetic saves a good part of the time at a batch of
-#   64. It is not twice as fast, though: in the shipped table no seed was (column `speedup_batch_64` of its file). It leaves many
-#   more weights than zeros anywhere do at the same accuracy, and at a batch of 1 fixed costs eat much of the gain.
+# - **What was not faster.** The network with 90 % zeros is *not faster*: its time is in convolutions, which multiply zeros like
+#   any other number, and the linear layers that the sparse kernel speeds up take little of the time. The map has red cells,
+#   where pruning made even a linear layer slower. 2:4 costs next to nothing in the table, at half of the weights; run as dense
+#   layers it is not faster either.
+# - **What was faster.** Removing channels needs no special kernel, and half of the arithmetic saves a good part of the time at a
+#   batch of 64. It is not twice as fast, though: in the shipped table no seed was (column `speedup_batch_64` of its file). At
+#   the same accuracy it leaves many more weights than unstructured zeros do, and at a batch of 1 fixed costs take away much of
+#   the gain.
 # - **Choosing.** A single ranking beats one sparsity for all, and an allocation by measured curves beats both. The scan costs
-#   validation images only. Its curves are coarse: between the last two points lies everything from 90 % to nothing.
+#   validation images only. Its curves are coarse: nothing is measured between the last two points, 90 % and 100 %.
 # - **What was not measured.** Energy, GPUs with 2:4 hardware, other networks, other seeds of the first training.
 #
 # ## Five questions
@@ -1256,10 +1261,10 @@ widgets.run_button("Quantize the pruned network", lambda: course_results.prune_t
 widgets.quiz(
     [
         widgets.Question(
-            "90 % of the weights are zero. Which size has the network in memory, as PyTorch runs it?",
+            "90 % of the weights are zero. What is the size of the network in memory, as PyTorch runs it?",
             ("a tenth", "a fifth, because of the indices", "the same as before"),
             2,
-            "A zero is a 32-bit float like any other. Only another way of storing saves bytes.",
+            "A zero is a 32-bit float like any other. Only another storage format saves bytes.",
         ),
         widgets.Question(
             "Why is the mask applied after the optimizer's step?",
@@ -1269,17 +1274,17 @@ widgets.quiz(
                 "It is faster",
             ),
             0,
-            "Whatever the optimizer did, afterwards the zeros are put back.",
+            "The zeros are set again after every change that the optimizer makes.",
         ),
         widgets.Question(
             "Two layers lose one point each at 80 % sparsity; one has ten times the weights. Which one do you prune?",
             ("the small one", "the large one", "both to 80 %"),
             1,
-            "The price is the loss for each weight that goes.",
+            "What counts is the loss of accuracy for each removed weight.",
         ),
         widgets.Question(
             "A channel is removed. Which layer need not change?",
-            ("the batch norm behind it", "the layer that reads it", "the layer two further on"),
+            ("the batch norm behind it", "the layer that reads it", "the layer after that one"),
             2,
             "The layer that reads the channel loses inputs, but all its outputs stay.",
         ),
@@ -1300,13 +1305,14 @@ widgets.quiz(
 # ## Papers
 #
 # - LeCun, Denker, Solla 1989, *Optimal Brain Damage*: the idea, with a second-order score.
-# - Hassibi, Stork 1993, *Second Order Derivatives for Network Pruning: Optimal Brain Surgeon*: and the others make up for it.
+# - Hassibi, Stork 1993, *Second Order Derivatives for Network Pruning: Optimal Brain Surgeon*: the same, and the other weights
+#   are adjusted.
 # - Han, Pool, Tran, Dally 2015, *Learning both Weights and Connections for Efficient Neural Networks*: magnitude, recovery,
 #   sensitivity of layers; exercises 1 to 5.
 # - Li, Kadav, Durdanovic, Samet, Graf 2017, *Pruning Filters for Efficient ConvNets*: exercise 10.
-# - Zhu, Gupta 2017, *To Prune, or Not to Prune*: little by little, and against a smaller dense network.
+# - Zhu, Gupta 2017, *To Prune, or Not to Prune*: gradual pruning, and the comparison with a smaller dense network.
 # - Frankle, Carbin 2019, *The Lottery Ticket Hypothesis*; Frankle et al. 2020, *Linear Mode Connectivity and the Lottery Ticket
-#   Hypothesis*; Liu et al. 2019, *Rethinking the Value of Network Pruning*: the claim, its repair, and the doubt.
+#   Hypothesis*; Liu et al. 2019, *Rethinking the Value of Network Pruning*: the claim, its correction, and a counter-claim.
 # - Molchanov et al. 2019, *Importance Estimation for Neural Network Pruning*: the score of part 6.
 # - Blalock et al. 2020, *What is the State of Neural Network Pruning?*: why published curves can rarely be compared.
 # - Mishra et al. 2021, *Accelerating Sparse Deep Neural Networks*: 2:4; exercise 6.
@@ -1316,20 +1322,20 @@ widgets.quiz(
 #
 # ## If you want more
 #
-# 1. **The honest rival.** Train a *dense* network as small as your cut one from new weights, for as many steps. Does
-#    pruning win?
+# 1. **A fair comparison.** Train a *dense* network as small as your pruned one from new weights, for as many steps. Is pruning
+#    better?
 # 2. **Second order.** `lib.prune_model` with `score="sparsegpt"` and `pattern="layer"` changes the weights that stay. How much
-#    of the recovery does it replace?
-# 3. **Little by little.** `lib.prune_gradually` prunes while it trains. Compare it with one cut and the same number of steps.
+#    of the training after pruning does it replace?
+# 3. **Gradual pruning.** `lib.prune_gradually` prunes while it trains. Compare it with one-shot pruning and as many steps.
 # 4. **2:4 everywhere.** Prune all layers but the first and the last by 2:4, recover, and run the linear layers with
 #    `lib.use_sparse_layers(network, "nm")`. Which cell of the map does it belong to?
-# 5. **Residual.** `models.load_pretrained("fashion_resnet")`: print `lib.find_groups`, cut half of the MACs, and look which
-#    layers had to go together.
-# 6. **Who pays?** Compare `metrics.per_class_accuracy` of dense and 90 % zeros. Is the loss spread evenly?
-# 7. **A budget too small.** Ask `allocate_sparsity` for 5 % of the weights and look at the sparsities. What happens to one layer,
-#    and how would a finer grid near 1 prevent it?
+# 5. **Residual.** `models.load_pretrained("fashion_resnet")`: print `lib.find_groups`, remove half of the MACs, and look which
+#    layers lost the same channels.
+# 6. **Class by class.** Compare `metrics.per_class_accuracy` of dense and 90 % zeros. Do all classes lose equally?
+# 7. **A budget too small.** Call `allocate_sparsity` with 5 % of the weights and look at the sparsities. What happens to one
+#    layer, and how would a finer grid near 1 prevent it?
 #
-# **Next:** unit 02 quantizes a network; its last section takes the one that you cut here.
+# **Next:** unit 02 quantizes a network; its last section uses the one that you pruned here.
 #
 # Words of this unit in the glossary: [pruning](../glossary.md#pruning), [sparsity](../glossary.md#sparsity), [global
 # pruning](../glossary.md#global-pruning), [sensitivity scan](../glossary.md#sensitivity-scan), [Pareto

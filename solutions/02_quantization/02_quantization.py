@@ -16,26 +16,26 @@
 # %% [markdown]
 # # 02 Quantization: four times smaller, and how much worse?
 #
-# A trained network is a long list of numbers, and each usually takes 32 bits. Must it? In this unit you store and
-# multiply 8-bit integers instead, and then 4-bit ones. You write every step yourself: the map from real numbers to
-# codes, the integer layer, training with rounding in the loop, and a way to round weights that beats the nearest
-# value.
+# A trained network is a long list of numbers, and each usually takes 32 bits. Are so many bits needed? In this unit you
+# store and multiply 8-bit integers instead, and then 4-bit ones. You write every step yourself: the map from real numbers
+# to codes, the integer layer, training with rounded weights, and a rounding of weights that gives a smaller output error
+# than rounding to nearest.
 #
-# **The question.** The course ships a small network that names ten kinds of clothes. Make it four times smaller. How
-# many of the 10,000 test images does it then get wrong that it got right before? And is it faster *on this machine*?
-# Both answers are measured at the end, by code you can open.
+# **The question.** The course ships a small network that sorts images of clothes into ten classes. Make it four times
+# smaller. How many of the 10,000 test images does it then get wrong that it got right before? And is it faster *on this
+# machine*? Both answers are measured at the end, by code you can open.
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`). No other unit comes first.
 #
-# **How it works.** There are ten exercises; they take about two hours. Replace `raise NotImplementedError` with your
+# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with your
 # lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often
 # as you like. A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came
 # before. The figures use *your* functions, so they show your work. In a terminal, `posttrain-lab check 02` shows the
-# points of the whole notebook. The words of the field stand in the [glossary](../glossary.md).
+# points of the whole notebook. The [glossary](../glossary.md) explains the terms of the field.
 #
 # **Which images for what.** Ranges are fitted on *calibration* images, choices are made on *validation* images, and
-# the *test* images are used once, for the last numbers of the unit. Choosing by the test set would make its number a
-# flattering one.
+# the *test* images are used once, for the last numbers of the unit. If we chose by the test set, its accuracy would be
+# too high, an optimistic estimate.
 
 # %% tags=["setup"]
 import copy
@@ -59,7 +59,7 @@ torch.set_num_threads(1)  # one thread: times can be compared, and sums come out
 torch.manual_seed(0)
 split = data.load_fashion()
 model = models.load_pretrained("fashion_cnn")
-model = model.to(memory_format=torch.channels_last)  # the order in memory that its convolutions like best
+model = model.to(memory_format=torch.channels_last)  # the memory format in which its convolutions are fastest
 
 
 def nearest(column: Tensor, scale: Tensor, bits: int) -> Tensor:
@@ -93,8 +93,9 @@ widgets.predict(
 # ## Part 1: real numbers to integers and back
 #
 # With `bits` bits we have the signed codes $q_{min} = -2^{bits-1}$ to $q_{max} = 2^{bits-1} - 1$; for 8 bits, −128 to
-# 127. A code stands for a real number through two parameters, the [scale](../glossary.md#scale) (a real number, the
-#      distance of neighbours) and the [zero point](../glossary.md#zero-point) (the code that means 0):
+# 127. Two parameters say which real number a code stands for: the [scale](../glossary.md#scale) (the step, that is the
+# difference of the real numbers of two neighbouring codes) and the [zero point](../glossary.md#zero-point) (the code that
+# stands for 0):
 #
 # $$x \approx (q - zero\_point) \cdot scale$$
 #
@@ -103,9 +104,8 @@ widgets.predict(
 #
 # **Aim:** choose scale and zero point so that the codes cover the range [low, high].
 #
-# One rule comes from practice: 0 must have a code of its own, exactly. Padding and ReLU produce zeros by the
-# thousand, and a zero that comes back as 0.004 is an error that always points the same way. So the range is first
-# *widened to hold 0*.
+# One rule comes from practice: 0 must have a code of its own, exactly. Padding and ReLU produce thousands of zeros, and
+# a zero that is dequantized to 0.004 is an error that always has the same sign. So the range is first *widened to contain 0*.
 #
 # $$low' = \min(low, 0) \qquad high' = \max(high, 0)$$
 #
@@ -117,8 +117,8 @@ widgets.predict(
 # If the widened range has no width (low = high = 0), return scale `1.0` and zero point `0`, in both cases. Everything
 # here is a plain Python number: `scale` a float, `zero_point` an int.
 #
-# **Predict:** activations behind a ReLU lie between 0 and 6. Which code means 0? And how many of the 256 codes would
-# be wasted if we insisted on zero point 0 with codes −128 to 127?
+# **Predict:** activations after a ReLU lie between 0 and 6. Which code stands for 0? And how many of the 256 codes would
+# never be used if we kept zero point 0 with codes −128 to 127?
 #
 # <details><summary>Answer</summary>
 #
@@ -130,7 +130,7 @@ widgets.predict(
 
 # %% nbgrader={"grade": false, "grade_id": "affine_qparams", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def affine_qparams(low: float, high: float, bits: int = 8, symmetric: bool = False) -> tuple[float, int]:
-    """Scale and zero point that map the real range [low, high], widened to hold 0, onto signed codes of `bits` bits.
+    """Scale and zero point that map the real range [low, high], widened to contain 0, onto signed codes of `bits` bits.
 
     asymmetric: scale = (high - low) / (2^bits - 1), zero_point = round(qmin - low / scale), qmin = -2^(bits-1)
     symmetric:  scale = max(-low, high) / (2^(bits-1) - 1), zero_point = 0
@@ -175,17 +175,17 @@ widgets.slider_figure(
 )
 
 # %% [markdown]
-# *What is seen: a number line with one tick for each code, evenly spaced. The code that means 0 is marked by a
-# diamond and always stands exactly at 0; the wanted range is a bar below. The ends of the ticks do not always meet
-# the ends of the bar.*
+# *What is seen: a number line with one tick for each code, evenly spaced. The code that stands for 0 is marked by a
+# diamond and is always exactly at 0; the wanted range is a bar below. The outermost ticks are not always at the ends of
+# the bar.*
 #
 # **Question.** Move `low` above 0. Why do the ticks stay where they were? And why do the outermost ticks miss the
 # ends of the bar by up to half a step?
 #
 # <details><summary>Answer</summary>
 #
-# The range is widened to hold 0, so any positive `low` acts like 0. The zero point is rounded to a whole code: the
-# whole grid is shifted by up to half a step so that one tick falls on 0 exactly.
+# The range is widened to contain 0, so any positive `low` acts like 0. The zero point is rounded to a whole code: the
+# whole grid is shifted by up to half a step so that one tick is at 0 exactly.
 #
 # </details>
 
@@ -198,8 +198,8 @@ widgets.slider_figure(
 # $$q = clamp(round(x / scale) + zero\_point,\; q_{min},\; q_{max})$$
 #
 # Round to the nearest whole number; on a tie to the even one (`torch.round` does this). *Then* add the zero point,
-# *then* clamp to −2^(bits−1) … 2^(bits−1) − 1. Numbers too large for any code, infinity too, get the last one.
-# Whatever the bits, codes are stored as `torch.int8`. x is `float [*shape]`, q is `int8 [*shape]`.
+# *then* clamp to −2^(bits−1) … 2^(bits−1) − 1. Numbers outside the range, infinity too, get the outermost code on their
+# side. For any number of bits, codes are stored as `torch.int8`. x is `float [*shape]`, q is `int8 [*shape]`.
 #
 # **Predict:** with scale 0.1 and zero point 0, which codes do 0.26 and 99.0 get in 8 bits? What would
 # `.to(torch.int8)` alone make of 2.6, and of 990?
@@ -217,7 +217,7 @@ widgets.slider_figure(
 def quantize(x: Float[Tensor, "*shape"], scale: float, zero_point: int, bits: int = 8) -> Int8[Tensor, "*shape"]:
     """Real numbers to codes: round to nearest, ties to even, add the zero point, then clamp.
 
-    q = clamp(round(x / scale) + zero_point, -2^(bits-1), 2^(bits-1) - 1), stored as int8 whatever the bits
+    q = clamp(round(x / scale) + zero_point, -2^(bits-1), 2^(bits-1) - 1), stored as int8 for any number of bits
 
     >>> quantize(torch.tensor([0.26, -0.26, 99.0]), scale=0.1, zero_point=0)
     tensor([  3,  -3, 127], dtype=torch.int8)
@@ -248,27 +248,27 @@ plots.staircase(x, {f"{bits} bits": quantize(x, 1.5 / (2 ** (bits - 1) - 1), 0, 
 #
 # <details><summary>Answer</summary>
 #
-# Signed codes are not balanced: 3 bits give −4 to 3. Symmetric quantization of weights leaves the lowest code out, so
-# that w and −w are always rounded alike.
+# There is one negative code more: 3 bits give −4 to 3. Symmetric quantization of weights does not use the lowest code, so
+# that w and −w are always rounded to opposite numbers.
 #
 # </details>
 
 # %% [markdown]
-# ### Exercise 3: and back
+# ### Exercise 3: from codes back to real numbers
 # *Difficulty 1 of 5, 4 minutes, 1 point*
 #
 # **Aim:** give the real number that each code stands for.
 #
 # $$x = (q - zero\_point) \cdot scale$$
 #
-# q is `int8 [*shape]` (other integer dtypes may come too), x is `float32 [*shape]`. There is one trap: in which dtype
-# is the difference taken?
+# q is `int8 [*shape]` (or another integer dtype), x is `float32 [*shape]`. One question to be careful about: in which
+# dtype is the difference computed?
 #
 # **Predict:** what is `torch.tensor([127], dtype=torch.int8) - (-128)`?
 #
 # <details><summary>Answer</summary>
 #
-# −1. The difference 255 does not fit int8 and wraps around. Widen first, subtract then.
+# −1. The difference 255 does not fit int8 and wraps around. Convert to a wider dtype first, then subtract.
 #
 # </details>
 
@@ -292,8 +292,8 @@ checks.quantization.dequantize(dequantize, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your three functions together: 40 numbers are quantized and brought back. Move the upper end of the range. A wide
-# range has coarse steps, a narrow one cuts large numbers off.
+# Your three functions together: 40 numbers are quantized and dequantized. Move the upper end of the range. A wide range
+# has coarse steps, a narrow one clips large numbers.
 
 # %% tags=["widget", "nbval-ignore-output"]
 numbers = torch.cat([torch.linspace(-0.95, 1.0, 39) + 0.02 * torch.sin(7 * torch.arange(39)), torch.tensor([2.4])])
@@ -312,17 +312,17 @@ widgets.slider_figure(
 )
 
 # %% [markdown]
-# *What is seen: the numbers on an upper line, what came back on a lower line, and a connection for each. Inside the
-# range the connections lean by at most half a step; numbers beyond the upper end all land on the last tick. The title
-# gives both errors.*
+# *What is seen: the numbers on an upper line, the dequantized numbers on a lower line, and a connection for each. Inside
+# the range a number moves by at most half a step; numbers beyond the upper end all go to the last tick. The title gives
+# both errors.*
 #
 # **Question.** With 2 bits, find the upper end with the smallest mean squared error. Is it at the largest number? And
 # with 8 bits?
 #
 # <details><summary>Answer</summary>
 #
-# With 2 bits it pays to cut the largest number off: one large clipping error buys finer steps for 39 others. With 8
-# bits the steps are fine anyway, and cutting off costs more than it saves. Exercise 5 lets data decide.
+# With 2 bits it is better to clip the largest number: one large clipping error allows finer steps for 39 others. With 8
+# bits the steps are fine anyway, and clipping costs more than it saves. Exercise 5 chooses the range by the data.
 #
 # </details>
 
@@ -349,7 +349,7 @@ widgets.slider_figure(
 #
 # <details><summary>Answer</summary>
 #
-# The large one uses −7 to 7. The small one reaches 0.7 at most, so only −1, 0 and 1 are left.
+# The large one uses −7 to 7. The small one reaches 0.7 steps at most, so only −1, 0 and 1 are left.
 #
 # </details>
 
@@ -382,7 +382,7 @@ checks.quantization.channel_qparams(channel_qparams, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Now round all weights of the network with your scales, from 8 bits down to 2, and count right answers. Activations
+# Now round all weights of the network with your scales, from 8 bits down to 2, and measure the accuracy. Activations
 # stay float here. We compare granularities on some *validation* images.
 
 # %% tags=["nbval-ignore-output"]
@@ -420,7 +420,7 @@ plots.accuracy_against_bits(widths, curves, accuracy_of(model, few), len(few))
 # scale per tensor falls first. The grey band is the float network's 95 % interval on these images. Groups are used
 # where 24 divides the weights of a channel; elsewhere that curve uses channels.*
 #
-# **Question.** A group of 24 weights carries one 32-bit scale. How many bits does a 4-bit weight really take then?
+# **Question.** A group of 24 weights has one 32-bit scale. How many bits does a 4-bit weight really take then?
 # When is "4 bits in small groups" larger than "5 bits per channel"?
 #
 # <details><summary>Answer</summary>
@@ -433,8 +433,8 @@ plots.accuracy_against_bits(widths, curves, accuracy_of(model, few), len(few))
 # %% [markdown]
 # ## Part 3: ranges of activations
 #
-# Weights are known; activations depend on the image. Their range must be chosen from examples, the calibration
-# images. One odd pixel can stretch it.
+# Weights are known; activations depend on the image. Their range must be estimated from examples, the calibration
+# images. A single outlier can make it much wider.
 #
 # ### Exercise 5: observe a range
 # *Difficulty 3 of 5, 15 minutes, 3 points*
@@ -448,7 +448,7 @@ plots.accuracy_against_bits(widths, curves, accuracy_of(model, few), len(few))
 # | `"mse"` | `f * min, f * max` for the f in `torch.linspace(0.01, 1, 100)` with the smallest error; on a tie the larger f |
 #
 # The error of a range is `lib.squared_error(x, low, high, bits)`. It quantizes x with that range (asymmetric codes),
-# brings it back and sums the squared differences, *clipping included*. The result need not hold 0: exercise 1 widens
+# dequantizes and sums the squared differences, *clipping included*. The result need not contain 0: exercise 1 widens
 # it later. Return two Python floats (`.item()`, `.tolist()`).
 #
 # **Predict:** after a ReLU 10,000 numbers lie between 0 and 1, and a single one is 10. Where do the three ranges end?
@@ -456,8 +456,8 @@ plots.accuracy_against_bits(widths, curves, accuracy_of(model, few), len(few))
 #
 # <details><summary>Answer</summary>
 #
-# "minmax" ends at 10, "percentile" near 1, because one number in 10,000 is rarer than one in a thousand. "mse"
-# weighs: with 8 bits the steps are fine anyway, so it keeps (nearly) the whole range; with 4 bits it gives up the
+# "minmax" ends at 10, "percentile" near 1, because one number in 10,000 is rarer than one in a thousand. "mse" balances
+# the two errors: with 8 bits the steps are fine anyway, so it keeps (nearly) the whole range; with 4 bits it clips the
 # outlier to make the steps finer for all others, and ends below 3.
 #
 # </details>
@@ -469,7 +469,7 @@ def observe(x: Float[Tensor, "..."], method: str = "minmax", bits: int = 8) -> t
 
     minmax: the smallest and the largest number. percentile: the quantiles 0.001 and 0.999 of x, linearly interpolated.
     mse: (f * min, f * max) for the f of torch.linspace(0.01, 1, 100) with the smallest
-    lib.squared_error(x, f * min, f * max, bits), on a tie the larger f. The range is not widened to hold 0.
+    lib.squared_error(x, f * min, f * max, bits), on a tie the larger f. The range is not widened to contain 0.
 
     >>> low, high = observe(torch.arange(1001.0), "percentile")
     >>> round(low, 3), round(high, 3)
@@ -495,8 +495,8 @@ checks.quantization.observe(observe, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The activations behind the third convolution, for 50 calibration images. The curves show the error of each shrunken
-# range, split into its two causes; the marks are where your three methods end.
+# The activations after the third convolution, for 50 calibration images. The curves show the error of each reduced
+# range, split into its two causes; the marks show the upper ends that your three methods choose.
 
 # %% tags=["widget", "nbval-ignore-output"]
 with torch.no_grad():
@@ -516,38 +516,38 @@ widgets.slider_figure(draw_errors, bits=widgets.Choice((3, 4, 6, 8), start=4, la
 
 # %% [markdown]
 # *What is seen: on a logarithmic axis, clipping error falls as the range grows, rounding error rises with it, and
-# their sum has a valley. The mark of "mse" stands in the valley; "minmax" is at the right end. With more bits the
-# valley moves right.*
+# their sum has a minimum in between. The mark of "mse" is at the minimum; "minmax" is at the right end. With more bits the
+# minimum moves right.*
 #
-# **Question.** Why does the valley move to the right when bits are added?
+# **Question.** Why does the minimum move to the right when bits are added?
 #
 # <details><summary>Answer</summary>
 #
-# Each bit halves the step, so rounding error falls by four at the same range, while clipping error does not change.
-# Where they balance, the range is wider. With many bits minmax is nearly best, and clipping only pays with few.
+# Each bit halves the step, so the rounding error falls to a quarter at the same range, while the clipping error does not
+# change. So the two balance at a wider range. With many bits minmax is nearly best; clipping only helps with few bits.
 #
 # </details>
 
 # %% [markdown]
 # ## Part 4: a network of integers
 #
-# ### Exercise 6: fold the batch norm away
+# ### Exercise 6: fold the batch norm
 # *Difficulty 3 of 5, 12 minutes, 3 points*
 #
-# **Aim:** make one convolution that does the work of a convolution and the batch norm behind it.
+# **Aim:** make one convolution that computes the same as a convolution and the batch norm after it.
 #
-# After training, batch norm is a fixed line per channel, with the stored `running_mean` and `running_var`, the
+# After training, batch norm is a fixed affine map per channel, with the stored `running_mean` and `running_var`, the
 # learned `weight` and `bias`, and `eps` inside the root:
 #
 # $$y_c = \frac{weight_c}{\sqrt{running\_var_c + eps}} \, (conv_c - running\_mean_c) + bias_c$$
 #
-# A line after a linear map is a linear map. Write $factor_c$ for the fraction; then the new convolution has
+# An affine map after an affine map is an affine map. Write $factor_c$ for the fraction; then the new convolution has
 #
 # $$W'[c] = factor_c \, W[c] \qquad\qquad b'_c = factor_c \, (b_c - running\_mean_c) + bias_c$$
 #
 # with $b_c = 0$ when the old one has no bias. W is `[out, in, height, width]`, everything with index c is `[out]`.
-# Return a *new* `nn.Conv2d` with a bias, all other settings (stride, padding, ...) as before; leave `conv` and `bn`
-# as they were. `copy.deepcopy` helps, and so does `nn.Parameter`.
+# Return a *new* `nn.Conv2d` with a bias, all other settings (stride, padding, ...) as before; do not change `conv` and
+# `bn`. `copy.deepcopy` helps, and so does `nn.Parameter`.
 #
 # **Predict:** why must this happen before quantization, not after?
 #
@@ -599,14 +599,14 @@ plots.channel_ranges(model[4].weight.flatten(1).abs().amax(1), merged.weight.fla
 
 # %% [markdown]
 # *What is seen: two bars for each of the 48 channels, the largest weight before and after folding. After folding the
-# channels are less alike: the title gives the ratio of the largest to the smallest.*
+# channels differ more: the title gives the ratio of the largest to the smallest.*
 #
 # **Question.** What does this picture say about one scale for the whole tensor?
 #
 # <details><summary>Answer</summary>
 #
-# After folding each channel carries its own factor, and a single scale must fit the largest. Channels with small
-# weights keep few codes. That is why per-channel scales became the rule for convolutions.
+# After folding each channel's weights contain its own factor, and a single scale must fit the largest. Channels with small
+# weights use few codes. That is why per-channel scales became the rule for convolutions.
 #
 # </details>
 
@@ -614,11 +614,11 @@ plots.channel_ranges(model[4].weight.flatten(1).abs().amax(1), merged.weight.fla
 # ### Exercise 7: from int32 sums back to 8 bits, without a float
 # *Difficulty 4 of 5, 15 minutes, 3 points*
 #
-# **Aim:** bring the int32 sums of a layer to the int8 codes of the next one, with integer operations only.
+# **Aim:** convert the int32 sums of a layer to the int8 codes of the next one, with integer operations only.
 #
-# A layer multiplies codes and sums in int32. One unit of such a sum is worth $s_x s_w$, one unit of the output $s_y$.
-# So each sum must be multiplied by the real number $multiplier = s_x s_w / s_y$, usually between 0 and 1. A chip
-# without float units does it with a whole number and a shift (Jacob et al. 2018):
+# A layer multiplies codes and sums in int32. One unit of such a sum stands for $s_x s_w$, one unit of the output for
+# $s_y$. So each sum must be multiplied by the real number $multiplier = s_x s_w / s_y$, usually between 0 and 1. A chip
+# without float units does this with an integer and a shift (Jacob et al. 2018):
 #
 # $$multiplier \approx m \cdot 2^{-shift}, \qquad m \text{ a whole number from } 2^{30} \text{ to } 2^{31}$$
 # $$r = \lfloor (acc \cdot m + 2^{shift-1}) / 2^{shift} \rfloor \qquad
@@ -626,7 +626,7 @@ plots.channel_ranges(model[4].weight.flatten(1).abs().amax(1), merged.weight.fla
 #
 # - `math.frexp(multiplier)` gives `(fraction, exponent)` with multiplier = fraction · 2^exponent and a fraction from
 #   0.5 to 1. Hence m = round(fraction · 2^31) and shift = 31 − exponent.
-# - The product needs up to 62 bits: take `acc` to int64 first.
+# - The product needs up to 62 bits: convert `acc` to int64 first.
 # - Adding $2^{shift-1}$, half of the divisor, makes the division round to nearest; **ties go up**, towards +∞. The
 #   shift `>>` of a tensor rounds down, also for negative numbers.
 # - The zero point comes after the shift, the clamp last. acc is `int32 [*shape]`, the result `int8 [*shape]`;
@@ -638,7 +638,7 @@ plots.channel_ranges(model[4].weight.flatten(1).abs().amax(1), merged.weight.fla
 # <details><summary>Answer</summary>
 #
 # 2.5 and −2.5 are ties and go up: 3 and −2. Without the half everything is rounded down: 2 and −3. Rounding down
-# shifts every number by half a step in the same direction, and the layers behind see the sum of all these shifts.
+# shifts every number by half a step in the same direction, and the next layers get the sum of all these shifts.
 #
 # </details>
 
@@ -682,9 +682,9 @@ plots.rounding_errors(sums, {"your requantize": requantize(sums, 0.0625, 0) - re
 #
 # <details><summary>Answer</summary>
 #
-# m is wrong by at most a half of at least 2^30, a relative error below 2^-31. The output is at most a few hundred
-# steps, so the product is wrong by less than a millionth of a step. It matters only when a sum falls almost exactly
-# on a tie.
+# m is rounded by at most 0.5, and m is at least 2^30, so its relative error is below 2^-31. The output is at most a few
+# hundred steps, so the product is wrong by less than a millionth of a step. This matters only when a result is almost
+# exactly a tie.
 #
 # </details>
 
@@ -694,21 +694,21 @@ plots.rounding_errors(sums, {"your requantize": requantize(sums, 0.0625, 0) - re
 #
 # **Aim:** compute a linear layer from codes, with every product and every sum in integers.
 #
-# Put $x = s_x (q_x - z_x)$ and $w_o = s_w[o] \, q_w[o]$ into $y_o = \sum_k x_k w_{ok} + b_o$, and sort:
+# Put $x = s_x (q_x - z_x)$ and $w_o = s_w[o] \, q_w[o]$ into $y_o = \sum_k x_k w_{ok} + b_o$, and rearrange:
 #
 # $$y[n, o] = s_x \, s_w[o] \, \Big( \underbrace{\sum_k q_x[n, k] \, q_w[o, k]}_{\text{int32}}
 # \;-\; z_x \underbrace{\sum_k q_w[o, k]}_{\text{row sums}} \Big) + b[o]$$
 #
 # Shapes: `xq` is int8 `[n, in]`, `wq` int8 `[out, in]`, `w_scale` float `[out]`, `bias` float `[out]` or None, y
 # float32 `[n, out]`. The sums must be exact: **integer tensors, int32**, also in `sum(..., dtype=torch.int32)`. The
-# check watches for float products, in torch and in numpy. (`@` works with int32 tensors. It is slow in PyTorch; the
-# race below uses a fast kernel.)
+# check detects float products, in torch and in numpy. (`@` works with int32 tensors. It is slow in PyTorch; the
+# comparison of speeds below uses a fast kernel.)
 #
 # **Predict:** how large can the sum get for in = 864 and 8-bit codes? Does it fit int8? int16? int32?
 #
 # <details><summary>Answer</summary>
 #
-# Up to 128 · 127 · 864, about 14 million: far beyond int16 (32,767), and comfortable in int32 (2.1 billion).
+# Up to 128 · 127 · 864, about 14 million: far too large for int16 (32,767), and well within int32 (2.1 billion).
 #
 # </details>
 
@@ -747,7 +747,7 @@ checks.quantization.int8_linear(int8_linear, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your layer goes to work: both linear layers of the network are replaced by ones that call *your* `int8_linear`.
+# Now your layer is used: both linear layers of the network are replaced by ones that call *your* `int8_linear`.
 # Their input range comes from the calibration images.
 
 
@@ -773,22 +773,21 @@ sixty = half.images[:60]
 plots.agreement(measure.predict(model, sixty), measure.predict(yours, sixty))
 
 # %% [markdown]
-# *What is seen: each point is one logit of one image. Across stands its float value, up the change that the integer
-# layers make. The points form a flat cloud around zero, thin in comparison with the spread across.*
+# *What is seen: each point is one logit of one image. The horizontal axis is its float value, the vertical axis the change
+# that the integer layers make. The points form a flat cloud around zero: the changes are small compared with the logits.*
 #
-# **Question.** Which images are in danger of another answer?
+# **Question.** For which images can the predicted class change?
 #
 # <details><summary>Answer</summary>
 #
-# Those whose two largest logits are closer to each other than the cloud is thick. The network was unsure about them
-# before.
+# For those whose two largest logits differ by no more than the changes. The network was already uncertain about them.
 #
 # </details>
 
 # %% [markdown]
 # ### The race: is it faster here?
 #
-# Fewer bits are not automatically fewer seconds. Four ways to run one linear layer `[n, n]`, timed on this machine,
+# Fewer bits do not always mean less time. Four ways to run one linear layer `[n, n]`, timed on this machine,
 # one thread, after their outputs were compared. The integer kernel is part of the course and compiled for this
 # machine when it is first called:
 #
@@ -799,7 +798,7 @@ plots.agreement(measure.predict(model, sixty), measure.predict(yours, sixty))
 # | int8 | int8 codes | input quantized, int8 kernel with int32 sums, scaled |
 # | int4 | two codes a byte | unpacked to int8, then as int8 |
 #
-# **Predict:** for which sizes will int8 win? Will fake quantization ever? Will int4 beat int8?
+# **Predict:** for which sizes will int8 be the fastest? Will fake quantization ever be? Will int4 be faster than int8?
 
 # %% tags=["nbval-ignore-output"]
 sizes, batches = (128, 512, 1024), (1, 16, 128)
@@ -841,19 +840,20 @@ for i, rows in enumerate(batches):
 plots.race(sizes, batches, speed)
 
 # %% [markdown]
-# *What is seen: three tables of coloured cells, layer size across and batch up. Each cell says how many times faster
-# than float32 the method was. Cells below 1 are marked "slower" and lean to red, cells above 1 to blue.*
+# *What is seen: three tables of coloured cells, layer size from left to right and batch from bottom to top. Each cell says
+# how many times faster than float32 the method was. Cells below 1 are marked "slower" and are reddish, cells above 1 bluish.*
 #
-# **Question.** Where does int8 lose, and why can the answer on another machine be different?
+# **Question.** Where is int8 slower, and why can the answer on another machine be different?
 #
 # <details><summary>Answer</summary>
 #
-# In small layers the fixed costs, rounding the input and several calls in place of one, outweigh the product. With a
-# batch of 1 and a large layer the processor waits for memory, and a quarter of the bytes takes less waiting: this is
-# where int8 can win anywhere. With a large batch the arithmetic counts. A processor with 8-bit multiply-add
+# In small layers the fixed costs, rounding the input and several calls in place of one, are larger than the cost of the
+# product. With a batch of 1 and a large layer the processor waits for memory, and a quarter of the bytes takes less time:
+# here int8 can be faster on any machine. With a large batch the arithmetic counts. A processor with 8-bit multiply-add
 # instructions (VNNI, AMX, Arm dot products) or a GPU with tensor cores gains there; without them int8 has the same
 # number of multiplications to do, and extra work around them. int4 as written here unpacks its weights at every call:
-# compared with int8 it saves memory and costs time. Fake quantization cannot win: it does the float product and more.
+# compared with int8 it saves memory and costs time. Fake quantization cannot be faster: it computes the float product and
+# more.
 #
 # </details>
 
@@ -863,26 +863,26 @@ plots.race(sizes, batches, speed)
 # ### Exercise 9: a gradient through rounding
 # *Difficulty 3 of 5, 12 minutes, 2 points*
 #
-# **Aim:** let a network be trained while its weights are rounded.
+# **Aim:** make it possible to train a network whose weights are rounded.
 #
-# *Fake quantization* rounds and goes back to float at once: $y = (clamp(round(x / scale) + zero\_point) -
+# *Fake quantization* quantizes and dequantizes at once: $y = (clamp(round(x / scale) + zero\_point) -
 # zero\_point) \cdot scale$. Its true derivative is 0 almost everywhere, so nothing would be learned. The
-# [straight-through estimator](../glossary.md#straight-through-estimator) (Bengio et al. 2013) pretends that rounding
-# is the identity, but only where nothing was cut off:
+# [straight-through estimator](../glossary.md#straight-through-estimator) (Bengio et al. 2013) replaces the derivative of
+# rounding by 1, but only where nothing was clamped:
 #
 # $$\frac{\partial L}{\partial x} = \frac{\partial L}{\partial y} \cdot [\, q_{min} \le round(x / scale) + zero\_point \le q_{max} \,]$$
 #
 # The ends count as inside. The scale is a number, or a tensor that broadcasts over x: one scale for each row, `[out, 1]`,
 # as the training below uses it. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a
-# tensor for the way back; there, `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1) to
-# 2^(bits−1) − 1.
+# tensor for the backward pass; there, `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1)
+# to 2^(bits−1) − 1.
 #
-# **Predict:** a weight lies far above the range, and the loss would fall if it were smaller. Will training move it?
+# **Predict:** a weight lies far above the range, and the loss would fall if it were smaller. Will training change it?
 #
 # <details><summary>Answer</summary>
 #
-# Not through this gradient: outside the range it is 0. The weight is stuck unless weight decay or a wider range frees
-# it.
+# Not through this gradient: outside the range it is 0. The weight stays there unless weight decay moves it or the range
+# becomes wider.
 #
 # </details>
 
@@ -903,7 +903,7 @@ class FakeQuantize(torch.autograd.Function):
     def forward(
         ctx, x: Float[Tensor, "*shape"], scale: float | Tensor, zero_point: int, bits: int
     ) -> Float[Tensor, "*shape"]:
-        """y = (clamp(round(x / scale) + zero_point) - zero_point) * scale; remember where nothing was clamped."""
+        """y = (clamp(round(x / scale) + zero_point) - zero_point) * scale; save where nothing was clamped."""
         low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
         ### BEGIN SOLUTION
         codes = torch.round(x / scale) + zero_point
@@ -913,7 +913,7 @@ class FakeQuantize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], None, None, None]:
-        """The gradient of x where the code was inside, else 0; None for scale, zero_point and bits."""
+        """The gradient of x where the code was inside its range, else 0; None for scale, zero_point and bits."""
         ### BEGIN SOLUTION
         (inside,) = ctx.saved_tensors
         return gradient * inside, None, None, None
@@ -933,11 +933,10 @@ y = FakeQuantize.apply(x, 0.3, 0, 3)
 plots.straight_through(x.detach(), y.detach(), slope)
 
 # %% [markdown]
-# *What is seen: the output is a staircase with flat ends. The gradient is a box: 1 over the staircase, 0 over the
-# flat ends.*
+# *What is seen: the output is a staircase with flat ends. The gradient is 1 over the staircase and 0 over the flat ends.*
 #
-# **Question.** The box is a little wider on the left than on the right, and reaches half a step beyond the last
-# codes. Why?
+# **Question.** The part where the gradient is 1 is a little wider on the left than on the right, and reaches half a step
+# beyond the last codes. Why?
 #
 # <details><summary>Answer</summary>
 #
@@ -947,13 +946,13 @@ plots.straight_through(x.detach(), y.detach(), slope)
 # </details>
 #
 # Now training at 3 bits: the weights are rounded by your function at every step, the gradient passes through, and the
-# float weights behind are moved. This is [quantization-aware training](../glossary.md#quantization-aware-training).
+# underlying float weights are updated. This is [quantization-aware training](../glossary.md#quantization-aware-training).
 # It takes some seconds.
 
 
 # %% tags=["nbval-ignore-output"]
 class OnGrid(nn.Module):
-    """A weight as its codes would give it back, by your FakeQuantize, with one scale per channel."""
+    """A weight quantized and dequantized by your FakeQuantize, with one scale per channel."""
 
     def __init__(self, bits: int):
         super().__init__()
@@ -996,20 +995,20 @@ plots.training_curve(qat_curve, accuracy_of(model), len(half))
 # <details><summary>Answer</summary>
 #
 # Labelled training images, gradients through the whole network, and the time for them. For a network with billions of
-# weights that is often out of reach. The next exercise needs some unlabelled inputs only.
+# weights that is often too expensive. The next exercise needs some unlabelled inputs only.
 #
 # </details>
 
 # %% [markdown]
-# ### Exercise 10: round the error away
+# ### Exercise 10: rounding that compensates its errors
 # *Difficulty 5 of 5, 25 minutes, 4 points*
 #
 # **Aim:** choose the rounding of a layer's weights so that the layer's *output* changes least.
 #
-# Rounding each weight to its nearest code is best for each weight alone. But the weights of a row act together: if
-# one was rounded up, the next may better go down. GPTQ (Frantar et al. 2022) walks through the columns. It rounds
-# one, and lets all columns behind make up for the error. How much each must move follows from the inputs, `inputs
-# [tokens, in]`, through
+# Rounding each weight to its nearest code is best for each weight alone. But the weights of a row are summed: if one was
+# rounded up, it may be better to round the next down. GPTQ (Frantar et al. 2022) takes the columns one after another. It
+# rounds one, and changes all later columns to compensate the error. How much each must change follows from the inputs,
+# `inputs [tokens, in]`, through
 #
 # $$H = inputs^\top inputs \; [in, in] \qquad\qquad H^{-1} = U^\top U \quad (U \text{ upper triangular})$$
 #
@@ -1037,8 +1036,8 @@ plots.training_curve(qat_curve, accuracy_of(model), len(half))
 #
 # <details><summary>Answer</summary>
 #
-# Both become 0, so the sum is 0 in place of 0.8. Rounding one of them to 1 makes the sum 1, much closer. The second
-# column hears of the first one's error through U.
+# Both become 0, so the sum is 0 in place of 0.8. Rounding one of them to 1 makes the sum 1, much closer. Through U the
+# error of the first column changes the second one before it is rounded.
 #
 # </details>
 
@@ -1081,7 +1080,7 @@ checks.quantization.optimal_rounding(optimal_rounding, hidden=True)
 
 # %% tags=["nbval-ignore-output"]
 def linear_inputs(layer: nn.Module, x: Tensor) -> Tensor:
-    """What a layer multiplies its flattened weight with, [tokens, in]: images, or some patches of every eighth image."""
+    """The inputs [tokens, in] that a layer multiplies by its flattened weight: images, or patches of every eighth image."""
     if not isinstance(layer, nn.Conv2d):
         return x
     patches = F.unfold(x[::8], layer.kernel_size, padding=layer.padding).transpose(1, 2).flatten(0, 1)
@@ -1120,12 +1119,12 @@ plots.layer_errors(layer_errors)
 # *What is seen: for each layer four markers on a logarithmic axis, the relative squared error of its output on images
 # that were not used for rounding. At both widths your rounding lies below rounding to nearest.*
 #
-# **Question.** What about the inputs makes this gain possible? When would it vanish entirely?
+# **Question.** Which property of the inputs makes this gain possible? When would there be no gain at all?
 #
 # <details><summary>Answer</summary>
 #
-# Neighbouring pixels and features of one image go together. So a later weight that sees nearly the same input can make up
-# for an earlier error. If all inputs were independent, H would be diagonal, no column could help another, and the method
+# Neighbouring pixels and features of one image are correlated. So a later weight with nearly the same input can compensate
+# an earlier error. If all inputs were independent, H would be diagonal, no column could help another, and the method
 # would be rounding to nearest.
 #
 # </details>
@@ -1133,8 +1132,8 @@ plots.layer_errors(layer_errors)
 # %% [markdown]
 # ## The whole network in integers
 #
-# `lib.quantize_model` puts all pieces together: fold, observe, quantize, and for `mode="integer"` a network whose
-# inside knows no floats. Between quantizing the image and reading the logits there are int8 codes, int32 sums and the
+# `lib.quantize_model` does all steps: fold, observe, quantize, and for `mode="integer"` it builds a network that computes
+# without floats inside. Between quantizing the image and reading the logits there are int8 codes, int32 sums and the
 # shifts of exercise 7. We choose the observer on validation images.
 
 # %% tags=["nbval-ignore-output"]
@@ -1149,11 +1148,11 @@ low, high = metrics.wilson_interval(round(scores[best] * len(half)), len(half))
 print(f"chosen: {best}, with the 95 % interval {low:.1%} to {high:.1%}")
 
 # %% [markdown]
-# Look at the interval before you believe in the winner. If the candidates lie closer together than the interval is
-# wide, the choice is as good as a coin toss.
+# Look at the interval before you trust the choice. If the candidates lie closer together than the interval is wide, these
+# images do not show that one is better.
 #
-# Is the integer network right? Another program should give the same numbers. *onnxruntime* runs the same integer
-# network from a file in the ONNX format.
+# Is the integer network correct? Another program should give the same numbers. *onnxruntime* runs the same integer
+# network in the ONNX format.
 
 # %% tags=["nbval-ignore-output"]
 integer_network = candidates[best]
@@ -1176,7 +1175,7 @@ else:
 # ## The numbers, once
 #
 # Everything is chosen. Now, and only now, the 10,000 test images. int8 and int4 are integer networks with 8-bit
-# activations; int4 has 4-bit weights, two in a byte, rounded by GPTQ. Each row of the table compares with fp32.
+# activations; int4 has 4-bit weights, two in a byte, rounded by GPTQ. The table compares each row with fp32.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -1203,7 +1202,7 @@ passport_plots.latency_bars(passports)
 # *What is seen: for one image at a time and for batches of 64, one bar for each network, milliseconds for one image.*
 #
 # Two more counts. Did rounding with GPTQ matter at 4 bits? And back to the question at the top and your first guess:
-# how many answers did int8 change, and which way?
+# how many answers did int8 change, from right to wrong or from wrong to right?
 
 # %% tags=["nbval-ignore-output"]
 fp32, int8, int4 = (one.accuracy for one in passports)
@@ -1220,9 +1219,9 @@ print(f"  {worse} right ones became wrong, {better} wrong ones right, {changed -
 # %% [markdown]
 # ## Pruned first, then quantized
 #
-# Unit 01 cuts channels out of the same network. Do the two savings multiply? The passports of this unit go into the file that
-# unit 01 writes too, `passports.json` in the folder above this notebook. One click takes the network that you cut there, or one
-# that comes with the course if there is none yet, quantizes it to 8 bits, and measures both on validation images.
+# Unit 01 removes channels from the same network. Do the two savings multiply? The passports of this unit go into the file that
+# unit 01 writes too, `passports.json` in the folder above this notebook. One click takes the network that you pruned there, or
+# one that comes with the course if there is none yet, quantizes it to 8 bits, and measures both on validation images.
 
 # %% tags=["nbval-ignore-output"]
 course_results.keep_passports(passports)
@@ -1237,13 +1236,13 @@ widgets.run_button("Quantize the pruned network", lambda: course_results.prune_t
 #
 # - **Size.** Eight bits make the file about four times smaller, and four bits almost eight times. "Almost", because
 #   scales and biases stay wide.
-# - **Accuracy.** At 8 bits the loss is smaller than the interval of the test itself: on 10,000 images it cannot be
-#   told from luck. At 4 bits per channel it can be seen, and the way of rounding decides how much of it.
-# - **Where it lost.** Compare the latencies in the table with the race. This network is small, its convolutions are
-#   spread over many little products, and each layer must cut the image into patches and rescale its sums. If int8 is
-#   slower here, that is the honest result on this processor: PyTorch's float convolution is tuned for it, and without
-#   8-bit multiply-add instructions there is little arithmetic to win. What was won for sure is memory.
-# - **The worst class.** An average hides who pays. Look at the worst class before and after.
+# - **Accuracy.** At 8 bits the loss is smaller than the test's own interval: with 10,000 images it cannot be told from
+#   chance. At 4 bits per channel the loss is visible, and its size depends on the way of rounding.
+# - **Time.** Compare the latencies in the table with the race. This network is small, its convolutions are
+#   many small products, and each layer must cut the image into patches and rescale its sums. If int8 is
+#   slower here, that is the true result on this processor: PyTorch's float convolution is tuned for it, and without
+#   8-bit multiply-add instructions there is little time to gain. What is gained in any case is memory.
+# - **The worst class.** An average hides which class loses. Look at the worst class before and after.
 # - **What was not measured.** Energy, other processors, other seeds of training, images unlike these.
 #
 # ## Five questions
@@ -1259,13 +1258,13 @@ widgets.quiz(
                 "So that the largest number is not clipped",
             ),
             1,
-            "Zeros are frequent. If 0 came back as a small number, all its errors would point the same way.",
+            "Zeros are frequent. If 0 were dequantized to a small number, all these errors would have the same sign.",
         ),
         widgets.Question(
             "Activations with one huge outlier, 4 bits. Which range has the smallest error?",
             (
                 "from the smallest to the largest number",
-                "one that cuts the outlier off",
+                "one that clips the outlier",
                 "the widest range that float32 allows",
             ),
             1,
@@ -1274,7 +1273,7 @@ widgets.quiz(
         widgets.Question(
             "Why is the batch norm folded into the convolution before rounding?",
             (
-                "Afterwards its factor would take the weights off their grid",
+                "Afterwards its factor would move the weights off their grid",
                 "Batch norm cannot run on calibration images",
                 "Because the convolution has no bias",
             ),
@@ -1293,9 +1292,9 @@ widgets.quiz(
         ),
         widgets.Question(
             "What does GPTQ use that rounding to nearest does not?",
-            ("the labels of the images", "gradients of the loss", "how the inputs of the layer go together"),
+            ("the labels of the images", "gradients of the loss", "how the inputs of the layer are correlated"),
             2,
-            "Only inputs, no labels: products of inputs say how later weights can make up for an earlier error.",
+            "Only inputs, no labels: products of inputs say how later weights can compensate an earlier error.",
         ),
     ]
 )
@@ -1307,27 +1306,27 @@ widgets.quiz(
 #   the integer network of this unit, exercises 1, 7 and 8.
 # - Krishnamoorthi 2018, *Quantizing Deep Convolutional Networks for Efficient Inference: A Whitepaper*: per channel
 #   against per tensor.
-# - Nagel et al. 2021, *A White Paper on Neural Network Quantization*: the best second text; ranges, folding,
+# - Nagel et al. 2021, *A White Paper on Neural Network Quantization*: the best text to read next; ranges, folding,
 #   training.
 # - Bengio, Léonard, Courville 2013, *Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
 #   Computation*: the straight-through gradient.
 # - Esser et al. 2020, *Learned Step Size Quantization*: the scale becomes a parameter too.
 # - Frantar et al. 2022, *GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers*: exercise
 #   10.
-# - Lin et al. 2023, *AWQ: Activation-aware Weight Quantization*: protect the weights that meet large inputs.
+# - Lin et al. 2023, *AWQ: Activation-aware Weight Quantization*: protect the weights with large inputs.
 # - Xiao et al. 2022, *SmoothQuant*: move the difficulty from activations to weights.
 #
 # ## If you want more
 #
-# 1. **Learn the scale** (LSQ). Give `FakeQuantize` a gradient for the scale: inside, code − x / scale; outside, the
-#    end of the codes. Does the 3-bit curve rise faster?
-# 2. **Protect what matters** (AWQ). `lib.awq_scale` chooses a factor per input feature. Beat your own GPTQ errors at
-#    3 bits in one layer.
-# 3. **Another order.** Let exercise 10 visit the columns with the largest diagonal of H first. Does the output error
+# 1. **Learn the scale** (LSQ). Give `FakeQuantize` a gradient for the scale: inside the range, code − x / scale; outside
+#    it, the outermost code. Does the 3-bit curve rise faster?
+# 2. **Protect important weights** (AWQ). `lib.awq_scale` chooses a factor per input feature. Try to get below your own
+#    GPTQ errors at 3 bits in one layer.
+# 3. **Another order.** Let exercise 10 take the columns with the largest diagonal of H first. Does the output error
 #    fall in every layer?
-# 4. **Three bits in integers.** `lib.quantize_model` with `bits=3, rounding="gptq"`: where on the accuracy curve does
-#    it land, and how many bytes does it take?
-# 5. **Who pays?** Compare `metrics.per_class_accuracy` before and after 4 bits. Is the loss spread evenly?
+# 4. **Three bits in integers.** `lib.quantize_model` with `bits=3, rounding="gptq"`: where on the accuracy curve is it, and
+#    how many bytes does it take?
+# 5. **Class by class.** Compare `metrics.per_class_accuracy` before and after 4 bits. Do all classes lose equally?
 #
 # Words of this unit in the glossary: [quantization](../glossary.md#quantization), [scale](../glossary.md#scale),
 # [zero point](../glossary.md#zero-point), [calibration](../glossary.md#calibration), [batch norm

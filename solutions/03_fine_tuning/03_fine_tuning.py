@@ -16,27 +16,27 @@
 # %% [markdown]
 # # 03 Fine-tuning: a new task from few labels, and what is forgotten
 #
-# A network has learned to read digits from one source. Now digits come from another: other writers, another scanner,
-# a coarser grid. Its answers get worse. Do you train a new network? Or do you teach the old one, and if so, which of
-# its numbers may move? In this unit you write the parts of the answer: freezing, learning rates by layer, the AdamW
-# step, low-rank adapters, a memory for the old task, a choice of what to label, a teacher for a smaller network, and
-# a way to heal a compressed one.
+# A network has learned to classify digits from one source. Now digits come from another: other writers, another scanner,
+# fewer pixels. Its accuracy falls. Do you train a new network? Or do you train the old one further, and if so, which of
+# its parameters may change? In this unit you write the parts of the answer: freezing, learning rates by layer, the AdamW
+# step, low-rank adapters, a penalty that protects the old task, a choice of what to label, distillation into a smaller
+# network, and training that recovers the accuracy of a compressed one.
 #
-# **The question.** How many labelled images does a network that starts from nothing need until it reads the new
-# digits as well as the adapted one does after 20? And how much of the old digits does the adapted one forget? Both
-# are measured below, by code you can open.
+# **The question.** How many labelled images does a network with random weights need until it classifies the new digits as
+# well as the adapted one does after 20? And how much of the old digits does the adapted one forget? Both are measured
+# below, by code you can open.
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Module`, `backward`). No other unit comes first.
 #
-# **How it works.** There are eight exercises; they take about two hours. Replace `raise NotImplementedError` with
+# **How it works.** There are eight exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with
 # your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
 # often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
-# In a terminal, `posttrain-lab check 03` shows the points of the whole notebook. The words of the field stand in the
-# [glossary](../glossary.md).
+# In a terminal, `posttrain-lab check 03` shows the points of the whole notebook. The [glossary](../glossary.md) explains
+# the terms of the field.
 #
 # **Which images for what.** Weights learn from *train* images, choices are made on *validation* images, and the
 # *test* images are used for the numbers at the end. Some results need many repetitions, more than a minute of
-# computing. They come from a table that is part of the course, and the page says so each time; one star in that
+# computing. They come from a table that is part of the course, and the text says so each time; one star in that
 # figure is measured live.
 
 # %% tags=["setup"]
@@ -59,7 +59,7 @@ from posttrain_lab.plots import passports as passport_plots
 
 torch.set_num_threads(1)  # one thread: times can be compared, and sums come out the same at every run
 torch.manual_seed(0)
-old, new = data.load_mnist(), data.load_digits()  # what the network knows, and what it is to learn
+old, new = data.load_mnist(), data.load_digits()  # the task that the network was trained on, and the new one
 base = models.load_pretrained("mnist_cnn")
 
 
@@ -72,7 +72,7 @@ def cross_entropy(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 
 def teach(network: nn.Module, labelled: data.Dataset, optimizer, steps: int = 60, loss=cross_entropy) -> nn.Module:
-    """Some steps on batches of 25 labelled images, in place; whatever requires no gradient stays. In eval mode at the end."""
+    """Some steps on batches of 25 labelled images, in place; frozen parameters stay. In eval mode at the end."""
     order, done = torch.Generator().manual_seed(0), 0
     while done < steps:
         for images, labels in training.shuffled_batches(labelled.images, labelled.labels, 25, order):
@@ -95,7 +95,7 @@ before = [measure.passport(base, split, f"on {name}", repeats=5) for name, split
 measure.compare(before)
 
 # %% [markdown]
-# The network was never shown a new digit, and still reads many. That is what fine-tuning starts from.
+# The network has never been trained on a new digit, and still classifies many correctly. Fine-tuning starts from this.
 
 # %% tags=["widget", "nbval-ignore-output"]
 widgets.predict(
@@ -106,31 +106,31 @@ widgets.predict(
 )
 
 # %% [markdown]
-# ## Part 1: which numbers move, and how
+# ## Part 1: which parameters are trained, and how
 #
 # ### Exercise 1: freeze
 # *Difficulty 2 of 5, 14 minutes, 3 points*
 #
-# **Aim:** let the named parameters learn, and hold everything else still.
+# **Aim:** make only the named parameters trainable, and freeze everything else.
 #
 # - `trainable` holds exact names of `model.named_parameters()`, such as `"15.weight"`. Those get
-#   `requires_grad = True`, **all other parameters** get `requires_grad = False`, whatever they had before.
-# - A [batch norm](../glossary.md#batch-norm) has numbers that no gradient moves: in train mode it averages what it
-#   sees into `running_mean` and `running_var`. `freeze` is called on a network in train mode. **A batch norm none of
-#   whose parameters is trainable** (also one that has none) goes to eval mode (`.eval()`): it uses its stored
-#   statistics and leaves them as they are. Every other layer stays in train mode.
-# - Returned is the number of trainable numbers, a plain `int` (`numel` counts the numbers of one tensor).
-# - `model.modules()` goes through all layers, also those inside others, and `isinstance(layer, nn.BatchNorm2d)` tells a
-#   batch norm. Set all `requires_grad` first, and look at the batch norms then.
+#   `requires_grad = True`, **all other parameters** get `requires_grad = False`, independent of what they had before.
+# - A [batch norm](../glossary.md#batch-norm) has numbers that change without a gradient: in train mode it averages the
+#   statistics of its inputs into `running_mean` and `running_var`. `freeze` is called on a network in train mode. **A batch
+#   norm none of whose parameters is trainable** (also one that has no parameters) is set to eval mode (`.eval()`): it uses
+#   its stored statistics and does not change them. Every other layer stays in train mode.
+# - Return how many elements are trainable, a plain `int` (`numel` counts the elements of one tensor).
+# - `model.modules()` goes through all layers, also those inside others, and `isinstance(layer, nn.BatchNorm2d)`
+#   recognizes a batch norm. Set all `requires_grad` first, then look at the batch norms.
 #
-# A later `model.train()` would wake the batch norms up again. So the order is: train mode first, freeze second.
+# A later `model.train()` would set the batch norms back to train mode. So the order is: train mode first, freeze second.
 #
 # **Predict:** you freeze everything but the last layer with `requires_grad = False` alone, and train on the new
-# digits. Then you put the old last layer back. Does the network read the old digits as before?
+# digits. Then you put the old last layer back. Does the network answer as before on the old digits?
 #
 # <details><summary>Answer</summary>
 #
-# No. No weight has changed, but the running statistics have, and in eval mode they take part in every answer. The
+# No. No weight has changed, but the running statistics have, and in eval mode every output depends on them. The
 # experiment below counts the answers that change.
 #
 # </details>
@@ -138,9 +138,9 @@ widgets.predict(
 
 # %% nbgrader={"grade": false, "grade_id": "freeze", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def freeze(model: nn.Module, trainable: list[str]) -> int:
-    """Let only the named parameters learn; batch norms none of whose parameters learns go to eval mode. Changes `model`.
+    """Make only the named parameters trainable; batch norms without trainable parameters go to eval mode. Changes `model`.
 
-    Returns how many numbers are trainable.
+    Returns the number of trainable elements.
 
     >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3)).train()
     >>> freeze(model, ["3.weight", "3.bias"])
@@ -166,7 +166,7 @@ checks.finetuning.freeze(freeze, hidden=True)
 
 # %% [markdown]
 # Four common choices, counted by your function, then the experiment of the prediction. Both networks train the same
-# last layer on the same 50 labels. In one of them your `freeze` holds the statistics.
+# last layer on the same 50 labels. In one of them your `freeze` freezes the statistics too.
 
 # %% tags=["nbval-ignore-output"]
 everything = [name for name, _ in base.named_parameters()]
@@ -196,17 +196,17 @@ sizes = {"old digits, old head": len(old.validation), "new digits, new head": le
 plots.grouped_accuracy(dict(zip(sizes, (on_old, on_new), strict=True)), sizes)
 
 # %% [markdown]
-# *What is seen: pairs of bars with 95 % intervals for three networks. With the statistics held, the old head reads
-# the old digits exactly as before: no logit differs, as printed. With the statistics free its logits differ and some
-# answers change, though no weight below it has moved. On these two kinds of digits the loss is small; count the
+# *What is seen: pairs of bars with 95 % intervals for three networks. With frozen statistics, the old head gives exactly
+# the same logits on the old digits as before, as printed. With statistics that are not frozen its logits differ and some
+# answers change, though no weight before it has changed. On these two kinds of digits the loss is small; count the
 # changed answers, because the intervals hide them.*
 #
-# **Question.** With the statistics free the new task may gain. Why might that be, and what is its price?
+# **Question.** If the statistics are not frozen, the new task may gain. Why might that be, and what is the cost?
 #
 # <details><summary>Answer</summary>
 #
 # New statistics fit the new digits: each channel is centred and scaled for them, which is a cheap form of adaptation. The
-# price is that the old task no longer finds its own. Whoever needs both keeps two sets of statistics.
+# cost is that the statistics no longer fit the old task. If you need both tasks, store two sets of statistics.
 #
 # </details>
 
@@ -214,10 +214,10 @@ plots.grouped_accuracy(dict(zip(sizes, (on_old, on_new), strict=True)), sizes)
 # ### Exercise 2: a learning rate for each layer
 # *Difficulty 3 of 5, 14 minutes, 2 points*
 #
-# **Aim:** make early layers slower than late ones, and spare biases and norms from weight decay.
+# **Aim:** give early layers smaller learning rates than late ones, and no weight decay to biases and norms.
 #
-# Early layers see edges, which every digit has; late layers see what makes a class. So late ones should move more
-# (Howard and Ruder 2018). A layer is a module with parameters of its own, in the order of `model.modules()`;
+# Early layers detect edges, which every digit has; late layers detect what distinguishes the classes. So late ones should
+# change more (Howard and Ruder 2018). A layer is a module with parameters of its own, in the order of `model.modules()`;
 # `module.parameters(recurse=False)` gives a module's own parameters, without those of modules inside it. With layers
 # 0 to L − 1:
 #
@@ -226,27 +226,27 @@ plots.grouped_accuracy(dict(zip(sizes, (on_old, on_new), strict=True)), sizes)
 # The last layer has the rate `base_lr`, each one before it `decay` times the rate of the next. Return a list of dicts
 # as optimizers take it: `{"params": [tensors], "lr": rate}`.
 #
-# - **Every parameter stands in exactly one group**, also one that is frozen for now. One that two layers share belongs
-#   to the first of them (`model.named_parameters()` lists it once, under its first name). Whether two parameters are
-#   the same one is asked with `is`, a `set` or a `dict`; `==` and `in` on a list compare their numbers.
-# - **Biases and all parameters of norms** get `"weight_decay": 0.0` in their group. Groups of other weights leave
-#   `"weight_decay"` out, so that the optimizer's own holds. In our networks these are exactly the parameters with one
-#   axis, `p.ndim == 1`.
+# - **Every parameter is in exactly one group**, also one that is frozen now. One that two layers share belongs
+#   to the first of them (`model.named_parameters()` lists it once, under its first name). To test whether two parameters
+#   are the same object, use `is`, a `set` or a `dict`; `==` and `in` on a list compare their values.
+# - **Biases and all parameters of norms** get `"weight_decay": 0.0` in their group. Groups of other weights have no key
+#   `"weight_decay"`, so that the optimizer's own value is used. In our networks the biases and parameters of norms are
+#   exactly the parameters with one axis, `p.ndim == 1`.
 # - The order and the number of groups are free.
 #
 # **Predict:** why does a weight decay harm the scale of a batch norm?
 #
 # <details><summary>Answer</summary>
 #
-# Decay pulls towards 0. A scale of 0 switches its channel off, which is no simpler network in any useful sense. For the
-# weights of a convolution, small is a reasonable guess; for a scale, 1 would be.
+# Decay pulls towards 0. A scale of 0 switches its channel off, and that is not a useful way to make a network simpler. For
+# the weights of a convolution, values near 0 are a reasonable default; for a scale, 1 would be.
 #
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "parameter_groups", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def parameter_groups(model: nn.Module, base_lr: float, decay: float) -> list[dict]:
-    """Groups for an optimizer: the last layer learns with base_lr, each one before it `decay` times as fast as the next.
+    """Groups for an optimizer: the last layer has the rate base_lr, each one before it `decay` times the rate of the next.
 
     Each parameter in one group; biases and norms with "weight_decay": 0.0, the others without this key.
 
@@ -285,14 +285,14 @@ widgets.slider_figure(draw_rates, decay=widgets.Slider(0.3, 1.0, start=0.6, step
 
 # %% [markdown]
 # *What is seen: one bar for each parameter, from the first convolution to the last layer, on a logarithmic axis. The
-# bars climb in equal steps; the hatched ones are spared from weight decay. With decay 1 all are equal.*
+# bars rise in equal steps; the hatched ones have no weight decay. With decay 1 all are equal.*
 #
 # **Question.** Which decay makes "all layers" nearly the same as "the head alone"?
 #
 # <details><summary>Answer</summary>
 #
-# A very small one: at 0.3 the first convolution learns thousands of times slower than the head. Freezing is the limit,
-# decay towards 0.
+# A very small one: at 0.3 the learning rate of the first convolution is thousands of times smaller than the head's.
+# Freezing is the limit for a decay towards 0.
 #
 # </details>
 
@@ -302,27 +302,27 @@ widgets.slider_figure(draw_rates, decay=widgets.Slider(0.3, 1.0, start=0.6, step
 #
 # **Aim:** write the step that nearly all fine-tuning uses.
 #
-# AdamW (Loshchilov and Hutter 2019) keeps two running means for every number: m of its gradient g and v of the
+# AdamW (Loshchilov and Hutter 2019) stores two running means for every element: m of its gradient g and v of the
 # squared gradient. In step t = 1, 2, …
 #
 # $$\theta \leftarrow (1 - lr \cdot weight\_decay)\, \theta \qquad
 # m \leftarrow \beta_1 m + (1 - \beta_1) g \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2$$
 # $$\theta \leftarrow \theta - lr \cdot \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + eps}$$
 #
-# - `param` and `state` are changed **in place** (`mul_`, `sub_`), and nothing is returned. `grad` stays as it was.
-# - `state` is `{}` before the first step and belongs to this parameter. What you keep in it is yours:
-#   `state.get("t", 0)` helps. m and v begin at 0; dividing by $1 - \beta^t$ makes up for that beginning.
+# - `param` and `state` are changed **in place** (`mul_`, `sub_`), and nothing is returned. `grad` is not changed.
+# - `state` is `{}` before the first step and belongs to this parameter. You choose what to store in it:
+#   `state.get("t", 0)` helps. m and v begin at 0; dividing by $1 - \beta^t$ corrects the bias that this causes.
 # - First the decay, then the step. eps is added to the root of the *corrected* second mean.
 #
 # `param`, `grad` are float `[*shape]`.
 #
-# **Predict:** the gradients of two weights are 10 and 0.001. With lr 0.1 and no decay, how far does each move in the
+# **Predict:** the gradients of two weights are 10 and 0.001. With lr 0.1 and no decay, by how much does each change in the
 # first step?
 #
 # <details><summary>Answer</summary>
 #
 # Both by 0.1, against the sign of the gradient. In the first step the corrected m is g and the corrected v is g², so
-# the quotient is 1 or −1 whatever the size. That is why one learning rate fits layers of very different gradients.
+# the quotient is 1 or −1 for any size of g. That is why one learning rate fits layers with very different gradients.
 #
 # </details>
 
@@ -363,9 +363,9 @@ checks.finetuning.adamw_step(adamw_step, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Now your step walks. Two weights, a loss with a long valley, 60 steps from the star. Plain descent and momentum are
-# the library's; the third path is yours. All three get the same learning rate. Move it: where does each path leave the
-# valley, and where does it crawl?
+# Now your step is used. Two weights, a loss with a long valley, 60 steps from the star. Plain gradient descent and momentum
+# are the library's; the third path is yours. All three get the same learning rate. Move it: for which rates does each path
+# leave the valley, and for which is it very slow?
 
 
 # %% tags=["widget", "nbval-ignore-output"]
@@ -386,7 +386,7 @@ WALKERS = {
 
 
 def walk(step, surface, lr: float, steps: int = 60) -> Tensor:
-    """The places of a walker, [steps + 1, 2]; one that leaves the map stays where it left."""
+    """The two weights after each step, [steps + 1, 2]; a path that leaves the map stays where it left."""
     w, state, places = torch.tensor([-1.3, 1.6]), {}, []
     for _ in range(steps + 1):
         places.append(w.clone())
@@ -413,37 +413,37 @@ widgets.slider_figure(
 )
 
 # %% [markdown]
-# *What is seen: contour lines of a valley and three paths that begin at one star. Small rates: plain descent crawls,
-# momentum rolls on, AdamW walks with steps of nearly constant length. Large rates: plain descent jumps across the
+# *What is seen: contour lines of a valley and three paths that begin at one star. Small rates: plain gradient descent is very
+# slow, momentum speeds up, AdamW takes steps of nearly constant length. Large rates: plain descent jumps across the
 # valley and leaves the map first.*
 #
-# **Question.** Make the rate as large as AdamW bears. Why does it never come to rest?
+# **Question.** Make the rate as large as possible without AdamW leaving the map. Why does it never come to rest?
 #
 # <details><summary>Answer</summary>
 #
-# Its steps keep a length of about the rate as long as the gradients keep their sign, however flat the ground is. Near
-# the minimum it swings around. So training lowers the rate towards the end: a schedule.
+# The length of its steps is about the learning rate as long as the gradients keep their sign, however small the gradients
+# are. Near the minimum it oscillates. So training lowers the rate towards the end: a schedule.
 #
 # </details>
 #
-# The adapters of part 2 and the networks of the picture in part 3 are trained by your step, through
-# `lib.AdamW(..., step_function=adamw_step)`. Elsewhere torch's own optimizers are at work.
+# The adapters of part 2 and the networks of the figure in part 3 are trained by your step, through
+# `lib.AdamW(..., step_function=adamw_step)`. Elsewhere torch's own optimizers are used.
 
 # %% [markdown]
-# ## Part 2: learn beside the weights
+# ## Part 2: adapters beside frozen weights
 #
 # ### Exercise 4: a low-rank adapter
 # *Difficulty 4 of 5, 20 minutes, 4 points*
 #
-# **Aim:** give a linear layer a thin correction that learns, while the layer itself stays.
+# **Aim:** add a trainable low-rank correction to a linear layer, while the layer itself is frozen.
 #
-# LoRA (Hu et al. 2022) leaves the weight W `[out, in]` alone and learns two thin matrices, A `[rank, in]` and
+# LoRA (Hu et al. 2022) freezes the weight W `[out, in]` and learns two small matrices, A `[rank, in]` and
 # B `[out, rank]`:
 #
 # $$y = linear(x) + \frac{alpha}{rank} \; x A^\top B^\top \qquad\qquad W' = W + \frac{alpha}{rank} \, B A$$
 #
 # - `LoRALinear(linear, rank, alpha)` is an `nn.Module` with **two trainable parameters, A and B, and no other**: the
-#   given layer's weight and bias get `requires_grad = False`, and they stay as they are. A tensor becomes a trainable
+#   given layer's weight and bias get `requires_grad = False` and do not change. A tensor becomes a trainable
 #   parameter by `nn.Parameter(tensor)`. Call the two `self.A` and `self.B`: later cells find them by these names.
 # - At the start the output is that of the given layer: **one of the two begins with zeros, the other with random
 #   numbers** of any kind.
@@ -451,20 +451,20 @@ widgets.slider_figure(
 #   error (given below). The LoRALinear gives the same outputs after `merge()` as before. x is `[..., in]`.
 # - A weight's `.data` can be changed without a gradient (`merged.weight.data`), and `@` is the product of matrices.
 #
-# **Predict:** a layer with in = 576 and out = 64, rank 2. What part of its weights do A and B have? And why not begin
-# with zeros in both?
+# **Predict:** a layer with in = 576 and out = 64, rank 2. How many elements do A and B have, as a share of its weights? And
+# why not begin with zeros in both?
 #
 # <details><summary>Answer</summary>
 #
-# 2 · (576 + 64) = 1,280 of 36,864, about 3.5 %. With both zero, the gradient of A is multiplied by B = 0 and that of B by
-# A = 0: nothing would ever move.
+# 2 · (576 + 64) = 1,280 against 36,864, about 3.5 %. With both zero, the gradient of A is multiplied by B = 0 and that of B
+# by A = 0: nothing would ever change.
 #
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "LoRALinear", "locked": false, "schema_version": 3, "solution": true, "task": false}
 class LoRALinear(nn.Module):
-    """A linear layer that stays, and a correction of low rank beside it: y = linear(x) + alpha / rank * x A^T B^T.
+    """A frozen linear layer, and a correction of low rank beside it: y = linear(x) + alpha / rank * x A^T B^T.
 
     >>> layer = LoRALinear(nn.Linear(3, 2, bias=False), rank=2, alpha=4.0)
     >>> for parameter in layer.parameters():
@@ -492,7 +492,7 @@ class LoRALinear(nn.Module):
         ### END SOLUTION
 
     def merge(self) -> nn.Linear:
-        """One plain layer that does the work of both; a second call is an error."""
+        """One plain linear layer that computes the same; a second call is an error."""
         if self.merged:
             raise RuntimeError("merged already: a second time would add the correction twice")
         self.merged, merged = True, copy.deepcopy(self.linear)
@@ -509,13 +509,13 @@ checks.finetuning.LoRALinear(LoRALinear, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The whole network with adapters: your class beside the two linear layers, the library's `LoRAConv2d` (the same idea
-# for a convolution) beside the others. Your `freeze` holds the rest, your `adamw_step` trains.
+# The whole network with adapters: your class for the two linear layers, the library's `LoRAConv2d` (the same idea
+# for a convolution) for the others. Your `freeze` freezes the rest, your `adamw_step` trains.
 
 
 # %% tags=["nbval-ignore-output"]
 def with_lora(network: nn.Module, rank: int = 2, alpha: float = 4.0) -> nn.Module:
-    """A copy of the network in train mode with an adapter beside each layer, and nothing else to learn."""
+    """A copy of the network in train mode with an adapter beside each layer; everything else is frozen."""
     torch.manual_seed(0)
     network = copy.deepcopy(network).train()
     for name, layer in list(network.named_children()):
@@ -550,10 +550,10 @@ print(f"validation, new digits: {accuracy_of(base, new.validation):.1%} before, 
 print(f"merged into plain layers, the largest difference of a logit is {change:.1e}")
 
 # %% [markdown]
-# ### What a label buys
+# ### What a label buys: accuracy against the number of labels
 #
 # Five ways to learn the new digits from 20, 50, 100 and 400 labels: *scratch* (random weights), the *head* alone, the
-# *norms* alone, *LoRA*, and *all* weights. And one that knows no network at all: logistic regression on the pixels.
+# *norms* alone, *LoRA*, and *all* weights. And a sixth without a network: logistic regression on the pixels.
 # One run says little, because another draw of 20 images gives another result. The curves are **from the table of the
 # course**: means and 95 % intervals over several draws. The logistic regression and the stars are **live**.
 
@@ -563,7 +563,7 @@ runs, label_counts = load_label_curves(), (20, 50, 100, 400)
 
 
 def regression(count: int, seed: int) -> float:
-    """Test accuracy of a logistic regression on the pixels: one linear layer, a little decay, to convergence."""
+    """Test accuracy of a logistic regression on the pixels: one linear layer, a little weight decay, to convergence."""
     some, layer = data.few_labels(new.train, count, seed), nn.Linear(784, 10)
     nn.init.zeros_(layer.weight), nn.init.zeros_(layer.bias)
     optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=60, line_search_fn="strong_wolfe")
@@ -597,15 +597,15 @@ plots.label_curves(curves, live, len(new.test))
 # %% [markdown]
 # *What is seen: accuracy rises with the labels. On the left, all curves that begin with the trained network lie above
 # scratch and above the regression, and their intervals are wide. On the right scratch
-# and the best of them come together.*
+# is about as good as the best of them.*
 #
-# **Question.** Read the answer to the question at the top off the figure. From how many labels on would you no longer
-# bother to adapt an old network?
+# **Question.** Read the answer to the question at the top off the figure. From how many labels on is it no longer useful to
+# adapt an old network?
 #
 # <details><summary>Answer</summary>
 #
 # Go up from 20 labels to the best adapted curve, then right until the curve of *scratch* is as high. Where the intervals
-# overlap, the difference may be luck. The cell below computes it from the table.
+# overlap, the difference may be chance. The cell below computes it from the table.
 #
 # </details>
 
@@ -622,37 +622,36 @@ for count, mean, low, high in curves["regression, just now"]:
 # %% [markdown]
 # ## Part 3: what is forgotten
 #
-# ### Exercise 5: hold what the old task needs
+# ### Exercise 5: a penalty that protects the old task
 # *Difficulty 3 of 5, 12 minutes, 2 points*
 #
-# **Aim:** make it expensive to move the weights on which the old task depends.
+# **Aim:** add a penalty for changing the weights on which the old task depends.
 #
 # Elastic weight consolidation (EWC, Kirkpatrick et al. 2017) adds a penalty to the loss of the new task. It pulls each
-# parameter θ back to its place before training, `anchor`, and pulls hard where the [Fisher
+# parameter θ back to its value before training, `anchor`, and pulls strongly where the [Fisher
 # information](../glossary.md#fisher-information) of the *old* task is large:
 #
 # $$penalty = \frac{strength}{2} \sum_i fisher_i \, (\theta_i - anchor_i)^2$$
 #
 # - `anchor` and `fisher` are dicts with the same keys in any order, names of `model.named_parameters()`, and tensors of
 #   the parameters' shapes. Look them up by name.
-# - **Parameters that they do not name** (a new head) are free.
-# - The result is a scalar tensor whose gradient reaches the parameters. During training the parameters carry
-#   gradients of the new task in `.grad`; the penalty has no use for them and leaves them as they are. `backward` is
-#   called by the loop that trains.
+# - **Parameters that they do not name** (a new head) get no penalty.
+# - The result is a scalar tensor whose gradient reaches the parameters. During training the parameters have
+#   gradients of the new task in `.grad`; the penalty does not use or change them. The training loop calls `backward`.
 #
 # **Predict:** what is the gradient of the penalty at the anchor? What if `strength` is huge?
 #
 # <details><summary>Answer</summary>
 #
-# 0, so the first step feels nothing of it. With a huge strength, weights that matter to the old task cannot move, and those with
-# Fisher 0 still can: it is a soft freeze, weight by weight.
+# 0, so it has no effect on the first step. With a huge strength, weights that matter to the old task cannot change, and those
+# with Fisher information 0 still can: it is a soft freeze, weight by weight.
 #
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "ewc_penalty", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def ewc_penalty(model: nn.Module, anchor: dict[str, Tensor], fisher: dict[str, Tensor], strength: float) -> Float[Tensor, ""]:
-    """strength / 2 * sum of fisher * (parameter - anchor)^2 over all numbers that anchor names.
+    """strength / 2 * sum of fisher * (parameter - anchor)^2 over all elements of the parameters that anchor names.
 
     >>> model = nn.Linear(1, 2, bias=False)
     >>> model.weight.data = torch.tensor([[5.0], [1.0]])
@@ -674,8 +673,9 @@ checks.finetuning.ewc_penalty(ewc_penalty, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Now both tasks in one picture. All weights learn from the 50 new labels, with your penalty at several strengths. Beside it
-# stand the head alone, your LoRA, and *replay*: 50 old images among the new ones. Old and new are validation images.
+# Now both tasks in one figure. All weights learn from the 50 new labels, with your penalty at several strengths. For
+# comparison: the head alone, your LoRA, and *replay*: 50 old images among the new ones. Both accuracies are on validation
+# images.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -703,17 +703,18 @@ for name, names, labelled in (("head", choices["head"], few), ("replay", everyth
 plots.frontier(points, both(base))
 
 # %% [markdown]
-# *What is seen: each point is one network, the new task across, the old task up. The star is the network before. The EWC
-# curve begins at strength 0, where the old task has suffered most, and climbs with the strength; the first steps up cost
-# nearly nothing of the new task. Each number is measured on 200 images, so two or three points may be chance.*
+# *What is seen: each point is one network; the horizontal axis is the new task, the vertical axis the old one. The star is the
+# network before. The EWC curve begins at strength 0, where the old task has lost most, and rises with the strength; the first
+# steps up cost the new task nearly nothing. Each number is measured on 200 images, so two or three points may be chance.*
 #
-# **Question.** LoRA did not change a single weight of the base. Why does it still stand below the star here, and why does
+# **Question.** LoRA did not change a single weight of the base. Why is it still below the star here, and why does
 # this matter less than for the others?
 #
 # <details><summary>Answer</summary>
 #
-# With its adapters the network computes other outputs, so the old task suffers. But the adapters can be taken off: the base
-# is there, bit for bit. One base with an adapter for each task forgets nothing, as long as somebody says which task it is.
+# With its adapters the network computes other outputs, so the old task loses accuracy. But the adapters can be removed: the
+# base is unchanged, bit for bit. One base with an adapter for each task forgets nothing, as long as it is known which task an
+# image belongs to.
 #
 # </details>
 
@@ -733,25 +734,25 @@ print(f"{len(old.test)} old test images; with the adapters taken off all logits 
 #
 # **Aim:** choose the images that a person should label next.
 #
-# [Active learning](../glossary.md#active-learning) asks the network where it is unsure. With p = softmax(logits), row
-# by row (logits `[n, c]`, one row an image):
+# [Active learning](../glossary.md#active-learning) selects the images about which the network is most uncertain. With
+# p = softmax(logits), row by row (logits `[n, c]`, one row an image):
 #
 # | method | first comes the image with |
 # |---|---|
 # | `"entropy"` | the largest $-\sum_c p_c \log p_c$ |
 # | `"margin"` | the smallest difference of the two largest *probabilities* |
-# | `"random"` | any k different images, by any generator: what the others have to beat |
+# | `"random"` | any k different images, by any generator: the baseline for the others |
 #
 # Return an int64 tensor `[k]` of different row numbers, the most uncertain first; 0 ≤ k ≤ n. Ties may be broken in any way. A
-# probability may be 0 in float32, and then $p \log p$ counts as 0: `torch.special.entr(p)` is −p log p and knows that.
+# probability may be 0 in float32, and then $p \log p$ counts as 0: `torch.special.entr(p)` is −p log p and handles this.
 # `topk`, `argsort` and `torch.randperm` help.
 #
 # **Predict:** probabilities (0.5, 0.5, 0) and (0.4, 0.3, 0.3). Which image comes first by entropy, which by margin?
 #
 # <details><summary>Answer</summary>
 #
-# By entropy the second (1.09 against 0.69): three classes are in play. By margin the first (0 against 0.1): its two best
-# answers tie.
+# By entropy the second (1.09 against 0.69): three classes are possible. By margin the first (0 against 0.1): its two most
+# probable classes tie.
 #
 # </details>
 
@@ -781,8 +782,8 @@ checks.finetuning.select_for_labelling(select_for_labelling, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The race, all of it **live**, eight times with other beginnings. Each begins with ten labels, one of each class; five
-# times your function chooses ten more out of the pool of 900. To make this quick only the head learns, on features that
+# The comparison, all of it **live**, eight times with other first images. Each run begins with ten labels, one of each class;
+# five times your function chooses ten more out of the pool of 900. To make this quick only the head learns, on features that
 # the frozen network computed once.
 
 # %% tags=["nbval-ignore-output"]
@@ -828,17 +829,17 @@ for method in ("entropy", "margin"):
 plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
 
 # %% [markdown]
-# *What is seen: three curves from one common point, means of eight races with 95 % intervals, all measured just now. Where
+# *What is seen: three curves from one common point, means of eight runs with 95 % intervals, all measured just now. Where
 # the intervals overlap, no method is shown to be better.*
 #
-# **Question.** Look for label counts at which a method that asks the network is no better, or worse, than random. What can go wrong
-# with ten at a time, and with an unsure network?
+# **Question.** Look for label counts at which entropy or margin is no better, or worse, than random. What can go wrong
+# with ten at a time, and with a network that was trained on few labels?
 #
 # <details><summary>Answer</summary>
 #
-# Ten images chosen at once can be ten copies of one doubt: they resemble each other. And a network that has seen ten
-# labels is unsure in the wrong places: it may ask for odd scribbles that teach nothing. Random images look like the ones to come,
-# and are a strong opponent as long as there are few labels.
+# Ten images chosen at once can be nearly the same: all of them are hard for one reason, so together they add little. And the
+# uncertainty of a network that was trained on ten labels is unreliable: it may choose unusual images that teach little. Random
+# images are distributed like the test images, and are a strong baseline as long as there are few labels.
 #
 # </details>
 
@@ -850,8 +851,8 @@ plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
 #
 # **Aim:** train a small network on the probabilities of a large one, not on labels alone.
 #
-# A label says "7". A teacher says "7, a little like 1, and not at all like 0". To make the small probabilities count,
-# both networks are softened by a temperature T (Hinton, Vinyals, Dean 2015):
+# A label says "7". A teacher says "7, a little like 1, and not at all like 0". To give the small probabilities more weight,
+# the outputs of both networks are softened by a temperature T (Hinton, Vinyals, Dean 2015):
 #
 # $$p = softmax(teacher / T) \qquad q = softmax(student / T)$$
 # $$loss = weight \cdot T^2 \cdot \underset{images}{mean} \; KL(p \,\|\, q) \;+\; (1 - weight) \cdot \underset{images}{mean} \; CE(student, label)$$
@@ -898,11 +899,11 @@ checks.finetuning.distillation_loss(distillation_loss, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# What the teacher says about one image, as it is and softened. Move the temperature.
+# The teacher's probabilities for one image, as they are and softened. Move the temperature.
 
 # %% tags=["widget", "nbval-ignore-output"]
 teacher_logits = measure.predict(base, old.train.images[:600])
-unsure = teacher_logits.softmax(1).amax(1).argmin()  # the image about which the teacher is least sure
+unsure = teacher_logits.softmax(1).amax(1).argmin()  # the image for which the teacher has the lowest confidence
 
 
 def draw_softened(temperature: float):
@@ -917,7 +918,7 @@ widgets.slider_figure(draw_softened, temperature=widgets.Slider(1.5, 10.0, start
 # brings the bars closer to each other; their order does not change.*
 #
 # Now a student with a quarter of the parameters, trained on 600 old digits: on the labels alone, and with your loss. Three
-# random beginnings each, **live**.
+# seeds each, **live**.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -950,42 +951,41 @@ print("gain of each pair, points:", ", ".join(f"{100 * d:+.1f}" for d in differe
 
 # %% [markdown]
 # **Question.** The teacher was trained on 3,600 images, the student on 600 of them. What did the student get from the
-# teacher that its labels do not hold?
+# teacher that is not in its labels?
 #
 # <details><summary>Answer</summary>
 #
-# What the teacher learned from the other 3,000: which digits resemble which, and how sure one can be. Look at the printed
-# pairs before you believe in the gain; with three pairs the intervals are wide.
+# What the teacher learned from the other 3,000: which digits resemble which, and how certain an answer can be. Look at the
+# printed pairs before you trust the gain; with three pairs the intervals are wide.
 #
 # </details>
 
 # %% [markdown]
-# ### Exercise 8: heal a compressed network
+# ### Exercise 8: recover the accuracy of a compressed network
 # *Difficulty 3 of 5, 16 minutes, 3 points*
 #
-# **Aim:** train a pruned network on, and keep its zeros.
+# **Aim:** train a pruned network further, and keep its zeros.
 #
-# After pruning, the weights that are left were trained together with others that are gone. Some more training lets them
-# take over. But an optimizer moves every weight, also those at 0: momentum, decay and the gradient itself fill them
-# again.
+# After pruning, the weights that are left were trained together with others that are removed. Some more training lets them
+# take over the work of these. This is called *recovery*. But an optimizer changes every weight, also those at 0:
+# momentum, decay and the gradient itself make them nonzero again.
 #
-# - `masks` maps names of parameters to boolean tensors, **true where a weight stays**. The network comes with its
-#   pruned weights at 0; they must be **exactly 0 after every step**. `recovered.get_parameter(name).data` and `mul_`
+# - `masks` maps names of parameters to boolean tensors, **true where a weight stays**. In the given network the
+#   pruned weights are 0; they must be **exactly 0 after every step**. `recovered.get_parameter(name).data` and `mul_`
 #   help.
-# - Train on `split.train` only, for `epochs` times. The loop over its batches is given; write what happens in it: one
-#   step against the gradient of the cross-entropy (`F.cross_entropy`), as in `teach` in the first cell, and then the
+# - Train on `split.train` only, for `epochs` passes. The loop over its batches is given; write what happens in it: one
+#   optimizer step on the cross-entropy (`F.cross_entropy`), as in `teach` in the first cell, and then the
 #   masks. Gradients add up until `optimizer.zero_grad()` clears them.
-# - A new network comes back, in eval mode (return it after the loop); the given one stays as it was. The copy is given
-#   below.
-# - A network whose weights come from a grid (a parametrization) keeps that grid: only use `get_parameter`, and do not
-#   replace its layers.
+# - Return a new network, in eval mode (after the loop); the given one is not changed. The copy is given below.
+# - A network whose weights are rounded to a grid (by a parametrization) keeps that grid: only use `get_parameter`, and do
+#   not replace its layers.
 #
 # **Predict:** is it enough to multiply the *gradients* by the masks?
 #
 # <details><summary>Answer</summary>
 #
-# If the weight is exactly 0 and the optimizer has no memory of it, yes: no gradient, no decay, no step. With a momentum from
-# before, no. Setting the weights back after each step holds in every case.
+# If the weight is exactly 0 and the optimizer has no state for it, yes: no gradient, no decay, no step. With a momentum from
+# earlier steps, no. Setting the weights back to 0 after each step works in every case.
 #
 # </details>
 
@@ -1024,15 +1024,15 @@ checks.finetuning.recover(recover, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Two patients, both made from the network for clothes that comes with the course. One loses 80 % of the weights in each layer,
-# the smallest. The other keeps all of them at 3 bits: a grid of seven values for each channel. (How to prune and how to
-# quantize well are units of their own.) Your `recover` trains each for one pass over 2,500 images. For the second one the
-# weights are parametrized: the layer sees the nearest point of its grid, and the gradient passes straight through.
+# Two compressed networks, both made from the network for clothes that comes with the course. One loses the smallest 80 % of
+# the weights in each layer. The other keeps all of them at 3 bits: a grid of seven values for each channel. (How to prune and
+# how to quantize well are units of their own.) Your `recover` trains each for one pass over 2,500 images. For the second one
+# the weights are parametrized: the layer uses the nearest point of its grid, and the gradient passes straight through.
 
 
 # %% tags=["nbval-ignore-output"]
 class OnGrid(nn.Module):
-    """What the layer sees of a weight: the nearest point of its grid, at training too."""
+    """The weight that the layer uses: the nearest point of its grid, also during training."""
 
     def __init__(self, grid: lib.Grid):
         super().__init__()
@@ -1059,12 +1059,12 @@ healed = recover(pruned, masks, lesson, epochs=1)
 refined = recover(on_grid, {}, lesson, epochs=1)
 for name in grids:
     parametrize.remove_parametrizations(refined.get_submodule(name.rpartition(".")[0]), "weight", leave_parametrized=True)
-patients = {"whole": whole, "pruned": pruned, "pruned, healed": healed, "3 bits": rounded, "3 bits, healed": refined}
+networks = {"whole": whole, "pruned": pruned, "pruned, recovered": healed, "3 bits": rounded, "3 bits, recovered": refined}
 zeros = all(not healed.get_parameter(name)[~mask].any() for name, mask in masks.items())
 points_kept = all(grid.holds(refined.get_parameter(name)) for name, grid in grids.items())
-print(f"every pruned weight is exactly 0 after healing: {zeros}; sparsity {metrics.sparsity(healed):.1%}")
-print(f"every weight of the 3-bit network lies on its grid after healing: {points_kept}")
-passports = [measure.passport(network, clothes, name, repeats=3) for name, network in patients.items()]
+print(f"every pruned weight is exactly 0 after recovery: {zeros}; sparsity {metrics.sparsity(healed):.1%}")
+print(f"every weight of the 3-bit network lies on its grid after recovery: {points_kept}")
+passports = [measure.passport(network, clothes, name, repeats=3) for name, network in networks.items()]
 measure.compare(passports)
 
 # %% tags=["nbval-ignore-output"]
@@ -1072,16 +1072,16 @@ scores = {one.name: one.accuracy for one in passports}
 plots.grouped_accuracy({"clothes, validation": scores}, {"clothes, validation": len(clothes.validation)})
 
 # %% [markdown]
-# *What is seen: five bars with 95 % intervals. Both patients fall far below the whole network, and both climb back most of
-# the way after one short pass.*
+# *What is seen: five bars with 95 % intervals. Both compressed networks are far below the original one, and both recover most
+# of the loss after one short pass.*
 #
 # **Question.** The size in the passports is the same for all five. Why? And what would have to happen to gain from the zeros
 # and from the seven values?
 #
 # <details><summary>Answer</summary>
 #
-# Zeros and grid points are stored here as 32-bit floats like any other number. The gain comes when only the kept weights are
-# stored, or codes of 3 bits with a scale, and when a kernel computes with them. Units 01, 02 and 05 are about that.
+# Zeros and grid points are stored here as 32-bit floats like any other number. There is a gain when only the remaining weights
+# are stored, or codes of 3 bits with a scale, and when a kernel computes with them. Units 01, 02 and 05 are about that.
 #
 # </details>
 
@@ -1099,10 +1099,10 @@ measure.compare(last)
 passport_plots.accuracy_against_bytes(last)
 
 # %% [markdown]
-# *What is seen: two points with their 95 % intervals at the same size. Adapting has changed the accuracy, and nothing
-# that is stored.*
+# *What is seen: two points with their 95 % intervals at the same size. Adapting has changed the accuracy, and not the number
+# of bytes.*
 #
-# And beside the weights, before they are merged? And the old task?
+# And how fast are the adapters beside the weights, before they are merged? What has the old task lost?
 
 # %% tags=["nbval-ignore-output"]
 tests = {"new digits": new.test, "old digits": old.test}
@@ -1119,19 +1119,19 @@ with torch.no_grad():
 # %% [markdown]
 # ## What the numbers say
 #
-# - **Few labels.** With 20 labels everything that begins with the trained network is ahead of what begins with
-#   nothing. With 400 the best ways come together: a good start is worth labels, and no more than that.
-# - **How much must move?** On these digits moving all weights has the highest mean at every number of labels. LoRA, with a few
-#   numbers in a hundred, stays close behind it, and their intervals overlap. The head alone and the norms alone start
-#   lower and stop earlier: they have too little to learn with.
-# - **Forgetting.** Every way that changes what the network computes costs something of the old task, and a small number of
-#   trainable parameters does not mean little forgetting: look where LoRA stands in the frontier. EWC holds most of the old at
-#   little cost, replay needs the old images, and adapters can be taken off.
-# - **Where it lost.** With 400 labels the head alone and the norms alone fall behind a network trained from scratch. Active
-#   learning is no better, or worse, than random while there are few labels. Adapters beside the weights make an answer
-#   slower until they are merged. Healing needs labels.
+# - **Few labels.** With 20 labels every method that begins with the trained network is better than those that begin without
+#   it. With 400 the best methods are about equal: a pretrained start saves labels, and no more than that.
+# - **How much must be trained?** On these digits training all weights has the highest mean at every number of labels. LoRA,
+#   with a few percent of the parameters, is close behind it, and their intervals overlap. The head alone and the norms alone
+#   start lower and stop improving earlier: they have too few parameters.
+# - **Forgetting.** Every method that changes what the network computes costs something of the old task, and a small number of
+#   trainable parameters does not mean little forgetting: look at LoRA in the figure of part 3. EWC preserves most of the old
+#   task at little cost, replay needs the old images, and adapters can be removed.
+# - **What was worse.** With 400 labels the head alone and the norms alone fall behind a network trained from scratch. Active
+#   learning is no better, or worse, than random while there are few labels. Adapters beside the weights make a forward pass
+#   slower until they are merged. Recovery needs labels.
 # - **What was not measured.** Other pairs of tasks: between tasks that have nothing in common a trained network may be no
-#   better start than a random one. Larger networks, where LoRA's saving of memory counts. Labels that are wrong.
+#   better start than a random one. Larger networks, where LoRA's saving of memory matters. Labels that are wrong.
 #
 # ## Five questions
 
@@ -1152,13 +1152,13 @@ widgets.quiz(
                 "because biases have no gradient",
             ),
             0,
-            "Then weights with large gradients would be decayed less, which nobody asked for.",
+            "Then weights with large gradients would be decayed less, which is not intended.",
         ),
         widgets.Question(
             "Why may only one factor of LoRA begin at zero?",
             (
                 "otherwise the start would not be the given layer",
-                "otherwise both gradients are 0 for ever",
+                "otherwise both gradients are always 0",
                 "otherwise the rank is too large",
             ),
             1,
@@ -1168,7 +1168,7 @@ widgets.quiz(
             "Whose Fisher information does EWC need?",
             ("that of the new task", "that of the old task", "that of both together"),
             1,
-            "It says which weights the old task depends on. Those are held.",
+            "It says which weights the old task depends on. The penalty keeps these near their old values.",
         ),
         widgets.Question(
             "Entropy beats random in one race of active learning. What do you know?",
@@ -1193,7 +1193,7 @@ widgets.quiz(
 #   4-bit base.
 # - Frankle, Schwab, Morcos 2021, *Training BatchNorm and Only BatchNorm*: how far the norms alone can go.
 # - Kirkpatrick et al. 2017, *Overcoming Catastrophic Forgetting in Neural Networks*: exercise 5. Li, Grandvalet, Davoine 2018, *Explicit
-#   Inductive Bias for Transfer Learning*: pull all weights back alike.
+#   Inductive Bias for Transfer Learning*: pull all weights back equally.
 # - Settles 2009, *Active Learning Literature Survey*: exercise 6. Sener and Savarese 2018, *Active Learning for Convolutional Neural
 #   Networks: A Core-Set Approach*: choose images that differ.
 # - Hinton, Vinyals, Dean 2015, *Distilling the Knowledge in a Neural Network*: exercise 7.
@@ -1201,15 +1201,15 @@ widgets.quiz(
 #
 # ## If you want more
 #
-# 1. **Thaw slowly.** `lib.gradual_unfreezing` with `lib.stages_from_the_end(base)`: does it beat all weights at once with 20
-#    labels? Repeat with five draws before you answer.
-# 2. **Choose what differs.** Put `lib.core_set` on the features into the race of part 4. It looks at the images and not at the
-#    doubts.
+# 1. **Gradual unfreezing.** `lib.gradual_unfreezing` with `lib.stages_from_the_end(base)`: does it beat all weights at once
+#    with 20 labels? Repeat with five draws before you answer.
+# 2. **Choose images that differ.** Add `lib.core_set` on the features to the comparison of part 4. It uses the images and not
+#    the network's uncertainty.
 # 3. **QLoRA.** `lib.add_qlora` puts adapters over 4-bit weights. How many bytes does it take, and how much does it lose?
-# 4. **Teach features.** `lib.distill` with `layers=` also compares what the networks compute on the way. Does the small network
-#    gain more?
-# 5. **Another day, other clothes.** Adapt the network for clothes to `data.load_corrupted_fashion("rotation")` and draw the
-#    frontier of part 3 for it.
+# 4. **Distil features.** `lib.distill` with `layers=` also compares the outputs of inner layers. Does the small network gain
+#    more?
+# 5. **Rotated clothes.** Adapt the network for clothes to `data.load_corrupted_fashion("rotation")` and draw the
+#    figure of part 3 for it.
 #
 # Words of this unit in the glossary: [fine-tuning](../glossary.md#fine-tuning), [freezing](../glossary.md#freezing), [batch
 # norm](../glossary.md#batch-norm), [Adam](../glossary.md#adam), [weight decay](../glossary.md#weight-decay), [learning

@@ -17,24 +17,24 @@
 # # 04 Calibration: when the model says 90 %, is it right nine times in ten?
 #
 # A classifier gives a class and a number that looks like a probability. Many decisions need that number: whether to
-# ask a person, whether to raise an alarm, how many answers to offer. In this unit you measure whether the number can
-# be believed, correct it, and then decide with it so that mistakes cost least.
+# ask a person, whether to raise an alarm, how many classes to offer. In this unit you measure whether the number can
+# be trusted, correct it, and then decide with it so that mistakes cost least.
 #
 # **The question.** A model says for each of almost two thousand people how likely they are to die within five years.
-# An alarm brings a visit by a nurse. A death without an alarm costs as much as ten visits in vain. By how much does
-# the cost fall when you do not touch the model, but correct its probabilities and the threshold? The answer is
-# measured at the end, on people that nobody has looked at before, with its interval.
+# After an alarm a nurse visits the person. A death without an alarm costs as much as ten unnecessary visits. By how much
+# does the cost fall when you do not change the model, but correct its probabilities and the threshold? The answer is
+# measured at the end, on people whose data were not used before, with its interval.
 #
 # **You need** Python and a little PyTorch (tensors, `softmax`). No other unit comes first.
 #
-# **How it works.** There are twelve exercises; they take about two hours. Replace `raise NotImplementedError` with
+# **How it works.** There are twelve exercises; the unit takes about 145 minutes. Replace `raise NotImplementedError` with
 # your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
 # often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
-# In a terminal, `posttrain-lab check 04` shows the points of the whole notebook. The words of the field stand in the
-# [glossary](../glossary.md).
+# In a terminal, `posttrain-lab check 04` shows the points of the whole notebook. The [glossary](../glossary.md) explains
+# the terms of the field.
 #
-# **Which examples for what.** Whatever has numbers that are fitted, a temperature or a curve, is fitted on
-# *calibration* examples. Choices are made on *validation* examples. The *test* examples are used once, at the end.
+# **Which examples for what.** Everything that is fitted, a temperature or a curve, is fitted on *calibration* examples.
+# Choices are made on *validation* examples. The *test* examples are used once, at the end.
 
 # %% tags=["setup"]
 import copy
@@ -78,12 +78,12 @@ def minimum(loss: Callable[[Tensor], Tensor], start: list[float]) -> list[float]
 
 
 def curve_through(values: Tensor, heights: list[float]) -> Callable[[Tensor], Tensor]:
-    """The function that is straight between the points (values, heights) and flat outside them (exercise 7)."""
+    """The function that is linear between the points (values, heights) and constant outside them (exercise 7)."""
     return lambda points: torch.from_numpy(np.interp(points, values, heights))
 
 
 def answers(part: lib.Predictions, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-    """What softmax(logits / temperature) answers: its confidence [n], and whether it is right, bool [n]."""
+    """The answers of softmax(logits / temperature): their confidence [n], and whether they are right, bool [n]."""
     confidence, predicted = lib.softmax(part.logits / temperature).max(dim=1)
     return confidence.clamp(max=1.0), predicted == part.labels
 
@@ -91,8 +91,8 @@ def answers(part: lib.Predictions, temperature: float = 1.0) -> tuple[Tensor, Te
 # %% [markdown]
 # ## Where we start
 #
-# First the network of the course, which names ten kinds of clothes. We let it answer once for all calibration and all
-# validation images, and keep its logits. Everything in parts 1 and 2 works on these two tables of numbers.
+# First the network of the course, which sorts images of clothes into ten classes. We run it once on all calibration and
+# all validation images, and store its logits. Everything in parts 1 and 2 works on these two tables of numbers.
 
 # %% tags=["nbval-ignore-output"]
 fitting = compressed_confidences.fitting_predictions(model, split)
@@ -104,33 +104,33 @@ for low in (0.5, 0.9, 0.99):
     print(f"confidence {low} or more: {sure.sum()} answers, {(~correct[sure]).sum()} of them wrong")
 
 # %% [markdown]
-# **Predict.** The network is a little too sure: its mean confidence is above its accuracy. The same network with most
-# of its weights removed and the rest in few bits is much worse.
+# **Predict.** The network is a little too sure, or *overconfident*: its mean confidence is above its accuracy. The same
+# network with most of its weights removed and the rest in few bits is much less accurate.
 
 # %% tags=["widget", "nbval-ignore-output"]
 widgets.predict(
     "A network is pruned and quantized until its accuracy has fallen by 30 points. What does its confidence do?",
-    ["it falls as much", "it falls less: the network is too sure", "it falls more: the network is too modest"],
+    ["it falls as much", "it falls less: the network is overconfident", "it falls more: the network is underconfident"],
     "The section 'Bits and zeros' measures twenty such networks.",
 )
 
 # %% [markdown]
-# ## Part 1: how far is what is claimed from what is true?
+# ## Part 1: how far is the confidence from the accuracy?
 #
-# The [confidence](../glossary.md#confidence) is the probability that the model gives to its answer. It deserves the
-# name of a probability when, among all answers with confidence 0.8, eight in ten are right. A single answer is right
-# or wrong, so this can be seen in groups only.
+# The [confidence](../glossary.md#confidence) is the probability that the model gives to its answer. It is *calibrated*
+# when, among all answers with confidence 0.8, eight in ten are right, and so for every confidence. A single answer is right
+# or wrong, so this can be measured in groups only.
 #
 # ### Exercise 1: expected calibration error
 # *Difficulty 2 of 5, 14 minutes, 3 points*
 #
-# **Aim:** sort answers into bins by confidence, and compare in each bin what was claimed with what was true.
+# **Aim:** sort answers into bins by confidence, and compare the mean confidence with the accuracy (hit rate) in each bin.
 #
 # $$ECE = \sum_b \frac{n_b}{n} \left| \text{hit rate}_b - \text{mean confidence}_b \right|$$
 #
 # Bins have equal width and are closed on the right: bin $b$ of $1 … bins$ holds
-# $(b-1)/bins < confidence \le b/bins$, and a confidence of 0 joins the first bin. Empty bins add nothing. The weights
-# $n_b / n$ make a bin count by what lies in it. Confidences are `float [n]`, `correct` is `bool [n]`; the result is a
+# $(b-1)/bins < confidence \le b/bins$, and a confidence of 0 is in the first bin. Empty bins add nothing. With the weights
+# $n_b / n$ every answer counts equally. Confidences are `float [n]`, `correct` is `bool [n]`; the result is a
 # plain float.
 #
 # A useful identity: $n_b \cdot (\text{mean confidence}_b - \text{hit rate}_b)$ is the sum of *confidence − correct*
@@ -141,8 +141,8 @@ widgets.predict(
 #
 # <details><summary>Answer</summary>
 #
-# 180 of 200 are right: 90 %. The ECE is 0. A bin sees the mean only; whoever could tell the two groups apart would
-# know more than the model does. A small ECE does not mean that every answer gets the probability that it deserves.
+# 180 of 200 are right: 90 %. The ECE is 0. A bin has only its mean; the difference of the two groups is not measured.
+# A small ECE does not mean that every answer has the right probability.
 #
 # </details>
 
@@ -151,7 +151,7 @@ widgets.predict(
 def expected_calibration_error(confidence: Float[Tensor, " n"], correct: Bool[Tensor, " n"], bins: int = 15) -> float:
     """The mean gap between hit rate and confidence, in bins of equal width that are closed on the right.
 
-    ECE = sum_b (n_b / n) |hit rate of bin b - mean confidence of bin b|; 0 joins the first bin, empty bins add nothing.
+    ECE = sum_b (n_b / n) |hit rate of bin b - mean confidence of bin b|; 0 is in the first bin, empty bins add nothing.
 
     >>> confidence, correct = torch.tensor([0.25, 0.5, 0.75, 1.0]), torch.tensor([True, False, True, True])
     >>> expected_calibration_error(confidence, correct, bins=2)  # 0.5 belongs to the lower bin
@@ -172,8 +172,8 @@ checks.calibration.expected_calibration_error(expected_calibration_error, hidden
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The *reliability diagram* shows the bins themselves. Dividing all logits by a *temperature* T makes the network more
-# modest (T above 1) or bolder (below). Move it. The title gives your ECE.
+# The *reliability diagram* shows the bins themselves. Dividing all logits by a *temperature* T makes the network less
+# confident (T above 1) or more confident (below). Move it. The title gives your ECE.
 
 
 # %% tags=["widget", "nbval-ignore-output"]
@@ -190,15 +190,15 @@ widgets.slider_figure(draw_reliability, temperature=widgets.Slider(0.4, 3.0, sta
 # %% [markdown]
 # *What is seen: above, a dot for each bin, with the dashed line of perfect calibration and a bar for each gap; below,
 # how many answers each bin holds. At T = 1 the dots lie a little below the line. With a larger T they rise above it,
-# with a smaller T they fall far below. Most answers crowd in the last bin.*
+# with a smaller T they fall far below. Most answers are in the last bin.*
 #
 # **Question.** Look at the accuracy in the title while you move T. Why does it never change? And which dots would you
 # not trust?
 #
 # <details><summary>Answer</summary>
 #
-# Dividing a row of logits by a positive number keeps their order, so the largest stays the largest. Dots with few
-# answers below them jump by chance: a bin with ten answers has hit rates in steps of 0.1.
+# Dividing a row of logits by a positive number keeps their order, so the largest stays the largest. Do not trust dots of
+# bins with few answers; they vary much by chance: a bin with ten answers has hit rates in steps of 0.1.
 #
 # </details>
 
@@ -208,20 +208,20 @@ widgets.slider_figure(draw_reliability, temperature=widgets.Slider(0.4, 3.0, sta
 #
 # **Aim:** let each bin hold about equally many answers.
 #
-# Most confidences lie near 1, so most bins of equal width are nearly empty. Now rank decides. For an answer with $r$
-# *strictly smaller* confidences,
+# Most confidences lie near 1, so most bins of equal width are nearly empty. Now the rank decides the bin. For an answer
+# with $r$ *strictly smaller* confidences,
 #
 # $$bin = \left\lfloor \frac{r \cdot bins}{n} \right\rfloor$$
 #
-# and the sum is the one of exercise 1. Answers with equal confidences have the same $r$, so ties do not split. `bins`
-# is at most n.
+# and the sum is the one of exercise 1. Answers with equal confidences have the same $r$, so they are in the same bin.
+# `bins` is at most n.
 #
 # **Predict:** someone sorts the answers and cuts the list into equal parts. Ten answers with the same confidence lie
 # on a cut, five are right and come first. What is wrong with the result?
 #
 # <details><summary>Answer</summary>
 #
-# It depends on the order in which equal answers happened to stand: five right ones in one bin, five wrong ones in the
+# It depends on the order of equal confidences in the list: five right ones in one bin, five wrong ones in the
 # next, and so two gaps where there is none. Another order would give another ECE for the same model.
 #
 # </details>
@@ -252,8 +252,8 @@ checks.calibration.adaptive_ece(adaptive_ece, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# How much do the bins matter? We also ask what chance alone would show: answers are drawn so that every confidence is
-# exactly true, and your function measures them. (Twenty draws for each number of bins.)
+# How much do the bins matter? We also measure what chance alone gives: right and wrong answers are drawn at random so that
+# every confidence is exactly the probability of being right. (Twenty draws for each number of bins.)
 
 # %% tags=["nbval-ignore-output"]
 numbers = (2, 5, 10, 15, 30, 60, 120)
@@ -267,14 +267,14 @@ plots.error_against_bins(numbers, curves)
 
 # %% [markdown]
 # *What is seen: three curves over the number of bins. The two errors are of similar size and grow with the number of
-# bins. The third one, of a model that is right by construction, is not zero: it starts near zero and grows too.*
+# bins. The third one, of a model that is calibrated by construction, is not zero: it starts near zero and grows too.*
 #
 # **Question.** A paper reports an ECE of 1.5 points with 100 bins and 2,000 images. What would you ask?
 #
 # <details><summary>Answer</summary>
 #
-# What chance alone gives. The absolute value makes every accident positive, and small bins have large accidents. An ECE
-# without its bins, its n and its chance level says little. `lib.ece_by_chance` and `lib.debiased_error` help.
+# What chance alone gives. The absolute value makes every random deviation positive, and small bins have large deviations.
+# An ECE without its bins, its n and its chance level says little. `lib.ece_by_chance` and `lib.debiased_error` help.
 #
 # </details>
 
@@ -282,7 +282,7 @@ plots.error_against_bins(numbers, curves)
 # ### Exercise 3: negative log-likelihood
 # *Difficulty 2 of 5, 8 minutes, 2 points*
 #
-# **Aim:** how surprised is the model by the truth?
+# **Aim:** how small is the probability that the model gives to the true class?
 #
 # $$NLL = -\frac{1}{n} \sum_i \log softmax(logits_i)_{label_i}$$
 #
@@ -294,8 +294,8 @@ plots.error_against_bins(numbers, curves)
 #
 # <details><summary>Answer</summary>
 #
-# By the same amount each time, log 10 ≈ 2.3. A claim of certainty that turns out wrong costs infinitely much: this
-# loss punishes bold mistakes without limit.
+# By the same amount each time, log 10 ≈ 2.3. Probability 0 for the true class has an infinite loss: this loss has no upper
+# limit for confident mistakes.
 #
 # </details>
 
@@ -322,7 +322,7 @@ checks.calibration.nll(nll, hidden=True)
 # ### Exercise 4: Brier score
 # *Difficulty 2 of 5, 7 minutes, 2 points*
 #
-# **Aim:** how far are the probabilities from the truth, squared?
+# **Aim:** how large is the squared distance between the probabilities and the true class?
 #
 # $$Brier = \frac{1}{n} \sum_i \sum_{k=1}^{c} \left( p_{ik} - [label_i = k] \right)^2$$
 #
@@ -334,7 +334,7 @@ checks.calibration.nll(nll, hidden=True)
 #
 # <details><summary>Answer</summary>
 #
-# The second: 0.25 + 5 × 0.01 against 0.25 + 0.25. Betting half of everything on one wrong class is worse.
+# The second: 0.25 + 5 × 0.01 against 0.25 + 0.25. To give 0.5 to one wrong class is worse.
 #
 # </details>
 
@@ -359,8 +359,8 @@ checks.calibration.brier(brier, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Four models on the validation images: the network as trained, a bolder one (logits doubled), a more modest one
-# (logits halved), and one that gives every class the same probability, whatever the image. Which is best? All
+# Four models on the validation images: the network as trained, a more confident one (logits doubled), a less confident one
+# (logits halved), and one that gives every class the same probability for every image. Which is best? All
 # numbers come from your functions.
 
 # %% tags=["nbval-ignore-output"]
@@ -391,15 +391,15 @@ plots.scorecard(scores, larger_is_better=["accuracy"])
 #
 # <details><summary>Answer</summary>
 #
-# For nothing: there are equally many images of each class, so "one in ten" is true every time and helps nobody.
-# Calibration alone can be had for free. NLL and Brier score are *proper*: on average only the true probabilities
-# make them smallest, so they reward being right and being honest at once. Use ECE to find what is wrong, and a proper
+# For nothing: there are equally many images of each class, so "one in ten" is always correct and never useful.
+# Calibration alone is easy to reach. NLL and Brier score are *proper*: on average only the true probabilities
+# make them smallest, so they reward both accuracy and calibration. Use ECE to find what is wrong, and a proper
 # score to choose.
 #
 # </details>
 
 # %% [markdown]
-# ## Part 2: one number
+# ## Part 2: temperature scaling, one parameter
 #
 # ### Exercise 5: fit a temperature
 # *Difficulty 3 of 5, 14 minutes, 3 points*
@@ -408,11 +408,11 @@ plots.scorecard(scores, larger_is_better=["accuracy"])
 #
 # $$T = \arg\min_{T > 0} NLL(logits / T,\; labels)$$
 #
-# The result is a plain float; all temperatures of this course lie between 0.05 and 20. Any method will do that arrives:
-# the check allows 1 %. `minimum(loss, start)` of the setup cell finds where a smooth loss of a few numbers is smallest.
-# `start` is a list of numbers, and a list comes back. The loss gets the numbers as a tensor and must return a tensor, along
-# which a gradient can flow: `F.cross_entropy(logits, labels)` is the NLL as such a tensor, where your `nll` is a plain
-# float. A trick for keeping T positive: let the free number be $\log T$.
+# The result is a plain float; all temperatures of this course lie between 0.05 and 20. Any method that converges is fine:
+# the check allows 1 %. `minimum(loss, start)` of the setup cell minimizes a smooth loss of a few parameters. `start` is a list
+# of their starting values, and the result is a list too. The loss gets the parameters as a tensor and must return a tensor
+# that has a gradient: `F.cross_entropy(logits, labels)` is the NLL as such a tensor, where your `nll` is a plain
+# float. A trick for keeping T positive: use $\log T$ as the parameter.
 #
 # **Predict:** the network is a little too sure. Will T be above or below 1?
 #
@@ -459,16 +459,16 @@ curves = {
 plots.loss_against_temperature(some, curves, temperature)
 
 # %% [markdown]
-# *What is seen: two curves like valleys over the temperature, one for the images on which T was fitted and one for
-# others. They lie close together, and their lowest points are nearly at the same T, marked by a line.*
+# *What is seen: two curves over the temperature, each with one minimum, one for the images on which T was fitted and one for
+# others. They lie close together, and their minima are nearly at the same T, marked by a line.*
 #
 # **Question.** T was fitted on a thousand images that the network was not trained on. What would you expect from T
 # fitted on the training images?
 #
 # <details><summary>Answer</summary>
 #
-# There the network is right more often than on new images, so its large confidences look deserved. T would come out too
-# small, perhaps below 1, and make things worse.
+# There the network is right more often than on new images, so its large confidences look justified. T would be too small,
+# perhaps below 1, and calibration on new images would become worse.
 #
 # </details>
 
@@ -477,15 +477,15 @@ plots.loss_against_temperature(some, curves, temperature)
 #
 # **The data.** Blood values of people of fifty or more in one county of Minnesota, taken between 1995 and 2003, and
 # whether they died within five years (data set `flchain` of the R package `survival`, from a study of the Mayo
-# Clinic). Who is in it: people who came to one clinic and agreed. Who is not: the young, and anyone elsewhere; the
-# people of that county were mostly white. People whose five years are not known are left out; where creatinine is
+# Clinic). Who is in it: people who came to one clinic and agreed. Who is not: the young, and people from elsewhere; the
+# people of that county were mostly white. People for whom the five years are not known are left out; where creatinine is
 # missing, the median takes its place and a feature says so. **It must not be used** for decisions about any real
 # person (care, insurance, work, credit), for statements about causes, or to find out who these people were. The costs
 # below are invented for teaching. The whole data card comes with the package: `posttrain_lab/data/files/flchain_card.md`.
 #
-# **The models.** *Naive Bayes* multiplies what each feature says as if they were independent. They are not, so it counts
-# the same news twice. *Logistic regression* weighs them together. Both are fitted on the train part. A score is the
-# log-odds $\log (p / (1 - p))$ of death that a model claims.
+# **The models.** *Naive Bayes* multiplies the likelihoods of the features as if these were independent. They are not, so it
+# counts the same information twice. *Logistic regression* weights them together. Both are fitted on the train part. A score
+# is the log-odds $\log (p / (1 - p))$ of the probability p of death that a model predicts.
 
 # %% tags=["nbval-ignore-output"]
 people = data.load_mortality()
@@ -501,10 +501,10 @@ for name in nurses:
     print(f"{name:11} claims 0.9 or more for {int(high.sum())} people; of these {int(died['validation'][high].sum())} died")
 
 # %% [markdown]
-# ### Exercise 6: Platt's line
+# ### Exercise 6: Platt scaling
 # *Difficulty 3 of 5, 12 minutes, 3 points*
 #
-# **Aim:** turn a score into a probability by a straight line through the log-odds.
+# **Aim:** turn a score into a probability by a linear function of the log-odds.
 #
 # $$p = sigmoid(a \cdot score + b)$$
 #
@@ -516,15 +516,15 @@ for name in nurses:
 # | 1, of which there are $N_1$ | $(N_1 + 1) / (N_1 + 2)$ |
 # | 0, of which there are $N_0$ | $1 / (N_0 + 2)$ |
 #
-# They say "nearly sure" in place of "sure", so that a and b stay finite even when a threshold separates the classes.
+# They are a little inside of 0 and 1, so that a and b stay finite even when a threshold separates the classes.
 # `F.binary_cross_entropy_with_logits(logits, targets)` takes such targets. Scores are `float [n]`, labels `int64 [n]`.
 #
-# **Predict:** temperature scaling has one number and keeps a score of 0 at one half. What does b add?
+# **Predict:** temperature scaling has one parameter, and a score of 0 stays at probability one half. What does b add?
 #
 # <details><summary>Answer</summary>
 #
-# It moves the score that means one half. When one class is rare and a model was trained as if both were common, all
-# scores are too large by the same amount; no temperature repairs that.
+# It moves the score that stands for one half. When one class is rare and a model was trained as if both were common, all
+# scores are too large by the same amount; no temperature corrects that.
 #
 # </details>
 
@@ -554,35 +554,35 @@ checks.calibration.fit_platt(fit_platt, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ### Exercise 7: any rising curve
+# ### Exercise 7: isotonic regression, any rising curve
 # *Difficulty 5 of 5, 20 minutes, 4 points*
 #
-# **Aim:** find the curve that only rises and is nearest to the labels in the squared distance (*isotonic regression*).
+# **Aim:** find the curve that never falls and has the smallest squared distance to the labels (*isotonic regression*).
 #
 # First, examples with equal scores are one point: their mean label, with their number as its weight. This is done for
-# you. Then *pool adjacent violators*: go through the points from the left, and keep a list of blocks, each with its
+# you. Then *pool adjacent violators*: go through the points from the left, and build a list of blocks, each with its
 # mean, its weight and the number of points in it. Each point begins as a block of its own. While the last block's mean
 # is below that of the block before it, pool the two:
 #
 # $$\text{mean} = \frac{w_1 m_1 + w_2 m_2}{w_1 + w_2} \qquad \text{weight} = w_1 + w_2$$
 #
-# A pooled block may fall below the one before *it*, so look back again. At the end all points of a block get its
-# mean, and `curve_through(values, heights)` returns the function that is a straight line between two neighbouring
-# scores and flat below the first and above the last.
+# The mean of a pooled block may be below the one before *it*, so compare again. At the end all points of a block get its
+# mean, and `curve_through(values, heights)` returns the function that is linear between two neighbouring
+# scores and constant below the first and above the last.
 #
 # **Predict:** scores 1, 2, 3, 4 with labels 0, 1, 0, 0. What are the heights?
 #
 # <details><summary>Answer</summary>
 #
-# 0, then the last three share their mean 1/3. Pooling 1 and 0 gives 1/2, then the next 0 lies below it and joins: the
-# block of two weighs twice, (2 · 1/2 + 1 · 0) / 3.
+# 0, then the last three have their mean 1/3. Pooling 1 and 0 gives 1/2; the next 0 is below it and is pooled too: the
+# block of two has weight two, (2 · 1/2 + 1 · 0) / 3.
 #
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "fit_isotonic", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def fit_isotonic(scores: Float[Tensor, " n"], labels: Int[Tensor, " n"]) -> Callable[[Tensor], Tensor]:
-    """The rising curve nearest to the labels, as a function of points [m]: straight between scores, flat outside.
+    """The rising curve nearest to the labels, as a function of points [m]: linear between scores, constant outside.
 
     >>> curve = fit_isotonic(torch.tensor([4.0, 1.0, 2.0, 3.0]), torch.tensor([0, 0, 1, 0]))
     >>> [round(p, 3) for p in curve(torch.tensor([0.0, 1.5, 3.0, 9.0])).tolist()]
@@ -609,8 +609,8 @@ checks.calibration.fit_isotonic(fit_isotonic, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Both of your curves for naive Bayes, fitted on calibration people. The circles show other people, those of the
-# validation part, in twelve groups of equal size, ordered by score.
+# Both of your curves for naive Bayes, fitted on the people of the calibration part. The circles show other people, those of
+# the validation part, in twelve groups of equal size, ordered by score.
 
 # %% tags=["nbval-ignore-output"]
 a, b = fit_platt(scores["naive Bayes"]["calibration"], died["calibration"])
@@ -624,18 +624,19 @@ maps = {"as claimed": grid.sigmoid(), "Platt": (a * grid + b).sigmoid(), "isoton
 plots.probability_maps({name: (grid, p) for name, p in maps.items()}, (middle, share))
 
 # %% [markdown]
-# *What is seen: three rising curves over the log-odds that naive Bayes claims. "As claimed" goes to 1 soon after 0; the
+# *What is seen: three rising curves over the log-odds that naive Bayes predicts. "As claimed" goes to 1 soon after 0; the
 # circles stay far below it on the right and above it on the left. Platt's curve is so flat that it is too high for some circles
 # and too low for others. The isotonic curve is a staircase near the circles.*
 #
-# **Question.** Platt's curve misses the circles although it was fitted without error. Why? And why not always take
+# **Question.** Platt's curve misses the circles although it was fitted correctly. Why? And why not always take
 # the isotonic one?
 #
 # <details><summary>Answer</summary>
 #
-# A straight line in log-odds cannot follow: the scores of naive Bayes run far to the right, where people die no more often
-# for it. The family is wrong. The isotonic curve assumes only that more score means more risk, but pays with
-# freedom: with few people its steps follow chance, and its ends claim 0 and 1.
+# A function that is linear in the log-odds cannot fit: the scores of naive Bayes become very large on the right, but the share
+# of deaths does not rise any more there. The true curve is not in the family of Platt's curves. The isotonic curve assumes only
+# that a higher score means a higher risk, but it can overfit: with few people its steps follow chance, and its ends
+# reach 0 and 1.
 #
 # </details>
 
@@ -645,7 +646,7 @@ plots.probability_maps({name: (grid, p) for name, p in maps.items()}, (middle, s
 #
 # **Aim:** from which probability on is an alarm the cheaper choice?
 #
-# An alarm for a person with risk p costs $(1 - p) \cdot c_{fp}$ on average, silence costs $p \cdot c_{fn}$. They are
+# An alarm for a person with risk p costs $(1 - p) \cdot c_{fp}$ on average, no alarm costs $p \cdot c_{fn}$. They are
 # equal at
 #
 # $$threshold = \frac{c_{fp}}{c_{fp} + c_{fn}}$$
@@ -681,26 +682,26 @@ checks.calibration.bayes_threshold(bayes_threshold, hidden=True)
 # ### Exercise 9: what a threshold costs
 # *Difficulty 2 of 5, 8 minutes, 2 points*
 #
-# **Aim:** what does a person cost on average when every p ≥ threshold raises an alarm?
+# **Aim:** what is the average cost per person when every p ≥ threshold raises an alarm?
 #
 # $$cost = \frac{1}{n} \left( c_{fp} \cdot \#\{p \ge t,\, y = 0\} + c_{fn} \cdot \#\{p < t,\, y = 1\} \right)$$
 #
-# The mean goes over *all* n people; right decisions cost nothing. p is `float [n]`, y is `int64 [n]`, 0 or 1; the
-# result is a plain float. On the threshold itself there is an alarm.
+# The mean is over *all* n people; right decisions cost nothing. p is `float [n]`, y is `int64 [n]`, 0 or 1; the
+# result is a plain float. If p equals the threshold there is an alarm.
 #
-# **Predict:** with threshold 0 everybody gets an alarm. What does that cost a person, if one in eight dies and a false
+# **Predict:** with threshold 0 everybody gets an alarm. What is the cost per person, if one in eight dies and a false
 # alarm costs 1? And an alarm for nobody, if a miss costs 10?
 #
 # <details><summary>Answer</summary>
 #
-# 7/8 = 0.875, and 10/8 = 1.25. A model has to beat the smaller of the two, or it is not worth asking.
+# 7/8 = 0.875, and 10/8 = 1.25. A model must cost less than the smaller of the two, or it is of no use.
 #
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "expected_cost", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def expected_cost(p: Float[Tensor, " n"], y: Int[Tensor, " n"], threshold: float, cost_fp: float, cost_fn: float) -> float:
-    """The mean cost of a person when p >= threshold raises an alarm: cost_fp for a false one, cost_fn for each miss.
+    """The mean cost per person when p >= threshold raises an alarm: cost_fp for a false one, cost_fn for each miss.
 
     >>> p, y = torch.tensor([0.25, 0.5, 0.75, 0.125]), torch.tensor([0, 0, 1, 1])
     >>> expected_cost(p, y, 0.5, cost_fp=1, cost_fn=10)  # one false alarm, at the threshold, and one miss
@@ -720,9 +721,9 @@ checks.calibration.expected_cost(expected_cost, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Cost against threshold on the validation people, a miss costing ten false alarms: naive Bayes as it is, with both of your
-# maps, and the useless model that gives everyone the share of deaths. The curves are your `expected_cost`; the bands
-# are bootstrap intervals: people are drawn again and again from these, with repeats, and 95 % of the costs lie in the band.
+# Cost against threshold on the people of the validation part, where a miss costs as much as ten false alarms: naive Bayes as it
+# is, with both of your maps, and a trivial model that gives everyone the share of deaths. The curves are your `expected_cost`;
+# the bands are bootstrap intervals: people are resampled many times with replacement, and 95 % of the costs lie in the band.
 
 # %% tags=["nbval-ignore-output"]
 FALSE_ALARM, MISS = 1, 10
@@ -742,7 +743,7 @@ plots.cost_against_threshold(thresholds, curves, bayes_threshold(FALSE_ALARM, MI
 
 # %% [markdown]
 # *What is seen: four curves with bands over the threshold on a logarithmic axis, and a line at Bayes' threshold. The
-# useless model jumps from one level, alarm for all, to a higher one, alarm for none. The isotonic curve is lowest at and
+# trivial model jumps from one level, alarm for all, to a higher one, alarm for none. The isotonic curve is lowest at and
 # around the line. "As it is" is flat and low over a wide range to the left of it. Platt's curve has a narrow low part to the
 # right of the line.*
 #
@@ -751,30 +752,32 @@ plots.cost_against_threshold(thresholds, curves, bayes_threshold(FALSE_ALARM, MI
 #
 # <details><summary>Answer</summary>
 #
-# The cost at one threshold sees only who lies above and who below it, not how far. Naive Bayes claims numbers near 0 and
-# 1, so few people lie between 1/11 and one half, and the cut is nearly the right one by luck. Platt's map gives too large
-# a risk to the healthy: its own best threshold would be elsewhere. One could choose the threshold on validation people for
-# each map. But that must be repeated when costs change, where true probabilities serve every cost.
+# The cost at one threshold depends only on who lies above and who below it, not on how far. Naive Bayes predicts numbers near 0
+# and 1, so few people lie between 1/11 and one half, and the threshold is nearly the best one by chance. Platt's map gives too
+# large a risk to the healthy: its own best threshold would be elsewhere. One could choose the threshold on the validation part
+# for each map. But that must be repeated when costs change, whereas calibrated probabilities are right for every cost.
 #
 # </details>
 
 # %% [markdown]
-# ## Part 4: promises
+# ## Part 4: guaranteed coverage
 #
-# ### Exercise 10: the score that keeps a promise
+# ### Exercise 10: the conformal quantile
 # *Difficulty 3 of 5, 10 minutes, 3 points*
 #
-# **Aim:** find the strangeness that a new example exceeds with a probability of at most $\alpha$, whatever the model.
+# **Aim:** find the nonconformity score that a new example exceeds with a probability of at most $\alpha$, for any model.
 #
-# From here on the *score* of an example is $1 - p$ of its true class (in part 3 it was a log-odds): large is strange. With n
-# scores of calibration examples, the answer is the k-th smallest of them,
+# From here on the *score* is the nonconformity score of an example, $1 - p$ of its true class (in part 3 it was a log-odds): it
+# is large when the model gives the true class a small probability. With n scores of calibration examples, the answer is the
+# k-th smallest of them,
 #
 # $$k = \lceil (n + 1)(1 - \alpha) \rceil$$
 #
-# and infinity when k > n: so few examples cannot promise so much. The reason is one of counting. A new example from the
-# same source is equally likely to stand at each of the n + 1 places among the others. The result is a plain float.
+# and infinity when k > n: then there are too few examples for this guarantee. The reason is a matter of counting. The score of
+# a new example from the same source has each of the n + 1 ranks among the others with the same probability. The result is a
+# plain float.
 #
-# **Predict:** how many calibration examples does a promise of 90 % need at least?
+# **Predict:** how many calibration examples does a guaranteed coverage of 90 % need at least?
 #
 # <details><summary>Answer</summary>
 #
@@ -808,23 +811,23 @@ checks.calibration.conformal_quantile(conformal_quantile, hidden=True)
 # ### Exercise 11: sets of classes
 # *Difficulty 1 of 5, 4 minutes, 1 point*
 #
-# **Aim:** name every class that is not too strange.
+# **Aim:** list every class whose nonconformity score is not above q.
 #
 # Class k is in the set of an example when $1 - p_k \le q$, equality included. Probabilities are `float [n, c]`, the
 # result is `bool [n, c]`; q may be infinite, and a set may be empty.
 #
-# **Predict:** what happens to the sets when q grows? And when the model is unsure?
+# **Predict:** what happens to the sets when q grows? And when the model is uncertain?
 #
 # <details><summary>Answer</summary>
 #
-# Both make them larger. An unsure model gives similar probabilities to several classes, and all of them may pass.
+# Both make them larger. An uncertain model gives similar probabilities to several classes, and all of them may be in the set.
 #
 # </details>
 
 
 # %% nbgrader={"grade": false, "grade_id": "prediction_sets", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def prediction_sets(probabilities: Float[Tensor, "n c"], q: float) -> Bool[Tensor, "n c"]:
-    """Which classes are no stranger than q? Class k of example i is in its set when 1 - probabilities[i, k] <= q.
+    """The classes whose nonconformity score is at most q: class k is in the set of example i when 1 - probabilities[i, k] <= q.
 
     >>> prediction_sets(torch.tensor([[0.75, 0.25], [0.5, 0.5]]), q=0.5)
     tensor([[ True, False],
@@ -842,8 +845,8 @@ checks.calibration.prediction_sets(prediction_sets, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Is the promise kept? From the 2,000 validation images we draw 35 at random, fit q on them for a promise of 90 %, and
-# measure on all others in how many the true class is in the set. That is done 500 times, with your function and with the plain
+# Does the guarantee hold? From the 2,000 validation images we draw 35 at random, fit q on them for a coverage of 90 %, and
+# measure on all others how often the true class is in the set. That is done 500 times, with your function and with the plain
 # 90 % quantile.
 
 # %% tags=["nbval-ignore-output"]
@@ -861,20 +864,20 @@ for _ in range(500):
 plots.coverage_histogram(kept, PROMISE, len(others))
 
 # %% [markdown]
-# *What is seen: two histograms of coverage over 500 splits, with a line at the promise. Both are wide, because 35 images
-# say little. The mean of yours, given in the title, lies above the promise; that of the plain quantile lies below.*
+# *What is seen: two histograms of coverage over 500 splits, with a line at 90 %. Both are wide, because 35 images are
+# few. The mean of yours, given in the title, lies above the line; that of the plain quantile lies below.*
 #
-# **Question.** In many splits your coverage is below 90 %. Is the promise broken?
+# **Question.** In many splits your coverage is below 90 %. Is the guarantee violated?
 #
 # <details><summary>Answer</summary>
 #
 # No. It holds on average over the calibration examples and the new one together. For one given calibration set the
-# coverage is what it is; with more examples it varies less. And it holds over all images, not for each kind of image:
-# hard classes may be covered less (`lib.class_quantiles` promises for each class).
+# coverage may be higher or lower; with more examples it varies less. And it holds over all images, not for each kind of image:
+# hard classes may be covered less (`lib.class_quantiles` gives a guarantee for each class).
 #
 # </details>
 #
-# Now with all thousand calibration images and a stronger promise. Which images get large sets?
+# Now with all thousand calibration images and a higher coverage. Which images get large sets?
 
 # %% tags=["nbval-ignore-output"]
 q = conformal_quantile(lib.conformal_scores(lib.softmax(calibration.logits / temperature), calibration.labels), alpha=0.02)
@@ -887,7 +890,7 @@ plots.accuracy_by_set_size(found, [int((size == s).sum()) for s in found], [righ
 
 # %% [markdown]
 # *What is seen: a bar for each size of set. Most images get a single class, and there nearly all answers are right. The larger
-# the set, the lower the accuracy of the top answer: the sets grow where the model has reason to doubt.*
+# the set, the lower the accuracy of the top answer: the sets are large where the model is often wrong.*
 
 
 # %% tags=["nbval-ignore-output"]
@@ -901,37 +904,37 @@ wide = F.pad(split.validation.images[shown], (10, 10, 0, 4))  # room for the nam
 gallery(wide, [names_of(sets[i]) for i in shown], columns=4)
 
 # %% [markdown]
-# *What is seen: twelve images with the classes of their sets below. The first row has sets of one class: plain cases. In the
-# second row two classes are named, in the third four; these are mostly upper garments that a person might confuse too.*
+# *What is seen: twelve images with the classes of their sets below. The first row has sets of one class: easy cases. In the
+# second row there are two classes, in the third four; these are mostly upper garments that a person might confuse too.*
 #
 # **Question.** Which classes appear together again and again? What would a shop do with such an answer?
 #
 # <details><summary>Answer</summary>
 #
-# Shirt, T-shirt, pullover, coat and dress. At this size of picture they look alike. A shop could ask a person to choose among
-# the few named, instead of showing one wrong class with a confident number.
+# Shirt, T-shirt, pullover, coat and dress. In images this small they look alike. A shop could ask a person to choose among
+# these few classes, instead of showing one wrong class with a high confidence.
 #
 # </details>
 
 # %% [markdown]
-# ### Exercise 12: answer only when sure
+# ### Exercise 12: answer only when the confidence is high
 # *Difficulty 3 of 5, 9 minutes, 2 points*
 #
-# **Aim:** when only the surest questions are answered, how many answers are wrong?
+# **Aim:** if only the examples with the highest confidence are answered, which share of the answers is wrong?
 #
 # One point for each of the k different confidences t, from the largest down:
 #
 # $$coverage(t) = \frac{\#\{confidence \ge t\}}{n} \qquad
 # risk(t) = \frac{\#\{confidence \ge t \text{ and wrong}\}}{\#\{confidence \ge t\}}$$
 #
-# Equal confidences come in together, so the last point is (1, error rate). Confidences are `float [n]`, `correct` is
-# `bool [n]`; the result is a pair of float tensors `[k]`.
+# Answers with equal confidences are added together, so the last point is (1, error rate). Confidences are `float [n]`,
+# `correct` is `bool [n]`; the result is a pair of float tensors `[k]`.
 #
-# **Predict:** does temperature scaling help to choose which questions to answer?
+# **Predict:** does temperature scaling help to choose which examples to answer?
 #
 # <details><summary>Answer</summary>
 #
-# It can do little: only the order of the confidences counts. For two classes T does not change the order at all, for more
+# Hardly: only the order of the confidences matters. For two classes T does not change the order at all, for more
 # classes a little. The figure shows it.
 #
 # </details>
@@ -939,7 +942,7 @@ gallery(wide, [names_of(sets[i]) for i in shown], columns=4)
 
 # %% nbgrader={"grade": false, "grade_id": "risk_coverage", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def risk_coverage(confidence: Float[Tensor, " n"], correct: Bool[Tensor, " n"]) -> tuple[Float[Tensor, " k"], Float[Tensor, " k"]]:
-    """(coverage, risk): share answered and share wrong among them, one point a different confidence, the largest first.
+    """(coverage, risk): share answered and share wrong among them, one point for each different confidence, largest first.
 
     >>> coverage, risk = risk_coverage(torch.tensor([0.5, 0.75, 0.5, 1.0]), torch.tensor([True, False, False, True]))
     >>> coverage.tolist(), risk.tolist()
@@ -978,23 +981,23 @@ for name, values in orders.items():
 plots.risk_against_coverage(curves)
 
 # %% [markdown]
-# *What is seen: four curves of the share of wrong answers over the share of questions answered. Three lie on top of each other,
-# near zero on the left and rising to the error rate; the random order wanders up to that level early.*
+# *What is seen: four curves of the share of wrong answers over the share of answered examples. Three lie on top of each other,
+# near zero on the left and rising to the error rate; the random order reaches that level early.*
 #
 # **Question.** The network was not well calibrated as trained, and still its curve is as good as after scaling. What does
 # that say about what calibration is for?
 #
 # <details><summary>Answer</summary>
 #
-# For ranking it is not needed; order is enough. It is needed wherever the number itself enters: costs, thresholds that are
-# stated as probabilities, comparing two models, or telling a person how sure the answer is.
+# For ranking it is not needed; the order is enough. It is needed wherever the number itself is used: costs, thresholds that are
+# stated as probabilities, comparing two models, or telling a person how reliable the answer is.
 #
 # </details>
 
 # %% [markdown]
-# ## When the pictures change
+# ## Distribution shift: when the images change
 #
-# T was fitted on clean pictures. The world turns them, blurs them, adds noise. Does the confidence fall as fast as the
+# T was fitted on clean images. In practice images may be rotated, blurred or noisy. Does the confidence fall as fast as the
 # accuracy? Each point is measured now, on a thousand validation images.
 
 # %% tags=["nbval-ignore-output"]
@@ -1011,31 +1014,32 @@ plots.confidence_under_shift(panels)
 
 # %% [markdown]
 # *What is seen: three panels, for rotation, blur and noise, with three curves each: accuracy and mean confidence before and
-# after scaling. On the left all three meet. As the pictures get worse the accuracy falls fastest; both confidences stay far
+# after scaling. On the left all three are close. As the images get worse the accuracy falls fastest; both confidences stay far
 # above it, the scaled one a little nearer.*
 #
-# **Question.** What did the temperature, fitted on clean pictures, promise about turned ones?
+# **Question.** What does the temperature, fitted on clean images, guarantee for rotated ones?
 #
 # <details><summary>Answer</summary>
 #
-# Nothing. Calibration holds for the source it was fitted on. Under shift it fails where it is needed most, and the network gives
-# no sign. The promise of the conformal sets fails in the same way. Watch the inputs, or fit again on a few labelled new ones.
+# Nothing. Calibration holds for the source it was fitted on. Under shift it fails where it is needed most, and the network's
+# output does not show it. The coverage of the conformal sets fails in the same way. Monitor the inputs, or fit again on a few
+# labelled new ones.
 #
 # </details>
 
 # %% [markdown]
 # ### And a network that was adapted
 #
-# Unit 03 teaches a network a new task with [LoRA](../glossary.md#lora): thin matrices beside frozen weights. Here the new task
-# is the clothes turned by some degrees, with 200 labelled pictures. Which of the two networks below is honest about turned
-# pictures: the one that was trained on upright ones, or the adapted one? Both meet the temperature from above, and one fitted again
-# on turned calibration images.
+# Unit 03 adapts a network to a new task with [LoRA](../glossary.md#lora): low-rank matrices beside frozen weights. Here the new
+# task is the clothes rotated by some degrees, with 200 labelled images. Which of the two networks below is calibrated on rotated
+# images: the one that was trained on upright ones, or the adapted one? Both are measured with the temperature from
+# above, and with one fitted again on rotated calibration images.
 
 # %% tags=["nbval-ignore-output"]
 turned = data.load_corrupted_fashion("rotation", severity=3)
 few = data.few_labels(turned.train, 200, seed=0)
 adapted = finetuning.merge_lora(finetuning.adapt(model, few, "lora", finetuning.AdaptConfig(steps=100)))
-print("on turned validation pictures   accuracy    ECE   with your T   with T fitted again")
+print("on rotated validation images    accuracy    ECE   with your T   with T fitted again")
 for name, network in (("trained on upright ones", model), ("adapted by LoRA", adapted)):
     part = compressed_confidences.fitting_predictions(network, turned)
     again = fit_temperature(part.calibration.logits, part.calibration.labels)
@@ -1044,12 +1048,13 @@ for name, network in (("trained on upright ones", model), ("adapted by LoRA", ad
     print(f"{name:28} {answers(part.validation)[1].double().mean():10.1%} {shown}   (T = {again:.2f})")
 
 # %% [markdown]
-# **Question.** Fitting again repaired the confidences of the network that was not adapted. Is it as good as the other one now?
+# **Question.** Fitting again corrected the confidences of the network that was not adapted. Is it as good as the other one now?
 #
 # <details><summary>Answer</summary>
 #
-# No. Its confidences are honest, and they say that it knows little: compare the accuracies. Adapting taught it something. What was
-# trained on pictures of the new kind also came out nearly honest, so that a new temperature gains little or nothing.
+# No. Its confidences are calibrated, but low, because it is often wrong: compare the accuracies. Adapting increased the accuracy.
+# The network that was trained on images of the new kind is also nearly calibrated, so that a new temperature gains little or
+# nothing.
 #
 # </details>
 
@@ -1057,7 +1062,7 @@ for name, network in (("trained on upright ones", model), ("adapted by LoRA", ad
 # ## Bits and zeros
 #
 # What do pruning and few bits do to the confidences? Twenty networks are made now from the one above: the smallest weights set to
-# zero (none, 50, 70, 80 %), the others kept in 32, 8, 4, 3 or 2 bits with a scale for each channel. Nothing is trained again.
+# zero (none, 50, 70, 80 %), the others stored in 32, 8, 4, 3 or 2 bits with a scale for each channel. Nothing is trained again.
 # For each we measure your ECE on the validation images, with the temperature of the network before compression and with
 # one that *your* `fit_temperature` finds for it on the calibration images.
 
@@ -1081,33 +1086,33 @@ plots.error_maps(rows, columns, maps, "weights set to zero", "bits of a weight")
 
 # %% [markdown]
 # *What is seen: three tables of twenty cells in percentage points, darker is worse, full colour from 30 points on. Left, the accuracy
-# lost: nothing at 8 bits, little at 4, more with every weight that is removed, and nearly everything at 2 bits. Middle, the ECE with
-# the old temperature: it is small where accuracy holds, and grows with the damage to tens of points. Right, after fitting T again:
-# light everywhere.*
+# lost: nothing at 8 bits, little at 4, more with every weight that is removed, and nearly everything at 2 bits. Middle, the ECE
+# with the old temperature: it is small where the accuracy is hardly lower, and grows to tens of points as accuracy is lost. Right,
+# after fitting T again: light everywhere.*
 #
-# **Question.** Your first guess: does the confidence of a damaged network fall as much as its accuracy? And where did
+# **Question.** Your first guess: does the confidence of a compressed network fall as much as its accuracy? And where did
 # fitting again gain nothing?
 #
 # <details><summary>Answer</summary>
 #
-# No: with the old temperature the middle map would be light if it did. A damaged network does not know that it is damaged. Where
-# compression cost no accuracy, the old temperature was still good, and the new one differs by chance. Note what fitting again cannot
-# do: the left map stays as it is. The networks of 2 bits know almost nothing; their new temperature makes them say so, as the model
-# that says "one in ten".
+# No: if it did, the middle map would be light. The confidence of a compressed network does not show how much accuracy was lost.
+# Where compression cost no accuracy, the old temperature was still good, and the new one differs by chance. Note what fitting
+# again cannot do: the left map stays as it is. The networks of 2 bits are hardly better than chance; their new temperature makes
+# their confidences low, as those of the model that says "one in ten".
 #
 # </details>
 
 # %% [markdown]
 # ## The numbers, once
 #
-# Everything is fitted and chosen. Now, and only now, the test examples: 10,000 images and the people nobody has looked at. First the
-# triage, in false alarms for one person, with bootstrap intervals. "Chosen" is the map with the smallest Brier score on the
-# validation people.
+# Everything is fitted and chosen. Now, and only now, the test examples: 10,000 images, and people whose data were not used before.
+# First the triage: the cost per person in units of one false alarm, with bootstrap intervals. "Chosen" is the map with the
+# smallest Brier score on the validation part.
 
 # %% tags=["nbval-ignore-output"]
 truth = people.test.labels
 score = {name: lib.log_odds(m(people.test.images)).float() for name, m in nurses.items()}
-brier_of = {name: brier(lib.both(p_of[name]), died["validation"]) for name in ("as it is", "Platt", "isotonic")}
+brier_of = {name: brier(lib.two_columns(p_of[name]), died["validation"]) for name in ("as it is", "Platt", "isotonic")}
 chosen = min(brier_of, key=brier_of.get)
 print("validation Brier:", ", ".join(f"{name} {value:.4f}" for name, value in brier_of.items()), "-> chosen:", chosen)
 test_p = {
@@ -1137,8 +1142,8 @@ print(f"{chosen} and 1/11 saves {saved.value:.0%} of the cost (95 % interval {sa
 plots.costs_with_intervals(costs)
 
 # %% [markdown]
-# *What is seen: seven ways to decide, a marker and an interval each. "0.5" and both ways without a model are dear; isotonic and
-# the logistic regression are cheapest; naive Bayes with 1/11 as it is lies close behind; Platt's map loses to it.*
+# *What is seen: seven ways to decide, a marker and an interval each. "0.5" and both ways without a model are expensive; isotonic
+# and the logistic regression are cheapest; naive Bayes with 1/11 as it is lies close behind; Platt's map costs more than it.*
 #
 # And the network: once as trained, once with your temperature. Dividing the logits by T is the same as dividing the last layer's
 # weights and bias by T, so the calibrated network has the same size and speed.
@@ -1165,7 +1170,7 @@ for name, t in (("as trained", 1.0), ("your T", temperature)):
 chance = lib.ece_by_chance(sure, resamples=100)
 print(f"an ECE up to {chance.high:.4f} would be chance alone")
 inside = prediction_sets(lib.softmax(test.logits / temperature), q).gather(1, test.labels[:, None])
-print(f"sets with a promise of 98 %: coverage {inside.double().mean():.2%} on {len(test.labels)} test images")
+print(f"sets with a guaranteed coverage of 98 %: coverage {inside.double().mean():.2%} on {len(test.labels)} test images")
 
 # %% tags=["nbval-ignore-output"]
 calibrated = with_temperature(model, temperature)
@@ -1175,19 +1180,19 @@ measure.compare(passports)
 # %% [markdown]
 # ## What the numbers say
 #
-# - **Costs.** The model was not touched. A map of its scores and a threshold that follows from the costs took a large part of
-#   the cost away; the interval says how sure that is. Most of it came from the threshold: 0.5 is right only when both mistakes
+# - **Costs.** The model was not changed. A map of its scores and a threshold that follows from the costs saved a large part of
+#   the cost; the interval says how uncertain this is. Most of it came from the threshold: 0.5 is right only when both mistakes
 #   cost the same.
-# - **Where calibration lost.** Platt's map made naive Bayes dearer than it was, because the shape of the map was wrong. Logistic
-#   regression, as it is, was as good as anything: it needed no calibration. And for choosing what to answer, the temperature
-#   brought nothing.
-# - **What it cannot do.** No map makes a model know more. "One in ten, always" had no calibration error and no use. Look at a
-#   proper score, too.
-# - **Compression.** As long as accuracy holds, so does calibration. Beyond that the confidence falls less than the accuracy. Fitting a
-#   single number again, on a thousand labelled images, makes the networks honest, not better.
-# - **Shift.** Everything here is promised for new examples from the same source. Turned and blurred pictures are not.
+# - **Where calibration did not help.** Platt's map made naive Bayes more expensive than before, because the shape of the map was
+#   wrong. Logistic regression, as it is, was as good as any: it needed no calibration. And for choosing what to answer, the
+#   temperature made no difference.
+# - **What it cannot do.** No map makes a model more accurate at telling examples apart. "One in ten, always" had no calibration
+#   error and no use. Look at a proper score, too.
+# - **Compression.** As long as accuracy is not lost, calibration is not either. Beyond that the confidence falls less than the
+#   accuracy. Fitting a single parameter again, on a thousand labelled images, makes the networks calibrated, not more accurate.
+# - **Shift.** Everything here holds for new examples from the same source. Rotated and blurred images are not.
 # - **What was not measured.** Whether the costs are right, whether a nurse's visit helps, other places, other decades, other
-#   seeds of the split. A cost per person also hides who pays: misses may fall on one group.
+#   seeds of the split. An average cost per person also hides differences: most misses may be in one group.
 #
 # ## Five questions
 
@@ -1203,12 +1208,12 @@ widgets.quiz(
         widgets.Question(
             "You fit T on the training images and get T below 1. What happened?",
             (
-                "The network is too modest",
+                "The network is underconfident",
                 "On images it was trained on, the network is right more often than on new ones",
                 "The optimizer did not converge",
             ),
             1,
-            "Memorized images make large confidences look deserved. Fit on examples that were not trained on.",
+            "On memorized images large confidences look justified. Fit on examples that were not trained on.",
         ),
         widgets.Question(
             "A miss costs four false alarms. From which probability on do you raise an alarm?",
@@ -1234,7 +1239,8 @@ widgets.quiz(
 # %% [markdown]
 # ## Papers
 #
-# - Guo, Pleiss, Sun, Weinberger 2017, *On Calibration of Modern Neural Networks*: temperature scaling; large networks are too sure.
+# - Guo, Pleiss, Sun, Weinberger 2017, *On Calibration of Modern Neural Networks*: temperature scaling; large networks are
+#   overconfident.
 # - Naeini, Cooper, Hauskrecht 2015, *Obtaining Well Calibrated Probabilities Using Bayesian Binning*: the ECE.
 # - Kumar, Liang, Ma 2019, *Verified Uncertainty Calibration*: what bins hide, and estimates without their bias.
 # - Gneiting, Raftery 2007, *Strictly Proper Scoring Rules, Prediction, and Estimation*: why NLL and Brier score can be trusted.
@@ -1247,13 +1253,13 @@ widgets.quiz(
 #
 # ## If you want more
 #
-# 1. **One number for each class.** `lib.fit_vector` and `lib.fit_dirichlet` have more freedom than T. Choose among them with
-#    `lib.choose` on validation images. Does the freedom pay with a thousand images?
-# 2. **Promises for each class.** `lib.class_quantiles`: how large do the sets of shirts become?
-# 3. **Sets that follow the doubt.** `lib.adaptive_scores` (APS). Compare mean size and the coverage of hard images.
+# 1. **More parameters.** `lib.fit_vector` and `lib.fit_dirichlet` have more parameters than T. Choose among them with
+#    `lib.choose` on validation images. Do more parameters help with a thousand images?
+# 2. **A guarantee for each class.** `lib.class_quantiles`: how large do the sets of shirts become?
+# 3. **Adaptive prediction sets.** `lib.adaptive_scores` (APS). Compare mean size and the coverage of hard images.
 # 4. **Other costs.** Let a miss cost 3, or 100. Which of the maps stays good without being fitted again?
-# 5. **A new population.** Draw the test people so that half of them died. `lib.saerens_em` corrects the probabilities without
-#    a single label. By how much does the cost fall?
+# 5. **Label shift.** Sample people of the test part so that half of them died. `lib.saerens_em` corrects the probabilities
+#    without a single label. By how much does the cost fall?
 #
 # Words of this unit in the glossary: [calibration](../glossary.md#calibration), [confidence](../glossary.md#confidence),
 # [expected calibration error](../glossary.md#expected-calibration-error), [reliability

@@ -17,21 +17,21 @@
 # # 05 CPU kernels: the product that the network runs on
 #
 # Unit 02 turned a network into int8 codes. Is it faster then? That depends on one function: the product of two matrices
-# of integers. In this unit you write it yourself, in Python, from a dot product that is merely right to a kernel that
+# of integers. In this unit you write it yourself, in Python, from a simple correct dot product to a kernel that
 # uses the widest instructions of your processor. Then you store weights in 4 bits, and leave most of them out.
 #
-# **The question.** 256 rows of 1024 codes meet a layer of 1024 × 1024 weights. How many times faster than three plain
-# loops can you make it, *compiled by the same compiler on this machine*? And how much of what the machine can do at best
+# **The question.** 256 rows of 1024 codes are multiplied by a layer of 1024 × 1024 weights. How many times faster than three
+# simple loops can you make it, *compiled by the same compiler on this machine*? And which share of the machine's peak speed
 # is that? Both numbers are measured at the end, by code you can open.
 #
-# **You need** Python and a little PyTorch (tensors, shapes). Unit 02 tells where int8 codes come from; no unit has to come
+# **You need** Python and a little PyTorch (tensors, shapes). Unit 02 explains where int8 codes come from; no unit has to come
 # first. No C, no assembly: Numba compiles Python functions for your processor.
 #
-# **How it works.** There are twelve exercises; they take about two hours. Replace `raise NotImplementedError` with your
+# **How it works.** There are twelve exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with your
 # lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often as
 # you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work. In a
-# terminal, `posttrain-lab check 05` shows the points of the whole notebook. The words of the field stand in the
-# [glossary](../glossary.md).
+# terminal, `posttrain-lab check 05` shows the points of the whole notebook. The [glossary](../glossary.md) explains the
+# terms of the field.
 
 # %% tags=["setup"]
 
@@ -61,8 +61,8 @@ def operations_per_second(way, operations: float = 2.0 * M * K * N, repeats: int
 # %% [markdown]
 # ## Where we start
 #
-# The definition of the product as a program: three loops. `@on_tensors` hands the function to Numba. It becomes machine
-# code when it is first called; tensors come in as numpy arrays, and the array that it returns comes out as a tensor.
+# The definition of the product as a program: three loops. `@on_tensors` lets Numba compile the function to machine code when
+# it is first called. Tensors are passed to it as numpy arrays, and the array that it returns is converted back to a tensor.
 
 # %% tags=["nbval-ignore-output"]
 @on_tensors
@@ -90,7 +90,7 @@ widgets.predict(
 )
 
 # %% [markdown]
-# ## Part 1: what could this machine do at best?
+# ## Part 1: how fast could this machine be at best?
 #
 # ### Exercise 1: arithmetic intensity
 # *Difficulty 1 of 5, 8 minutes, 2 points*
@@ -100,14 +100,14 @@ widgets.predict(
 # A core does two things at the same time: it computes, and it waits for numbers from memory. Which of the two is the limit
 # depends on the [arithmetic intensity](../glossary.md#arithmetic-intensity) of the task (Williams, Waterman, Patterson
 # 2009), operations per byte. A product of $a$ `[m, k]` and $b$ `[k, n]` needs $m k n$ multiplications and as many additions.
-# At best, every input is read once and every result is written once. Results are sums, 4 bytes each, whatever the inputs
-# take:
+# At best, every input is read once and every result is written once. Results are sums of 4 bytes each, for any width of the
+# inputs:
 #
 # $$intensity = \frac{2 \, m \, k \, n}{bytes \cdot (m k + k n) + 4 \, m n}$$
 #
 # The result is a Python float. `bytes_per_element` is 4 for float32, 1 for int8, 0.5 for 4-bit codes.
 #
-# **Predict:** a single row, m = 1, through a large layer of int8 weights. About how many operations does each byte see?
+# **Predict:** a single row, m = 1, and a large layer of int8 weights. About how many operations are there for each byte?
 #
 # <details><summary>Answer</summary>
 #
@@ -138,15 +138,15 @@ checks.cpu_kernels.arithmetic_intensity(arithmetic_intensity, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ### Exercise 2: the roof
+# ### Exercise 2: the roofline
 # *Difficulty 1 of 5, 5 minutes, 1 point*
 #
-# **Aim:** say how fast a task can be at best, from its intensity and two numbers of the machine.
+# **Aim:** compute how fast a task can be at best, from its intensity and two numbers of the machine.
 #
 # $$attainable = \min(peak, \; intensity \cdot bandwidth)$$
 #
-# peak: operations a second; bandwidth: bytes a second; the result: operations a second, a float. Over the intensity this is
-# a slope that ends in a flat [roof](../glossary.md#roofline). Where the two meet is the *ridge*.
+# peak: operations a second; bandwidth: bytes a second; the result: operations a second, a float. As a function of the intensity
+# this is a slope that ends in a flat [roof](../glossary.md#roofline). The point where the two meet is the *ridge point*.
 #
 # **Predict:** peak 500 GOPS, bandwidth 20 GB/s. From which intensity on is memory no longer the limit?
 #
@@ -175,8 +175,8 @@ checks.cpu_kernels.attainable(attainable, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Now the two numbers of this machine, measured: products of 16-bit pairs (the instruction you will use), the best integer
-# multiplication that this processor has, and reading from memory.
+# Now the numbers of this machine, measured: the peak of products of 16-bit pairs (the instruction you will use), the peak of
+# the best integer multiplication that this processor has, and the bandwidth of reading from memory.
 
 # %% tags=["nbval-ignore-output"]
 peaks = {"pairs of 16 bits": int8_peak(pairs=True), "best int8 instruction": int8_peak()}
@@ -205,15 +205,15 @@ widgets.slider_figure(
 
 # %% [markdown]
 # *What is seen: both axes are logarithmic. The roofs rise with slope one and end in flat lines, one for each kind of
-# multiplication. The point climbs the slope as rows are added, and then walks along the roof.*
+# multiplication. With more rows the point moves up the slope, and then along the roof.*
 #
 # **Question.** With one row, which change moves the point further up: half the bytes per input, or twice the peak?
 #
 # <details><summary>Answer</summary>
 #
 # Half the bytes: it nearly doubles the intensity, and on the slope speed is intensity times bandwidth. Twice the peak only
-# lifts the flat part, far to the right. That is why weights of language models, which see one token at a time, are stored
-# in 4 bits.
+# raises the flat part, far to the right. That is why weights of language models, which process one token at a time, are
+# stored in 4 bits.
 #
 # </details>
 #
@@ -222,18 +222,18 @@ widgets.slider_figure(
 # ### Exercise 3: a dot product of int8 codes
 # *Difficulty 1 of 5, 8 minutes, 2 points*
 #
-# **Aim:** add up products of int8 numbers without losing a single one.
+# **Aim:** sum products of int8 numbers exactly, without overflow.
 #
 # $$dot = \sum_k a_k \, b_k$$
 #
 # a and b are `int8 [k]`; the result is a plain Python int. Products of two int8 numbers need up to 16 bits, and sums need
-# more: **widen first, multiply then**. Floats are not needed, and float32 sums are wrong beyond $2^{24}$.
+# more: **widen first, then multiply**. Floats are not needed, and float32 sums can be wrong beyond $2^{24}$.
 #
 # **Predict:** what is `torch.tensor([100], dtype=torch.int8) * 2`? How many products of 100 and 100 fit an int16 sum?
 #
 # <details><summary>Answer</summary>
 #
-# −56: 200 does not fit int8 and wraps around. An int16 ends at 32,767, so three products of 10,000 fit and the fourth does
+# −56: 200 does not fit int8 and wraps around. The largest int16 is 32,767, so three products of 10,000 fit and the fourth does
 # not.
 #
 # </details>
@@ -272,18 +272,18 @@ plots.accumulators(lengths, {"your int8_dot": exact, "int16": [wrapped(t, 16) fo
 # *What is seen: your sums rise in a straight line. Those of a 16-bit accumulator follow it for three steps and then jump
 # down; those of an 8-bit one stay near zero from the first product on.*
 #
-# **Question.** Many chips have an instruction that multiplies unsigned by signed bytes, adds neighbours and *saturates* at 16
-# bits. Which inputs does it get wrong?
+# **Question.** Many chips have an instruction that multiplies unsigned by signed bytes, adds neighbouring products and
+# *saturates* at 16 bits. For which inputs is its result wrong?
 #
 # <details><summary>Answer</summary>
 #
-# Two products of up to 255 · 127 = 32,385 each do not fit 16 bits together. Large codes side by side are cut off at 32,767.
-# Libraries avoid it by using only 7 bits on such machines. Products of *pairs of int16 into int32*, which you will use, never
-# saturate for int8 values. How bytes can be multiplied without a loss is told at the end.
+# The sum of two products of up to 255 · 127 = 32,385 each does not fit 16 bits. With two large codes side by side the sum
+# is clamped to 32,767. Libraries avoid it by using only 7 bits on such machines. Products of *pairs of int16 into int32*, which
+# you will use, never saturate for int8 values. The end of the unit explains how bytes can be multiplied exactly.
 #
 # </details>
 #
-# ## Part 3: the layout decides
+# ## Part 3: the memory layout
 #
 # ### Exercise 4: pack the weights
 # *Difficulty 3 of 5, 12 minutes, 3 points*
@@ -291,14 +291,14 @@ plots.accumulators(lengths, {"your int8_dot": exact, "int16": [wrapped(t, 16) fo
 # **Aim:** store the weights in the order in which the kernel will read them.
 #
 # The instruction of exercise 7 takes *pairs*: for many outputs at once it multiplies two neighbouring inputs by two
-# weights and adds both products. So the two weights of a pair have to lie together, and next to them the pair of the next
-# output. Sixteen outputs form a [panel](../glossary.md#packing):
+# weights and adds both products. So the two weights of a pair have to be next to each other, and after them the pair of the
+# next output. Sixteen outputs form a [panel](../glossary.md#packing):
 #
 # $$panels[p, s, c, i] = w[16 p + c, \; 2 s + i] \qquad \text{shape } [\lceil n/16 \rceil, \lceil k/2 \rceil, 16, 2]$$
 #
-# w is `int8 [n, k]`; what is missing at the edges is 0. The result is contiguous. `F.pad(w, (0, right, 0, below))` fills up
-# with zeros, and in Python `-n % 16` is what n lacks to the next multiple of 16. Then reshape to `[panels, 16, pairs, 2]`, and
-# move an axis.
+# w is `int8 [n, k]`; the edges are padded with 0. The result is contiguous. `F.pad(w, (0, right, 0, below))` pads with zeros,
+# and in Python `-n % 16` is how much must be added to n to reach a multiple of 16. Then reshape to `[panels, 16, pairs, 2]`,
+# and move an axis.
 #
 # **Predict:** which weight comes third in memory, `w[0, 2]` or `w[1, 0]`?
 #
@@ -310,7 +310,7 @@ plots.accumulators(lengths, {"your int8_dot": exact, "int16": [wrapped(t, 16) fo
 
 # %% nbgrader={"grade": false, "grade_id": "pack_weights", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def pack_weights(w: Int8[Tensor, "n k"]) -> Int8[Tensor, "panels pairs 16 2"]:
-    """Rows to panels of 16 outputs: panels[p, s, c, i] = w[16 p + c, 2 s + i], 0 where w ends; contiguous.
+    """Rows to panels of 16 outputs: panels[p, s, c, i] = w[16 p + c, 2 s + i], padded with 0; contiguous.
 
     >>> panels = pack_weights(torch.tensor([[1, 2, 3], [4, 5, 6]], dtype=torch.int8))
     >>> panels.shape, panels.flatten()[:4], panels[0, 1, :2]
@@ -331,11 +331,11 @@ checks.cpu_kernels.pack_weights(pack_weights, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your function drawn: each cell is a weight, its number is the place where your `pack_weights` puts it.
+# Your function as a figure: each cell is a weight, its number is the index in memory where your `pack_weights` puts it.
 
 # %% tags=["widget", "nbval-ignore-output"]
 def draw_places(n: int, k: int):
-    numbered = torch.arange(1, n * k + 1).reshape(n, k)  # two int8 digits of base 100 find each weight again
+    numbered = torch.arange(1, n * k + 1).reshape(n, k)  # two int8 digits of base 100 identify each weight
     high, low = (pack_weights(part.to(torch.int8)).flatten().long() for part in (numbered // 100, numbered % 100))
     found = 100 * high + low
     places = torch.zeros(n * k + 1, dtype=torch.long)
@@ -350,32 +350,32 @@ widgets.slider_figure(
 )
 
 # %% [markdown]
-# *What is seen: numbers run down the first two columns in pairs: 0 1, then below 2 3, for sixteen outputs; then they
-# go on at the top of the next two columns. Below a thick line the next panel begins.*
+# *What is seen: the indices go down the first two columns in pairs: 0 1, then below 2 3, for sixteen outputs; then they
+# continue at the top of the next two columns. Below a thick line the next panel begins.*
 #
-# **Question.** With an odd number of inputs some places are skipped. Which, and why can the kernel not just leave them
+# **Question.** With an odd number of inputs some indices are skipped. Which, and why can the kernel not just leave them
 # out?
 #
 # <details><summary>Answer</summary>
 #
-# The second place of each last pair: it holds a zero. The kernel reads whole vectors of pairs; a hole would shift all weights
-# behind it. A zero costs a multiplication and changes no sum.
+# The second element of each last pair: it is a padding zero. The kernel reads whole vectors of pairs; without the zero all
+# following weights would be shifted. A zero costs a multiplication and changes no sum.
 #
 # </details>
 #
-# ### Exercise 5: and back
+# ### Exercise 5: unpack the weights
 # *Difficulty 2 of 5, 6 minutes, 1 point*
 #
-# **Aim:** read the weights from their panels again.
+# **Aim:** get the weights back from their panels.
 #
-# panels is `int8 [panels, pairs, 16, 2]`, the result `int8 [n, k]`. What lies beyond n and k is filling (a library may put
-# other numbers than 0 there) and must not come back.
+# panels is `int8 [panels, pairs, 16, 2]`, the result `int8 [n, k]`. What lies beyond n and k is padding (a library may put
+# other numbers than 0 there) and must not be in the result.
 #
 # **Predict:** why does the function need n and k?
 #
 # <details><summary>Answer</summary>
 #
-# The shape of the panels only tells the sizes rounded up: 17 to 32 outputs all make two panels.
+# The shape of the panels only gives the sizes rounded up: 17 to 32 outputs all make two panels.
 #
 # </details>
 
@@ -411,14 +411,14 @@ print(f"{N} x {K} weights come back: {start}; 999 x 333 of them: {odd}")
 #
 # **Aim:** cut the product into [tiles](../glossary.md#tiling) that fit into a cache.
 #
-# The three loops run through a whole column of b for each result. A column lies scattered in memory, and when the next
-# result needs it again, it may have left the nearest cache. In a block of `tile` rows, columns and inner numbers, everything is
-# used many times while it is near.
+# The three loops read a whole column of b for each result. The elements of a column are far apart in memory, and when the next
+# result needs it again, it may no longer be in the first-level cache. In a block of `tile` values of each index i, j and k, every
+# element is used many times while it is in the cache.
 #
 # `add_block(out, a, b, first, end)` is given. It does `out[i, j] += a[i, k] * b[k, j]` for all indices from `first = (i, j, k)`
-# to `end = (i, j, k)` (left out), and raises an `IndexError` when `end` lies outside. You write the loops around it: every
-# block once, smaller ones at the edges. a is `int8 [m, k]`, b `int8 [k, n]`, the result `int32 [m, n]`. Inside, Numba knows
-# numpy: `np.zeros((m, n), np.int32)`.
+# to `end = (i, j, k)` (exclusive), and raises an `IndexError` when `end` is out of range. You write the loops around it: every
+# block once, smaller ones at the edges. a is `int8 [m, k]`, b `int8 [k, n]`, the result `int32 [m, n]`. Numba compiles numpy
+# calls too: `np.zeros((m, n), np.int32)`.
 #
 # **Predict:** m = k = n = 100 and tile = 32. How many blocks are there?
 #
@@ -464,30 +464,30 @@ print(f"best tile: {tiles[by_tile.index(max(by_tile))]}, {max(by_tile) / speed['
 plots.tile_speeds(tiles, {"your tile_matmul": by_tile, "three loops": [speed["three loops"]] * len(tiles)})
 
 # %% [markdown]
-# *What is seen: speed over the side of a tile. The three loops are a flat line at the bottom. Yours begin a little above it
-# and climb with the tile. (A flat curve says that your blocks do not follow `tile`.)*
+# *What is seen: speed over the side of a tile. The three loops are a flat line at the bottom. Your curve begins a little above
+# it and rises with the tile. (If it is flat, your blocks do not depend on `tile`.)*
 #
 # **Question.** Small tiles fit the cache best. Why are they slow here all the same?
 #
 # <details><summary>Answer</summary>
 #
-# Two things are won in `add_block`: it walks along rows, so the compiler can multiply many neighbours at once, and it keeps
-# one number of a for all of them. With a tile of 8 a row is over before that pays. The last point is a single block of
-# everything. If it is the fastest, these matrices fit into the second cache anyway, and the order of the loops won all
-# there was to win. The nearest level of memory is another one, the registers, and the next exercise fills them.
+# `add_block` is faster for two reasons: its inner loop runs along rows, so the compiler can multiply many neighbours at once,
+# and it uses one element of a for all of them. With a tile of 8 the rows are too short to gain much. The last point is a single
+# block of everything. If it is the fastest, these matrices fit into the second-level cache anyway, and the order of the loops
+# has brought the whole gain. The level of memory nearest to the arithmetic is the registers, and the next exercise uses them.
 #
 # </details>
 #
 # ### Exercise 7: the inner step, in vectors
 # *Difficulty 4 of 5, 18 minutes, 4 points*
 #
-# **Aim:** write the few lines that do nearly all the work, with the words of `kernels.cpu.simd`.
+# **Aim:** write the few lines that do nearly all the work, with the functions of `kernels.cpu.simd`.
 #
 # A [vector register](../glossary.md#simd) holds `LANES` sums of 32 bits. One instruction multiplies pairs of 16-bit numbers
 # and adds each two products: exactly what `pack_weights` prepared. On x86 it is `vpmaddwd`, or `vpdpwssd`, which adds the
-# result to the old sums as well. Each word stands for an instruction or two:
+# result to the old sums as well. Each function stands for an instruction or two:
 #
-# | word | meaning |
+# | function | meaning |
 # |---|---|
 # | `load_widen(w, p)` | 2 · LANES int8 numbers from `w[p:]`, widened to int16: a pair of weights for LANES outputs |
 # | `broadcast_pair(x, r)` | the pair `x[r], x[r + 1]` (int16), repeated LANES times |
@@ -495,7 +495,7 @@ plots.tile_speeds(tiles, {"your tile_matmul": by_tile, "three loops": [speed["th
 #
 # `@in_tiles` builds the loops around your step, as the library's kernels do: the sums a, b, c, d of *four rows* of x
 # stay in registers while the step is called for one pair of inputs after another. x and w are flat. The pair of the first
-# row stands at `x[r]`, that of the next rows at `x[r + row]`, `x[r + 2 * row]`, `x[r + 3 * row]`; the weights stand at
+# row is at `x[r]`, that of the next rows at `x[r + row]`, `x[r + 2 * row]`, `x[r + 3 * row]`; the weights are at
 # `w[p]`, the same for all four rows. Return the four new sums. The check calls the finished product
 # `simd_matmul(x, panels, n)` and looks for the pair multiplication in the compiled code.
 #
@@ -535,7 +535,7 @@ checks.cpu_kernels.simd_matmul(simd_matmul, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Equality first, then time. And the machine code of your inner loop: how many multiplications stand in it?
+# Equality first, then time. And the machine code of your inner loop: how many multiplications does it contain?
 
 # %% tags=["nbval-ignore-output"]
 panels = pack_weights(weights)
@@ -550,22 +550,22 @@ print("\n".join(lines[:4]))
 plots.speeds(speed, f"{M} x {K} x {N}, one thread")
 
 # %% [markdown]
-# *What is seen: three bars on a logarithmic axis, each version so far, GOPS at the end. Above it some lines of your kernel as
-# the processor sees them: one instruction multiplies two inputs by the weights of all lanes.*
+# *What is seen: three bars on a logarithmic axis, each version so far, GOPS at the end. Above it some lines of your kernel in
+# machine code: one instruction multiplies two inputs by the weights of all lanes.*
 #
-# **Question.** The library's kernel for weights known in advance does not use pairs on x86 but fours, with
+# **Question.** The library's kernel for weights known in advance uses on x86 not pairs but groups of four inputs, with
 # [VNNI](../glossary.md#vnni) in a single instruction. What must be true of the layout then?
 #
 # <details><summary>Answer</summary>
 #
 # Four neighbouring inputs of an output have to lie together: [16][4] in place of [16][2]. One operand of that instruction is
-# unsigned, so the library raises inputs by 128 and subtracts what that adds to every sum.
+# unsigned, so the library adds 128 to the inputs and subtracts what this adds to every sum (this is called compensation).
 #
 # </details>
 #
 # ## Part 5: fewer bytes
 #
-# One row at a time, memory is the limit (exercise 1). Then speed comes from smaller weights.
+# With one row at a time, memory is the limit (exercise 1). Then smaller weights make the product faster.
 #
 # ### Exercise 8: two codes in a byte
 # *Difficulty 2 of 5, 8 minutes, 2 points*
@@ -582,7 +582,7 @@ plots.speeds(speed, f"{M} x {K} x {N}, one thread")
 #
 # <details><summary>Answer</summary>
 #
-# 1 + 16 · 15 = 241. Without `& 15` the −1 has ones in all bits, so the byte becomes 255: the neighbour is lost.
+# 1 + 16 · 15 = 241. Without `& 15` the −1 has ones in all bits, so the byte becomes 255: the other code is lost.
 #
 # </details>
 
@@ -605,20 +605,20 @@ checks.cpu_kernels.pack_int4(pack_int4, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ### Exercise 9: and out again, with their signs
+# ### Exercise 9: unpack signed 4-bit codes
 # *Difficulty 3 of 5, 8 minutes, 2 points*
 #
 # **Aim:** get the signed codes back with shifts only.
 #
-# Nibbles 8 to 15 stand for −8 to −1. A shift to the right copies the sign bit if the number is *signed*. So bring a nibble to
-# the top of its byte, see the byte as int8 (`.view(torch.int8)` changes no bit), and shift it down again. packed is `uint8
-# [n, ceil(k / 2)]`, the result `int8 [n, k]`, in the order of the codes.
+# Nibbles 8 to 15 stand for −8 to −1. A shift to the right copies the sign bit if the number is *signed*. So shift a nibble to
+# the top of its byte, interpret the byte as int8 (`.view(torch.int8)` changes no bit), and shift it down again. packed is
+# `uint8 [n, ceil(k / 2)]`, the result `int8 [n, k]`, in the order of the codes.
 #
 # **Predict:** the byte 241 once more. What is 241 >> 4 as uint8, and what after `.view(torch.int8)`?
 #
 # <details><summary>Answer</summary>
 #
-# 15 and −1. The bits 1111 0001 are −15 as int8, and −15 >> 4 is −1: ones move in from the left.
+# 15 and −1. The bits 1111 0001 are −15 as int8, and −15 >> 4 is −1: ones are shifted in from the left.
 #
 # </details>
 
@@ -646,9 +646,9 @@ every_byte = torch.arange(256).to(torch.uint8)[:, None]
 plots.nibbles(unpack_int4(every_byte, 1)[:, 0])
 
 # %% [markdown]
-# *What is seen: a saw-tooth. In each group of 16 bytes the low code climbs from 0 to 7, falls to −8 and climbs to −1.*
+# *What is seen: a saw-tooth. In each group of 16 bytes the low code rises from 0 to 7, falls to −8 and rises to −1.*
 #
-# Is it worth it? One row through a layer of 4096 × 4096 weights, with the library's kernels that unpack in registers.
+# Is it faster? One row and a layer of 4096 × 4096 weights, with the library's kernels that unpack in registers.
 
 # %% tags=["nbval-ignore-output"]
 size = 4096
@@ -665,16 +665,16 @@ print("MB of weights:", ", ".join(f"{name} {mb:.1f}" for name, mb in zip(row_way
 plots.speeds(row_speed, f"one row x {size} x {size}, one thread")
 
 # %% [markdown]
-# *What is seen: three bars on a logarithmic axis, speed for a single row. Fewer bytes of weights come with more speed, until
-# unpacking or the cache sets the limit.*
+# *What is seen: three bars on a logarithmic axis, speed for a single row. Fewer bytes of weights give more speed, until
+# unpacking or the cache is the limit.*
 #
 # **Question.** Is the gain as large as the ratio of the bytes? Where could the rest be?
 #
 # <details><summary>Answer</summary>
 #
-# Compare with the MB printed above. Where it falls short, arithmetic (unpacking, scaling each group) has become a limit of its
-# own. Where it is larger, the smaller weights fit into the last cache, which is faster than memory. Then the slope of the
-# roofline is another one.
+# Compare with the MB printed above. Where the gain is smaller than the ratio, arithmetic (unpacking, scaling each group) has
+# become the limit. Where it is larger, the smaller weights fit into the last-level cache, which is faster than memory. Then the
+# roofline has a steeper slope.
 #
 # </details>
 #
@@ -683,23 +683,23 @@ plots.speeds(row_speed, f"one row x {size} x {size}, one thread")
 # ### Exercise 10: a product with sparse rows
 # *Difficulty 3 of 5, 12 minutes, 3 points*
 #
-# **Aim:** multiply with the weights that pruning left, and with no others.
+# **Aim:** multiply with the weights that are left after pruning, and with no others.
 #
-# [Compressed sparse rows](../glossary.md#compressed-sparse-rows) keep three arrays: `values` (the weights that are not 0, row by
+# [Compressed sparse rows](../glossary.md#compressed-sparse-rows) store three arrays: `values` (the weights that are not 0, row by
 # row), `columns` (the input of each), and `row_pointers`: the values of output o are those from `row_pointers[o]` to
-# `row_pointers[o + 1]` (left out). A row without weights has two equal pointers.
+# `row_pointers[o + 1]` (exclusive). A row without weights has two equal pointers.
 #
 # $$out[o] = \sum_{j = row\_pointers[o]}^{row\_pointers[o + 1] - 1} values[j] \cdot x[columns[j]]$$
 #
 # values is `float32 [kept]`, columns `int32 [kept]`, row_pointers `int32 [out + 1]`, x `float32 [in, batch]`, the result
-# `float32 [out, batch]`. Each `x[columns[j]]` is a whole row of x, so one weight meets the whole batch.
+# `float32 [out, batch]`. Each `x[columns[j]]` is a whole row of x, so one weight is multiplied by the whole batch.
 #
-# **Predict:** how many bytes does a kept weight take here, and from which share of zeros on is that fewer than dense?
+# **Predict:** how many bytes does a stored weight take here, and from which share of zeros on is that fewer than dense?
 #
 # <details><summary>Answer</summary>
 #
-# Eight: four for the value and four for its column. Below one half of the weights kept, the file becomes smaller. Whether it
-# becomes *faster* is another question.
+# Eight: four for the value and four for its column. If fewer than half of the weights are stored, this is smaller. Whether it
+# is *faster* is another question.
 #
 # </details>
 
@@ -735,29 +735,30 @@ checks.cpu_kernels.csr_matmul(csr_matmul, hidden=True)
 # ### Exercise 11: two of four
 # *Difficulty 3 of 5, 10 minutes, 2 points*
 #
-# **Aim:** keep the two largest of each four weights, in a form with a fixed size.
+# **Aim:** keep the two largest of each four weights, in a format with a fixed size.
 #
-# Columns that can be anywhere are hard to predict for a machine. [2:4 sparsity](../glossary.md#n-m-sparsity) (Mishra et al. 2021)
-# allows exactly two weights in each four neighbours along the inputs. Then two places of 2 bits each say everything:
+# Arbitrary columns are hard for a processor, because it cannot know addresses in advance. [2:4
+# sparsity](../glossary.md#n-m-sparsity) (Mishra et al. 2021) allows exactly two weights in each four neighbours along the inputs.
+# Then two positions of 2 bits each are enough:
 #
 # - of each four weights keep the two of largest magnitude, on a tie the earlier one;
-# - `values [out, k / 4, 2]`: the kept weights, in the order of their places (0 to 3);
-# - `positions [out, k / 4]`, uint8: first place + 4 · second place.
+# - `values [out, k / 4, 2]`: the kept weights, in the order of their positions (0 to 3);
+# - `positions [out, k / 4]`, uint8: first position + 4 · second position.
 #
 # weight is `float32 [out, k]`; 4 divides k. `argsort(dim=2, descending=True, stable=True)` keeps the earlier of equals first;
-# `gather` picks by place.
+# `gather` selects by index.
 #
 # **Predict:** what are values and position of the group (0.5, −3, 1, 2)?
 #
 # <details><summary>Answer</summary>
 #
-# −3 and 2, at the places 1 and 3: 1 + 4 · 3 = 13.
+# −3 and 2, at the positions 1 and 3: 1 + 4 · 3 = 13.
 #
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "nm_pack", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def nm_pack(weight: Float[Tensor, "out k"]) -> tuple[Float[Tensor, "out groups 2"], UInt8[Tensor, "out groups"]]:
-    """The two largest magnitudes of each four weights, in the order of their places, and first place + 4 * second place.
+    """The two largest magnitudes of each four weights, in order of position, and first position + 4 * second position.
 
     >>> values, positions = nm_pack(torch.tensor([[0.5, -3.0, 1.0, 2.0]]))
     >>> values, positions
@@ -777,24 +778,24 @@ checks.cpu_kernels.nm_pack(nm_pack, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ### Exercise 12: and multiply
+# ### Exercise 12: multiply two of four
 # *Difficulty 3 of 5, 8 minutes, 2 points*
 #
 # **Aim:** multiply with a 2:4 weight.
 #
-# Group g of an output meets the rows $4g$ to $4g + 3$ of x; its two values meet two of them:
+# Group g of an output belongs to the rows $4g$ to $4g + 3$ of x; its two values are multiplied by two of them:
 #
 # $$out[o] = \sum_g \big( values[o, g, 0] \cdot x[4g + first] + values[o, g, 1] \cdot x[4g + second] \big)$$
 #
-# with first = positions % 4 and second = positions // 4. positions is uint8: make an `int` of it before you compute with it.
+# with first = positions % 4 and second = positions // 4. positions is uint8: convert it to `int` before you compute with it.
 # x is `float32 [k, batch]`, the result `float32 [out, batch]`.
 #
 # **Predict:** half of the multiplications are gone. Will it be twice as fast as the dense product?
 #
 # <details><summary>Answer</summary>
 #
-# Hardly on a CPU: it has no instruction for it. Each weight now needs its place read and an address computed, and the dense
-# product is among the best tuned programs there are. GPUs with sparse tensor cores do it in hardware.
+# Hardly on a CPU: it has no instruction for it. For each weight its position must be read and an address computed, and the dense
+# product is among the best optimized programs that exist. GPUs with sparse tensor cores do it in hardware.
 #
 # </details>
 
@@ -825,7 +826,7 @@ checks.cpu_kernels.nm_matmul(nm_matmul, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The race: a layer of 512 × 512 weights, 64 rows, float32. From which sparsity on does leaving weights out pay?
+# The race: a layer of 512 × 512 weights, 64 rows, float32. From which sparsity on is the sparse product faster?
 
 # %% tags=["nbval-ignore-output"]
 side, batch = 512, 64
@@ -856,23 +857,23 @@ plots.sparse_race(kept_shares, sparse_curves)
 
 # %% [markdown]
 # *What is seen: both axes are logarithmic. Above the dashed line a sparse product is faster than the dense one. Both curves
-# fall from left to right: the more weights are kept, the less is won. The library's curve lies above yours.*
+# fall from left to right: the more weights are kept, the smaller the gain. The library's curve lies above yours.*
 #
 # **Question.** Your kernel does a tenth of the multiplications at 10 % kept. Why is it not ten times faster?
 #
 # <details><summary>Answer</summary>
 #
-# Each weight costs more than its multiplications: its column has to be read, a row of x that may lie anywhere has to be
-# fetched, and `out[row]` travels to memory and back for each weight. The library keeps the sums of an output in registers
-# and takes tiles of x (Gale et al. 2020 do the same on GPUs).
+# Each weight costs more than its multiplications: its column has to be read, a row of x anywhere in memory has to be
+# fetched, and `out[row]` is read and written for each weight. The library keeps the sums of an output in registers
+# and works on tiles of x (Gale et al. 2020 do the same on GPUs).
 #
 # </details>
 #
 # ## Your versions on the roof
 #
 # Everything you wrote, next to the library's kernels and PyTorch: int8, 4 bits, one weight in ten, two of four. Only the
-# operations that a version does are counted, so a sparse product has to do more than the dense one to be as high. A 4-bit
-# version of yours is put together here: `unpack_int4`, `pack_weights`, `simd_matmul`, each time anew. `int8_linear` and
+# operations that a version really does are counted, so a sparse product as high as the dense one would be faster. Your 4-bit
+# version is composed here of `unpack_int4`, `pack_weights` and `simd_matmul`, all repeated in each call. `int8_linear` and
 # `int4_linear` also quantize their input and scale the result. The sparse products are float32.
 
 # %% tags=["nbval-ignore-output"]
@@ -897,7 +898,7 @@ def dense_way(bytes_per_element: float, call) -> tuple:
 
 
 def sparse_way(kept: int, bytes_each: float, call) -> tuple:
-    """Each kept weight takes `bytes_each`, its place included; rows come and go as float32."""
+    """Each stored weight takes `bytes_each`, its index included; inputs and outputs are float32."""
     return kept, lambda rows: 2 * rows * kept / (bytes_each * kept + 4 * rows * (K + N)), call
 
 
@@ -941,16 +942,16 @@ plots.versions_on_roof(scale, roofs, on_roof, f"1, 16 and {M} rows x {K} x {N}, 
 # %% [markdown]
 # *What is seen: for each version three marks joined by a dotted line, from one row (left) to 256 rows (right). Each kind has
 # its colour and its mark, full for yours and open for the others; a click in the legend hides one. The
-# three loops lie far below the roof at any intensity. Tiles lift them, and for many rows the vectors of exercise 7 lift them
-# again, towards the roof of pairs. Unpacking 4-bit codes anew for each product costs the most for a single row. The sparse
-# versions lie low: they do few operations, and each is dear. Marks on the left may lie above the slope: the weights of
+# three loops lie far below the roof at any intensity. Tiles are faster, and for many rows the vectors of exercise 7 are
+# faster again, near the roof of pairs. Unpacking 4-bit codes again for each product costs the most for a single row. The sparse
+# versions lie low: they do few operations, and each is expensive. Marks on the left may lie above the slope: the weights of
 # this layer fit into a cache, which is faster than memory.*
 #
-# **Question.** The library's `sparse_linear` stands far below its `int8_linear`. Can it still be the faster layer?
+# **Question.** The library's `sparse_linear` lies far below its `int8_linear`. Can it still be the faster layer?
 #
 # <details><summary>Answer</summary>
 #
-# Yes. It is given a tenth of the multiplications, so at a tenth of the speed it needs the same time. The height says how well a
+# Yes. It does a tenth of the multiplications, so at a tenth of the speed it needs the same time. The height says how well a
 # version uses the machine; the time of a layer is its operations divided by that. The lines below compare times.
 #
 # </details>
@@ -971,40 +972,41 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
 # %% [markdown]
 # ## What the numbers say
 #
-# - **What was won.** The same numbers, bit for bit, many times faster, from three changes: an order in memory that is read
-#   straight on, tiles that stay in registers, and one instruction for many products. None of them is an algorithm with
+# - **What was gained.** The same numbers, bit for bit, many times faster, from three changes: a layout in memory that is read
+#   in order, tiles that stay in registers, and one instruction for many products. None of them is an algorithm with
 #   fewer operations.
-# - **Where it lost.** On x86 the library's kernel is faster: it multiplies fours of bytes where you multiply pairs of 16 bits,
-#   and keeps more sums. Four sums may be too few to fill the time that a multiplication takes: compare
+# - **What is slower.** On x86 the library's kernel is faster than yours: it multiplies groups of four bytes where you multiply
+#   pairs of 16 bits, and keeps more sums. Four sums may be too few to fill the time that a multiplication takes: compare
 #   your share of the peak above, and try stretch task 1. For a single row your kernel computes three rows for nothing,
-#   since a tile has four. Your sparse products lose to the dense one unless nearly all weights are gone, and at 2:4 even
-#   the library's kernel wins little: the printed line says how much.
-# - **Exactness can be paid for in advance.** FBGEMM, the library behind torch's int8 layers, multiplies bytes as they are
+#   since a tile has four. Your sparse products are slower than the dense one unless nearly all weights are removed, and at 2:4
+#   even the library's kernel gains little: the printed line says how much.
+# - **Exact results with saturating instructions.** FBGEMM, the library behind torch's int8 layers, multiplies bytes as they are
 #   (`vpmaddubsw`): three instructions for 32 products, where pairs of 16 bits take four. Its 16-bit sums saturate, so it is
 #   sometimes wrong (the question below `int8_dot`). The library's `int8_linear` uses the same instruction and is exact: when
 #   weights are packed, it looks for neighbours that could saturate, which is two of one sign with a sum beyond 128, since
-#   255 · 128 is still below 2¹⁵. There the panel keeps a smaller weight, and the rest goes to a short list that is added
-#   afterwards (`kernels/panel_layout.py`, `kernels/cpu/saturation_outliers.py`). Of bell-shaped weights a few pairs in a hundred need it. If all
-#   weights are at their ends, every pair does: still exact, but slow. With VNNI nothing saturates. What exactness costs is some
-#   percent of the time: where VNNI is missing, FBGEMM and ours are close to a draw, and large products are more often lost than won.
-#   With a single row both wait for memory.
-# - **Half of the multiplications can go.** x₁w₁ + x₂w₂ = (x₁ + w₂)(x₂ + w₁) - x₁x₂ - w₁w₂. What is subtracted belongs to a row of x or
-#   to a column of w alone, so it is counted once for all products. Sums of two int8 have 9 bits and are multiplied as pairs of int16,
-#   without any loss. The library's `int8_matmul` does this for many rows without VNNI (`kernels/cpu/winograd.py`): its weights come
-#   anew with each call, so that looking for pairs that saturate would not pay. There are more additions instead; a processor has more
-#   places to add than to multiply.
-# - **Where the library misses its own goals.** In a terminal, `posttrain-lab bench --quick` holds its kernels against goals that
-#   were set before they were written, with other libraries beside them, and says which are missed and which would need more than the
+#   255 · 128 is still below 2¹⁵. There the panel gets a smaller weight, and the rest goes to a short list of outliers that is
+#   added afterwards (`kernels/panel_layout.py`, `kernels/cpu/saturation_outliers.py`). Of normally distributed weights a few pairs in a hundred need
+#   it. If all weights are at the ends of their range, every pair does: still exact, but slow. With VNNI nothing saturates.
+#   Exactness costs some percent of the time: where VNNI is missing, FBGEMM and ours are about equally fast, and for large products
+#   ours is more often the slower one. With a single row both wait for memory.
+# - **Half of the multiplications can be saved.** x₁w₁ + x₂w₂ = (x₁ + w₂)(x₂ + w₁) - x₁x₂ - w₁w₂. What is subtracted depends on a
+#   row of x or on a column of w alone, so it is computed once for all products. Sums of two int8 have 9 bits and are multiplied as
+#   pairs of int16, without any loss. The library's `int8_matmul` does this for many rows without VNNI (`kernels/cpu/winograd.py`):
+#   its weights are new in each call, so that looking for pairs that saturate would take too long. There are more additions instead;
+#   a processor has more units for additions than for multiplications.
+# - **Where the library misses its own goals.** In a terminal, `posttrain-lab bench --quick` compares its kernels with goals that
+#   were set before they were written, and with other libraries, and says which are missed and which would need more than the
 #   peak. Where this page was made, without VNNI, four kinds were out of reach. `int8_linear` and `int8_conv2d` should never be slower
-#   than FBGEMM: both run the same three instructions near their peak, and what exactness costs comes on top. `int8_matmul` should be
-#   50 times as fast as `torch._int_mm`: with one row, reading the weights once takes longer than that; with 16 rows, putting them in
-#   order does; with more it mostly stays a little below. `int4_linear` should win 1.5 times over `int8_linear` for one row: cutting bytes in two makes 28 vector instructions
-#   of 24, so it saves reading alone; and where a layer has few outputs, quantizing the rows takes what the products save. Two threads
-#   should be 1.8 times as fast as one: the two processors of a rented machine may be one, or belong to a neighbour for a while.
-# - **The roof moves.** The peak depends on the clock, which depends on heat and on the width of the instructions; two runs
+#   than FBGEMM: both run the same three instructions near their peak, and exactness costs additional time. `int8_matmul` should be
+#   50 times as fast as `torch._int_mm`: with one row, reading the weights once takes longer than that; with 16 rows, packing them
+#   does; with more it mostly stays a little below. `int4_linear` should be 1.5 times as fast as `int8_linear` for one row: unpacking
+#   turns 24 vector instructions into 28, so only reading becomes cheaper; and where a layer has few outputs, quantizing the rows
+#   takes as long as the products save. Two threads should be 1.8 times as fast as one: the two processors of a rented machine may
+#   share one core, or may be used by another customer for a while.
+# - **The peak varies.** It depends on the clock, which depends on heat and on the width of the instructions; two runs
 #   may differ by some percent. A point above its slope tells you that numbers came from a cache.
-# - **What was not measured.** Several threads, energy, other processors, other sizes. Sizes that are no multiples of a tile
-#   cost more than their share.
+# - **What was not measured.** Several threads, energy, other processors, other sizes. Sizes that are not multiples of a tile
+#   are slower per operation.
 #
 # ## Five questions
 
@@ -1015,13 +1017,13 @@ widgets.quiz(
             "One row, a layer larger than every cache. What helps most?",
             ("more multiplications per second", "fewer bytes per weight", "larger tiles"),
             1,
-            "Its intensity is about two operations per byte: it stands on the slope, and only bytes count there.",
+            "Its intensity is about two operations per byte: it is on the slope of the roofline, where only bytes matter.",
         ),
         widgets.Question(
             "Why are products of int8 codes summed in int32?",
             (
                 "Because int32 is faster than int16",
-                "Because three products of ends already pass what int16 holds",
+                "Because three products of the largest codes already exceed int16",
                 "Because the result is scaled by a float",
             ),
             1,
@@ -1031,7 +1033,7 @@ widgets.quiz(
             "What does packing change?",
             ("the values of the weights", "the number of multiplications", "the order in which weights lie in memory"),
             2,
-            "The kernel reads straight on and gets each pair where its instruction wants it; values stay as they are.",
+            "The kernel reads memory in order and finds each pair where its instruction needs it; values stay as they are.",
         ),
         widgets.Question(
             "A code of -3 in a nibble is read as 13. What went wrong?",
@@ -1043,7 +1045,7 @@ widgets.quiz(
             "Ninety percent of the weights are zero. The sparse product is ...",
             ("always ten times faster", "faster or slower: it depends on the kernel and the batch", "never faster"),
             1,
-            "A kept weight costs more than a dense one. Only a measurement on the machine decides.",
+            "A stored sparse weight costs more time than a dense one. Only a measurement on the machine decides.",
         ),
     ]
 )
@@ -1061,21 +1063,21 @@ widgets.quiz(
 # - Khudia et al. 2021, *FBGEMM: Enabling High-Performance Low-Precision Deep Learning Inference*: the int8 kernels
 #   inside PyTorch.
 # - Mishra et al. 2021, *Accelerating Sparse Deep Neural Networks*: 2:4 sparsity in hardware.
-# - Gale, Zaharia, Young, Elsen 2020, *Sparse GPU Kernels for Deep Learning*: sparse products that do win.
+# - Gale, Zaharia, Young, Elsen 2020, *Sparse GPU Kernels for Deep Learning*: sparse products that are faster.
 # - Lam, Pitrou, Seibert 2015, *Numba: A LLVM-based Python JIT Compiler*: the compiler that you used.
 #
 # ## If you want more
 #
-# 1. **Eight rows.** Write the kernel around the step yourself, with eight sums in place of four. Do all processors like it?
-#    (Count the vector registers of yours.)
-# 2. **Sums in registers.** Change `csr_matmul` so that the sums of an output are kept apart and written once. Does the
+# 1. **Eight rows.** Write the kernel around the step yourself, with eight sums in place of four. Is it faster on every
+#    processor? (Count the vector registers of yours.)
+# 2. **Sums in registers.** Change `csr_matmul` so that the sums of an output are local variables and written once. Does the
 #    break-even move?
-# 3. **4-bit codes in the kernel.** Unpack inside the step: words `low_nibbles`, `high_nibbles` and `add_products` are in
-#    `kernels.cpu.simd_bytes`. Compare one row with `int4_linear`.
-# 4. **A roof for the cache.** Measure the bandwidth of an array that fits into the second cache and draw its slope into
-#    the figure.
-# 5. **Two threads.** Cut the panels in two and let `threading` run both (Numba lets go of Python's lock with `nogil`). Which points of
-#    the roofline double?
+# 3. **4-bit codes in the kernel.** Unpack inside the step: the functions `low_nibbles`, `high_nibbles` and `add_products` are
+#    in `kernels.cpu.simd_bytes`. Compare one row with `int4_linear`.
+# 4. **A roofline for the cache.** Measure the bandwidth of an array that fits into the second-level cache and draw its slope
+#    into the figure.
+# 5. **Two threads.** Cut the panels in two and let `threading` run both (with `nogil`, Numba releases the GIL, Python's global
+#    lock). Which points of the roofline double?
 #
 # Words of this unit in the glossary: [arithmetic intensity](../glossary.md#arithmetic-intensity),
 # [roofline](../glossary.md#roofline), [accumulator](../glossary.md#accumulator), [packing](../glossary.md#packing),

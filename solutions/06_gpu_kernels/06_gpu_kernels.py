@@ -16,25 +16,26 @@
 # %% [markdown]
 # # 06 GPU kernels: how often does a chip read the same number?
 #
-# A GPU multiplies faster than it can read. So the question that decides how fast a kernel is, is rarely how much it computes, but how often
-# it fetches the same number from memory. That can be counted. In this unit you write the kernels of a quantized network in Triton, a
-# language for GPUs inside Python, and every read and write of your programs is counted on the way.
+# A GPU can multiply faster than it can read from memory. So the speed of a kernel often depends less on the number of its operations than
+# on how often it reads the same number from memory. This can be counted. In this unit you write the kernels of a quantized network in
+# Triton, a language for GPUs inside Python, and every read and write of your kernels is counted.
 #
 # **The question.** Multiply two matrices of 128 × 128 codes. Together they are 32,768 bytes. How many bytes does your kernel read, and
-# how does that depend on the size of its tiles? And on three generations of GPUs: does *one* instruction multiply your int8 codes?
-# Both are answered below, by counting and by reading what the compiler wrote.
+# how does that depend on the size of its tiles? And on three generations of GPUs: is there *one* instruction that multiplies tiles of int8
+# codes, and does the compiler use it? Both are answered below, by counting and by reading the compiled code.
 #
 # **You need** Python and a little PyTorch. No GPU: without one, Triton's *interpreter* runs your kernels on the processor, one program after
 # the other. With an NVIDIA GPU of the Ampere generation or later the same cells run on it. Triton exists for Linux; elsewhere open the unit
-# in Colab. What a code and a scale are is said in unit 02; one sentence here will do.
+# in Colab. Unit 02 explains what a code and a scale are; exercise 2 repeats what is needed here.
 #
-# **How it works.** There are seven exercises; they take about two hours. An exercise's cell begins with a finished function that takes
+# **How it works.** There are seven exercises; the unit takes about 140 minutes. An exercise's cell begins with a finished function that takes
 # tensors and *launches* a kernel. Below it you write the body of the kernel in place of `raise NotImplementedError`; six lines are always
 # enough. The cell after it checks. A mistake costs only its own exercise. In a terminal, `posttrain-lab check 06` shows the points of the whole
-# notebook. The words of the field stand in the [glossary](../glossary.md).
+# notebook. The [glossary](../glossary.md) explains the terms of the field.
 #
-# **What watches you.** `interpreter.launch` runs a kernel in the interpreter so that mistakes show which on a GPU come and go: the programs
-# run in a mixed-up order, reading or writing outside of the tensors is an error, results start as garbage (NaN), and bytes are counted.
+# **How mistakes are found.** Some mistakes change the result of a GPU kernel in some runs only. `interpreter.launch` makes them visible in
+# every run: in the interpreter the programs run in random order, reading or writing outside of the tensors is an error, results start with
+# wrong values (NaN), and bytes are counted.
 
 # %% tags=["setup"]
 import re
@@ -76,17 +77,17 @@ widgets.predict(
 # ## Part 1: programs, lanes, masks
 #
 # A GPU runs thousands of copies of one kernel. Triton calls a copy a [program](../glossary.md#program). Each knows its number,
-# `tl.program_id(0)`, and works on a *block* of neighbours at once; one place in a block is called a lane here. The programs run in any
-# order, at the same time, and cannot wait for one another.
+# `tl.program_id(0)`, and works on a *block* of neighbouring elements at once; one element of a block is called a lane here. The programs
+# run in any order, at the same time, and cannot wait for one another.
 #
-# A kernel gets tensors as *pointers*. `x_ptr + i` is where number i stands; if `i` is a block of numbers, this is a block of places.
-# `tl.load(places, mask=...)` reads them and `tl.store(places, values, mask=...)` writes. Where the [mask](../glossary.md#mask) is
-# false nothing is touched. Block sizes are powers of two and known to the compiler (`tl.constexpr`); sizes of tensors are neither.
+# A kernel gets tensors as *pointers*. `x_ptr + i` is the address of element i; if `i` is a block of numbers, this is a block of addresses.
+# `tl.load(addresses, mask=...)` reads them and `tl.store(addresses, values, mask=...)` writes. Where the [mask](../glossary.md#mask) is
+# false nothing is read or written. Block sizes are powers of two and known to the compiler (`tl.constexpr`); sizes of tensors are neither.
 #
 # ### Exercise 1: add two vectors
 # *Difficulty 1 of 5, 12 minutes, 2 points*
 #
-# **Aim:** each program adds one block of BLOCK numbers; the last block may reach behind the end.
+# **Aim:** each program adds one block of BLOCK numbers; the last block may go beyond the end.
 #
 # $$out[i] = x[i] + y[i], \qquad i = p \cdot BLOCK + 0 \dots BLOCK - 1, \quad i < n$$
 #
@@ -96,8 +97,8 @@ widgets.predict(
 #
 # <details><summary>Answer</summary>
 #
-# Two programs of four lanes, eight lanes in all. Three lie behind the end. Without a mask they would overwrite whatever comes after the
-# result in memory: on a GPU often silently.
+# Two programs of four lanes, eight lanes in all. Three are beyond the end. Without a mask they would overwrite whatever comes after the
+# result in memory: on a GPU often without an error message.
 #
 # </details>
 
@@ -148,17 +149,17 @@ widgets.slider_figure(
 #
 # <details><summary>Answer</summary>
 #
-# A program has a cost of its own, and a GPU loads neighbours together: many numbers in flight hide the waiting for memory. For a vector of
-# a million numbers at most one block is not full, so the masked share hardly matters. It matters for short rows.
+# A program has a cost of its own, and a GPU loads neighbouring elements together: many loads at the same time hide the latency of memory.
+# For a vector of a million numbers at most one block is not full, so the masked share hardly matters. It matters for short rows.
 #
 # </details>
 #
-# ### Exercise 2: a row to codes
+# ### Exercise 2: quantize a row
 # *Difficulty 2 of 5, 16 minutes, 3 points*
 #
 # **Aim:** quantize each row of a matrix with a scale of its own, one program a row.
 #
-# A language model meets activations that differ from token to token by factors of a hundred, so each row gets its own
+# In a language model activations differ from token to token by factors of a hundred, so each row gets its own
 # [scale](../glossary.md#scale): the largest magnitude becomes code 127 (Dettmers et al. 2022).
 #
 # $$scale[r] = \max_k |x[r, k]| \,/\, 127, \qquad code[r, k] = \lfloor x[r, k] / scale[r] + 0.5 \rfloor$$
@@ -166,11 +167,11 @@ widgets.slider_figure(
 # A row of zeros gets scale 1.0. x is float32 `[rows, columns]`, codes are int8 of the same shape, scale is float32 `[rows]`. One block covers
 # the whole row: BLOCK is the next power of two. You need `tl.abs`, `tl.max(..., axis=0)`, `tl.where`, `tl.floor`, and `.to(tl.int8)`.
 #
-# **Predict:** lanes behind the end of the row take part in `tl.max`. What must a masked load give there (`other=`)?
+# **Predict:** lanes beyond the end of the row are included in `tl.max`. What must a masked load give there (`other=`)?
 #
 # <details><summary>Answer</summary>
 #
-# 0: no magnitude is smaller, so the maximum does not change. Without `other` these lanes hold anything at all.
+# 0: no magnitude is smaller, so the maximum does not change. Without `other` the values of these lanes are undefined.
 #
 # </details>
 
@@ -191,7 +192,7 @@ def row_quantize(x: Float32[Tensor, "rows columns"]) -> tuple[Int8[Tensor, "rows
 
 @triton.jit
 def row_quantize_kernel(x_ptr, codes_ptr, scale_ptr, columns, BLOCK: tl.constexpr):
-    """One row: its largest magnitude, its scale, its codes. Number k of the row stands at row * columns + k."""
+    """One row: its largest magnitude, its scale, its codes. Element k of the row is at row * columns + k."""
     row, k = tl.program_id(0), tl.arange(0, BLOCK)
     ### BEGIN SOLUTION
     x = tl.load(x_ptr + row * columns + k, mask=k < columns, other=0.0)
@@ -209,7 +210,7 @@ checks.gpu_kernels.row_quantize(row_quantize, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your kernel at work: rows of activations of very different size, quantized with a scale for each row and with one scale for all.
+# Your kernel in use: rows of activations of very different size, quantized with a scale for each row and with one scale for all.
 
 # %%
 rows = torch.randn(6, 200) * torch.tensor([0.01, 0.05, 0.2, 1.0, 4.0, 20.0])[:, None]
@@ -221,14 +222,15 @@ errors = {name: ((y - rows).norm(dim=1) / rows.norm(dim=1)).tolist() for name, y
 plots.bars({name: dict(zip(names, e, strict=True)) for name, e in errors.items()}, "error / size of the row")
 
 # %% [markdown]
-# *What is seen: for six rows of growing size the relative error of the numbers that come back. With a scale a row all bars are equally low;
-# with one scale the small rows lose everything, an error as large as the row itself.*
+# *What is seen: for six rows of growing size the relative error of the dequantized numbers. With a scale for each row all bars are equally
+# low; with one scale the small rows lose everything, an error as large as the row itself.*
 #
 # **Question.** Why is the bar of one scale equal to 1 on the left?
 #
 # <details><summary>Answer</summary>
 #
-# All codes of these rows are 0: half a step of the common scale is larger than their numbers. What comes back is zero, so the error is the row.
+# All codes of these rows are 0: half a step of the common scale is larger than their numbers. The dequantized row is zero, so the error is
+# the row itself.
 #
 # </details>
 #
@@ -237,25 +239,25 @@ plots.bars({name: dict(zip(names, e, strict=True)) for name, e in errors.items()
 # ### Exercise 3: int8 codes, int32 sums
 # *Difficulty 4 of 5, 25 minutes, 4 points*
 #
-# **Aim:** a [tile](../glossary.md#tile) of BM × BN numbers of the product for each program, walking along k in steps of BK.
+# **Aim:** each program computes a [tile](../glossary.md#tile) of BM × BN numbers of the product, in a loop over k in steps of BK.
 #
 # $$out[m, n] = \sum_k x[m, k] \cdot w[n, k]$$
 #
 # x is int8 `[M, K]`, w is int8 `[N, K]` (one row an output, as `nn.Linear` stores it), out is int32 `[M, N]`. The offsets of the tile are
 # given: `m` has the shape `[BM, 1]`, `n` has `[1, BN]`. For each step `k` is a block of BK numbers:
 #
-# - load the tile of x, `[BM, BK]`, from the places `m * K + k[None, :]`;
-# - load the tile of w *as `[BK, BN]`*, from `n * K + k[:, None]`: the places do the transposition;
+# - load the tile of x, `[BM, BK]`, from the offsets `m * K + k[None, :]`;
+# - load the tile of w *as `[BK, BN]`*, from `n * K + k[:, None]`: these offsets transpose it;
 # - `total = tl.dot(x, w, total, out_dtype=tl.int32)` multiplies and adds.
 #
-# Mask what lies behind M, N or K, with `other=0`. At the end store `total` at `m * N + n`.
+# Mask what lies beyond M, N or K, with `other=0`. At the end store `total` at `m * N + n`.
 #
 # **Predict:** with tiles of 16 × 16, how often is each number of x read? What changes when the tile has 64 × 64?
 #
 # <details><summary>Answer</summary>
 #
 # Each tile in a row of tiles reads the same rows of x: N / 16 times, so 8 times for N = 128. With 64 it is twice. The sums stay in
-# registers all the while, so they cost no memory at all.
+# registers during the loop, so they cause no memory traffic.
 #
 # </details>
 
@@ -298,7 +300,8 @@ checks.gpu_kernels.int8_matmul(int8_matmul, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The count that the unit opened with: bytes that your kernel reads, for four sizes of tiles. (On a GPU nobody counts, and a formula stands in.)
+# The count from the beginning of the unit: bytes that your kernel reads, for four sizes of tiles. (On a GPU they cannot be counted; a formula is
+# used instead.)
 
 # %%
 side = 128
@@ -332,12 +335,12 @@ plots.curves(
 #
 # <details><summary>Answer</summary>
 #
-# The sums of a tile live in registers, and a GPU has a fixed number of them: a tile of 128 × 128 already holds 16,384 sums. Part 4 shows what
-# the compiler does when they run out. And one huge tile is one program, on one of a hundred processors.
+# The sums of a tile are in registers, and a GPU has a fixed number of them: a tile of 128 × 128 already has 16,384 sums. Part 4 shows what
+# the compiler does when there are not enough. And one huge tile is one program, on one of a hundred multiprocessors.
 #
 # </details>
 #
-# The edges cost too. Move the sizes of the matrix and the tile.
+# The edges cost time too. Move the sizes of the matrix and the tile.
 
 # %% tags=["widget", "nbval-ignore-output"]
 def cover(m: int, n: int, tile: int):
@@ -352,10 +355,10 @@ widgets.slider_figure(
 )
 
 # %% [markdown]
-# *What is seen: the matrix as a blue area under a net of tiles; what the net has outside of the blue is computed and thrown away. The
+# *What is seen: the matrix as a blue area under a grid of tiles; the part of the grid outside of the blue is computed for nothing. The
 # title gives its share, which jumps whenever a size passes a multiple of the tile.*
 #
-# **Question.** A single row, as when a language model writes its next word: what share of the work is masked with tiles of 64?
+# **Question.** A single row, as when a language model generates its next token: what share of the work is masked with tiles of 64?
 #
 # <details><summary>Answer</summary>
 #
@@ -363,8 +366,9 @@ widgets.slider_figure(
 #
 # </details>
 #
-# Which tiles run at the same time matters as well, because programs that run together share a cache. The next figure is bookkeeping, without
-# a kernel: it numbers the tiles of a 16 × 16 net in groups of rows, and counts the strips of inputs that the tiles running together need.
+# Which tiles run at the same time matters as well, because programs that run together share a cache. The next figure only counts and runs no
+# kernel: it numbers the tiles of a 16 × 16 grid in groups of rows, and counts the strips of inputs (the rows of x and of w that one row or
+# column of tiles needs) for the tiles that run together.
 
 # %% tags=["widget", "nbval-ignore-output"]
 def draw_order(group: int, together: int):
@@ -386,8 +390,8 @@ widgets.slider_figure(
 )
 
 # %% [markdown]
-# *What is seen: a net of tiles with their turns; the first ones are dark. In groups of one row the dark tiles are a wide stripe; in groups of
-# eight they form a block, and the title counts fewer strips.*
+# *What is seen: a grid of tiles with their numbers in the order of execution; the first ones are dark. In groups of one row the dark tiles are
+# a wide stripe; in groups of eight they form a block, and the title counts fewer strips.*
 #
 # **Question.** Which shape of dark tiles needs the fewest strips?
 #
@@ -397,7 +401,7 @@ widgets.slider_figure(
 #
 # </details>
 #
-# ### Exercise 4: what follows the sum
+# ### Exercise 4: the epilogue
 # *Difficulty 3 of 5, 18 minutes, 3 points*
 #
 # **Aim:** finish a linear layer inside the kernel: scales, bias, relu, and only then one store. This is the
@@ -409,12 +413,12 @@ widgets.slider_figure(
 # a column and `tl.load(w_scale_ptr + n, ...)` a row: they broadcast. Multiplied by a float32, an int32 becomes float32. RELU is known to the
 # compiler: an ordinary `if` chooses the code.
 #
-# **Predict:** four separate kernels (product, scale, bias, relu) read and write the result how often? The fused one?
+# **Predict:** how often do four separate kernels (product, scale, bias, relu) read and write the result? And the fused one?
 #
 # <details><summary>Answer</summary>
 #
-# The separate ones write it four times and read it three times. The fused one writes it once. On a result of int32 and float32 that is seven
-# times four bytes a number against four.
+# The separate ones write it four times and read it three times. The fused one writes it once. As int32 or float32, each element of the result
+# has 4 bytes: that is 28 bytes against 4.
 #
 # </details>
 
@@ -449,7 +453,7 @@ def fused_linear_kernel(
     x_ptr, w_ptr, x_scale_ptr, w_scale_ptr, bias_ptr, out_ptr, M, N, K,
     RELU: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """The sums are made already: load scales and bias, finish, store at m * N + n."""
+    """The sums are already computed: load scales and bias, finish, store at m * N + n."""
     m = tl.program_id(0) * BM + tl.arange(0, BM)[:, None]
     n = tl.program_id(1) * BN + tl.arange(0, BN)[None, :]
     total = tl.zeros((BM, BN), tl.int32)
@@ -493,15 +497,15 @@ same = int((got.argmax(1) == wanted.argmax(1)).sum())
 plots.logits(wanted.flatten().tolist(), got.flatten().tolist(), f"{same} of {len(images)} images get the same answer")
 
 # %% [markdown]
-# *What is seen: each logit of the float network across, that of your kernels up; the points lie on the dashed diagonal, and the title counts
-# the images whose answer is the same.*
+# *What is seen: each logit of the float network on the horizontal axis, that of your kernels on the vertical one; the points lie on the dashed
+# diagonal, and the title counts the images whose answer is the same.*
 #
 # **Question.** No calibration images were needed for these activations. Why?
 #
 # <details><summary>Answer</summary>
 #
-# Each row's scale is found while it runs, from the row itself: dynamic quantization. It costs one pass over the activations, and
-# nothing has to be guessed beforehand.
+# Each row's scale is computed at run time, from the row itself: dynamic quantization. It costs one pass over the activations, and
+# no range has to be estimated in advance.
 #
 # </details>
 #
@@ -510,7 +514,7 @@ plots.logits(wanted.flatten().tolist(), got.flatten().tolist(), f"{same} of {len
 # ### Exercise 5: two codes in a byte
 # *Difficulty 3 of 5, 18 minutes, 3 points*
 #
-# **Aim:** turn packed 4-bit weights with a scale for each group of columns back into numbers.
+# **Aim:** dequantize packed 4-bit weights with a scale for each group of columns.
 #
 # When a product waits for weights, smaller weights are faster, although they must be unpacked first (Frantar et al. 2022). A byte holds two
 # neighbours: column 2j in its low four bits, column 2j + 1 in the high ones. Codes are signed: 8 to 15 stand for −8 to −1.
@@ -546,7 +550,7 @@ def unpack_int4(
 
 @triton.jit
 def unpack_int4_kernel(packed_ptr, scale_ptr, out_ptr, columns, bytes_a_row, groups, group, BLOCK: tl.constexpr):
-    """A block of columns k of one row: its bytes, its codes, its scales, its numbers."""
+    """A block of columns k of one row: its bytes, its codes, its scales, its real numbers."""
     row = tl.program_id(0)
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     ### BEGIN SOLUTION
@@ -564,7 +568,7 @@ checks.gpu_kernels.unpack_int4(unpack_int4, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The last layer but one of the network in 4 bits: your kernel unpacks it, for groups of several sizes.
+# The second-to-last layer of the network in 4 bits: your kernel unpacks it, for groups of several sizes.
 
 # %%
 weight = model[13].weight.detach()
@@ -595,30 +599,30 @@ plots.curves([int(g) for g in error], {"relative error of the weights": list(err
 #
 # <details><summary>Answer</summary>
 #
-# Where the bits of the scales buy less than the same bits in the codes. With 32-bit scales a group of 8 doubles the size of the weights:
-# 8-bit codes with one scale a row are as large, and much better.
+# Where more bits for the scales reduce the error less than as many more bits for the codes. With 32-bit scales a group of 8 doubles the size
+# of the weights: 8-bit codes with one scale for each row are as large, and much better.
 #
 # </details>
 #
 # ### Exercise 6: skip what is zero
 # *Difficulty 4 of 5, 20 minutes, 3 points*
 #
-# **Aim:** multiply by a weight of which only some square blocks are kept, without touching the others.
+# **Aim:** multiply by a weight of which only some square blocks are kept, without reading the others.
 #
-# Single zeros do not help a GPU, because a tile is read and multiplied as a whole. Zeros in *blocks* do: a block that is not there is not read.
-# (The other way that hardware knows is [2:4 sparsity](../glossary.md#n-m-sparsity), Mishra et al. 2021.) The weight `[N, K]` is cut into
-# blocks of B × B. `blocks[i]` is int8 `[B, B]`, outputs down and inputs across; `columns[i]` is its block column; those of block row r are
-# the i from `starts[r]` up to, not including, `starts[r + 1]`.
+# Single zeros do not help a GPU, because a tile is read and multiplied as a whole. Zeros in *blocks* do: a block of zeros is not stored and not
+# read. (The other pattern that hardware supports is [2:4 sparsity](../glossary.md#n-m-sparsity), Mishra et al. 2021.) The weight `[N, K]` is cut
+# into blocks of B × B. `blocks[i]` is int8 `[B, B]`, rows are outputs and columns are inputs; `columns[i]` is its block column; those of block
+# row r are the i from `starts[r]` up to, not including, `starts[r + 1]`.
 #
 # Given are `m`, `[BM, 1]`, the block row `row` and the lanes `b` of a block, `[B]`. For each i of your row: the columns of x are
-# `columns[i] * B + b`; load the tile of x, `[BM, B]`; load the block *transposed*, `[B, B]` with inputs down, from
-# `blocks_ptr + i * B * B + b[None, :] * B + b[:, None]`; add their product to `total`. A `range` may have loaded numbers as its ends.
+# `columns[i] * B + b`; load the tile of x, `[BM, B]`; load the block *transposed*, `[B, B]` with rows for inputs, from
+# `blocks_ptr + i * B * B + b[None, :] * B + b[:, None]`; add their product to `total`. The ends of a `range` may be loaded numbers.
 #
 # **Predict:** a block row without any block. What must the kernel store there?
 #
 # <details><summary>Answer</summary>
 #
-# Zeros. The loop does not run once, and `total` is still zero: the store must stand behind the loop, not in it.
+# Zeros. The loop body never runs, and `total` is still zero: the store must come after the loop, not inside it.
 #
 # </details>
 
@@ -667,7 +671,7 @@ checks.gpu_kernels.block_sparse_matmul(block_sparse_matmul, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# What does the skipping save? The bytes that your kernel reads, counted, for a weight of 128 × 256 with more and more blocks kept.
+# How much does skipping save? The bytes that your kernel reads, counted, for a weight of 128 × 256 with more and more blocks kept.
 
 # %%
 B, rows_of_blocks, columns_of_blocks = 32, 4, 8
@@ -695,34 +699,34 @@ plots.curves(
 )
 
 # %% [markdown]
-# *What is seen: a straight line from the lower left: half the blocks, half the bytes. With all blocks kept it meets the dense kernel's
-# dashed line, and lies a hair above it.*
+# *What is seen: a straight line from the lower left: half the blocks, half the bytes. With all blocks kept it is very slightly above the dense
+# kernel's dashed line.*
 #
-# **Question.** What is the hair?
+# **Question.** Where does this small difference come from?
 #
 # <details><summary>Answer</summary>
 #
-# The kernel must read where its blocks are: two ends for each program and one column number for each block. With blocks of 32 × 32 that is
-# nothing; with blocks of 1 × 1, single zeros, it would be four bytes for each byte of weight.
+# The kernel must read where its blocks are: two pointers for each program and one column index for each block. With blocks of 32 × 32 that is
+# almost nothing; with blocks of 1 × 1, single zeros, it would be four bytes for each byte of weight.
 #
 # </details>
 #
-# ## Part 4: what the chip will run
+# ## Part 4: the code that the chip will run
 #
 # Triton turns a kernel into [PTX](../glossary.md#ptx), a readable assembly language that all NVIDIA GPUs share; the program `ptxas` turns
-# this into the machine code of one generation. No GPU is needed for either, so we can read what your kernels would become on chips that are not here.
+# this into the machine code of one generation. No GPU is needed for either, so we can read the code of your kernels for chips that are not here.
 #
 # ### Exercise 7: read the PTX
 # *Difficulty 2 of 5, 10 minutes, 2 points*
 #
-# **Aim:** find in the text of a compiled kernel which instruction multiplies matrices, how often it stands there, and how many registers are declared.
+# **Aim:** find in the text of a compiled kernel which instruction multiplies matrices, how often it occurs, and how many registers are declared.
 #
-# A line holds one instruction; its name comes first, or behind a predicate such as `@%p1`. Comments run from `//` to the end of the line and
+# A line has one instruction; its name comes first, or after a predicate such as `@%p1`. Comments run from `//` to the end of the line and
 # do not count. [Tensor cores](../glossary.md#tensor-core) are reached by names that begin with `mma.` or with `wgmma.mma_async`.
 # Registers are declared by lines such as `.reg .b32 %r<423>;`: 423 of them. Return a dict:
 #
 # - `"multiply"`: the whole name of the first such instruction, `""` if there is none;
-# - `"times"`: how many such instructions the text holds;
+# - `"times"`: how many such instructions the text has;
 # - `"registers"`: the sum over all `.reg` lines, predicates (`.pred`) included.
 #
 # `re.sub(pattern, "", text)` removes, `re.findall(pattern, text, re.M)` gives all matches of a group; with `re.M`, `^` is the start of a line.
@@ -737,7 +741,7 @@ plots.curves(
 
 # %% nbgrader={"grade": false, "grade_id": "read_ptx", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def read_ptx(ptx: str) -> dict[str, str | int]:
-    """Which instruction multiplies matrices, how often it stands there, and how many registers are declared.
+    """Which instruction multiplies matrices, how often it occurs, and how many registers are declared.
 
     >>> text = '''.reg .pred %p<3>;
     ... .reg .b32 %r<20>;
@@ -761,7 +765,7 @@ checks.gpu_kernels.read_ptx(read_ptx, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Now *your* `int8_matmul_kernel`, compiled for three generations. The T4 is the GPU that Colab lends for nothing.
+# Now *your* `int8_matmul_kernel`, compiled for three generations. The T4 is the GPU that Colab offers for free.
 
 # %% tags=["nbval-ignore-output"]
 TYPES = {"x_ptr": "*i8", "w_ptr": "*i8", "out_ptr": "*i32", "M": "i32", "N": "i32", "K": "i32"}
@@ -773,9 +777,10 @@ for chip, name in CHIPS.items():
         print(f"    {found['registers']} registers in PTX; ptxas gives a thread {made.registers} and spills {made.spilled} bytes")
 
 # %% [markdown]
-# If a chip failed above, that is the compiler's answer and no mistake of yours: Triton gives up on int8 products before Ampere. A way round is
-# exact: multiply the codes as 16-bit floats with 32-bit sums. A code fits float16 exactly, and sums are exact up to $2^{24}$, that is for
-# K up to 1,024 products of 128 · 128. Does it reach the tensor cores? If the line below names no matrix instruction, the products are single `fma`s.
+# If a chip failed above, that is the compiler's answer and no mistake of yours: Triton does not compile int8 products for GPUs before Ampere.
+# There is an exact workaround: multiply the codes as 16-bit floats with 32-bit sums. A code fits float16 exactly, and sums are exact up to
+# $2^{24}$, that is for K up to 1,024 products of 128 · 128. Does it use the tensor cores? If the line below names no matrix instruction, the
+# products are single `fma`s.
 
 # %% tags=["nbval-ignore-output"]
 @triton.jit
@@ -798,8 +803,8 @@ single = len(re.findall(r"\bfma\.rn\.f32", made.ptx))
 print(f"sm_75 (T4): {made.error or found['multiply'] or 'no matrix instruction'}; {single} fma instructions")
 
 # %% [markdown]
-# The registers of Part 2's question: how large may a tile be? Your kernel for the A100, with growing tiles. A thread can have 255 registers; what
-# does not fit is *spilled* to memory and read back.
+# Back to the registers, and to the question in Part 2: how large may a tile be? Your kernel for the A100, with growing tiles. A thread can have
+# 255 registers; what does not fit is *spilled* to memory and read back.
 
 # %% tags=["nbval-ignore-output"]
 registers, spilled = {}, {}
@@ -816,30 +821,30 @@ plots.bars({"registers a thread": registers, "bytes spilled a thread": spilled},
 #
 # <details><summary>Answer</summary>
 #
-# Spilled sums are read and written in every step of k: the bytes that the large tile saved come back by another door. More threads for a
-# program (`num_warps`) share the sums, which moves the limit: then it is worth trying again. Tiles are chosen by measuring.
+# Spilled sums are read and written in every step of k: the memory traffic that the large tile saved is caused again by the spills. More threads
+# for a program (`num_warps`) share the sums, which raises the limit: then a larger tile may be faster again. Tiles are chosen by measuring.
 #
 # </details>
 #
-# ## Where a GPU would lose
+# ## Where a GPU would be slower
 #
-# No GPU is needed to see when it can hardly win. Its data sheet gives a bound that no kernel can beat: the multiplications over the peak, or the
-# bytes over the bandwidth, whichever takes longer. Starting a kernel comes on top, some microseconds; 5 are assumed here, the one number that is
-# neither measured nor from a data sheet. If the data are in the computer's memory, they must cross to the GPU first, and the results back: two
-# more starts. The processor is measured here and now, in float32 on one thread.
+# No GPU is needed to see when it can hardly be faster. Its data sheet gives a lower bound for the time of any kernel: the multiplications over
+# the peak, or the bytes over the bandwidth, whichever takes longer. Launching a kernel takes some microseconds more; 5 are assumed here, the one
+# number that is neither measured nor from a data sheet. If the data are in the computer's memory, they must be copied to the GPU first, and the
+# results back: two more launches. The processor is measured here and now, in float32 on one thread.
 
 # %% tags=["nbval-ignore-output"]
 # NVIDIA: int8 operations a second without sparsity, bytes a second (T4: 256 bits at 10 Gbit/s; H100: SXM, half of its 3958 TOPS with sparsity)
 SHEETS = {"T4": (130e12, 320e9), "H100": (1979e12, 3350e9)}
 CROSSING = 16 * 8e9 * 128 / 130 / 8  # bytes a second: 16 lanes of PCIe 3.0, 8 GT/s each, 128 of 130 bits are data
-START = 5e-6  # seconds to start a kernel: an assumption
+START = 5e-6  # seconds to launch a kernel: an assumption
 
 
 def gpu_bound(m: int, n: int, k: int, chip: str, crossing: bool = False) -> float:
-    """Seconds that data sheet and start allow at best for an int8 layer; `crossing` brings rows there and results back."""
+    """Lower bound in seconds for an int8 layer, from data sheet and launch; `crossing` adds copies of rows and results."""
     operations, bandwidth = SHEETS[chip]
     work = max(2 * m * n * k / operations, (m * k + n * k + 4 * m * n) / bandwidth)
-    return START + work + (2 * START + (m * k + 4 * m * n) / CROSSING) * crossing  # two copies, each started too
+    return START + work + (2 * START + (m * k + 4 * m * n) / CROSSING) * crossing  # two copies, each launched too
 
 
 batches = (1, 4, 16, 64, 256, 1024)
@@ -852,17 +857,19 @@ plots.curves(batches, {"this processor": here, **bounds, **across}, "rows (image
 
 # %% [markdown]
 # *What is seen: the times of one small layer (864 inputs, 64 outputs) over the batch, on logarithmic axes. The bounds of the GPUs are flat for small
-# batches, at the cost of starting (three starts where data are brought there), and the processor's measured line rises. Where the lines cross depends on your machine.*
+# batches, at the cost of a launch (three launches where data are copied), and the processor's measured line rises. Where the lines cross depends
+# on your machine.*
 #
 # ## What the numbers say
 #
-# - **Reading.** The bytes that a product reads fall with the side of its tiles, until the registers run out. That was counted, not estimated.
-# - **Multiplying.** From Ampere on one instruction multiplies tiles of int8 codes into int32. The T4 has such units too. Whether the compiler of
-#   this machine reaches them stands above; where it does not, the result can still be exact, but the products are made one by one.
-# - **Where it lost.** Small layers: starting a kernel takes longer than the layer. Single rows: most of a tile is masked. Data on the
-#   other side of the bus: bringing them takes longer than the product. Single zeros, which no tile can skip.
-# - **What was not measured.** Times on a GPU, unless yours has one. The interpreter says whether a kernel is right and what it reads,
-#   never how fast it is: it has no cache, and its programs do not run at the same time, so some races stay unseen.
+# - **Reading.** The bytes that a product reads fall with the side of its tiles, until there are not enough registers. That was counted, not
+#   estimated.
+# - **Multiplying.** From Ampere on one instruction multiplies tiles of int8 codes into int32. The T4 has such units too. The output above says
+#   whether the compiler of this machine uses them; where it does not, the result can still be exact, but the products are computed one by one.
+# - **Where a GPU does not help.** Small layers: launching a kernel takes longer than the layer. Single rows: most of a tile is masked. Data in
+#   the computer's memory: copying them takes longer than the product. Single zeros, which no tile can skip.
+# - **What was not measured.** Times on a GPU, unless your machine has one. The interpreter shows whether a kernel is correct and what it reads,
+#   never how fast it is: it has no cache, and its programs do not run at the same time, so some race conditions are not found.
 #
 # ## Five questions
 
@@ -873,12 +880,12 @@ widgets.quiz(
             "A kernel is right for n = 1024 and sometimes wrong for n = 1000. What is the first suspect?",
             ("the order of the programs", "a mask that is missing", "the rounding of float32"),
             1,
-            "1000 is no multiple of the block: the last block reads or writes behind the end.",
+            "1000 is no multiple of the block: the last block reads or writes beyond the end.",
         ),
         widgets.Question(
             "Why does a masked load that feeds a maximum or a sum need `other`?",
             (
-                "Masked lanes take part in it and would otherwise hold anything",
+                "Masked lanes are included and would otherwise have undefined values",
                 "Without it the load is slower",
                 "Because stores need the same value",
             ),
@@ -893,7 +900,7 @@ widgets.quiz(
         ),
         widgets.Question(
             "What does fusing scale, bias and relu into the product save?",
-            ("multiplications", "trips of the result through memory", "registers"),
+            ("multiplications", "writing and reading the result in memory", "registers"),
             1,
             "The arithmetic is the same; the result no longer goes to memory and back between the steps.",
         ),
@@ -923,7 +930,8 @@ widgets.quiz(
 # ## If you want more
 #
 # 1. **Tiles that are not square.** Count `bytes_read` for 16 × 64 and 32 × 32: the same number of sums. Which reads less, and why?
-# 2. **Grouped order.** Renumber the programs of `int8_matmul_kernel` as in the figure of turns. Does the check still pass? Does the count change?
+# 2. **Grouped order.** Renumber the programs of `int8_matmul_kernel` as in the figure of the grouped order. Does the check still pass? Does the
+#    count change?
 # 3. **4 bits without unpacking first.** Put exercise 5 in front of the product of exercise 3, inside one kernel, and count the bytes again.
 # 4. **Spill less.** Compile with `warps=8` and draw the registers again. From which tile on does it spill now?
 # 5. **A real GPU.** Open the notebook where there is one, and time `int8_matmul` against `torch._int_mm` for five tile sizes.

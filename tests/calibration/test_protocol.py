@@ -9,13 +9,13 @@ from posttrain_lab.calibration import (
     ChosenMethod,
     Fitting,
     Predictions,
-    both,
     brier,
     choose,
     log_odds,
     methods,
     report,
     softmax,
+    two_columns,
 )
 
 from .drawing import drawn_labels, honest
@@ -35,7 +35,7 @@ def test_the_planted_distortion_decides_the_method():
     assert found.name in ("vector", "Dirichlet, penalty 1", "Dirichlet, penalty 10")
     assert found.scores[found.name] == min(found.scores.values())
     stepped, _ = honest(12_000, 2)
-    answers = drawn_labels(both(torch.where(log_odds(stepped) > 1, 0.9, 0.3).double()))  # a step: no sigmoid has one
+    answers = drawn_labels(two_columns(torch.where(log_odds(stepped) > 1, 0.9, 0.3).double()))  # a step: no sigmoid has one
     assert choose(parts(stepped, answers, 4000)).name in ("isotonic", "histogram")
 
 

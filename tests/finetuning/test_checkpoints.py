@@ -12,6 +12,8 @@ from posttrain_lab.finetuning.checkpoints import load_checkpoint, save_checkpoin
 from posttrain_lab.training import Hooks, NotFiniteError, TrainingConfig, TrainingState, train
 from tests.finetuning.small_nets import kept, same_state, small_cnn, stripes
 
+pytestmark = pytest.mark.portable
+
 CONFIG = TrainingConfig(epochs=5, batch_size=8, learning_rate=0.01)
 
 

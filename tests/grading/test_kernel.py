@@ -153,7 +153,7 @@ def test_the_seconds_of_an_exercise_end_it():
 
 
 def test_faults_that_are_not_the_students_are_raised():
-    with pytest.raises(GraderFault, match="has an argument that cannot travel"):
+    with pytest.raises(GraderFault, match="has an argument that cannot be sent to the kernel"):
         KernelSubmission(Scripted(""), "double").call(object())
     with pytest.raises(GraderFault, match="no kernel"):
         check_in_kernel(exercise("double"), Scripted(GraderFault("no kernel")))

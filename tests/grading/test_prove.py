@@ -1,5 +1,6 @@
 """The prover is proven: a good unit passes, and each way in which a check can fail its students is found and named."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -39,8 +40,9 @@ def failures(proof: Proof) -> list[tuple[str, str, str, str]]:
 
 
 def test_a_good_unit_is_proven(course):
-    steps = []
+    steps, start = [], time.monotonic()
     proof = prove(UNIT, course, lambda done, total, what: steps.append((done, total, what)))
+    assert 0 < proof.seconds <= time.monotonic() - start
     assert failures(proof) == []
     assert proof.passed
     kinds = [row.kind for row in proof.rows if row.exercise == "double"]
@@ -56,7 +58,6 @@ def test_a_good_unit_is_proven(course):
         assert kinds.count(kind) == count, kind
     assert [step[0] for step in steps] == list(range(len(steps)))
     assert steps[-1] == (18, 18, "done")
-    assert proof.seconds < 60
 
 
 def test_rows_say_what_a_student_reads_and_gets(course):
@@ -102,7 +103,7 @@ def test_a_check_that_says_something_else_the_second_time(course, monkeypatch):
     register(monkeypatch, replace(double_exercise(), laws=(Law("a mood", moody),)), shift_exercise())
     found = failures(prove(UNIT, course))
     assert found[0][:2] == ("double", "reference")
-    assert found[0][3].startswith("run twice, the check says two things; the second:")
+    assert found[0][3].startswith("run twice, the check gives two results; the second:")
     assert "this time I do not like it" in found[0][3]
 
 
@@ -233,7 +234,7 @@ def test_an_unfinished_exercise(course, monkeypatch):
     register(monkeypatch, replace(exercise, mistakes=exercise.mistakes[:3]), shift_exercise())
     write_unit(course, tiny_cells(), ANSWERS_FILE.replace("'double': (lambda x: x + x,)", "'double': ()"))
     assert [row[3] for row in failures(prove(UNIT, course))] == [
-        "not finished: 3 known mistakes, wanted are at least 4",
+        "not finished: 3 known mistakes, at least 4 are needed",
         "not finished: no alternative right answer in alternatives.py",
     ]
 
@@ -252,10 +253,10 @@ def test_mistakes_need_sentences_of_their_own(course, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda cells: cells[:3] + cells[4:], "there are 0 check cells, wanted is 1"),
-        (lambda cells: cells[:2] + cells[3:], "there are 0 solution cells, wanted is 1"),
+        (lambda cells: cells[:3] + cells[4:], "there are 0 check cells, there should be 1"),
+        (lambda cells: cells[:2] + cells[3:], "there are 0 solution cells, there should be 1"),
         (lambda cells: cells[:3] + cells[4:] + [cells[3]], "the check cell does not follow its solution cell"),
-        (lambda cells: cells[:2] + cells[5:] + cells[2:5], "the check cells stand in another order than the exercises"),
+        (lambda cells: cells[:2] + cells[5:] + cells[2:5], "the check cells are in another order than the exercises"),
         (lambda cells: [*cells, check_cell("third", 1)], "the graded cell 'test_third' belongs to no exercise"),
         (lambda cells: cells[:1] + cells[2:], "no cell is tagged `setup`; tag the one with the imports"),
     ],
@@ -344,7 +345,7 @@ def test_a_file_of_answers_that_is_wrong(course, text, message):
         with pytest.raises(CourseError, match=message):
             prove(UNIT, course)
     else:
-        assert "alternatives.py or unnamed_mistakes.py speaks of 'dubble', which is no exercise" in [
+        assert "alternatives.py or unnamed_mistakes.py has an entry 'dubble', which is not an exercise" in [
             row[3] for row in failures(prove(UNIT, course))
         ]
 
@@ -374,6 +375,6 @@ def test_the_bench_sees_what_a_function_reads_later():
     bench.run("def inner(): return 1\ndef outer(): return [inner() for _ in range(2)]", "<functions>")
     assert "inner" not in bench.run("outer", "<name>").read
     assert {"inner", "outer"} <= bench.run("for _ in range(100):\n    outer()", "<call>").read
-    with bench.kept():
+    with bench.restored():
         bench.names["inner"] = None
     assert bench.run("outer()", "<again>").ok

@@ -8,6 +8,7 @@ from tiny_unit import UNIT, check_cell, make_course, register, solution_cell, ti
 
 from posttrain_lab.grading import release as module
 from posttrain_lab.grading.course import Course, CourseError, find_course, read_notebook
+from posttrain_lab.grading.overview import BEGIN, END
 from posttrain_lab.grading.release import Release, release, student_notebook
 
 pytestmark = pytest.mark.slow
@@ -211,3 +212,30 @@ def test_a_heading_is_needed(course):
 
 def test_message_of_a_clean_release():
     assert Release(("a", "b"), ("a",)).message == "course/ is up to date: 2 files, 1 of them written now."
+
+
+def test_a_page_has_the_heading_of_the_list_of_units(course):
+    cells = tiny_cells()
+    cells[0].source = "# 90 Small"
+    write_unit(course, cells)
+    with pytest.raises(CourseError, match=r"heading '90 Small', posttrain_lab/units\.py says '90 Tiny'; make"):
+        release(course=course)
+
+
+def test_the_table_in_readme_is_released_and_checked_too(course):
+    readme = course.root / "README.md"
+    readme.write_text(f"# Readme\n\n{BEGIN}\n{END}\n\nMore.\n", encoding="utf-8")
+    report = release(course=course)
+    assert "../README.md" in report.written
+    row = "| [90 Tiny](course/90_tiny/90_tiny.ipynb) | write two functions | 2 | 15 | 5 |"
+    assert row in readme.read_text(encoding="utf-8").splitlines()
+    assert release(check=True, course=course).passed
+    readme.write_text(readme.read_text(encoding="utf-8").replace("| 5 |", "| 6 |"), encoding="utf-8")
+    assert release(check=True, course=course).message == "README.md differs from line 6 on: run `posttrain-lab release`."
+
+
+def test_a_readme_without_marks_leaves_the_course_as_it_was(course):
+    (course.root / "README.md").write_text("# Readme\n", encoding="utf-8")
+    with pytest.raises(CourseError, match=r"README.md has no table of the units; write `<!-- units"):
+        release(course=course)
+    assert snapshot(course) == {}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from posttrain_lab import checks
+from posttrain_lab import checks, units
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.grading.course import Course, standard_check
 
@@ -132,6 +132,7 @@ def register(monkeypatch: pytest.MonkeyPatch, *exercises: Exercise) -> None:
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(checks, "tiny", module, raising=False)
     monkeypatch.setattr(checks, "UNITS", {UNIT: "tiny"})
+    monkeypatch.setattr(units, "UNITS", (*units.UNITS, units.Unit(UNIT, "tiny", "Tiny", "write two functions", reading=0)))
 
 
 def with_mistakes(exercise: Exercise, *mistakes: Mistake) -> Exercise:

@@ -49,7 +49,7 @@ def arguments(name: str) -> tuple:
     return {
         "int8_matmul": (codes(7, 24), codes(24, 3)),
         "int8_linear": (x, *tensors, None, "relu"),
-        "int8_conv2d": (x, CONV.codes, CONV.scale, CONV.excess, [3, 3], 1, 5, 2, 1, 5, torch.ones(7), None, "none"),
+        "int8_conv2d": (x, CONV.codes, CONV.scale, CONV.corrections, [3, 3], 1, 5, 2, 1, 5, torch.ones(7), None, "none"),
         "int4_linear": (x, *tensors, 18, torch.ones(18), "none", "int8"),
         "sparse_linear": (x, *tensors, None),
         "block_sparse_linear": (x, *tensors, 18, torch.ones(18)),
@@ -200,14 +200,14 @@ def test_other_than_plain_tensors_go_through_the_dispatcher(x):
 def test_the_usual_is_done_at_once_and_gives_the_same(rows, activation, bias):
     x, weight, (images, padding) = floats(rows, 24), WEIGHTS["int8_linear"], (operand("int8_conv2d", rows), 1)
     want = OPS.int8_linear(x, *weight.tensors(), bias, activation)
-    assert torch.equal(operators.at_once("int8_linear", x, weight, bias, activation), want)
+    assert torch.equal(operators.fast_path("int8_linear", x, weight, bias, activation), want)
     four = WEIGHTS["int4_linear"]
     want = OPS.int4_linear(x, *four.tensors(), 18, bias, activation, "int8")
-    assert torch.equal(operators.at_once("int4_linear", x, four, bias, activation, "int8"), want)
+    assert torch.equal(operators.fast_path("int4_linear", x, four, bias, activation, "int8"), want)
     scale, offset = torch.ones(rows), None if bias is None else bias[:5].detach().clone()
     want = kernels.reference.int8_conv2d(images, CONV, 1, 1, 3, scale, offset, activation)
-    assert torch.allclose(operators.at_once("int8_conv2d", images, CONV, 1, padding, 3, scale, offset, activation), want)
-    assert operators.at_once("int8_conv2d", images, CONV, 1, padding, 3, None, None, "none").dtype == torch.int32
+    assert torch.allclose(operators.fast_path("int8_conv2d", images, CONV, 1, padding, 3, scale, offset, activation), want)
+    assert operators.fast_path("int8_conv2d", images, CONV, 1, padding, 3, None, None, "none").dtype == torch.int32
 
 
 X, IMAGES, ONE = floats(3, 24), codes(2, 6, 5, 3), torch.ones(2)
@@ -253,12 +253,12 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in UNUSUAL.items() for case in range(len(cases))])
-def test_the_unusual_is_not_done_at_once(name, case):
-    """It is an error, or an answer by the longer way: what `at_once` would not see."""
+def test_the_unusual_is_not_done_fast_path(name, case):
+    """It is an error, or an answer by the longer way: what `fast_path` would not see."""
     x, *rest = UNUSUAL[name][case]
     weight = CONV if name == "int8_conv2d" else WEIGHTS[name]
-    assert operators.at_once(name, x, weight, *rest) is None
-    assert operators.at_once(name, X if weight is not CONV else IMAGES, "weight", *rest) is None
+    assert operators.fast_path(name, x, weight, *rest) is None
+    assert operators.fast_path(name, X if weight is not CONV else IMAGES, "weight", *rest) is None
 
 
 def test_a_sign_that_is_still_to_be_turned_is_turned():
@@ -276,7 +276,7 @@ def test_the_op_itself_takes_inputs_with_a_gradient(name):
 
 
 @pytest.mark.parametrize("name", sorted(RUN))
-def test_two_threads_at_once(name):
+def test_two_threads_fast_path(name):
     inputs = [operand(name, rows) for rows in range(1, 17)]
     want = [use(name, x) for x in inputs]
     with ThreadPoolExecutor(4) as pool:

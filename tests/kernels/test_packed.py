@@ -14,6 +14,8 @@ from posttrain_lab.kernels.cpu import simd_bytes
 from posttrain_lab.quantization import PerChannel, PerGroup, dequantize_weight, quantize_weight
 from tests.kernels.cases import codes, floats, pruned, two_of_four
 
+pytestmark = pytest.mark.portable
+
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(0, 2**31 - 1))
@@ -38,18 +40,18 @@ EXTREMES = [(-128, -128), (127, 127), (-128, 127), (64, 64), (65, 64), (-65, -64
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.integers(1, 20), st.integers(1, 60), st.sampled_from(EXTREMES), st.integers(0, 2**31 - 1))
 def test_what_panels_leave_out_makes_their_pairs_safe(n, k, pair, seed):
-    """Whole again with the excess, and without it, no two neighbours add up to more than SAFE, where bytes saturate."""
+    """Whole again with the corrections, and without it, no two neighbours add up to more than SAFE, where bytes saturate."""
     want = codes(n, k, seed=seed)
     want[-1] = torch.tensor(pair, dtype=torch.int8).repeat(k)[:k]
-    safe, excess = panel_layout.split(want)
-    assert torch.equal(panel_layout.join(safe, excess), want)
-    assert torch.equal(excess[n + 1 : 2 * n + 1], simd_bytes.RAISED * want.sum(1, dtype=torch.int32))
+    safe, corrections = panel_layout.split(want)
+    assert torch.equal(panel_layout.join(safe, corrections), want)
+    assert torch.equal(corrections[n + 1 : 2 * n + 1], simd_bytes.SHIFT * want.sum(1, dtype=torch.int32))
     if simd_bytes.PAIRS_SATURATE:
         pairs = torch.nn.functional.pad(safe, (0, k % 2)).int().unflatten(1, (-1, 2))
         assert pairs.clamp(min=0).sum(2).max() <= panel_layout.SAFE
         assert pairs.clamp(max=0).sum(2).min() >= -panel_layout.SAFE
         assert (
-            len(excess) - 2 * n - 1
+            len(corrections) - 2 * n - 1
             == (torch.nn.functional.pad(want, (0, k % 2)).int().unflatten(1, (-1, 2)).sum(2).abs() > 128).sum()
         )
     else:
@@ -69,8 +71,8 @@ def test_from_float_agrees_with_the_quantization_module():
 def test_bytes():
     weight = floats(64, 64)
     packed = Int8Weight.from_float(weight)
-    assert packed.bytes == 64 * 64 + 4 * 64 + 4 * len(packed.excess)
-    assert len(packed.excess) <= 64 + 1 + 64 + 0.05 * 64 * 64  # bells have few pairs that two of the largest weights make
+    assert packed.bytes == 64 * 64 + 4 * 64 + 4 * len(packed.corrections)
+    assert len(packed.corrections) <= 64 + 1 + 64 + 0.05 * 64 * 64  # bells have few pairs that two of the largest weights make
     assert Int4Weight.from_float(weight, 32).bytes == 64 * 64 // 2 + 4 * 64 * 2
     assert NMWeight.from_float(two_of_four(64, 64)).bytes <= 0.6 * 4 * 64 * 64
     sparse = SparseWeight.from_float(pruned(64, 64))

@@ -38,13 +38,13 @@ def _linear(rng: np.random.Generator) -> bool:
 
 def _conv(rng: np.random.Generator) -> bool:
     n, h, w, cg, og, kh, kw = rng.integers(1, (3, 10, 10, 9, 20, 4, 4))
-    stride, padding, groups, fill = (int(one) for one in rng.integers((1, 0, 1, -128), (4, 3, 4, 128)))
+    stride, padding, groups, pad_value = (int(one) for one in rng.integers((1, 0, 1, -128), (4, 3, 4, 128)))
     if min(h, w) + 2 * padding < max(kh, kw):
         return True
     x, filters = _values(rng, n, h, w, cg * groups), _values(rng, og * groups, cg, kh, kw)
     weight = kernels.Int8ConvWeight.from_codes(torch.from_numpy(filters), torch.ones(int(og) * groups), groups)
-    got = kernels.int8_conv2d(torch.from_numpy(x), weight, stride, padding, fill)
-    image = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), constant_values=fill).astype(np.float64)
+    got = kernels.int8_conv2d(torch.from_numpy(x), weight, stride, padding, pad_value)
+    image = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), constant_values=pad_value).astype(np.float64)
     want = torch.nn.functional.conv2d(
         torch.from_numpy(image).permute(0, 3, 1, 2), torch.from_numpy(filters.astype(np.float64)), stride=stride, groups=groups
     )

@@ -9,10 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from posttrain_lab.checks.cpu_kernels.integer_judges import whole_floats
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.random_cases import Draw, strided, whole_floats
 
 OUTSIDE = "index is out of bounds"
 

@@ -1,11 +1,10 @@
-"""What the checks of unit 05 share: judges of whole numbers, numbers that are exact in any order, and sums that wrap around."""
+"""What the checks of unit 05 share: judges of whole numbers, exact products, and sums that wrap around."""
 
 import torch
 from torch import Tensor
 
 from posttrain_lab.checks.engine.judges import Judge, close
 from posttrain_lab.checks.engine.outcome import Outcome
-from posttrain_lab.checks.engine.random_cases import Draw
 
 
 def whole_judge() -> Judge:
@@ -24,11 +23,6 @@ def whole_judge() -> Judge:
 def wrapped(sums: Tensor, bits: int) -> Tensor:
     """What an accumulator of so many bits holds: the sums, wrapped around."""
     return (sums.long() + 2 ** (bits - 1)).remainder(2**bits) - 2 ** (bits - 1)
-
-
-def whole_floats(draw: Draw, *shape: int) -> Tensor:
-    """Whole numbers from -9 to 9 without 0, as float32: sums of a few thousand products are exact in any order."""
-    return (draw.codes(1, 9, *shape) * (2 * draw.codes(0, 1, *shape) - 1)).float()
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:

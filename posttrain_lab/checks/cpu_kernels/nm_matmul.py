@@ -6,11 +6,10 @@ Values are small whole numbers, so every order of summation gives the same float
 import torch
 from torch import Tensor
 
-from posttrain_lab.checks.cpu_kernels.integer_judges import whole_floats
 from posttrain_lab.checks.cpu_kernels.nm_pack import Places, right_nm_pack
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.random_cases import Draw, strided, whole_floats
 
 
 def _unpacked(values: Tensor, positions: Tensor, first: int = 4, second: int = 4) -> Tensor:

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posttrain_lab.checks.cpu_kernels.integer_judges import whole_floats
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.random_cases import Draw, strided, whole_floats
 from posttrain_lab.checks.pruning.to_csr import Csr, right_csr
 
 

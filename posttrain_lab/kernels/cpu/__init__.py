@@ -17,20 +17,20 @@
 """
 
 from .block_sparse import block_sparse_linear
-from .conv import int8_conv2d, int8_conv2d_at_once
-from .int4 import int4_linear, int4_linear_at_once
+from .conv import int8_conv2d, int8_conv2d_fast_path
+from .int4 import int4_linear, int4_linear_fast_path
 from .int8 import int8_matmul
-from .linear import int8_linear, int8_linear_at_once
+from .linear import int8_linear, int8_linear_fast_path
 from .sparse import nm_linear, sparse_linear
 
 __all__ = [
     "block_sparse_linear",
     "int4_linear",
-    "int4_linear_at_once",
+    "int4_linear_fast_path",
     "int8_conv2d",
-    "int8_conv2d_at_once",
+    "int8_conv2d_fast_path",
     "int8_linear",
-    "int8_linear_at_once",
+    "int8_linear_fast_path",
     "int8_matmul",
     "nm_linear",
     "sparse_linear",

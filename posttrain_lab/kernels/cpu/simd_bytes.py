@@ -2,30 +2,30 @@
 
 Codes of 4 bits: a byte holds two codes 0..15, an activation is an int8.
 
-| word                               | meaning                                                                        | on x86               |
-|------------------------------------|--------------------------------------------------------------------------------|----------------------|
-| `load_bytes(array, i)`             | 4L uint8 from array[i:]                                                        | vmovdqu              |
-| `low_nibbles(v)`, `high_nibbles(v)`| bits 0-3, bits 4-7 of each byte                                                | vpand, vpsrlw        |
-| `broadcast_quad(array, i)`         | the four int8 at array[i:], repeated L times                                   | vpbroadcastd         |
-| `copy_quad(a, i, b, j)`            | a[i], int32, = the four bytes from b[j:]                                       | mov                  |
-| `repeat_quad(number)`              | the four bytes that an int32 is made of, repeated L times                      | vpbroadcastd         |
-| `zero_products()`                  | zeros to add products to: 2L int16, L int32 with VNNI                          | vpxor                |
-| `add_products(t, u, s)`            | products of uint8 u and int8 s, added in pairs (in fours with VNNI); t[i] must | vpmaddubsw, vpaddw;  |
-|                                    | stay below 2^15                                                                | VNNI: vpdpbusd       |
-| `sum_products(total, t)`           | total[i] + t[2i] + t[2i+1], int32 (total[i] + t[i] with VNNI)                  | vpmaddwd, vpaddd     |
-| `fold_words(t)`                    | an int32 of two int16: the sum of all t[2i], and that of all t[2i + 1]         | vpaddw, shuffles     |
-| `multiply_add_quads(t, u, s)`      | t[i] + the sum of four products of uint8 u and int8 s; without VNNI, two       | vpmaddubsw,          |
-|                                    | products must stay within 16 bits, where they saturate (see `../panel_layout.py`)    | vpmaddwd, vpaddd;    |
-|                                    |                                                                                | VNNI: vpdpbusd       |
+| word                                | meaning                                                                           | on x86              |
+|-------------------------------------|-----------------------------------------------------------------------------------|---------------------|
+| `load_bytes(array, i)`              | 4L uint8 from array[i:]                                                           | vmovdqu             |
+| `low_nibbles(v)`, `high_nibbles(v)` | bits 0-3, bits 4-7 of each byte                                                   | vpand, vpsrlw       |
+| `broadcast_quad(array, i)`          | the four int8 at array[i:], repeated L times                                      | vpbroadcastd        |
+| `copy_quad(a, i, b, j)`             | a[i], int32, = the four bytes from b[j:]                                          | mov                 |
+| `repeat_quad(number)`               | the four bytes that an int32 is made of, repeated L times                         | vpbroadcastd        |
+| `zero_products()`                   | zeros to add products to: 2L int16, L int32 with VNNI                             | vpxor               |
+| `add_products(t, u, s)`             | products of uint8 u and int8 s, added in pairs (in fours with VNNI); t[i] must    | vpmaddubsw, vpaddw; |
+|                                     | stay below 2^15                                                                   | VNNI: vpdpbusd      |
+| `sum_products(total, t)`            | total[i] + t[2i] + t[2i+1], int32 (total[i] + t[i] with VNNI)                     | vpmaddwd, vpaddd    |
+| `fold_words(t)`                     | an int32 of two int16: the sum of all t[2i], and that of all t[2i + 1]            | vpaddw, shuffles    |
+| `multiply_add_quads(t, u, s)`       | t[i] + the sum of four products of uint8 u and int8 s; without VNNI, two          | vpmaddubsw,         |
+|                                     | products must stay within 16 bits, where they saturate (see `../panel_layout.py`) | vpmaddwd, vpaddd;   |
+|                                     |                                                                                   | VNNI: vpdpbusd      |
 
 One step of a product of int8 codes takes STEP of them; the type of the inputs x says which words it is made of:
 
-| word                         | x int16, as they are   | x uint8: codes + RAISED  |
-|------------------------------|------------------------|--------------------------|
-| `step(x)`                    | 2                      | 4                        |
-| `load_weights(array, i, x)`  | `load_widen`           | `load_bytes`             |
-| `broadcast_step(x, i)`       | `broadcast_pair`       | `broadcast_quad`         |
-| `multiply_add_step(t, x, w)` | `multiply_add_pairs`   | `multiply_add_quads`     |
+| word                         | x int16, as they are | x uint8: codes + SHIFT |
+|------------------------------|----------------------|------------------------|
+| `step(x)`                    | 2                    | 4                      |
+| `load_weights(array, i, x)`  | `load_widen`         | `load_bytes`           |
+| `broadcast_step(x, i)`       | `broadcast_pair`     | `broadcast_quad`       |
+| `multiply_add_step(t, x, w)` | `multiply_add_pairs` | `multiply_add_quads`   |
 """
 
 from typing import Any
@@ -55,7 +55,7 @@ from .simd import (
 
 VNNI = has("avx512vnni", "avx512bw") or has("avxvnni")
 STEP = 4 if VNNI or has("avx2") else 2  # codes of an output that one multiplication takes together
-RAISED = 128 if STEP == 4 else 0  # what is added to inputs, since products of bytes want one side unsigned
+SHIFT = 128 if STEP == 4 else 0  # what is added to inputs, since products of bytes want one side unsigned
 PAIRS_SATURATE = STEP == 4 and not VNNI
 
 

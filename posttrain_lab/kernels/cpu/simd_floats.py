@@ -2,42 +2,42 @@
 
 Sixteen at a time on every machine; LLVM cuts them to the registers there are:
 
-| word                           | meaning                                          | on x86       |
-|--------------------------------|--------------------------------------------------|--------------|
-| `zero_floats()`                | 16 float32 zeros                                 | vxorps       |
-| `load_floats(array, i)`        | 16 float32 from array[i:]                        | vmovups      |
-| `repeat_float(array, i)`       | array[i], sixteen times                          | vbroadcastss |
-| `multiply_add(t, a, v)`        | t + a * v, one number a, rounded once            | vfmadd231ps  |
-| `store_floats(array, i, v)`    | array[i : i + 16] = v                            | vmovups      |
+| word                        | meaning                               | on x86       |
+|-----------------------------|---------------------------------------|--------------|
+| `zero_floats()`             | 16 float32 zeros                      | vxorps       |
+| `load_floats(array, i)`     | 16 float32 from array[i:]             | vmovups      |
+| `repeat_float(array, i)`    | array[i], sixteen times               | vbroadcastss |
+| `multiply_add(t, a, v)`     | t + a * v, one number a, rounded once | vfmadd231ps  |
+| `store_floats(array, i, v)` | array[i : i + 16] = v                 | vmovups      |
 
 As many as there are int32 sums, to scale these, or to use all of one register:
 
-| word                             | meaning                                                         |
-|----------------------------------|-----------------------------------------------------------------|
-| `zero_scaled()`                  | LANES float32 zeros                                             |
-| `load_scaled(array, i)`          | LANES float32 from array[i:]                                    |
-| `gather_scaled(array, at, i)`    | array[at[i]] ... array[at[i + LANES - 1]], places >= 0, int32   |
-| `add_scaled(y, sums, o, s, i)`   | y + float32(sums - o) * s[i : i + LANES], one int32 o           |
-| `store_scaled(array, i, y)`      | array[i : i + LANES] = y                                        |
+| word                           | meaning                                                       |
+|--------------------------------|---------------------------------------------------------------|
+| `zero_scaled()`                | LANES float32 zeros                                           |
+| `load_scaled(array, i)`        | LANES float32 from array[i:]                                  |
+| `gather_scaled(array, at, i)`  | array[at[i]] ... array[at[i + LANES - 1]], places >= 0, int32 |
+| `add_scaled(y, sums, o, s, i)` | y + float32(sums - o) * s[i : i + LANES], one int32 o         |
+| `store_scaled(array, i, y)`    | array[i : i + LANES] = y                                      |
 
 Of both widths:
 
-| word                           | meaning                                          | on x86       |
-|--------------------------------|--------------------------------------------------|--------------|
-| `multiply_vectors(t, u, v)`    | t + u * v lane by lane, rounded once             | vfmadd231ps  |
-| `total_floats(v)`              | the sum of all lanes, in halves                  | shuffles     |
+| word                        | meaning                              | on x86      |
+|-----------------------------|--------------------------------------|-------------|
+| `multiply_vectors(t, u, v)` | t + u * v lane by lane, rounded once | vfmadd231ps |
+| `total_floats(v)`           | the sum of all lanes, in halves      | shuffles    |
 
 Eight rows of eight, to turn a matrix:
 
-| word                                          | meaning                                                      |
-|-----------------------------------------------|--------------------------------------------------------------|
-| `turn_eight(source, i, step, target, j, to)`  | target[j + c * to + r] = source[i + r * step + c], r, c in 0..7 |
+| word                                              | meaning                                                         |
+|---------------------------------------------------|-----------------------------------------------------------------|
+| `transpose_eight(source, i, step, target, j, to)` | target[j + c * to + r] = source[i + r * step + c], r, c in 0..7 |
 """
 
 from llvmlite import ir
 from numba import types
 
-from .simd import I32, LANES, SUMS, Vector, address, choose, instruction, repeated, turned, word
+from .simd import I32, LANES, SUMS, Vector, address, choose, instruction, repeated, transposed, word
 
 I64, F32 = ir.IntType(64), ir.FloatType()
 FLOATS, SCALED = Vector(F32, 16), Vector(F32, LANES)
@@ -181,7 +181,7 @@ def store_scaled(typing, array, index, vector):
 
 
 @word
-def turn_eight(typing, source, i, step, target, j, to):
+def transpose_eight(typing, source, i, step, target, j, to):
     """target[j + c * to + r] = source[i + r * step + c] for r and c in 0..7, float32."""
 
     def code(context, builder, signature, args):
@@ -192,7 +192,7 @@ def turn_eight(typing, source, i, step, target, j, to):
             return address(context, builder, signature.args[array], eight, args[array], index)
 
         rows = [builder.load(line(0, 1, 2, r), align=4) for r in range(8)]
-        for c, column in enumerate(turned(builder, rows)):
+        for c, column in enumerate(transposed(builder, rows)):
             builder.store(column, line(3, 4, 5, c), align=4)
         return context.get_dummy_value()
 

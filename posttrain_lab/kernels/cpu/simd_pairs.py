@@ -1,10 +1,10 @@
 """The words of `simd.py` for Winograd's inner product, which multiplies sums of two int8 (see `winograd.py`).
 
-| word                            | meaning                                                                        | on x86               |
-|---------------------------------|--------------------------------------------------------------------------------|----------------------|
-| `even_bytes(v)`, `odd_bytes(v)` | of 4L int8 those at 0, 2, 4 ..., at 1, 3, 5 ..., as 2L int16                   | vpsllw, vpsraw       |
-| `add_words(a, b)`               | a + b, int16                                                                   | vpaddw               |
-| `store_mixed(array, i, a, b)`   | array[i : i + 4L] = a[0], a[1], b[0], b[1], a[2], a[3], b[2], b[3] ... (int16) | vpunpck, vperm2i128  |
+| word                            | meaning                                                                        | on x86              |
+|---------------------------------|--------------------------------------------------------------------------------|---------------------|
+| `even_bytes(v)`, `odd_bytes(v)` | of 4L int8 those at 0, 2, 4 ..., at 1, 3, 5 ..., as 2L int16                   | vpsllw, vpsraw      |
+| `add_words(a, b)`               | a + b, int16                                                                   | vpaddw              |
+| `store_mixed(array, i, a, b)`   | array[i : i + 4L] = a[0], a[1], b[0], b[1], a[2], a[3], b[2], b[3] ... (int16) | vpunpck, vperm2i128 |
 """
 
 from llvmlite import ir

@@ -1,14 +1,14 @@
 """The words of `simd.py` that bring int32 sums into a matrix: subtract, scale, and stop at its edge.
 
-| word                            | meaning                                                                        | on x86             |
-|---------------------------------|--------------------------------------------------------------------------------|--------------------|
-| `load_sums(array, i)`           | L int32 from array[i:]                                                         | vmovdqu            |
-| `less(sums, r)`                 | sums - r                                                                       | vpsubd             |
-| `scaled_sums(sums, a, s, b)`    | float32(sums) * (a * s) + b for vectors sums, s, b and one number a            | vcvtdq2ps, vmulps  |
-| `scaled_floats(y, a, b)`        | y * a + b for vectors y and b and one number a                                 | vmulps, vaddps     |
-| `positive(y)`                   | y, and 0 where it is below                                                     | vcmpps, vandps     |
-| `load_up_to(array, i, last)`    | L numbers (int32 or float32) from array[i:]; beyond `last` that one repeated   | vmovss, vpinsrd    |
-| `store_up_to(array, i, v, n)`   | array[i : i + n] = the first n numbers of a vector; n >= L: all                | vmovups, or vmovss |
+| word                          | meaning                                                                      | on x86             |
+|-------------------------------|------------------------------------------------------------------------------|--------------------|
+| `load_sums(array, i)`         | L int32 from array[i:]                                                       | vmovdqu            |
+| `subtract_sums(sums, r)`      | sums - r                                                                     | vpsubd             |
+| `scaled_sums(sums, a, s, b)`  | float32(sums) * (a * s) + b for vectors sums, s, b and one number a          | vcvtdq2ps, vmulps  |
+| `scaled_floats(y, a, b)`      | y * a + b for vectors y and b and one number a                               | vmulps, vaddps     |
+| `positive(y)`                 | y, and 0 where it is below                                                   | vcmpps, vandps     |
+| `load_up_to(array, i, last)`  | L numbers (int32 or float32) from array[i:]; beyond `last` that one repeated | vmovss, vpinsrd    |
+| `store_up_to(array, i, v, n)` | array[i : i + n] = the first n numbers of a vector; n >= L: all              | vmovups, or vmovss |
 """
 
 from llvmlite import ir
@@ -29,7 +29,7 @@ def load_sums(typing, array, index):
 
 
 @word
-def less(typing, sums, other):
+def subtract_sums(typing, sums, other):
     """sums - other; what wrapped around in int32 wraps back."""
 
     def code(context, builder, signature, args):

@@ -1,7 +1,7 @@
 """int8_conv2d: a matrix product whose left rows, the windows of the image, are never written down (implicit GEMM).
 
 Row m is an output pixel; k runs over (kernel row, kernel column, channel), the order of an image with channels last. So the
-address of x[m, k] is a part that depends on m plus a part that depends on k. Beyond the border x is `fill`.
+address of x[m, k] is a part that depends on m plus a part that depends on k. Beyond the border x is `pad_value`.
 Source of the idea: Chetlur et al. 2014, "cuDNN: Efficient Primitives for Deep Learning".
 """
 
@@ -28,8 +28,8 @@ def window(pixel, out_shape, steps, strides):
 
 
 @triton.jit
-def patch(x, offset, top, left, k, real, image_shape, kernel_shape, strides, fill):
-    """The tile [BM, BK] of windows that begin at x + offset: rows top, columns left; `fill` beyond the border.
+def patch(x, offset, top, left, k, real, image_shape, kernel_shape, strides, pad_value):
+    """The tile [BM, BK] of windows that begin at x + offset: rows top, columns left; `pad_value` beyond the border.
 
     k [BK] counts (row, column, channel) of the window; what is not `real` [BM, BK] is not read.
     """
@@ -39,7 +39,7 @@ def patch(x, offset, top, left, k, real, image_shape, kernel_shape, strides, fil
     inside = real & (y >= 0) & (y < image_shape[0]) & (z >= 0) & (z < image_shape[1])
     step = down.to(tl.int64) * strides[1] + right.to(tl.int64) * strides[2] + channel
     value = tl.load(x + offset[:, None] + step[None, :], mask=inside, other=0)
-    return tl.where(inside, value.to(tl.int32), fill).to(tl.int8)
+    return tl.where(inside, value.to(tl.int32), pad_value).to(tl.int8)
 
 
 @triton.jit
@@ -50,7 +50,7 @@ def convolve(
 
     scales: of images, of outputs, bias, as in int8.py. sizes: output pixels, outputs and window size of a group. strides: of an
     image, row and column of x, of a row of w, of out. shapes: image (h, w), output (h, w), (kernel width, channels of a group),
-    (stride, padding, fill).
+    (stride, padding, pad_value).
     """
     m_size, n_size, k_size = sizes
     m, n = tile_of(tl.program_id(0), m_size, n_size, BM, BN)
@@ -79,7 +79,7 @@ CONVOLVE = TiledKernel(
 
 
 def plan(x: Tensor, weight: Int8ConvWeight, out: Tensor, steps: tuple[int, int, int], scales: tuple, activation: str) -> Launch:
-    """x (n, h, w, c) int8, out (n, oh, ow, outputs). steps: (stride, padding, fill); scales: of images, of outputs, bias."""
+    """x (n, h, w, c) int8, out (n, oh, ow, outputs). steps: (stride, padding, pad_value); scales: of images, of outputs, bias."""
     kernel_size, width = weight.kernel[0] * weight.kernel[1] * weight.channels, weight.out_features // weight.groups
     pixels, w = len(out) * out.shape[1] * out.shape[2], weight.codes.reshape(weight.out_features, -1)
     shapes = (tuple(x.shape[1:3]), tuple(out.shape[1:3]), (weight.kernel[1], weight.channels), steps)
@@ -98,7 +98,7 @@ def int8_conv2d(
     weight: Int8ConvWeight,
     stride: int,
     padding: int,
-    fill: int,
+    pad_value: int,
     scale: Tensor | None,
     bias: Tensor | None,
     activation: str,
@@ -110,5 +110,5 @@ def int8_conv2d(
     if scale is not None:
         scales = (scale.contiguous(), weight.scale, None if bias is None else bias.detach().contiguous())
     if len(x):
-        plan(rows_of(x), weight, out, (stride, padding, fill), scales, activation).run()
+        plan(rows_of(x), weight, out, (stride, padding, pad_value), scales, activation).run()
     return out

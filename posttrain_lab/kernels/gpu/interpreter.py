@@ -132,7 +132,8 @@ def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **meta: Any) -> None:
         return _launch_on_gpu(kernel, grid, args, meta)
     from triton.runtime.interpreter import InterpreterError
 
-    with _lent_names(kernel.fn.__globals__), _watched(args), _mixed_order(grid), np.errstate(all="ignore"):
+    names = kernel.fn.__globals__
+    with _language_put_back(), _lent_names(names), _watched(args), _mixed_order(grid), np.errstate(all="ignore"):
         try:
             kernel[grid](*args, **meta)
         except InterpreterError as error:
@@ -157,6 +158,24 @@ def _launch_on_gpu(kernel: Any, grid: tuple[int, ...], args: tuple[Any, ...], me
         changed = sum(int((~torch.isclose(part, poison, equal_nan=True)).sum()) for part in (wide[:MARGIN], wide[-MARGIN:]))
         if changed:
             raise outside("wrote", changed)
+
+
+@contextlib.contextmanager
+def _language_put_back() -> Iterator[None]:
+    """Triton's language as it was: for a function called by a kernel (tl.sum, tl.zeros) the interpreter replaces operations for good.
+
+    Kernels compiled later in this process would get the interpreter's operations, and fail.
+    """
+    import triton.language as tl
+
+    parts = [tl, tl.core, tl.math, *(value for value in vars(tl.core).values() if isinstance(value, type))]
+    before = [dict(vars(part)) for part in parts]
+    try:
+        yield
+    finally:
+        for part, names in zip(parts, before, strict=True):
+            for name in [name for name, value in vars(part).items() if names.get(name) is not value]:
+                setattr(part, name, names[name]) if name in names else delattr(part, name)
 
 
 @contextlib.contextmanager

@@ -1,13 +1,12 @@
 """Each word of the SIMD vocabulary against numpy, through a kernel of one line; and the instruction it is for."""
 
-import platform
-
-import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from numba import njit
 
 from posttrain_lab.kernels.cpu import simd, simd_bytes, simd_floats, simd_pairs, simd_rounding, simd_scaling
+
+pytestmark = pytest.mark.portable
 
 LANES = simd.LANES
 BYTES = np.array([-128, 127, *range(-40, 40)], np.int8)
@@ -46,10 +45,7 @@ def test_sums_are_kept_and_no_pair_saturates():
     assert (out == 3 * 2 * 16384).all()
 
 
-@pytest.mark.skipif(
-    platform.machine().lower() not in ("x86_64", "amd64") or not llvm.get_host_cpu_features().get("avx2"),
-    reason="vpmaddwd is an instruction of x86 with AVX2",
-)
+@pytest.mark.skipif(not simd.has("avx2"), reason="vpmaddwd is an instruction of x86 with AVX2")
 def test_pairs_become_one_instruction():
     accumulate(np.zeros(2 * LANES, np.int16), np.zeros(2 * LANES, np.int8), np.empty(LANES, np.int32))
     assembly = next(iter(accumulate.inspect_asm().values()))
@@ -60,7 +56,7 @@ def test_pairs_become_one_instruction():
 
 @njit
 def turned(array, other):
-    simd.add_turned(array, 1, 2 * LANES, other, 3, LANES + 1)
+    simd.add_transposed(array, 1, 2 * LANES, other, 3, LANES + 1)
 
 
 def test_a_square_is_turned():
@@ -208,7 +204,7 @@ def test_gathered_words():
 
 @njit
 def turning_word(a, out):
-    simd_floats.turn_eight(a, 5, 11, out, 3, 9)
+    simd_floats.transpose_eight(a, 5, 11, out, 3, 9)
 
 
 def test_eight_rows_are_turned():
@@ -238,7 +234,7 @@ def test_scaled_words():
 
 @njit
 def scaled_twice(sums, raised, scales, out):
-    exact = simd_scaling.less(simd_scaling.load_sums(sums, 1), simd_scaling.load_sums(raised, 0))
+    exact = simd_scaling.subtract_sums(simd_scaling.load_sums(sums, 1), simd_scaling.load_sums(raised, 0))
     vector = simd_scaling.scaled_sums(exact, scales[0], simd_floats.load_scaled(scales, 1), simd_floats.load_scaled(scales, 2))
     simd_floats.store_scaled(out, 0, vector)
     simd_floats.store_scaled(out, LANES, simd_scaling.positive(vector))

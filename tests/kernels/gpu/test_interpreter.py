@@ -93,13 +93,22 @@ def test_what_the_interpreter_sees(tmp_path, early):
 
 
 LEFT = """
-import os
+import os, torch
 {early}
 from posttrain_lab.kernels.gpu import interpreter
 with interpreter.left_as_found():
     print(interpreter.start(), os.environ.get("TRITON_INTERPRET"))
+    import triton
     import triton.language as tl
     interpreted = type(tl.zeros).__name__
+
+    @triton.jit
+    def total(x_ptr, out_ptr):
+        tl.store(out_ptr, tl.sum(tl.load(x_ptr + tl.arange(0, 4)) + tl.zeros((4,), tl.float32), 0))
+
+    out = interpreter.output(1)
+    interpreter.launch(total, (1,), interpreter.guarded(torch.ones(4)), out)
+    print(out.item())
 print(os.environ.get("TRITON_INTERPRET"), interpreted, type(tl.zeros).__name__)
 from posttrain_lab.kernels.gpu.ptx_report import compile_ahead
 print(any("s8" in name for name in compile_ahead("int8_matmul", 80).multiply))
@@ -109,11 +118,15 @@ print(any("s8" in name for name in compile_ahead("int8_matmul", 80).multiply))
 @needs_no_gpu
 @pytest.mark.slow
 @pytest.mark.parametrize("early", ["", "import triton.language"], ids=["", "triton imported before"])
-def test_afterwards_triton_compiles_again(early):
+def test_afterwards_triton_compiles_again(tmp_path, early):
+    """Also after a kernel that called Triton's own functions; with an empty cache, or nothing would be compiled."""
+    path = tmp_path / "left.py"
+    path.write_text(LEFT.format(early=early), encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    done = subprocess.run([sys.executable, "-c", LEFT.format(early=early)], capture_output=True, text=True, env=environment)
+    environment["TRITON_CACHE_DIR"] = str(tmp_path / "cache")
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "cpu 1\nNone InterpretedFunction JITFunction\nTrue\n"
+    assert done.stdout == "cpu 1\n4.0\nNone InterpretedFunction JITFunction\nTrue\n"
 
 
 def test_who_interpreted_before_goes_on(monkeypatch):

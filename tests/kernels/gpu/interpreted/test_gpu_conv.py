@@ -20,24 +20,24 @@ CASES = [
 ]
 
 
-def sums(x, filters, stride, padding, fill, groups):
+def sums(x, filters, stride, padding, pad_value, groups):
     """By torch, in float64, on the cpu: [n, oh, ow, out] int32."""
-    image = F.pad(x.permute(0, 3, 1, 2).double(), [padding] * 4, value=fill)
+    image = F.pad(x.permute(0, 3, 1, 2).double(), [padding] * 4, value=pad_value)
     return F.conv2d(image, filters.double(), stride=stride, groups=groups).permute(0, 2, 3, 1).to(torch.int32).contiguous()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_equals_torch(case, device, results):  # noqa: F811
-    n, h, w, cg, groups, out, kh, kw, stride, padding, fill = case
+    n, h, w, cg, groups, out, kh, kw, stride, padding, pad_value = case
     x, filters = codes(n, h, w, cg * groups), codes(out, cg, kh, kw, seed=1)
     scale, images, bias = floats(out, seed=2).abs(), floats(n, seed=3).abs(), floats(out, seed=4)
     last = filters.permute(0, 2, 3, 1).contiguous().to(device)
     packed = Int8ConvWeight(last, among(scale, device), (kh, kw), cg, groups, out)
-    want = sums(x, filters, stride, padding, fill, groups)
+    want = sums(x, filters, stride, padding, pad_value, groups)
     for image in (among(x, device), among(x.permute(0, 3, 1, 2).contiguous(), device).permute(0, 2, 3, 1)):
-        got = gpu.int8_conv2d(image, packed, stride, padding, fill, None, None, "none")
+        got = gpu.int8_conv2d(image, packed, stride, padding, pad_value, None, None, "none")
         assert torch.equal(got.cpu(), want)
-    got = gpu.int8_conv2d(image, packed, stride, padding, fill, among(images, device), among(bias, device), "relu")
+    got = gpu.int8_conv2d(image, packed, stride, padding, pad_value, among(images, device), among(bias, device), "relu")
     assert torch.equal(got.cpu(), F.relu(want.float() * (images[:, None, None, None] * scale) + bias))
     assert results.unharmed()
 

@@ -1,0 +1,108 @@
+"""The units of the course, listed once: README's table, the index page, the glossary, the checks and the commands derive from here.
+
+What depends on the exercises (their number, minutes and points) is not written here: it is counted, see `grading/overview.py`.
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit: `folder` in solutions/ and course/, `module` in `posttrain_lab.checks`, what its page is called and what one does.
+
+    `reading` is the minutes for the text and the figures, about one for 200 words.
+
+    >>> unit = Unit("02_quantization", "quantization", "Quantization: four times smaller?", "integers instead of floats", reading=25)
+    >>> unit.heading, unit.name
+    ('02 Quantization: four times smaller?', '02 Quantization')
+    """
+
+    folder: str
+    module: str
+    title: str
+    does: str
+    reading: int
+
+    @property
+    def heading(self) -> str:
+        """The first heading of the unit's page: its number and its title."""
+        return f"{self.folder.partition('_')[0]} {self.title}"
+
+    @property
+    def name(self) -> str:
+        """The heading up to its colon."""
+        return self.heading.partition(":")[0]
+
+    def minutes(self, exercises: int) -> int:
+        """The minutes that a page states for the whole unit: those of its exercises and the reading, rounded up to the next 5.
+
+        >>> UNITS[0].minutes(exercises=31)
+        45
+        """
+        return math.ceil((exercises + self.reading) / 5) * 5
+
+
+UNITS = (
+    Unit(
+        "00_start_here",
+        "start_here",
+        "Start here: measure before you change",
+        "measure a network before you change it",
+        reading=10,
+    ),
+    Unit(
+        "01_pruning",
+        "pruning",
+        "Pruning: most weights can go. Is the network faster then?",
+        "remove weights and channels, and find out when that is faster",
+        reading=30,
+    ),
+    Unit(
+        "02_quantization",
+        "quantization",
+        "Quantization: four times smaller, and how much worse?",
+        "integers instead of floats, from one number to a whole network",
+        reading=25,
+    ),
+    Unit(
+        "03_fine_tuning",
+        "finetuning",
+        "Fine-tuning: a new task from few labels, and what is forgotten",
+        "adapt a trained network to a new task with few labels",
+        reading=20,
+    ),
+    Unit(
+        "04_calibration",
+        "calibration",
+        "Calibration: when the model says 90 %, is it right nine times in ten?",
+        "correct confidences, and decide with them",
+        reading=25,
+    ),
+    Unit(
+        "05_cpu_kernels",
+        "cpu_kernels",
+        "CPU kernels: the product that the network runs on",
+        "write the integer product that the network runs on",
+        reading=20,
+    ),
+    Unit(
+        "06_gpu_kernels",
+        "gpu_kernels",
+        "GPU kernels: how often does a chip read the same number?",
+        "the same for a GPU; you do not need to have one",
+        reading=20,
+    ),
+)
+
+
+def find(folder: str) -> Unit:
+    """The unit in this folder. Raises ValueError for another name.
+
+    >>> find("02_quantization").module
+    'quantization'
+    """
+    for unit in UNITS:
+        if unit.folder == folder:
+            return unit
+    raise ValueError(f"There is no unit {folder!r}; the units are: {', '.join(unit.folder for unit in UNITS)}.")

@@ -1,0 +1,22 @@
+"""`unpack_int4`: what every exercise must do, and an independent right answer."""
+
+import torch
+
+from posttrain_lab.checks.gpu_kernels import unpack_int4
+from posttrain_lab.quantization.packing import unpack_codes
+from tests.checks.exercise_tests import ExerciseTests
+
+
+def library_unpack4(packed, k):
+    rows = [unpack_codes(row.contiguous(), 4, (k,)) for row in packed]
+    return torch.stack(rows) if rows else torch.zeros(0, k, dtype=torch.int8)
+
+
+def library_unpack(packed, scale, columns, group, block=32):
+    codes = library_unpack4(packed, columns)
+    return torch.stack([codes[:, k].float() * scale[:, k // group] for k in range(columns)], 1)
+
+
+class TestUnpackInt4(ExerciseTests):
+    exercise = unpack_int4
+    independent = staticmethod(library_unpack)
