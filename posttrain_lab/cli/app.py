@@ -19,7 +19,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A hands-on course on what happens to a model after its training. Begin with: posttrain-lab start",
 )
-LEARN, TEACH = "For learners", "For instructors"
+LEARN, TEACH, BUILD = "For learners", "For instructors", "For contributors"
+new = typer.Typer(
+    no_args_is_help=True, help="Begin a new exercise or a new unit, as stubs that `prove` names until they are written."
+)
+app.add_typer(new, name="new", rich_help_panel=BUILD)
 Unit = Annotated[str, typer.Argument(help="The unit, for example 02_quantization (02 is enough).", metavar="UNIT")]
 WORK = Path("my-course")
 Folder = Annotated[Path, typer.Option(help="Your copy of the course; made by `start`.")]
@@ -148,3 +152,21 @@ def grade(unit: Unit) -> None:
     from posttrain_lab.cli.course import grade_unit
 
     raise typer.Exit(0 if grade_unit(unit) else 1)
+
+
+@new.command("exercise")
+def new_exercise(unit: Unit, name: Annotated[str, typer.Argument(help="The name of its function.", metavar="NAME")]) -> None:
+    """Begin one more exercise of a UNIT: check, cells of the notebook, test and glossary."""
+    from posttrain_lab.cli.new import begin_exercise
+
+    begin_exercise(unit, name)
+
+
+@new.command("unit")
+def new_unit(
+    name: Annotated[str, typer.Argument(help="The name of its module in posttrain_lab/checks.", metavar="NAME")],
+) -> None:
+    """Begin one more unit, without exercises, after the last."""
+    from posttrain_lab.cli.new import begin_unit
+
+    begin_unit(name)

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable, Mapping
 
 from posttrain_lab.checks.engine.exercise import Exercise
+from posttrain_lab.checks.engine.stubs import unwritten
 from posttrain_lab.grading.course import CHECK_PREFIX, GradedCell, standard_check
 
 MISTAKES, ALTERNATIVES = 4, 1
@@ -29,7 +30,9 @@ def cell_complaints(exercise: Exercise, module: str, cells: list[GradedCell], al
     """Complaints about the cells of one exercise, and about what is missing until it is finished."""
     solutions = [c for c in cells if c.grade_id == exercise.name and c.solution]
     checks = [c for c in cells if c.grade_id == CHECK_PREFIX + exercise.name and c.check]
-    found = _unfinished(exercise, alternatives)
+    found = _unwritten(exercise, module) or _unfinished(exercise)
+    if alternatives < ALTERNATIVES:
+        found.append("not finished: no alternative right answer in alternatives.py")
     for what, some in (("solution", solutions), ("check", checks)):
         if len(some) != 1:
             found.append(f"there are {len(some)} {what} cells, there should be 1")
@@ -40,12 +43,18 @@ def cell_complaints(exercise: Exercise, module: str, cells: list[GradedCell], al
     return found
 
 
-def _unfinished(exercise: Exercise, alternatives: int) -> list[str]:
+def _unwritten(exercise: Exercise, module: str) -> list[str]:
+    file = f"posttrain_lab/checks/{module}/{exercise.name}.py"
+    return [
+        f"not written yet: {part} of `{exercise.name}`; write {what} in {file} and take the mark `not_written` away"
+        for part, what in unwritten(exercise)
+    ]
+
+
+def _unfinished(exercise: Exercise) -> list[str]:
     found = []
     if len(exercise.mistakes) < MISTAKES:
         found.append(f"not finished: {len(exercise.mistakes)} known mistakes, at least {MISTAKES} are needed")
-    if alternatives < ALTERNATIVES:
-        found.append("not finished: no alternative right answer in alternatives.py")
     for what in ("name", "message"):
         values = [getattr(mistake, what) for mistake in exercise.mistakes]
         if len(set(values)) < len(values):
@@ -59,6 +68,8 @@ def _solution_complaints(exercise: Exercise, cell: GradedCell) -> list[str]:
     found = []
     if "### BEGIN SOLUTION" not in cell.source or "### END SOLUTION" not in cell.source:
         found.append("the solution cell has no ### BEGIN SOLUTION and ### END SOLUTION")
+    if "raise NotImplementedError" in cell.source:
+        found.append(f"not written yet: the solution of `{exercise.name}`; write it in the notebook, below ### BEGIN SOLUTION")
     if cell.check:
         found.append("the solution cell is graded itself; the check has a cell of its own")
     try:

@@ -16,6 +16,7 @@ from typing import Any
 from posttrain_lab.checks.engine.adapters import is_watcher
 from posttrain_lab.checks.engine.exercise import EMPTY, Exercise
 from posttrain_lab.checks.engine.stand_ins import stand_in
+from posttrain_lab.checks.engine.stubs import unwritten
 from posttrain_lab.grading.cell_rules import cell_complaints, unit_complaints
 from posttrain_lab.grading.course import (
     CHECK_PREFIX,
@@ -132,7 +133,7 @@ def _prove(unit: str, course: Course, progress: Progress, everywhere: bool) -> I
         found += [broken[exercise.name]] if exercise.name in broken else []
         yield from _complaints(exercise.name, "cells", found)
     graded = {c.grade_id.removeprefix(CHECK_PREFIX): c for c in reversed(cells) if c.check}
-    able = {name: e for name, e in exercises.items() if name in graded and name not in broken}
+    able = {name: e for name, e in exercises.items() if name in graded and name not in broken and not unwritten(e)}
     blanks = {cell.grade_id: cell.source for cell in graded_cells(student_notebook(course, unit)) if cell.solution}
     yield from _tried(_Unit(able, graded, blanks, alternatives, wrong, bench, everywhere), progress)
 
