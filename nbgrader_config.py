@@ -41,6 +41,8 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+# c.GradeInKernel.figures = False  # a class in a fifth of the time: cells that only show figures stay without their outputs
+
 # Feedback shows the checks without their hidden part.
 c.GenerateFeedback.preprocessors = [
     "nbgrader.preprocessors.GetGrades",

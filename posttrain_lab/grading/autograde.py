@@ -18,10 +18,11 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_grade
-from traitlets import Float, Integer
+from traitlets import Bool, Float, Integer
 
 from posttrain_lab import checks
 from posttrain_lab.checks.engine.exercise import Exercise, Verdict
+from posttrain_lab.grading.check_notebook import is_needed
 from posttrain_lab.grading.classroom import Graded, GradeReport, grade
 from posttrain_lab.grading.kernel import check_in_kernel
 from posttrain_lab.grading.outputs import error_output, first_error
@@ -39,10 +40,15 @@ class GradeInKernel(NbGraderPreprocessor):
     exercise_timeout = Float(Limits.exercise, help="Seconds for all calls of one exercise.").tag(config=True)
     notebook_timeout = Float(Limits.notebook, help="Seconds for a whole notebook.").tag(config=True)
     restarts = Integer(Limits.restarts, help="How often a kernel that ended or hung is started again.").tag(config=True)
+    figures = Bool(
+        True,
+        help="Run every cell, also those that only show figures. Without them a class is graded in a fifth of the time; what runs "
+        "then is what `posttrain-lab check` runs: setup, solutions, and cells that define something.",
+    ).tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        """Fill in the outputs of every code cell. Raises GraderFault when no kernel starts on this machine."""
-        known = graded_exercises(resources["nbgrader"]["assignment"])
+        """Fill in the outputs of every code cell that is run. Raises GraderFault when no kernel starts on this machine."""
+        known = _exercises(resources["nbgrader"]["assignment"])
         limits = Limits(
             cell=self.cell_timeout,
             call=self.call_timeout,
@@ -53,7 +59,7 @@ class GradeInKernel(NbGraderPreprocessor):
         with _copied(Path(resources.get("metadata", {}).get("path") or ".")) as folder, StudentKernel(folder, limits) as kernel:
             errors: dict[str, str] = {}
             for cell in nb.cells:
-                if cell.cell_type == "code" and cell.source.strip():
+                if cell.cell_type == "code" and cell.source.strip() and (self.figures or is_grade(cell) or is_needed(cell)):
                     cell.outputs = self._outputs(cell, known, kernel, errors)
         return nb, resources
 

@@ -18,7 +18,7 @@ def record_cost(record_property):
     return lambda line: record_property(COST, line)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab_server(tmp_path_factory) -> Iterator:
     """A JupyterLab for all tests of this worker; a notebook's path is its unit's."""
     pytest.importorskip("playwright", reason="pip install playwright")
@@ -29,15 +29,15 @@ def lab_server(tmp_path_factory) -> Iterator:
         yield server
 
 
-@pytest.fixture(scope="session", params=UNITS)
+@pytest.fixture(scope="package", params=UNITS)
 def unit(request) -> str:
-    """Each unit in turn; pytest runs all tests of one unit before the next one's."""
+    """Each unit in turn: all tests of one unit with a scope as wide as this run before those of the next."""
     if request.param == "06_gpu_kernels" and importlib.util.find_spec("triton") is None:
         pytest.skip("Triton runs on Linux only")
     return request.param
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def run(unit, lab_server) -> Iterator:
     """The unit's notebook, run once from top to bottom; its kernel lives until the next unit's turn."""
     from tests.course.live import run_notebook
