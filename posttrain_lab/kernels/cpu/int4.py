@@ -115,9 +115,9 @@ def multiplied(x: np.ndarray, weight: Int4Weight, bias: np.ndarray, relu: bool) 
     out, elements = results((m, n), np.float32)
     if m == 0:
         return out
-    groups, row_scale = weight.scale.shape[0], np.empty(m, np.float32)
-    kernel, group = multiply_groups if m >= FEW else multiply_few_groups, k // groups
-    operands = (x, (codes, scales, len(scales) // groups), (chunk_of(group), group), (row_scale, bias, relu), elements)
+    scale_stride, row_scale = -(-n // PANEL) * PANEL, np.empty(m, np.float32)
+    kernel, group = multiply_groups if m >= FEW else multiply_few_groups, k * scale_stride // len(scales)
+    operands = (x, (codes, scales, scale_stride), (chunk_of(group), group), (row_scale, bias, relu), elements)
     run(kernel, operands, work_ranges(m, n, k))
     check_finite("int4_linear", row_scale)
     return out
