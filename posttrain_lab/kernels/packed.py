@@ -122,6 +122,11 @@ class Int8Weight(Packed):
         safe, corrections = split(codes)
         return cls(to_panels(safe), scale, codes.shape[1], corrections)
 
+    @property
+    def out_features(self) -> int:
+        """Outputs of the layer."""
+        return self.scale.shape[0]
+
     def rows(self) -> Int8[Tensor, "out in"]:
         """The codes in the shape of the weight."""
         if self.corrections is None:
