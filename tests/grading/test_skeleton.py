@@ -148,7 +148,9 @@ def test_a_new_exercise_fails_the_proof_by_name_until_it_is_written(repository):
     assert f"not written yet: the solution of `{NAME}`; write it in the notebook" in text
     assert "07_tiny: NOT proven" in text
     fill(repository)
-    code, text = run(repository, "-c", DRIVER, "posttrain-lab prove 07", "pytest -q -n 0 -p no:cacheprovider --assert=plain tests/checks/tiny")
+    code, text = run(
+        repository, "-c", DRIVER, "posttrain-lab prove 07", "pytest -q -n 0 -p no:cacheprovider --assert=plain tests/checks/tiny"
+    )
     assert (code, text.splitlines()[-1]) == (0, "0 0"), text
     assert "07_tiny: proven" in text
     assert " passed" in text
