@@ -56,3 +56,14 @@ def test_the_map_is_the_list_of_units():
     assert with_table(TEXT, tuple(unit.folder for unit in UNITS)) == TEXT
     for unit in UNITS:
         assert f"course/{unit.folder}/{unit.folder}.ipynb" in TEXT
+
+
+def test_files_named_for_contributors_exist():
+    """Those of the two examples, an exercise and a unit, do not; their folders and all others do."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/])(?:posttrain_lab|tests|solutions)/[\w/.]+\w", text))
+    made = {name for name in named if "clip_range" in name or "auditing" in name}
+    assert len(named) > len(made) > 1
+    assert [name for name in named - made if not (ROOT / name).exists()] == []
+    assert [name for name in made if "clip_range" in name and not (ROOT / name).parent.is_dir()] == []
+    assert all((ROOT / link).exists() for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", text))

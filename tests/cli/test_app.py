@@ -1,5 +1,6 @@
 """The command line: help for a newcomer, one sentence for an error, exit codes."""
 
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from posttrain_lab import __version__, checks
 from posttrain_lab.checks import UNITS
 from posttrain_lab.cli import app, course
 
-COMMANDS = ("start", "doctor", "demo", "bench", "check", "progress", "release", "prove", "grade")
+COMMANDS = ("start", "doctor", "demo", "bench", "check", "progress", "release", "prove", "grade", "new")
 
 
 def run(capsys, monkeypatch, *arguments) -> tuple[int, str, str]:
@@ -65,6 +66,29 @@ def test_progress_of_a_new_learner(capsys, monkeypatch, tmp_path):
     code, out, _ = run(capsys, monkeypatch, "progress", "--folder", tmp_path)
     assert code == 0
     assert out.count("never") == len(checks.UNITS)
+
+
+@pytest.mark.parametrize("command", ["exercise", "unit"])
+def test_every_new_thing_has_help(capsys, monkeypatch, command):
+    code, out, _ = run(capsys, monkeypatch, "new", command, "--help")
+    assert code == 0
+    assert re.search(rf"Usage: .* new {command} .*NAME", out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("exercise", "99_magic", "clip_range"), "There is no unit '99_magic'; the units are: "),
+        (("exercise", "02", "Clip"), "An exercise is named after its function: small letters, digits and single underscores, "),
+        (("exercise", "02", "quantize"), "02_quantization has an exercise 'quantize' already; choose another name, "),
+        (("unit", "pruning"), "There is a unit 'pruning' already; choose another name."),
+    ],
+)
+def test_what_new_refuses_is_one_sentence(capsys, monkeypatch, arguments, sentence):
+    code, out, err = run(capsys, monkeypatch, "new", *arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"Error: {sentence}")
+    assert err.count("\n") == 1
 
 
 def test_demo_into_a_missing_folder(capsys, monkeypatch, tmp_path):
