@@ -148,10 +148,10 @@ def move(page: Page, control: Locator) -> None:
         control.click()
 
 
-# A box shows an empty part for each child until that is made; a figure without .main-svg is not drawn yet.
+# A box shows an empty part for each child until that is made, and a slider's output (a figure) is empty until it is drawn.
 DRAWN = """cell => cell.querySelector('.widget-box')
-    && [...cell.querySelectorAll('.widget-box > *')].every(part => part.classList.contains('jupyter-widgets'))
-    && [...cell.querySelectorAll("[data-mime-type='application/vnd.plotly.v1+json']")].every(p => p.querySelector('.main-svg'))"""
+    && [...cell.querySelectorAll('.widget-box > *')].every(part => part.className.trim() !== 'lm-Widget')
+    && [...cell.querySelectorAll('.widget-output')].every(part => part.querySelector('.main-svg'))"""
 SHOWN = """cell => [...cell.querySelectorAll('.js-plotly-plot, .widget-html, .jp-RenderedHTMLCommon, .jp-RenderedText')]
     .map(part => part.innerHTML).join('\\n')"""
 
