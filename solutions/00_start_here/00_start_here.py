@@ -98,7 +98,7 @@ def accuracy_in_percent(logits, labels):
     return 100 * metrics.accuracy(logits, labels)
 
 
-print(checks.start_here.accuracy.check(checks.submission.LocalSubmission(accuracy_in_percent)).message)
+print(checks.start_here.accuracy.check(checks.start_here.accuracy.submission(accuracy_in_percent)).message)
 
 # %% [markdown]
 # The first sentence names the mistake, the line in brackets the first case in which it was found. In your own exercises
