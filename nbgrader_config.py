@@ -19,14 +19,14 @@ c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
 c.Execute.timeout = 300
 c.Execute.interrupt_on_timeout = True
 
-# nbgrader gives 0 points for anything on stderr; a warning from torch is no wrong answer, so stderr does not count.
+# nbgrader gives 0 points for anything on stderr; a warning from torch is not a wrong answer, so stderr does not count.
 c.IgnorePattern.enabled = True
 c.IgnorePattern.pattern = r"[\s\S]*"
 
-# A graded cell that the student deleted comes back, and is graded like the others.
+# A graded cell that the student deleted is added again, and graded like the others.
 c.OverwriteCells.add_missing_cells = True
 
-# Autograding: the student's code runs in a kernel of its own and the verdict is made outside it (posttrain_lab/grading/autograde.py).
+# Autograding: the student's code runs in a kernel of its own and the verdict is computed outside it (posttrain_lab/grading/autograde.py).
 c.Autograde.exporter_class = "posttrain_lab.grading.sanitize.TolerantExporter"
 c.Autograde.sanitize_preprocessors = [
     "posttrain_lab.grading.sanitize.Sanitize",
@@ -41,6 +41,8 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+# c.GradeInKernel.figures = False  # a class in a fifth of the time: cells that only show figures stay without their outputs
+
 # Feedback shows the checks without their hidden part.
 c.GenerateFeedback.preprocessors = [
     "nbgrader.preprocessors.GetGrades",

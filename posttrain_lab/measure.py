@@ -135,7 +135,7 @@ def _check_images(images: Tensor, batch_size: int) -> None:
         raise ValueError("predict wants finite images, got NaN or infinity; clean the data first.")
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """The name of the GPU, or of the CPU as the system tells it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -216,7 +216,7 @@ def passport(
         bytes=model_bytes(model),
         macs=macs(model, data.images[:1].to(_device(model))),
         latency=timing,
-        device=_device_name(_device(model)),
+        device=device_name(_device(model)),
         threads=threads,
         versions={"python": platform.python_version(), "torch": str(torch.__version__), "posttrain_lab": __version__},
         **quality,

@@ -104,9 +104,9 @@ class Transformer(nn.Module):
 class Tokens(nn.Module):
     """Maps [n, width, h, w] -> tokens [n, h * w, width], plus a learned position embedding."""
 
-    def __init__(self, places: int, width: int) -> None:
+    def __init__(self, positions: int, width: int) -> None:
         super().__init__()
-        self.position = nn.Parameter(0.02 * torch.randn(places, width))
+        self.position = nn.Parameter(0.02 * torch.randn(positions, width))
 
     def forward(self, x: Float[Tensor, "n width h w"]) -> Float[Tensor, "n t width"]:
         return x.flatten(2).transpose(1, 2) + self.position
@@ -151,7 +151,7 @@ PRETRAINED = {
     "fashion_cnn_60k": fashion_cnn,
     "fashion_resnet": fashion_resnet,
     "fashion_vit": fashion_vit,
-    "mnist_cnn": digits_cnn,  # trained on load_mnist().train; see data/making/mnist_cnn.py
+    "mnist_cnn": digits_cnn,  # trained on load_mnist().train; see making/mnist_cnn.py
 }
 
 

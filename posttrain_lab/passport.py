@@ -6,10 +6,11 @@ It has numbers only; `measure.passport` measures them. Left out: the weights the
 import dataclasses
 import html
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from posttrain_lab.whole_files import save_whole
 
 FORMAT = "posttrain_lab passport 1"
 
@@ -120,12 +121,7 @@ class Passport:
         """
         path = Path(path)
         text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1, allow_nan=False) + "\n"
-        try:
-            write_whole(path, text)
-        except OSError as error:
-            reason = error.strerror or error
-            message = f"Passport.save cannot write {path}: {reason}; choose an existing folder that you may write to."
-            raise type(error)(message) from error
+        save_whole("Passport.save", path, text)
         return path
 
     @classmethod
@@ -163,16 +159,6 @@ def passport_fields(content: object) -> dict:
         raise ValueError(f"missing: {', '.join(missing)}")
     fields["latency"] = tuple(Measurement(**row) for row in fields["latency"])
     return fields
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a temporary file in the same folder, then rename it: the target is the old text or the new, never a part."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _numbers(one: Passport) -> dict[str, float]:

@@ -69,14 +69,14 @@ UNITS = (
         "03_fine_tuning",
         "finetuning",
         "Fine-tuning: a new task from few labels, and what is forgotten",
-        "teach a trained network something more, from few labels",
+        "adapt a trained network to a new task with few labels",
         reading=20,
     ),
     Unit(
         "04_calibration",
         "calibration",
         "Calibration: when the model says 90 %, is it right nine times in ten?",
-        "make confidences true, and decide with them",
+        "correct confidences, and decide with them",
         reading=25,
     ),
     Unit(
@@ -90,7 +90,7 @@ UNITS = (
         "06_gpu_kernels",
         "gpu_kernels",
         "GPU kernels: how often does a chip read the same number?",
-        "the same on a GPU, learned without one",
+        "the same for a GPU; you do not need to have one",
         reading=20,
     ),
 )

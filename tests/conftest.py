@@ -14,7 +14,10 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from beartype import BeartypeConf, beartype
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
+
+from posttrain_lab.checks import UNITS
 
 CHECKED = [
     "posttrain_lab.metrics",
@@ -35,6 +38,10 @@ def after_the_call(function: Callable) -> Callable:
     return function if inspect.signature(function).return_annotation is Any else CHECK(function)
 
 
+# Hypothesis fails an example that takes longer than 200 ms: a busy or slow machine is no mistake of the tested code.
+settings.register_profile("without a clock", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("without a clock")
+
 sys.modules["posttrain_lab_typechecker"] = types.ModuleType("posttrain_lab_typechecker")
 sys.modules["posttrain_lab_typechecker"].check = after_the_call  # type: ignore[attr-defined]
 install_import_hook(CHECKED, "posttrain_lab_typechecker.check")
@@ -54,6 +61,32 @@ def read_only_folder() -> Iterator[Path]:
             if root:
                 os.setresuid(0, 0, 0)
             Path(name).chmod(0o755)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Which tests run in one worker, and what comes first.
+
+    A module's tests stay together, as they share its fixtures; those of a unit's notebook share one run of it, those of a unit's
+    exercises what oracles and known mistakes give. Long groups come first, so that no worker has one left at the end.
+    """
+    ranks: dict[str, int] = {}
+    for item in items:
+        unit = unit_of(item)
+        shares_run = "run" in getattr(item, "fixturenames", ())
+        name = f"{'notebook' if shares_run else 'exercises'} {unit}" if unit else item.nodeid.partition("::")[0]
+        rank = 0 if shares_run and unit else 1 if unit else 2 if item.get_closest_marker("slow") else 3
+        ranks[name] = min(rank, ranks.get(name, rank))
+        item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: ranks[item.get_closest_marker("xdist_group").args[0]])
+
+
+def unit_of(item: pytest.Item) -> str:
+    """The unit that a test is about, of those with parameters `unit` or `exercise`; else nothing."""
+    parameters = getattr(item, "callspec", None) and item.callspec.params
+    exercise = (parameters or {}).get("exercise")
+    unit = getattr(exercise, "unit", "") or (parameters or {}).get("unit", "")
+    return unit if unit in UNITS else ""
 
 
 COST = "unit cost"  # recorded by tests/course

@@ -66,6 +66,7 @@ def growth(call):
         ("mean_gradients(deep, split.test.first(len(images) // 20))", 0),
     ],
 )
+@pytest.mark.portable
 def test_no_copy_of_all_pictures_is_made(call, result):
     assert growth(call) <= result / 2 + TEST / 4, "half a copy is in doubt, a copy is not"
 

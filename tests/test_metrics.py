@@ -24,6 +24,8 @@ from posttrain_lab.metrics import (
 )
 from posttrain_lab.models import fashion_cnn
 
+pytestmark = pytest.mark.portable
+
 modest = settings(max_examples=50, deadline=None, derandomize=True)
 
 

@@ -14,8 +14,8 @@ import torch
 
 from posttrain_lab.kernels.cpu.roofline_probe import multiplications
 from posttrain_lab.kernels.cpu.simd import LANES
-from posttrain_lab.kernels.cpu.simd_bytes import VNNI
-from posttrain_lab.measure import _device_name, using_threads
+from posttrain_lab.kernels.processor import VNNI
+from posttrain_lab.measure import device_name, using_threads
 
 PACKAGES = ("posttrain-lab", "torch", "numba", "llvmlite", "numpy", "scipy", "onnxruntime")
 MEMORY, CACHE = 128 * 2**20, 2**18  # bytes of the arrays that bandwidth is measured with: of all threads, of each
@@ -122,5 +122,5 @@ def describe(seconds: float) -> Machine:
     counts = (1, cores) if cores > 1 else (1,)
     vnni = " with VNNI" if VNNI else ""
     simd = f"{torch.backends.cpu.get_cpu_capability()}{vnni}, kernels use vectors of {32 * LANES} bits"
-    device = _device_name(torch.device("cpu"))
+    device = device_name(torch.device("cpu"))
     return Machine(device, simd, cores, versions(), tuple(measure_peaks(count, seconds) for count in counts), load)

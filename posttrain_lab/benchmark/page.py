@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posttrain_lab.plots import INK, MARKERS, figure, line_style, marker_style
+from posttrain_lab.whole_files import write_whole
 
 from .machine import Machine, Peaks
 from .report import COLUMNS, HEADER, csv_rows, peak_lines, remarks, summary, verdict_cells
@@ -107,6 +107,4 @@ def as_page(results: Sequence[Result], lines: Sequence[TargetVerdict], machine: 
 
 def write_page(path: Path, results: Sequence[Result], lines: Sequence[TargetVerdict], machine: Machine) -> None:
     """The page as a file, which is whole or not there."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(as_page(results, lines, machine), encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, as_page(results, lines, machine))

@@ -1,13 +1,15 @@
 """What was measured, as a CSV file and as tables for a terminal."""
 
 import csv
-import os
+import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from posttrain_lab.whole_files import write_whole
 
 from .machine import Machine
 from .timing import Result
@@ -32,10 +34,9 @@ def csv_rows(results: Sequence[Result], machine: Machine) -> list[list[str]]:
 
 def write_csv(path: Path, results: Sequence[Result], machine: Machine) -> None:
     """The rows under their header; the file is whole or not there."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([COLUMNS, *csv_rows(results, machine)])
-    os.replace(partial, path)
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([COLUMNS, *csv_rows(results, machine)])
+    write_whole(path, text.getvalue())
 
 
 def milliseconds(seconds: float | None) -> str:

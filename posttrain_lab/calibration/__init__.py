@@ -30,7 +30,7 @@ from .decisions import CostCurve, bayes_threshold, case_costs, cost_curve, expec
 from .errors import Reliability, adaptive_ece, classwise_ece, expected_calibration_error, maximum_calibration_error, reliability
 from .estimates import Interval, bootstrap_interval, debiased_error, ece_by_chance, kernel_error
 from .label_shift import adjust_prior, black_box_shares, class_shares, saerens_em
-from .protocol import Choice, Fitting, Predictions, Report, choose, log_odds, methods, report, softmax, top_ece, two_columns
+from .protocol import ChosenMethod, Fitting, Predictions, Report, choose, log_odds, methods, report, softmax, top_ece, two_columns
 from .risk_models import LogisticRegression, NaiveBayes, fit_logistic_regression, fit_naive_bayes
 from .scaling import Scaling, fit_dirichlet, fit_vector
 from .scores import BrierParts, brier, brier_decomposition, nll
@@ -40,7 +40,7 @@ from .temperature import apply_temperature, fit_temperature
 __all__ = [
     "Beta",
     "BrierParts",
-    "Choice",
+    "ChosenMethod",
     "CostCurve",
     "Fitting",
     "Histogram",

@@ -73,7 +73,7 @@ def apply_platt(scores: Float[Tensor, " n"], a: float, b: float) -> Float[Tensor
 def pool_adjacent_violators(values: list[float], weights: list[float]) -> list[float]:
     """The rising sequence nearest to `values` in the weighted squared distance.
 
-    Walk from the left; wherever the last block's mean is above the next one's, pool the two into their weighted mean.
+    From left to right: while the last block's mean is above the next one's, pool the two into their weighted mean.
     Source: Ayer et al. (1955), Barlow et al. (1972).
 
     >>> pool_adjacent_violators([1.0, 3.0, 0.0], [1.0, 1.0, 2.0])

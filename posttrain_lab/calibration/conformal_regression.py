@@ -15,7 +15,7 @@ from torch import Tensor
 from .arguments import check_finite, check_share
 
 STEPS = 2000
-STILL = 1e-9  # relative change of the loss below which the fit has converged
+CONVERGED = 1e-9  # relative change of the loss below which the fit has converged
 CORNER = 1e-5  # width, in units of the spread of y, of the rounded corner of the pinball loss
 
 
@@ -79,7 +79,7 @@ def _majorize(x: Tensor, y: Tensor, share: float) -> Tensor:
         theta = torch.linalg.lstsq(x.T @ scaled, (scaled.T @ y + tilt)[:, None], driver="gelsd").solution[:, 0]
         r = y - x @ theta
         loss = (r.abs() + (2 * share - 1) * r - CORNER * (CORNER + r.abs()).log()).mean().item()
-        if before - loss < STILL * (1 + abs(loss)):
+        if before - loss < CONVERGED * (1 + abs(loss)):
             break
         before = loss
     return theta

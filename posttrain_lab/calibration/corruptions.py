@@ -34,15 +34,15 @@ def rotate(images: Float[Tensor, "n c h w"], degrees: float) -> Float[Tensor, "n
     if degrees % 360 == 0:
         return images.clone()
     height, width = images.shape[2:]
-    turn = math.radians(degrees)
-    cos, sin, ratio = math.cos(turn), math.sin(turn), height / width
+    angle = math.radians(degrees)
+    cos, sin, ratio = math.cos(angle), math.sin(angle), height / width
     matrix = images.new_tensor([[cos, -sin * ratio, 0], [sin / ratio, cos, 0]])
 
-    def turned(block: Tensor) -> Tensor:
+    def rotated(block: Tensor) -> Tensor:
         grid = F.affine_grid(matrix.expand(len(block), 2, 3), list(block.shape), align_corners=False)
         return F.grid_sample(block, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
-    return in_blocks(turned, images)
+    return in_blocks(rotated, images)
 
 
 def blur(images: Float[Tensor, "n c h w"], sigma: float) -> Float[Tensor, "n c h w"]:

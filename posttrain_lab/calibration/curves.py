@@ -102,12 +102,12 @@ def roc_auc(scores: Float[Tensor, " n"], labels: Shaped[Tensor, " n"], level: fl
     check_share("roc_auc", "level", level)
     ones, zeros = scores[labels != 0].double(), scores[labels == 0].double()
 
-    def won(mine: Tensor, theirs: Tensor) -> Tensor:
-        theirs = theirs.sort().values
-        below = torch.searchsorted(theirs, mine, right=False) + torch.searchsorted(theirs, mine, right=True)
-        return below.double() / (2 * len(theirs))
+    def share_ordered(own: Tensor, others: Tensor) -> Tensor:
+        others = others.sort().values
+        below = torch.searchsorted(others, own, right=False) + torch.searchsorted(others, own, right=True)
+        return below.double() / (2 * len(others))
 
-    of_ones, of_zeros = won(ones, zeros), won(zeros, ones)
+    of_ones, of_zeros = share_ordered(ones, zeros), share_ordered(zeros, ones)
     value = of_ones.mean().item()
     spread = sum(v.var().item() / len(v) for v in (of_ones, of_zeros) if len(v) > 1) ** 0.5
     half = NormalDist().inv_cdf((1 + level) / 2) * spread

@@ -14,7 +14,7 @@ from torch import Tensor
 from .arguments import check_count, check_finite, check_labels, check_probabilities
 
 STEPS = 10_000
-STILL = 1e-10
+CONVERGED = 1e-10
 SINGULAR = 1e-6  # with a confusion matrix nearer to singular than this, the result would be noise
 
 
@@ -52,7 +52,7 @@ def adjust_prior(probabilities: Float[Tensor, "n c"], old: Float[Tensor, " c"], 
     joint = probabilities.double() * (new.double() / old.double())
     total = joint.sum(dim=1, keepdim=True)
     if (total == 0).any():
-        raise ValueError("adjust_prior found a row that only believes in classes whose new share is 0; check `new`.")
+        raise ValueError("adjust_prior found a row that has probabilities only for classes whose new share is 0; check `new`.")
     return (joint / total).to(probabilities.dtype)
 
 
@@ -68,7 +68,7 @@ def saerens_em(probabilities: Float[Tensor, "n c"], old: Float[Tensor, " c"]) ->
     new = adjust_prior(probabilities.double(), old, old).mean(dim=0)
     for _ in range(STEPS):
         before, new = new, adjust_prior(probabilities.double(), old, new).mean(dim=0)
-        if (new - before).abs().max() < STILL:
+        if (new - before).abs().max() < CONVERGED:
             break
     return new
 

@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 STEPS = 200
 DECREMENT = 1e-14  # half the squared Newton decrement: an estimate of how much the objective can still fall
 FLAT = 1e-11  # no step along a direction whose curvature is a smaller share of the largest curvature
-STEEP = 1e-6  # largest slope at the end, in units of the square root of the curvature
+LARGEST_SLOPE = 1e-6  # largest slope at the end, in units of the square root of the curvature
 EXPLAINED = 1e-7  # a mean cross-entropy below this counts as 0: the labels are separated
 FARTHEST = 1e6  # a parameter beyond this diverges to infinity
 
@@ -78,7 +78,7 @@ def minimize(
         parts = vectors.T @ (slope / unit) * useful / torch.where(useful, values, torch.ones_like(values))
         step = vectors @ parts / unit
         if (slope * step).sum() / 2 < DECREMENT:
-            if (slope / unit).abs().max() > STEEP:
+            if (slope / unit).abs().max() > LARGEST_SLOPE:
                 break
             return theta - step
         size, before = 1.0, objective(theta)
@@ -88,6 +88,6 @@ def minimize(
         if before < EXPLAINED or theta.abs().max() > FARTHEST:
             break
     raise ValueError(
-        "No finite answer: the labels are explained perfectly, so that surer is always better, or features repeat each other. "
+        "No finite answer: the features separate the labels, so that larger parameters are always better, or features repeat each other. "
         "Use more data or fewer parameters, or a penalty."
     )

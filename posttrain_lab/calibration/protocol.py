@@ -49,7 +49,7 @@ class Fitting:
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class ChosenMethod:
     """The chosen method, its fitted map, and the validation score of every method that was tried (smaller is better)."""
 
     name: str
@@ -164,7 +164,7 @@ def choose(
     fitting: Fitting,
     candidates: Mapping[str, Method] | None = None,
     score: Callable[[Tensor, Tensor], float] = brier,
-) -> Choice:
+) -> ChosenMethod:
     """Which method makes the probabilities best? Each is fitted on the calibration part and scored on validation.
 
     score(probabilities, labels) -> float, smaller is better: the Brier score, which is proper and stays finite when a probability is 0. A
@@ -193,10 +193,10 @@ def choose(
     if not scores:
         raise ValueError(f"choose could fit none of {', '.join(tried) or 'no methods'}: {failed}.")
     best = min(scores, key=lambda name: scores[name])
-    return Choice(best, maps[best], scores, failed)
+    return ChosenMethod(best, maps[best], scores, failed)
 
 
-def report(choice: Choice, test: Predictions, resamples: int = 200, seed: int = 0) -> Report:
+def report(choice: ChosenMethod, test: Predictions, resamples: int = 200, seed: int = 0) -> Report:
     """How good is the chosen map on examples that were not used to fit or choose? Before and after, with 95 % bootstrap intervals.
 
     `choice` must come from `choose`, so that nobody can choose by the report. Raises TypeError for anything else.
@@ -206,8 +206,8 @@ def report(choice: Choice, test: Predictions, resamples: int = 200, seed: int = 
     >>> round(found.ece_before.value, 3), round(found.ece.value, 3)
     (0.232, 0.0)
     """
-    if not isinstance(choice, Choice) or not isinstance(test, Predictions):
-        raise TypeError("report wants a Choice, made by choose, and the Predictions of the test part.")
+    if not isinstance(choice, ChosenMethod) or not isinstance(test, Predictions):
+        raise TypeError("report wants a ChosenMethod, made by choose, and the Predictions of the test part.")
     before, after, labels = softmax(test.logits), choice.map(test.logits), test.labels
 
     def interval(statistic: Callable[..., float], p: Tensor) -> Interval:

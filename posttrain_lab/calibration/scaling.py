@@ -81,12 +81,12 @@ def fit_dirichlet(
     _check_all_classes("fit_dirichlet", logits, labels)
     for penalty in (off_diagonal, intercept):
         if not penalty >= 0:
-            raise ValueError(f"fit_dirichlet wants penalties >= 0, got {penalty}; 0 leaves the matrix free.")
+            raise ValueError(f"fit_dirichlet wants penalties >= 0, got {penalty}; 0 switches a penalty off.")
     x, classes = log_softmax(logits.double(), dim=1), logits.shape[1]
     one = torch.eye(classes, dtype=torch.float64)
     products = (one[:, :, None] * x[:, None, None, :]).flatten(2)  # [n, k, c * c]: row k of W is multiplied by x
     features = torch.cat([products, one.expand(len(x), -1, -1)], dim=2)
-    leash = 2 * off_diagonal * (1 - one) / (classes * (classes - 1))
-    ridge = torch.cat([leash.flatten(), torch.full((classes,), 2 * intercept / classes, dtype=torch.float64)])
+    off_ridge = 2 * off_diagonal * (1 - one) / (classes * (classes - 1))
+    ridge = torch.cat([off_ridge.flatten(), torch.full((classes,), 2 * intercept / classes, dtype=torch.float64)])
     theta = fit_softmax(features, labels, torch.cat([one.flatten(), torch.zeros(classes).double()]), ridge)
     return Scaling(theta[: classes**2].reshape(classes, classes), theta[classes**2 :], logs=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from .arguments import check_finite, check_labels, check_positive
 
 STEPS = 200
-CLOSE = 1e-12  # relative change of T below which the search has converged
+CONVERGED = 1e-12  # relative change of T below which the search has converged
 LOG_RANGE = 40.0  # T between e^-40 and e^40, in units of the spread of the logits
 
 
@@ -77,7 +77,7 @@ def _root(z: Tensor, true: Tensor) -> float:
         before, at = at, at - slope / rise if rise > 0 else math.inf
         if not low < at < high:
             at = (low + high) / 2
-        if abs(at - before) < CLOSE:
+        if abs(at - before) < CONVERGED:
             break
     return math.exp(at)
 

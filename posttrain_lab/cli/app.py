@@ -44,7 +44,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _here() -> Path:
+def course_root() -> Path:
     """my-course if it exists here; else this folder if it has a unit, as in a terminal in JupyterLab; else the parent folder."""
     if WORK.is_dir():
         return WORK
@@ -115,7 +115,7 @@ def check(unit: Unit, folder: Where = None) -> None:
     """Check your notebook of a UNIT: points and a message for each exercise. Exit code 1 while something is still wrong."""
     from posttrain_lab.cli.course import check_unit
 
-    raise typer.Exit(0 if check_unit(unit, folder or _here()) else 1)
+    raise typer.Exit(0 if check_unit(unit, folder or course_root()) else 1)
 
 
 @app.command(rich_help_panel=LEARN)
@@ -123,7 +123,7 @@ def progress(folder: Where = None) -> None:
     """Show how far you are: points of each unit when it was last checked."""
     from posttrain_lab.cli.course import show_progress
 
-    show_progress(folder or _here())
+    show_progress(folder or course_root())
 
 
 @app.command(rich_help_panel=TEACH)

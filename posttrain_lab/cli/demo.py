@@ -1,6 +1,5 @@
 """All techniques on the shipped network, measured now: pruned, quantized, recovered, recalibrated. A table, and an offline page."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from posttrain_lab.pruning import WorkBudget, prune_units
 from posttrain_lab.quantization import QuantizationConfig, convert_qat, prepare_qat, quantize_model
 from posttrain_lab.quantization.qat import QATNetwork
 from posttrain_lab.training import TrainingConfig, train
+from posttrain_lab.whole_files import write_whole
 
 CONFIG = QuantizationConfig(bits=4, activation_bits=8, mode="integer")
 RECOVERY = TrainingConfig(epochs=3, learning_rate=2e-3, weight_decay=0.0)
@@ -110,7 +110,5 @@ def run_demo(page: Path) -> None:
     passports = demo_passports(load_fashion())
     console = Console(markup=False, highlight=False)
     console.print(as_table(compare(passports)))
-    partial = page.with_name(page.name + ".partial")
-    partial.write_text(as_page(passports), encoding="utf-8")
-    os.replace(partial, page)
+    write_whole(page, as_page(passports))
     console.print(f"With plots: {page} (open it in a browser).")

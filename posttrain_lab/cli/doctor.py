@@ -29,7 +29,7 @@ class Finding:
     remedy: str = ""
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -47,11 +47,11 @@ def package_findings() -> list[Finding]:
     """The packages the course needs, and the two it can use."""
     found = []
     for name in NEEDED:
-        version = _version(name)
+        version = installed_version(name)
         remedy = "" if version else "pip install -e . in the folder of posttrain-lab"
         found.append(Finding(name, version or "not installed", GOOD if version else MISSING, remedy))
     for name, use in OPTIONAL.items():
-        version = _version(name)
+        version = installed_version(name)
         found.append(Finding(name, version or "not installed", GOOD if version else NOTE, "" if version else use))
     return found
 

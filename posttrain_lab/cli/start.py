@@ -1,12 +1,12 @@
 """Copy the course into the learner's own folder and open it in JupyterLab."""
 
 import os
-import shutil
 import socket
 import tempfile
 from pathlib import Path
 
 from posttrain_lab.grading.course import find_course
+from posttrain_lab.whole_files import write_whole
 
 FIRST_PAGE = "index.md"
 SETTINGS = Path(__file__).parent / "jupyter"
@@ -33,9 +33,7 @@ def _copy_whole(path: Path, target: Path) -> None:
     """Copy so that an interruption leaves either nothing or the whole file."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".partial")
-        shutil.copyfile(path, partial)
-        os.replace(partial, target)
+        write_whole(target, path.read_bytes())
     except OSError as error:
         raise OSError(f"{target.parent} cannot be written ({error.strerror}); choose another folder with --folder.") from error
 

@@ -36,8 +36,8 @@ def _noise(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
 def _blur(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
     """A Gaussian filter, standard deviation 0.5 to 2.5 pixels."""
     sigma = 0.5 * severity
-    places = torch.arange(-7, 8).float()
-    weights = torch.exp(-places.square() / (2 * sigma**2))
+    offsets = torch.arange(-7, 8).float()
+    weights = torch.exp(-offsets.square() / (2 * sigma**2))
     weights = weights / weights.sum()
 
     def filtered(block: Tensor) -> Tensor:
@@ -58,13 +58,13 @@ def _rotation(images: Tensor, severity: int, generator: torch.Generator) -> Tens
     side = 2.0 * torch.randint(0, 2, (len(images),), generator=generator) - 1
     angle = side * math.radians(15 * severity)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    turn = torch.stack((torch.stack((cos, -sin, zero), 1), torch.stack((sin, cos, zero), 1)), 1)
+    rotation = torch.stack((torch.stack((cos, -sin, zero), 1), torch.stack((sin, cos, zero), 1)), 1)
 
-    def turned(block: Tensor, turn: Tensor) -> Tensor:
-        grid = F.affine_grid(turn, list(block.shape), align_corners=False)
+    def rotated(block: Tensor, rotation: Tensor) -> Tensor:
+        grid = F.affine_grid(rotation, list(block.shape), align_corners=False)
         return F.grid_sample(block, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
-    return in_blocks(turned, images, turn)
+    return in_blocks(rotated, images, rotation)
 
 
 def _occlusion(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:

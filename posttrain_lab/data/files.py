@@ -1,5 +1,6 @@
 """Shipped files: found, opened and checked against their checksums, with errors that say what to do."""
 
+import csv
 import hashlib
 import io
 import json
@@ -27,3 +28,8 @@ def open_file(path: Path) -> io.BytesIO:
     if wanted is not None and hashlib.sha256(raw).hexdigest() != wanted:
         raise ValueError(f"The data file {path.name} ({len(raw)} bytes) is damaged: its checksum is wrong. {REMEDY}")
     return io.BytesIO(raw)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a shipped table by column, as text. Raises what `open_file` raises."""
+    return list(csv.DictReader(io.StringIO(open_file(path).read().decode("utf-8"))))

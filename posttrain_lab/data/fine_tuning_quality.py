@@ -3,12 +3,10 @@
 Made by `python -m posttrain_lab.making.fine_tuning_quality`, three seeds for each row, in about twenty minutes of one core.
 """
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from posttrain_lab.data.files import FILES, open_file
+from posttrain_lab.data.files import FILES, read_rows
 from posttrain_lab.data.label_curves import mean_interval
 
 NAME = "fine_tuning_quality.csv"
@@ -37,8 +35,7 @@ def load_fine_tuning_quality() -> tuple[QualityRun, ...]:
     >>> sorted({run.seed for run in load_fine_tuning_quality()})
     [0, 1, 2]
     """
-    text = open_file(FILES / NAME).read().decode("utf-8")
-    rows = csv.DictReader(io.StringIO(text))
+    rows = read_rows(FILES / NAME)
     return tuple(QualityRun(**{**row, "seed": int(row["seed"]), "value": float(row["value"])}) for row in rows)
 
 

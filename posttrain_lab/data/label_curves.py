@@ -3,13 +3,11 @@
 Made by `python -m posttrain_lab.making.label_curves`, which takes some minutes: too long for a notebook.
 """
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from posttrain_lab.data.files import FILES, open_file
+from posttrain_lab.data.files import FILES, read_rows
 
 NAME = "label_curves.csv"
 # Student's t for a two-sided interval of 95 %, by the number of runs
@@ -35,8 +33,7 @@ def load_label_curves() -> tuple[LabelRun, ...]:
     >>> sorted({run.labels for run in load_label_curves()})
     [20, 50, 100, 400]
     """
-    text = open_file(FILES / NAME).read().decode("utf-8")
-    rows = csv.DictReader(io.StringIO(text))
+    rows = read_rows(FILES / NAME)
     return tuple(LabelRun(r["method"], int(r["labels"]), int(r["seed"]), float(r["new"]), float(r["old"])) for r in rows)
 
 

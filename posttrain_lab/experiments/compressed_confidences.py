@@ -60,8 +60,8 @@ def compress(model: nn.Module, calibration: Dataset, sparsity: float, bits: int)
         coded = quantize_model(small, calibration, QuantizationConfig(bits=bits, mode="weight_only"))
         for name, layer in small.named_modules():
             if type(layer) in (nn.Linear, nn.Conv2d):
-                stand_in: Any = coded.get_submodule(name)
-                layer.weight = nn.Parameter(stand_in.weight.detach(), requires_grad=False)
+                replacement: Any = coded.get_submodule(name)
+                layer.weight = nn.Parameter(replacement.weight.detach(), requires_grad=False)
     return small.to(memory_format=torch.channels_last)
 
 

@@ -15,9 +15,10 @@ from posttrain_lab import measure
 from posttrain_lab.data import Split
 from posttrain_lab.data.files import FILES, open_file
 from posttrain_lab.models import fashion_cnn
-from posttrain_lab.passport import FORMAT, Comparison, Passport, passport_fields, write_whole
+from posttrain_lab.passport import FORMAT, Comparison, Passport, passport_fields
 from posttrain_lab.pruning import load_pruned, save_pruned
 from posttrain_lab.quantization import QuantizationConfig, quantize_model
+from posttrain_lab.whole_files import save_whole
 
 PASSPORTS, NETWORK = "passports.json", "pruned.safetensors"
 SHIPPED = "fashion_cnn_pruned.safetensors"
@@ -49,7 +50,7 @@ def keep_passports(passports: Iterable[Passport], folder: Path | None = None) ->
     """
     kept = {one.name: one for one in (*kept_passports(folder), *passports)}
     rows = [{"format": FORMAT, **dataclasses.asdict(one)} for one in kept.values()]
-    write_whole((folder or work_folder()) / PASSPORTS, json.dumps(rows, indent=1, allow_nan=False) + "\n")
+    save_whole("keep_passports", (folder or work_folder()) / PASSPORTS, json.dumps(rows, indent=1, allow_nan=False) + "\n")
     return tuple(kept.values())
 
 

@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from .files import write_whole
+from posttrain_lab.whole_files import save_whole
+
 from .freeze import freeze
 from .lora import LoRAConv2d, LoRALinear, LowRank
 
@@ -200,7 +201,7 @@ def save_adapter(model: nn.Module, path: Path | str) -> Path:
         tensors[STATISTICS] = torch.cat([torch.stack(_statistics(norm)).flatten() for norm in norms.values()])
     ranks = {name: [layer.rank, layer.alpha] for name, layer in layers.items()}
     about = {"format": FORMAT, "base": checksum(model), "layers": json.dumps(ranks), "norms": json.dumps(list(norms))}
-    write_whole(path, save(tensors, about))
+    save_whole("save_adapter", path, save(tensors, about))
     return path
 
 

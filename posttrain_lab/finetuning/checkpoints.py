@@ -33,7 +33,7 @@ def save_checkpoint(path: Path | str, state: TrainingState) -> None:
         "memory": state.memory,
         "finished": state.finished,
     }
-    save_checked(Path(path), content)
+    save_checked(Path(path), content, "save_checkpoint")
 
 
 def _plain(schedule: Any) -> dict[str, Any]:

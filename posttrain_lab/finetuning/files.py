@@ -1,42 +1,24 @@
-"""Files written whole or not at all, and refused when they are damaged."""
+"""Files behind their checksum: refused when they are damaged."""
 
 import hashlib
 import io
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from posttrain_lab.whole_files import save_whole
+
 MAGIC = b"posttrain_lab checkpoint 1\n"
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a temporary file in the target's folder, then rename it: the target is the old file or the new one, never a part.
-
-    Raises OSError, naming the file and the reason, when it cannot be written; the old file is then as it was.
-    """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise type(error)(f"Cannot write {path}: {reason}; choose an existing folder that you may write to.") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def save_checked(path: Path, content: dict[str, Any]) -> None:
+def save_checked(path: Path, content: dict[str, Any], caller: str) -> None:
     """Tensors, numbers, strings and containers of these, behind their SHA-256."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     payload = buffer.getvalue()
-    write_whole(path, MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+    save_whole(caller, path, MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
 
 
 def load_checked(path: Path, caller: str) -> dict[str, Any]:

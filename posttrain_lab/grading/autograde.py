@@ -18,15 +18,16 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_grade
-from traitlets import Float, Integer
+from traitlets import Bool, Float, Integer
 
 from posttrain_lab import checks
 from posttrain_lab.checks.engine.exercise import Exercise, Verdict
+from posttrain_lab.grading.check_notebook import is_needed
 from posttrain_lab.grading.classroom import Graded, GradeReport, grade
 from posttrain_lab.grading.kernel import check_in_kernel
 from posttrain_lab.grading.outputs import error_output, first_error
 from posttrain_lab.grading.sanitize import CHECK_PREFIX
-from posttrain_lab.grading.session import Kernel, KernelLost, Limits
+from posttrain_lab.grading.session import KernelLost, Limits, StudentKernel
 
 __all__ = ["GradeInKernel", "GradeReport", "Graded", "grade"]
 
@@ -39,9 +40,14 @@ class GradeInKernel(NbGraderPreprocessor):
     exercise_timeout = Float(Limits.exercise, help="Seconds for all calls of one exercise.").tag(config=True)
     notebook_timeout = Float(Limits.notebook, help="Seconds for a whole notebook.").tag(config=True)
     restarts = Integer(Limits.restarts, help="How often a kernel that ended or hung is started again.").tag(config=True)
+    figures = Bool(
+        True,
+        help="Run every cell, also those that only show figures. Without them a class is graded in a fifth of the time; what runs "
+        "then is what `posttrain-lab check` runs: setup, solutions, and cells that define something.",
+    ).tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        """Fill in the outputs of every code cell. Raises GraderFault when no kernel starts on this machine."""
+        """Fill in the outputs of every code cell that is run. Raises GraderFault when no kernel starts on this machine."""
         known = _exercises(resources["nbgrader"]["assignment"])
         limits = Limits(
             cell=self.cell_timeout,
@@ -50,15 +56,15 @@ class GradeInKernel(NbGraderPreprocessor):
             notebook=self.notebook_timeout,
             restarts=self.restarts,
         )
-        with _copied(Path(resources.get("metadata", {}).get("path") or ".")) as folder, Kernel(folder, limits) as kernel:
+        with _copied(Path(resources.get("metadata", {}).get("path") or ".")) as folder, StudentKernel(folder, limits) as kernel:
             errors: dict[str, str] = {}
             for cell in nb.cells:
-                if cell.cell_type == "code" and cell.source.strip():
+                if cell.cell_type == "code" and cell.source.strip() and (self.figures or is_grade(cell) or is_needed(cell)):
                     cell.outputs = self._outputs(cell, known, kernel, errors)
         return nb, resources
 
     def _outputs(
-        self, cell: NotebookNode, known: dict[str, Exercise], kernel: Kernel, errors: dict[str, str]
+        self, cell: NotebookNode, known: dict[str, Exercise], kernel: StudentKernel, errors: dict[str, str]
     ) -> list[NotebookNode]:
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
         exercise = known.get(grade_id) if is_grade(cell) else None
@@ -71,7 +77,7 @@ class GradeInKernel(NbGraderPreprocessor):
         return [_as_stdout(output) for output in outputs] if is_grade(cell) else outputs
 
 
-def _exercises(unit: str) -> dict[str, Exercise]:
+def graded_exercises(unit: str) -> dict[str, Exercise]:
     """A unit's exercises by the grade_id of their check cells; none for an assignment that the package does not know."""
     if unit not in checks.UNITS:
         return {}
@@ -87,7 +93,7 @@ def _copied(folder: Path) -> Iterator[Path]:
         yield copy
 
 
-def run_cell(kernel: Kernel, source: str) -> list[NotebookNode]:
+def run_cell(kernel: StudentKernel, source: str) -> list[NotebookNode]:
     """A cell's outputs, also when it ended the kernel or did not end in time."""
     try:
         return kernel.run(source)

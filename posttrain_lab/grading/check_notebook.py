@@ -17,7 +17,7 @@ from posttrain_lab.checks.engine.exercise import Exercise, Verdict
 from posttrain_lab.grading.course import CHECK_PREFIX, CourseError, read_notebook
 from posttrain_lab.grading.kernel import check_in_kernel
 from posttrain_lab.grading.outputs import first_error
-from posttrain_lab.grading.session import Kernel, KernelLost, Limits
+from posttrain_lab.grading.session import KernelLost, Limits, StudentKernel
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
@@ -35,7 +35,7 @@ def check_notebook(
     if not any(_grade_id(cell).removeprefix(CHECK_PREFIX) in exercises for cell in notebook.cells):
         raise CourseError(f"{path.name} has no exercise of {unit}; check the name of the unit or run `posttrain-lab start`.")
     found: dict[str, Verdict] = {}
-    with Kernel(path.parent.resolve(), limits) as kernel:
+    with StudentKernel(path.parent.resolve(), limits) as kernel:
         for exercise, error in _in_order(notebook, exercises, kernel):
             if exercise.name not in found:
                 found[exercise.name] = check_in_kernel(exercise, kernel, error)
@@ -44,7 +44,7 @@ def check_notebook(
     return [found[name] for name in exercises]
 
 
-def _in_order(notebook: NotebookNode, exercises: dict[str, Exercise], kernel: Kernel) -> Iterator[tuple[Exercise, str]]:
+def _in_order(notebook: NotebookNode, exercises: dict[str, Exercise], kernel: StudentKernel) -> Iterator[tuple[Exercise, str]]:
     """Run the needed cells; give each exercise, with the error of its cell, at its check cell; all again at the end."""
     checked = {CHECK_PREFIX + name: exercise for name, exercise in exercises.items()}
     errors: dict[str, str] = {}
@@ -83,7 +83,7 @@ def is_needed(cell: NotebookNode) -> bool:
         return False
 
 
-def _run(kernel: Kernel, source: str) -> str:
+def _run(kernel: StudentKernel, source: str) -> str:
     """Run a cell; its error in a few words, or an empty text."""
     try:
         return first_error(kernel.run(source))

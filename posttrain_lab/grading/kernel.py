@@ -24,7 +24,7 @@ from posttrain_lab.checks.engine.exercise import Exercise, Verdict
 from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.plain_values import clean
 from posttrain_lab.checks.engine.submission import FLOAT_PRODUCTS
-from posttrain_lab.grading.session import GraderFault, Kernel, KernelLost
+from posttrain_lab.grading.session import GraderFault, KernelLost, StudentKernel
 
 HELPER = "posttrain_lab.grading.kernel_side"
 WIDTHS = {"in_features", "out_features", "in_channels", "out_channels", "num_features", "normalized_shape"}
@@ -33,7 +33,7 @@ MESSAGE_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
-class Question:
+class StudentCall:
     """One call of the student's function, as it is sent to the kernel."""
 
     args: tuple[Any, ...]
@@ -44,7 +44,7 @@ class Question:
 class KernelSubmission:
     """A `Submission` whose function is found by name in the kernel. After a lost call, every later one fails with its message."""
 
-    def __init__(self, kernel: Kernel, function_name: str, attribute: str = "", through: str = "", library: str = ""):
+    def __init__(self, kernel: StudentKernel, function_name: str, attribute: str = "", through: str = "", library: str = ""):
         if not function_name.isidentifier() or not (attribute or "a").isidentifier():
             raise ValueError(
                 f"KernelSubmission wants names of Python, got {function_name!r} and {attribute!r}; give a function's name."
@@ -60,7 +60,7 @@ class KernelSubmission:
         if self._lost is not None:
             return self._lost
         try:
-            return vetted(self._asked(Question(args, kwargs, gradients)))
+            return vetted(self._evaluated(StudentCall(args, kwargs, gradients)))
         except GraderFault as fault:
             self.fault = fault
             raise
@@ -70,7 +70,7 @@ class KernelSubmission:
         except ValueError as error:
             return Outcome(error=f"what came back from your function cannot be read ({_plain(str(error))}).")
 
-    def _asked(self, asked: Question) -> Any:
+    def _evaluated(self, asked: StudentCall) -> Any:
         left = self._deadline - monotonic()
         if left <= 0:
             raise KernelLost(
@@ -163,7 +163,7 @@ def _plain(text: str) -> str:
     return "".join(c for c in text[:MESSAGE_CHARACTERS] if c.isprintable() or c == "\n")
 
 
-def check_in_kernel(exercise: Exercise, kernel: Kernel, cell_error: str = "") -> Verdict:
+def check_in_kernel(exercise: Exercise, kernel: StudentKernel, cell_error: str = "") -> Verdict:
     """The verdict on the function that the notebook defined for an exercise; faults of the student's code make it a failed one.
 
     `cell_error` is the error of the solution's cell, for the message when the name is missing.

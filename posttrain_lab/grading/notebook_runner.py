@@ -87,7 +87,7 @@ class NotebookRunner:
         return Ran(error is None, message.strip(), stderr.strip(), read, changed, seconds)
 
     @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
+    def restored(self) -> Iterator[None]:
         """All names are restored when the block ends."""
         before = dict(self.names)
         try:
@@ -98,7 +98,7 @@ class NotebookRunner:
 
 
 @contextlib.contextmanager
-def machine_kept() -> Iterator[None]:
+def machine_restored() -> Iterator[None]:
     """Random states, torch's threads and Triton's interpreter are restored when the block ends: a setup cell changes them."""
     threads, state, numpy_state = torch.get_num_threads(), random.getstate(), np.random.get_state()  # noqa: NPY002
     try:

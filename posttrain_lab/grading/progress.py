@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from posttrain_lab import checks
 from posttrain_lab.checks.engine.exercise import Verdict
+from posttrain_lab.whole_files import write_whole
 
 FILE = Path(".posttrain_lab") / "progress.json"
 VERSION = 1
@@ -66,7 +66,8 @@ def save(folder: Path, unit: str, verdicts: Iterable[Verdict], when: datetime | 
         text = json.dumps(
             {"version": VERSION, "units": {name: asdict(u) for name, u in units.items()}}, indent=1, ensure_ascii=False
         )
-        _put(path, text + "\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text + "\n")
     except OSError as error:
         reason = error.strerror or error
         raise ProgressError(f"Your progress cannot be kept in {path.parent} ({reason}); make this folder writable.") from error
@@ -129,16 +130,3 @@ def _unit(kept: dict[str, Any]) -> UnitProgress:
 def _verdict(data: dict[str, Any]) -> Verdict:
     numbers = {name: int(data[name]) for name in ("points", "max_points", "calls")}
     return Verdict(str(data["exercise"]), data["passed"] is True, str(data["message"]), mistake=str(data["mistake"]), **numbers)
-
-
-def _put(path: Path, text: str) -> None:
-    """Write a temporary file in the same folder, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".progress-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -28,7 +28,7 @@ from posttrain_lab.grading.course import (
     read_notebook,
     setup_sources,
 )
-from posttrain_lab.grading.notebook_runner import NotebookRunner, Ran, machine_kept
+from posttrain_lab.grading.notebook_runner import NotebookRunner, Ran, machine_restored
 
 RAISED = "your function raised"
 IN_NOTEBOOK = "def {name}(*args, **kwargs):\n    return _variant(*args, **kwargs)"
@@ -107,7 +107,7 @@ def prove(unit: str, course: Course | None = None, progress: Progress | None = N
     Raises CourseError for an unknown unit or files that cannot be read; everything else is a row.
     """
     start = time.perf_counter()
-    with machine_kept():
+    with machine_restored():
         rows = tuple(_prove(unit, course or find_course(), progress or (lambda *_: None), everywhere))
     return Proof(unit, rows, time.perf_counter() - start)
 
@@ -252,7 +252,7 @@ def _readers(unit: _Unit, first: Mapping[str, Ran]) -> dict[str, tuple[str, ...]
 def _try(unit: _Unit, exercise: Exercise, variant: Variant) -> Row:
     """Define the variant under the exercise's name, run its check cell twice, then those of the neighbours."""
     start, points = time.perf_counter(), unit.checks[exercise.name].points
-    with unit.bench.kept():
+    with unit.bench.restored():
         if variant.function is None:
             unit.bench.names.pop(exercise.function_name)
             written = unit.bench.run(variant.source, f"<{exercise.name}>")

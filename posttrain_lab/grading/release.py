@@ -25,6 +25,7 @@ from nbformat import NotebookNode
 from posttrain_lab import units
 from posttrain_lab.grading.course import CONFIG, Course, CourseError, find_course, read_notebook, title
 from posttrain_lab.grading.overview import index_page, with_table
+from posttrain_lab.whole_files import write_whole
 
 IGNORED = {".ipynb_checkpoints", "__pycache__"}
 
@@ -79,7 +80,9 @@ def release(check: bool = False, course: Course | None = None) -> Release:
     if check:
         return Release(tuple(files), differences=tuple(found + unexpected))
     for difference in found:
-        _put(course.course / difference.path, files[difference.path])
+        path = course.course / difference.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, files[difference.path])
     return Release(tuple(files), tuple(difference.path for difference in found), tuple(unexpected))
 
 
@@ -211,17 +214,3 @@ def _compare(folder: Path, path: str, wanted: bytes) -> Difference | None:
     pairs = enumerate(zip(present.splitlines(keepends=True), wanted.splitlines(keepends=True), strict=False), start=1)
     shorter = min(present.count(b"\n"), wanted.count(b"\n"))
     return Difference(path, "differs", next((number for number, (a, b) in pairs if a != b), shorter + 1))
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write a temporary file in the same folder, then rename it: a reader sees the old file or the new one, nothing between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".release-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -33,7 +33,7 @@ class TolerantExporter(NotebookExporter):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 notebook = nbformat.read(file_stream, as_version=4)
-                notebook = new_notebook(cells=_cells(notebook), metadata=_kept(notebook))
+                notebook = new_notebook(cells=_cells(notebook), metadata=_kernel_metadata(notebook))
         except Exception as error:  # damaged JSON, another encoding, another format
             notebook = new_notebook(cells=[new_markdown_cell(UNREADABLE.format(type(error).__name__))])
         return self.from_notebook_node(notebook, resources=resources, **kw)
@@ -43,7 +43,7 @@ def _cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [rebuilt(cell) for cell in notebook.cells if isinstance(cell, dict)]
 
 
-def _kept(notebook: NotebookNode) -> dict[str, Any]:
+def _kernel_metadata(notebook: NotebookNode) -> dict[str, Any]:
     """The notebook's metadata: only the kernel's name, which nbgrader corrects."""
     spec = notebook.get("metadata", {}).get("kernelspec")
     return {"kernelspec": spec} if isinstance(spec, dict) else {}
@@ -104,7 +104,7 @@ class Sanitize(NbGraderPreprocessor):
                 done.append(self._as_known(cell, known[grade_id]))
         for grade_id in (name for name in known if name not in seen and known[name].metadata.nbgrader.grade):
             self.log.warning("Cell %s is missing; it is put back.", grade_id)
-            done.insert(_place(done, grade_id), known[grade_id])
+            done.insert(_position(done, grade_id), known[grade_id])
         return done
 
     def _as_known(self, cell: NotebookNode, known: NotebookNode) -> NotebookNode:
@@ -127,7 +127,7 @@ class HideTests(NbGraderPreprocessor):
         return cell, resources
 
 
-def _place(cells: list[NotebookNode], grade_id: str) -> int:
+def _position(cells: list[NotebookNode], grade_id: str) -> int:
     """The position right below the exercise that a check belongs to; the end when the exercise is missing too."""
     exercise = grade_id.removeprefix(CHECK_PREFIX)
     for place, cell in enumerate(cells):

@@ -61,7 +61,7 @@ class _ThisPython(KernelSpecManager):
         return KernelSpec(argv=argv, display_name=kernel_name, language="python")
 
 
-class Kernel:
+class StudentKernel:
     """A kernel that is started when first needed, and restarted when the code has ended it. Use it as a context manager."""
 
     def __init__(self, folder: Path, limits: Limits | None = None):
@@ -72,7 +72,7 @@ class Kernel:
         self._manager: KernelManager | None = None
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> "Kernel":
+    def __enter__(self) -> "StudentKernel":
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -5,6 +5,7 @@
 | `packed.py`, `sparse_weights.py` | weights as the kernels read them                               | now                     |
 | `validation.py`, `operators.py`  | the checks of all ops; the ops as torch sees them              | now                     |
 | `geometry.py`                    | sizes that follow from sizes                                   | now                     |
+| `processor.py`                   | what the processor multiplies at once                          | at the first packing    |
 | `panel_layout.py`                | how int8 codes lie in memory for the CPU                       | now                     |
 | `views_cache.py`                 | numpy views of a packed weight, cached after its first call    | now                     |
 | `reference.py`                   | the meaning, in plain torch                                    | now                     |

@@ -23,7 +23,7 @@ SAFE = 128  # what the weights of a pair may add up to
 
 def steps() -> int:
     """What the processor multiplies at once: four codes on x86 with AVX2, else two."""
-    from .cpu.simd_bytes import STEP
+    from .processor import STEP
 
     return STEP
 
@@ -42,7 +42,7 @@ def from_panels(panels: Int8[Tensor, "panels steps 16 step"], n: int, k: int) ->
 
 def split(codes: Int8[Tensor, "out k"]) -> tuple[Int8[Tensor, "out k"], Int32[Tensor, " numbers"]]:
     """Codes whose pairs are safe, and `corrections`: together they are the codes that came in."""
-    from .cpu.simd_bytes import PAIRS_SATURATE, SHIFT
+    from .processor import PAIRS_SATURATE, SHIFT
 
     sums = SHIFT * codes.sum(1, dtype=torch.int32)
     counts, entries = [torch.zeros(1, dtype=torch.int64)], []

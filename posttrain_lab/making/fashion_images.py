@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-FILES = Path(__file__).parent.parent / "files"
+from posttrain_lab.data.files import FILES
+
 KEPT_PER_CLASS = 1000
 
 
@@ -43,7 +44,6 @@ def choose(labels: np.ndarray, per_class: int, seed: int = 0) -> np.ndarray:
 def main(folder: str) -> None:
     arrays = read_original(Path(folder))
     keep = choose(arrays["train_labels"], KEPT_PER_CLASS)
-    FILES.mkdir(exist_ok=True)
     np.savez_compressed(
         FILES / "fashion_mnist.npz",
         train_images=arrays["train_images"][keep],

@@ -39,6 +39,7 @@ from posttrain_lab.finetuning import (
     validation_accuracy,
     with_replay,
 )
+from posttrain_lab.making.tables import write_table
 from posttrain_lab.measure import predict
 from posttrain_lab.metrics import model_bytes
 from posttrain_lab.models import digits_cnn, load_pretrained
@@ -205,10 +206,8 @@ EXPERIMENTS = (baseline, frontier, active, distillation, fashion_distillation, r
 
 def write(rows: list[QualityRun]) -> None:
     """The whole table, in the order of the experiments."""
-    with (FILES / NAME).open("w", encoding="utf-8", newline="\n") as file:
-        writer = csv.DictWriter(file, list(QualityRun.__dataclass_fields__), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**vars(row), "value": round(row.value, 4)} for row in rows)
+    numbers = ({**vars(row), "value": round(row.value, 4)} for row in rows)
+    write_table(FILES / NAME, list(QualityRun.__dataclass_fields__), numbers)
 
 
 def read() -> list[QualityRun]:

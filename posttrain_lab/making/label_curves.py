@@ -4,8 +4,6 @@ Five methods, 20 to 400 labels, five draws of labels and weights each, with the 
 report only.
 """
 
-import csv
-
 import torch
 from tqdm import tqdm
 
@@ -14,6 +12,7 @@ from posttrain_lab.data.files import FILES
 from posttrain_lab.data.label_curves import NAME, LabelRun
 from posttrain_lab.finetuning import METHODS, AdaptConfig, adapt
 from posttrain_lab.finetuning.methods import Method
+from posttrain_lab.making.tables import write_table
 from posttrain_lab.measure import predict
 from posttrain_lab.metrics import accuracy
 from posttrain_lab.models import load_pretrained
@@ -35,10 +34,7 @@ def runs() -> list[LabelRun]:
 
 
 def main() -> None:
-    with (FILES / NAME).open("w", encoding="utf-8", newline="\n") as file:
-        writer = csv.DictWriter(file, ["method", "labels", "seed", "new", "old"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(vars(run) for run in runs())
+    write_table(FILES / NAME, list(LabelRun.__dataclass_fields__), map(vars, runs()))
 
 
 if __name__ == "__main__":

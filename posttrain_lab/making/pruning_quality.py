@@ -27,7 +27,8 @@ from posttrain_lab import pruning
 from posttrain_lab.data import Dataset, Split, load_fashion
 from posttrain_lab.data.files import FILES
 from posttrain_lab.finetuning.freeze import freeze, unfreeze
-from posttrain_lab.making.fashion_cnn import training_images
+from posttrain_lab.making.fashion_networks import training_images
+from posttrain_lab.making.tables import write_table
 from posttrain_lab.measure import latency, predict
 from posttrain_lab.metrics import accuracy, macs, wilson_interval
 from posttrain_lab.models import load_pretrained
@@ -222,10 +223,8 @@ def read() -> list[Row]:
 def write(table: list[Row]) -> None:
     """The table as CSV, methods in their order."""
     order = list(METHODS)
-    with TABLE.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*(key for key in table[0] if key not in LAST), *LAST], restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted(table, key=lambda one: (order.index(str(one["method"])), str(one["seed"]))))
+    columns = [*(key for key in table[0] if key not in LAST), *LAST]
+    write_table(TABLE, columns, sorted(table, key=lambda one: (order.index(str(one["method"])), str(one["seed"]))))
 
 
 if __name__ == "__main__":

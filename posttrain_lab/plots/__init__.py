@@ -7,7 +7,7 @@ Importing this loads no plotly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MARKERS = ("circle", "square", "diamond", "cross", "triangle-up", "x", "star", "triangle-down")
 HATCHES = ("", "/", ".", "x", "-", "|", "+", "\\")
 INK, GRID = "#333333", "#DDDDDD"
+LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}  # above the figure, where titles of axes do not meet it
 
 
 def template() -> dict[str, Any]:
@@ -56,6 +57,38 @@ def figure(traces: Sequence[Any] = (), x: str = "", y: str = "", title: str = ""
     if title:
         made.update_layout(title_text=title)
     return made.update_layout(**layout)
+
+
+def under_legend(x: str, y: str, title: str = "", height: int = 360, margin_t: int = 80, **layout: Any) -> Figure:
+    """An empty figure in the house style, with room for the legend above it."""
+    return figure((), x, y, title, height=height, legend=LEGEND, margin_t=margin_t, **layout)
+
+
+def numbers(values: Iterable[Any], digits: int = 4) -> list[float]:
+    """Plain rounded numbers: the saved notebook stays small.
+
+    >>> numbers([1 / 3, 200_000 / 3])
+    [0.3333, 66670.0]
+    """
+    return [float(f"{float(value):.{digits}g}") for value in values]
+
+
+def percent(values: Iterable[Any]) -> list[float]:
+    """Fractions as rounded percentages.
+
+    >>> percent([0.5, 1 / 3])
+    [50.0, 33.33]
+    """
+    return numbers(100 * value for value in values)
+
+
+def panel(index: int, count: int) -> tuple[str, list[float]]:
+    """Which axes has the `index`-th of `count` panels side by side, and how much of the width? (suffix of x and y, domain of x)
+
+    >>> panel(1, 2)
+    ('2', [0.52, 0.98])
+    """
+    return "" if index == 0 else str(index + 1), [index / count + 0.02, (index + 1) / count - 0.02]
 
 
 def line_style(index: int) -> dict[str, str]:

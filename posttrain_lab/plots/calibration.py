@@ -5,21 +5,29 @@ Every figure has labelled axes with units, is readable in grey (dashes, markers 
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import plotly.graph_objects as go
 from torch import Tensor
 
-from posttrain_lab.plots import BLUE, GRID, INK, ORANGE, VERMILLION, bar_style, figure, line_style, marker_style
+from posttrain_lab.plots import (
+    BLUE,
+    GRID,
+    INK,
+    ORANGE,
+    VERMILLION,
+    bar_style,
+    figure,
+    line_style,
+    marker_style,
+    panel,
+    under_legend,
+)
 
-LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 THIN = {"color": "#888888", "width": 1, "dash": "dash"}
 SHADES = [[0.0, "#ffffff"], [1.0, ORANGE]]  # lightness shows the value, so that grey prints have the same order
+_figure = partial(under_legend, showlegend=True)
 Curve = tuple[Sequence[float] | Tensor, Sequence[float] | Tensor]
-
-
-def _figure(x: str, y: str, title: str = "", height: int = 360) -> go.Figure:
-    """An empty figure in the house style with the legend above."""
-    return figure((), x, y, title, height=height, legend=LEGEND, margin_t=80, showlegend=True)
 
 
 def _short(values: Iterable[float] | Tensor, factor: float = 1.0, digits: int = 4) -> list[float | None]:
@@ -156,7 +164,7 @@ def coverage_histogram(found: Mapping[str, Sequence[float]], promise: float, n: 
             "offset": (index - 1) * 0.45 * size,
         }
         plot.add_bar(**bars, name=f"{name}, {n} examples each", marker=bar_style(index))
-    plot.add_vline(x=100 * promise, line={**THIN, "color": INK}, annotation_text="promise", annotation_position="top left")
+    plot.add_vline(x=100 * promise, line={**THIN, "color": INK}, annotation_text="guaranteed", annotation_position="top left")
     return plot
 
 
@@ -187,14 +195,12 @@ def risk_against_coverage(curves: Mapping[str, Curve]) -> go.Figure:
 def confidence_under_shift(panels: Mapping[str, Mapping[str, Curve]]) -> go.Figure:
     """Does the confidence fall with the accuracy? One panel for each kind of shift, one curve for each quantity, in percent."""
     plot = _figure("", "%", height=380)
-    width = 1 / len(panels)
     for place, (kind, curves) in enumerate(panels.items()):
-        axis = "" if place == 0 else str(place + 1)
+        axis, domain = panel(place, len(panels))
         for index, (name, curve) in enumerate(curves.items()):
             more = {"xaxis": f"x{axis}", "yaxis": "y", "showlegend": place == 0, "legendgroup": name}
             _add(plot, name, curve, index, 100, **more)
             plot.data[-1].update(mode="lines+markers", marker=marker_style(index, 7))
-        domain = [place * width + 0.02, (place + 1) * width - 0.02]
         plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": {"text": kind}, "anchor": "y"}
     return plot.update_yaxes(range=[0, 102])
 
@@ -209,15 +215,13 @@ def error_maps(
     if any(len(values) != len(rows) or {len(row) for row in values} != {len(columns)} for values in maps.values()):
         raise ValueError(f"error_maps wants {len(rows)} rows of {len(columns)} numbers in each map.")
     plot = _figure("", "", height=330)
-    width = 1 / len(maps)
     for index, (name, values) in enumerate(maps.items()):
-        axis = "" if index == 0 else str(index + 1)
+        axis, domain = panel(index, len(maps))
         text = [[f"{100 * v:.1f}" for v in row] for row in values]
         heat = go.Heatmap(x=list(columns), y=list(rows), z=[_short(row, 100, 3) for row in values], text=text, name=name)
         heat.update(texttemplate="%{text}", textfont={"size": 13, "color": "black"}, zmin=0, zmax=30, xgap=2, ygap=2)
         heat.update(colorscale=SHADES, showscale=False, xaxis=f"x{axis}", yaxis=f"y{axis}")
         plot.add_trace(heat)
-        domain = [index * width + 0.02, (index + 1) * width - 0.02]
         plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": {"text": f"{x}<br><b>{name}</b>"}, "anchor": f"y{axis}"}
         first = {"title": {"text": y}} if index == 0 else {"showticklabels": False}
         plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", **first}

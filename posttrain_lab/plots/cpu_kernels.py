@@ -9,9 +9,21 @@ import plotly.graph_objects as go
 from jaxtyping import Int, Int8
 from torch import Tensor
 
-from posttrain_lab.plots import BLACK, BLUE, GREEN, PURPLE, SKY, VERMILLION, bar_style, figure, line_style, marker_style
+from posttrain_lab.plots import (
+    BLACK,
+    BLUE,
+    GREEN,
+    LEGEND,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    bar_style,
+    figure,
+    line_style,
+    marker_style,
+    numbers,
+)
 
-LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 GIGA = 1e9
 KINDS = (
     GREEN,
@@ -21,11 +33,6 @@ KINDS = (
     PURPLE,
     "#777777",
 )  # the roofs have the first two colours; yellow marks are hard to see on white
-
-
-def _numbers(values: Sequence[float] | Tensor, digits: int = 4) -> list[float]:
-    """Plain rounded numbers: the saved notebook stays small."""
-    return [float(f"{float(value):.{digits}g}") for value in values]
 
 
 def roofline(
@@ -38,9 +45,9 @@ def roofline(
     plot = figure((), "arithmetic intensity, operations per byte", "speed, GOPS", title, height=460, legend=LEGEND, margin_t=120)
     for index, (name, roof) in enumerate(roofs.items()):
         line = {**line_style(index), "width": 2}
-        plot.add_scatter(x=_numbers(intensities), y=_numbers([r / GIGA for r in roof]), mode="lines", name=name, line=line)
+        plot.add_scatter(x=numbers(intensities), y=numbers([r / GIGA for r in roof]), mode="lines", name=name, line=line)
     for index, (name, pairs) in enumerate(points.items()):
-        x, y = _numbers([x for x, _ in pairs]), _numbers([y / GIGA for _, y in pairs])
+        x, y = numbers([x for x, _ in pairs]), numbers([y / GIGA for _, y in pairs])
         mode = "markers+lines" if len(pairs) > 1 else "markers"
         line = {"width": 1, "dash": "dot"}
         style = marker_style(len(roofs) + index, 11)  # colours of their own
@@ -64,7 +71,7 @@ def versions_on_roof(
     for index, (kind, versions) in enumerate(kinds.items()):
         style = {**marker_style(len(roofs) + index, 10), "color": KINDS[index % len(KINDS)]}
         for name, pairs in versions.items():
-            x, y = _numbers([x for x, _ in pairs]), _numbers([y / GIGA for _, y in pairs])
+            x, y = numbers([x for x, _ in pairs]), numbers([y / GIGA for _, y in pairs])
             marker = style if name.startswith("your") else {**style, "symbol": f"{style['symbol']}-open", "line": {"width": 2}}
             group = {"legendgroup": kind, "legendgrouptitle": {"text": kind}}
             line = {"width": 1, "dash": "dot", "color": style["color"]}
@@ -112,7 +119,7 @@ def memory_order(places: Int[Tensor, "n k"], panel: int) -> go.Figure:
 def speeds(values: Mapping[str, float], title: str = "") -> go.Figure:
     """How fast is each version? values[name] operations/s, on a logarithmic axis."""
     plot = figure((), "speed, GOPS", "version", title, height=120 + 34 * len(values), margin_l=170)
-    names, heights = list(values), _numbers([value / GIGA for value in values.values()], 3)
+    names, heights = list(values), numbers([value / GIGA for value in values.values()], 3)
     labels = [f"{height:g}" for height in heights]
     plot.add_bar(x=heights, y=names, orientation="h", text=labels, textposition="outside", cliponaxis=False, marker=bar_style(0))
     largest = max(heights)
@@ -130,7 +137,7 @@ def tile_speeds(tiles: Sequence[int], curves: Mapping[str, Sequence[float]]) -> 
     """How does speed depend on the size of a tile? curves[name][i] operations/s for tiles[i]."""
     plot = figure((), "side of a tile", "speed, GOPS", height=340, legend=LEGEND, margin_t=80)
     for index, (name, values) in enumerate(curves.items()):
-        y = _numbers([value / GIGA for value in values], 3)
+        y = numbers([value / GIGA for value in values], 3)
         plot.add_scatter(x=list(tiles), y=y, name=name, line=line_style(index), marker=marker_style(index))
     return plot.update_xaxes(type="log", tickvals=list(tiles)).update_yaxes(rangemode="tozero")
 
@@ -148,9 +155,9 @@ def sparse_race(kept: Sequence[float], curves: Mapping[str, Sequence[float]]) ->
     plot = figure((), "weights kept, %", "times as fast as dense", height=360, legend=LEGEND, margin_t=90)
     for index, (name, values) in enumerate(curves.items()):
         style = {"line": line_style(index), "marker": marker_style(index)}
-        plot.add_scatter(x=_numbers([100 * share for share in kept]), y=_numbers(values, 3), name=name, **style)
+        plot.add_scatter(x=numbers([100 * share for share in kept]), y=numbers(values, 3), name=name, **style)
     plot.add_hline(y=1, line={"dash": "dash", "color": "#444444", "width": 1})
     note = {"text": "as fast as dense", "showarrow": False, "xanchor": "right", "yanchor": "bottom"}
     plot.add_annotation(x=1, xref="paper", y=0, **note)  # on a logarithmic axis the position of a note is its logarithm
-    plot.update_xaxes(type="log", tickvals=_numbers([100 * share for share in kept]))
+    plot.update_xaxes(type="log", tickvals=numbers([100 * share for share in kept]))
     return plot.update_yaxes(type="log", tickvals=[0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30])

@@ -4,36 +4,23 @@ Every figure has labelled axes with units and is readable in grey: dashes, marke
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import plotly.graph_objects as go
 from torch import Tensor
 
 from posttrain_lab.metrics import wilson_interval
-from posttrain_lab.plots import BLACK, GRID, INK, PALETTE, bar_style, figure, line_style, marker_style
+from posttrain_lab.plots import BLACK, GRID, INK, PALETTE, bar_style, line_style, marker_style, numbers, percent, under_legend
 
-LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 Row = tuple[float, float, float, float]  # where, mean, low, high
-
-
-def _figure(x: str, y: str, title: str = "", height: int = 380) -> go.Figure:
-    """An empty figure in the house style with the legend above."""
-    return figure((), x, y, title, height=height, legend=LEGEND, margin_t=85)
-
-
-def _numbers(values: Iterable[float] | Tensor, digits: int = 4) -> list[float]:
-    """Plain rounded numbers: the saved notebook stays small."""
-    return [float(f"{float(value):.{digits}g}") for value in values]
-
-
-def _percent(values: Iterable[float]) -> list[float]:
-    return _numbers([100 * value for value in values])
+_figure = partial(under_legend, height=380, margin_t=85)
 
 
 def _between(values: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> dict[str, object]:
     """Error bars from low to high, in percent."""
-    up = _percent(high - value for value, high in zip(values, highs, strict=True))
-    down = _percent(value - low for value, low in zip(values, lows, strict=True))
+    up = percent(high - value for value, high in zip(values, highs, strict=True))
+    down = percent(value - low for value, low in zip(values, lows, strict=True))
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.2}
 
 
@@ -53,7 +40,7 @@ def grouped_accuracy(groups: Mapping[str, Mapping[str, float]], n: Mapping[str, 
         values = list(found.values())
         ends = [wilson_interval(round(value * n[task]), n[task]) for value in values]
         bars = _between(values, [low for low, _ in ends], [high for _, high in ends])
-        plot.add_bar(x=list(found), y=_percent(values), error_y=bars, marker=bar_style(index), name=task)
+        plot.add_bar(x=list(found), y=percent(values), error_y=bars, marker=bar_style(index), name=task)
     return plot.update_layout(barmode="group", yaxis_range=[0, 105])
 
 
@@ -62,7 +49,7 @@ def layer_rates(names: Sequence[str], rates: Sequence[float], decays: Sequence[b
     plot = _figure("parameter, from the image to the answer", "learning rate (log scale)")
     for index, (label, wanted) in enumerate((("weight decay", True), ("no weight decay", False))):
         found = [(name, rate) for name, rate, decay in zip(names, rates, decays, strict=True) if decay is wanted]
-        x, y = [name for name, _ in found], _numbers(rate for _, rate in found)
+        x, y = [name for name, _ in found], numbers(rate for _, rate in found)
         plot.add_bar(x=x, y=y, marker=bar_style(index), name=label)
     plot.update_xaxes(categoryorder="array", categoryarray=list(names), type="category", tickangle=-60)
     top = math.log10(max(rates))  # four decades for all rates, so that a slider changes the bars and not the axis
@@ -74,8 +61,8 @@ def surface_walks(
 ) -> go.Figure:
     """Paths of optimizers: contours of log10(loss) over two weights, a path [steps, 2] for each name, its last loss in the legend."""
     plot = _figure("first weight", "second weight", height=440)
-    x, y = (_numbers(axis, 3) for axis in axes)
-    z = [_numbers(row, 3) for row in heights]
+    x, y = (numbers(axis, 3) for axis in axes)
+    z = [numbers(row, 3) for row in heights]
     shades = [[0, "#FFFFFF"], [1, "#B8B8B8"]]
     contour = go.Contour(x=x, y=y, z=z, ncontours=14, colorscale=shades, showscale=False, hoverinfo="skip")
     plot.add_trace(contour.update(line={"color": "#9A9A9A", "width": 0.7}))
@@ -83,7 +70,7 @@ def surface_walks(
         style = {**line_style(index), "width": 2}
         spots = {**marker_style(index, 6), "maxdisplayed": 30}
         label = f"{name}: loss {losses[name]:.2g}"
-        first, second = _numbers(path[:, 0]), _numbers(path[:, 1])
+        first, second = numbers(path[:, 0]), numbers(path[:, 1])
         plot.add_scatter(x=first, y=second, mode="lines+markers", name=label, line=style, marker=spots)
     start = next(iter(paths.values()))[0].tolist()
     plot.add_scatter(
@@ -105,10 +92,10 @@ def label_curves(
         shifted = [count * (1 + 0.012 * (index - len(curves) / 2)) for count in labels]
         bars = {**_between(means, lows, highs), "color": PALETTE[index % len(PALETTE)]}
         style, spots = line_style(index), marker_style(index, 8)
-        plot.add_scatter(x=_numbers(shifted), y=_percent(means), error_y=bars, name=name, line=style, marker=spots)
+        plot.add_scatter(x=numbers(shifted), y=percent(means), error_y=bars, name=name, line=style, marker=spots)
     for name, (labels, accuracy) in live.items():
         spot = {"symbol": "star", "size": 15, "color": "white", "line": {"color": BLACK, "width": 1.5}}
-        plot.add_scatter(x=[labels], y=_percent([accuracy]), mode="markers", name=f"{name}, just now", marker=spot)
+        plot.add_scatter(x=[labels], y=percent([accuracy]), mode="markers", name=f"{name}, just now", marker=spot)
     counts = sorted({int(row[0]) for rows in curves.values() for row in rows})
     return plot.update_xaxes(type="log", tickvals=counts, ticktext=[str(count) for count in counts])
 
@@ -118,12 +105,12 @@ def frontier(points: Mapping[str, Sequence[tuple[str, float, float]]], before: t
     plot = _figure("new task, accuracy (%)", "old task, accuracy (%)", "up and to the right is better", height=430)
     for index, (name, rows) in enumerate(points.items()):
         labels = [label for label, _, _ in rows]
-        x, y = _percent(new for _, new, _ in rows), _percent(old for _, _, old in rows)
+        x, y = percent(new for _, new, _ in rows), percent(old for _, _, old in rows)
         mode = "lines+markers+text" if len(rows) > 1 else "markers"
         trace = go.Scatter(x=x, y=y, mode=mode, text=labels, name=name, line=line_style(index), marker=marker_style(index, 11))
         plot.add_trace(trace.update(textposition="middle left", textfont={"size": 11}))
     spot = {"symbol": "star", "size": 14, "color": BLACK}
-    x, y = _percent(before)
+    x, y = percent(before)
     return plot.add_scatter(x=[x], y=[y], mode="markers", name="before", marker=spot)
 
 
@@ -131,6 +118,6 @@ def softened(names: Sequence[str], columns: Mapping[str, Sequence[float]], tempe
     """The teacher's probabilities for one image: in percent by class, for each name, on a logarithmic axis."""
     plot = _figure("class", "probability (%, log scale)", f"temperature {temperature:g}", height=340)
     for index, (name, values) in enumerate(columns.items()):
-        plot.add_bar(x=list(names), y=_percent(values), marker=bar_style(index), name=name)
+        plot.add_bar(x=list(names), y=percent(values), marker=bar_style(index), name=name)
     plot.update_xaxes(type="category")
     return plot.update_layout(barmode="group").update_yaxes(type="log", range=[-3, 2.1], dtick=1, gridcolor=GRID)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _checked(name: str, passports: Sequence[Passport]) -> list[Passport]:
-    """The passports as a list; TypeError or ValueError, in the name of the function `name`, unless it holds some."""
+    """The passports as a list; TypeError or ValueError, in the name of the function `name`, unless there are some."""
     if isinstance(passports, Passport):
         raise TypeError(f"{name} wants a list of Passports, got one Passport; do {name}([passport]).")
     found = list(passports)

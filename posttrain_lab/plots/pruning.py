@@ -3,8 +3,7 @@
 Every figure has labelled axes with units, is readable in grey (dashes, markers and hatches besides colours) and has few points.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 import torch
@@ -12,24 +11,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from posttrain_lab.metrics import wilson_interval
-from posttrain_lab.plots import BLUE, GRID, INK, ORANGE, VERMILLION, bar_style, figure, line_style, marker_style
+from posttrain_lab.plots import (
+    BLUE,
+    GRID,
+    INK,
+    ORANGE,
+    VERMILLION,
+    bar_style,
+    figure,
+    line_style,
+    marker_style,
+    numbers,
+    panel,
+    percent,
+    under_legend,
+)
+from posttrain_lab.plots.speedups import speedup_maps
 
-LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 DASHED = {"dash": "dash", "color": "#444444", "width": 1}
-
-
-def _figure(x: str, y: str, title: str = "", height: int = 360, **layout: object) -> go.Figure:
-    """An empty figure in the house style with the legend above."""
-    return figure((), x, y, title, height=height, legend=LEGEND, margin_t=80, **layout)
-
-
-def _numbers(values: Iterable[float] | Tensor, digits: int = 4) -> list[float]:
-    """Plain rounded numbers: the saved notebook stays small."""
-    return [float(f"{float(value):.{digits}g}") for value in values]
-
-
-def _percent(values: Iterable[float]) -> list[float]:
-    return _numbers(100 * value for value in values)
 
 
 def _dense(plot: go.Figure, accuracy: float, n: int, words: str = "dense") -> go.Figure:
@@ -43,14 +42,14 @@ def weight_histogram(weights: Float[Tensor, " n"], threshold: float, accuracy: f
     """How many weights lie below a threshold, and how accurate is the network without them?"""
     gone = (weights.abs() <= threshold).float().mean().item()
     title = f"{gone:.1%} of {len(weights):,} weights gone; accuracy {accuracy:.1%}, dense {reference:.1%} ({n} images)"
-    plot = _figure("weight", "number of weights", title, bargap=0)
+    plot = under_legend("weight", "number of weights", title, bargap=0)
     edge = float(weights.abs().max())
     counts = torch.histc(weights, 81, -edge, edge).int().tolist()
     width = 2 * edge / 81
     centers = [-edge + width * (k + 0.5) for k in range(81)]
     for index, (name, wanted) in enumerate({"kept": False, "removed": True}.items()):
         heights = [count if (abs(x) <= threshold) == wanted else 0 for x, count in zip(centers, counts, strict=True)]
-        plot.add_bar(x=_numbers(centers), y=heights, name=name, marker={**bar_style(index), "line": {"width": 0}}, width=width)
+        plot.add_bar(x=numbers(centers), y=heights, name=name, marker={**bar_style(index), "line": {"width": 0}}, width=width)
     for side in (-threshold, threshold):
         plot.add_vline(x=side, line={"color": VERMILLION, "width": 2, "dash": "dash"})
     return plot.update_layout(barmode="stack").update_yaxes(type="log", dtick=1)
@@ -60,18 +59,18 @@ def accuracy_against_sparsity(
     sparsities: Sequence[float], curves: Mapping[str, Sequence[float]], reference: float, n: int
 ) -> go.Figure:
     """How much accuracy is left at each sparsity? One curve a name; the band is the dense network's 95 % interval."""
-    plot = _figure("sparsity (% of the weights that are gone)", "validation accuracy (%)", f"measured on {n} images")
+    plot = under_legend("sparsity (% of the weights that are gone)", "validation accuracy (%)", f"measured on {n} images")
     for index, (name, values) in enumerate(curves.items()):
         style = {"line": line_style(index), "marker": marker_style(index, 8)}
-        plot.add_scatter(x=_percent(sparsities), y=_percent(values), name=name, **style)
+        plot.add_scatter(x=percent(sparsities), y=percent(values), name=name, **style)
     return _dense(plot, reference, n).update_yaxes(range=[0, 100])
 
 
 def layer_shares(shares: Mapping[str, Mapping[str, float]], title: str = "") -> go.Figure:
     """How sparse is each layer? shares[way][layer], one group of bars a layer."""
-    plot = _figure("layer", "sparsity (%)", title, barmode="group")
+    plot = under_legend("layer", "sparsity (%)", title, barmode="group")
     for index, (name, by_layer) in enumerate(shares.items()):
-        plot.add_bar(x=[_layer(one) for one in by_layer], y=_percent(by_layer.values()), name=name, marker=bar_style(index))
+        plot.add_bar(x=[_layer(one) for one in by_layer], y=percent(by_layer.values()), name=name, marker=bar_style(index))
     return plot.update_yaxes(range=[0, 100])
 
 
@@ -82,18 +81,18 @@ def _layer(name: str) -> str:
 
 def pareto(ways: Mapping[str, Sequence[tuple[float, float]]], reference: float, n: int, title: str = "") -> go.Figure:
     """Accuracy against size for each way to prune. ways[name]: pairs (kB, accuracy); one pair alone is drawn as a point."""
-    plot = _figure("size of the weights that are kept (kB)", "validation accuracy (%)", title or f"measured on {n} images")
+    plot = under_legend("size of the weights that are kept (kB)", "validation accuracy (%)", title or f"measured on {n} images")
     for index, (name, pairs) in enumerate(ways.items()):
         alone = len(pairs) == 1
         style = {"marker": marker_style(6 if alone else index, 16 if alone else 8), "line": line_style(index)}
-        x, y = _numbers(size for size, _ in pairs), _percent(value for _, value in pairs)
+        x, y = numbers(size for size, _ in pairs), percent(value for _, value in pairs)
         plot.add_scatter(x=x, y=y, name=name, mode="markers" if alone else "lines+markers", **style)
     return _dense(plot, reference, n)
 
 
 def moved_again(counts: Mapping[str, Sequence[int]], total: int) -> go.Figure:
     """How many pruned weights are not 0 after each step? One curve a way of masking."""
-    plot = _figure("steps of the optimizer", "pruned weights not at 0", f"{total:,} weights are pruned")
+    plot = under_legend("steps of the optimizer", "pruned weights not at 0", f"{total:,} weights are pruned")
     for index, (name, values) in enumerate(counts.items()):
         steps = list(range(1, len(values) + 1))
         plot.add_scatter(x=steps, y=list(values), name=name, line=line_style(index), marker=marker_style(index, 8))
@@ -102,28 +101,25 @@ def moved_again(counts: Mapping[str, Sequence[int]], total: int) -> go.Figure:
 
 def recovery(rows: Sequence[tuple[float, float, float, float]], reference: tuple[float, float], n: int) -> go.Figure:
     """How much does training recover? rows: (sparsity, kB, accuracy before, accuracy after); reference: (kB, accuracy) of dense."""
-    plot = _figure("stored bytes (kB, log scale)", "validation accuracy (%)", f"measured on {n} images", xaxis_type="log")
-    sizes = _numbers(size for _, size, _, _ in rows)
+    plot = under_legend("stored bytes (kB, log scale)", "validation accuracy (%)", f"measured on {n} images", xaxis_type="log")
+    sizes = numbers(size for _, size, _, _ in rows)
     names = [f"{share:.0%}" for share, *_ in rows]
     series = {"pruned": [row[2] for row in rows], "after training": [row[3] for row in rows]}
     for index, (name, values) in enumerate(series.items()):
         style = {"line": line_style(index), "marker": marker_style(index)}
-        plot.add_scatter(x=sizes, y=_percent(values), name=name, text=names, textposition="bottom center", **style)
+        plot.add_scatter(x=sizes, y=percent(values), name=name, text=names, textposition="bottom center", **style)
     plot.data[0].update(mode="lines+markers+text")
-    plot.add_scatter(
-        x=_numbers(reference[:1]), y=_percent(reference[1:]), name="dense", mode="markers", marker=marker_style(2, 12)
-    )
+    plot.add_scatter(x=numbers(reference[:1]), y=percent(reference[1:]), name="dense", mode="markers", marker=marker_style(2, 12))
     return _dense(plot, reference[1], n, words="")
 
 
 def patterns(masks: Mapping[str, Bool[Tensor, "out in"]]) -> go.Figure:
     """Where are the zeros? The corner of a weight under each kind of mask, one square a weight, dark where it is kept."""
-    plot, width = figure(height=300, margin_t=50), 1 / len(masks)
+    plot = figure(height=300, margin_t=50)
     for index, (name, mask) in enumerate(masks.items()):
-        axis = "" if index == 0 else str(index + 1)
+        axis, domain = panel(index, len(masks))
         heat = go.Heatmap(z=mask.int().tolist(), showscale=False, zmin=0, zmax=1, xgap=1, ygap=1, name=name)
         plot.add_trace(heat.update(colorscale=[[0, "#EEEEEE"], [1, BLUE]], xaxis=f"x{axis}", yaxis=f"y{axis}"))
-        domain = [index * width + 0.02, (index + 1) * width - 0.02]
         title = {"text": f"{name}: {mask.float().mean():.0%} kept<br>input"}
         plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": title, "anchor": f"y{axis}", "showticklabels": False}
         plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", "autorange": "reversed", "showticklabels": False}
@@ -142,18 +138,18 @@ def judged(
     }
     odd = int((by_size ^ by_score).sum())
     title = f"they differ on {odd} of {len(norm)} weights"
-    plot = _figure("l2 norm of the input that the weight meets", "magnitude of the weight", title)
+    plot = under_legend("l2 norm of the input that the weight meets", "magnitude of the weight", title)
     for index, (name, chosen) in enumerate(groups.items()):
         style = marker_style(index, 7)
-        plot.add_scatter(x=_numbers(norm[chosen], 3), y=_numbers(magnitude[chosen], 3), mode="markers", name=name, marker=style)
+        plot.add_scatter(x=numbers(norm[chosen], 3), y=numbers(magnitude[chosen], 3), mode="markers", name=name, marker=style)
     return plot
 
 
 def bytes_against_sparsity(sparsities: Sequence[float], ways: Mapping[str, Sequence[float]]) -> go.Figure:
     """When does leaving out zeros save bytes? One curve for each storage format, in kB."""
-    plot = _figure("sparsity (% of the weights that are gone)", "stored bytes (kB)")
+    plot = under_legend("sparsity (% of the weights that are gone)", "stored bytes (kB)")
     for index, (name, sizes) in enumerate(ways.items()):
-        x, y = _percent(sparsities), _numbers(size / 1000 for size in sizes)
+        x, y = percent(sparsities), numbers(size / 1000 for size in sizes)
         plot.add_scatter(x=x, y=y, name=name, mode="lines", line=line_style(index))
     return plot
 
@@ -163,41 +159,25 @@ def break_even(speed: Mapping[str, Sequence[Sequence[float]]], sparsities: Seque
 
     Cells below 1 are reddish and say "slower"; cells above 1 are bluish.
     """
-    rows_of_tables = -(-len(speed) // 2)
-    plot = figure((), title="times faster than dense (below 1: slower)", height=60 + 250 * rows_of_tables, margin_t=50)
-    for index, (name, rows) in enumerate(speed.items()):
-        axis = "" if index == 0 else str(index + 1)
-        shown = [[float(f"{value:.2g}") for value in row] for row in rows]
-        cells = [[f"{v:g}" if v >= 1 else f"<b>{v:g}</b><br>slower" for v in row] for row in shown]
-        shades = [[round(math.log(min(max(v, 0.1), 10.0)), 3) for v in row] for row in shown]
-        heat = go.Heatmap(x=[f"{s:.0%}" for s in sparsities], y=[str(b) for b in batches], z=shades, text=cells, name=name)
-        heat.update(texttemplate="%{text}", textfont={"size": 12}, zmin=-2.3, zmax=2.3, xgap=2, ygap=2, showscale=False)
-        heat.update(colorscale=[[0, VERMILLION], [0.5, "#f7f7f7"], [1, BLUE]], xaxis=f"x{axis}", yaxis=f"y{axis}")
-        plot.add_trace(heat)
-        down, right = divmod(index, 2)
-        top = 1 - down / rows_of_tables
-        across = {"domain": [right * 0.52, right * 0.52 + 0.48], "title": f"sparsity: {name}", "anchor": f"y{axis}"}
-        plot.layout[f"xaxis{axis}"] = across
-        first = {"title": {"text": "batch (rows of x)"}} if right == 0 else {"showticklabels": False}
-        plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", "domain": [top - 0.72 / rows_of_tables, top], **first}
-    return plot.update_xaxes(type="category").update_yaxes(type="category")
+    plot = speedup_maps(speed, [f"{share:.0%}" for share in sparsities], batches, "sparsity", across=2, most=10.0)
+    return plot.update_layout(title_text="times faster than dense (below 1: slower)")
 
 
 def tickets(kept: Sequence[float], curves: Mapping[str, Sequence[Sequence[float]]], n: int) -> go.Figure:
     """Do the initial values matter? curves[name][seed][round]: accuracy; markers are means, bars go from the worst seed to the best."""
     seeds = len(next(iter(curves.values())))
-    plot = _figure(
+    plot = under_legend(
         "weights that are left (%, log scale)", "validation accuracy (%)", f"{seeds} seeds, {n} images", xaxis_type="log"
     )
     for index, (name, runs) in enumerate(curves.items()):
         columns = [list(column) for column in zip(*runs, strict=True)]
         means = [sum(column) / len(column) for column in columns]
-        up = _percent(max(column) - mean for column, mean in zip(columns, means, strict=True))
-        down = _percent(mean - min(column) for column, mean in zip(columns, means, strict=True))
+        up = percent(max(column) - mean for column, mean in zip(columns, means, strict=True))
+        down = percent(mean - min(column) for column, mean in zip(columns, means, strict=True))
         spread = {"type": "data", "symmetric": False, "array": up, "arrayminus": down}
         style = {"line": line_style(index), "marker": marker_style(index)}
-        plot.add_scatter(x=_percent(kept), y=_percent(means), name=name, error_y=spread, **style)
-    ticks = _percent(kept)
+        plot.add_scatter(x=percent(kept), y=percent(means), name=name, error_y=spread, **style)
+    ticks = percent(kept)
     return plot.update_xaxes(autorange="reversed", tickvals=ticks, ticktext=[f"{tick:.3g}" for tick in ticks])
 
 
@@ -205,16 +185,16 @@ def channel_norms(norms: Float[Tensor, " channels"], keep: Bool[Tensor, " channe
     """Which channels stay? One bar for each channel, sorted; the removed ones are hatched."""
     order = norms.argsort(descending=True)
     title = f"{int(keep.sum())} of {len(keep)} channels stay"
-    plot = _figure("channel (sorted)", "l2 norm of its filter", title, barmode="stack")
+    plot = under_legend("channel (sorted)", "l2 norm of its filter", title, barmode="stack")
     for index, (name, chosen) in enumerate({"stays": keep[order], "goes": ~keep[order]}.items()):
-        heights = _numbers(norms[order] * chosen)
+        heights = numbers(norms[order] * chosen)
         plot.add_bar(x=list(range(len(order))), y=heights, name=name, marker=bar_style(index))
     return plot
 
 
 def widths(before: Mapping[str, int], after: Mapping[str, int]) -> go.Figure:
     """How wide is each layer, before and after?"""
-    plot = _figure("layer", "output channels", barmode="group")
+    plot = under_legend("layer", "output channels", barmode="group")
     for index, (name, sizes) in enumerate({"before": before, "after": after}.items()):
         plot.add_bar(x=[_layer(one) for one in sizes], y=list(sizes.values()), name=name, marker=bar_style(index))
     return plot
@@ -223,8 +203,8 @@ def widths(before: Mapping[str, int], after: Mapping[str, int]) -> go.Figure:
 def agreement(want: Float[Tensor, "n c"], got: Float[Tensor, "n c"]) -> go.Figure:
     """Do two networks agree? Every logit of one on the horizontal axis, of the other on the vertical; equal ones on the diagonal."""
     title = f"{len(want)} images; largest difference {(got - want).abs().max():.1e}"
-    plot = _figure("logit of the masked network", "logit of the smaller network", title)
-    ends = _numbers([float(want.min()), float(want.max())])
+    plot = under_legend("logit of the masked network", "logit of the smaller network", title)
+    ends = numbers([float(want.min()), float(want.max())])
     plot.add_scatter(x=ends, y=ends, mode="lines", name="equal", line={"color": GRID, "width": 6})
     dots = {"color": ORANGE, "size": 5, "line": {"color": INK, "width": 0.5}}
-    return plot.add_scatter(x=_numbers(want.flatten()), y=_numbers(got.flatten()), mode="markers", name="one logit", marker=dots)
+    return plot.add_scatter(x=numbers(want.flatten()), y=numbers(got.flatten()), mode="markers", name="one logit", marker=dots)

@@ -3,33 +3,25 @@
 Every figure has labelled axes with units, is readable in grey (dashes and markers besides colours) and has few points.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from jaxtyping import Float, Int, Int8
 from torch import Tensor
 
 from posttrain_lab.metrics import wilson_interval
-from posttrain_lab.plots import BLUE, ORANGE, PURPLE, VERMILLION, bar_style, figure, line_style, marker_style
-
-WON, LOST = BLUE, VERMILLION
-LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+from posttrain_lab.plots import BLUE, ORANGE, PURPLE, VERMILLION, bar_style, line_style, marker_style, numbers, under_legend
+from posttrain_lab.plots.speedups import speedup_maps
 
 
-def _figure(x: str, y: str, title: str = "", height: int = 360) -> go.Figure:
-    """An empty figure in the house style with the legend above."""
-    return figure((), x, y, title, height=height, legend=LEGEND, margin_t=80)
-
-
-def _numbers(values: Iterable[float] | Tensor, digits: int = 5) -> list[float]:
-    """Plain rounded numbers: the saved notebook stays small."""
-    return [float(f"{float(value):.{digits}g}") for value in values]
+def _numbers(values: Iterable[Any], digits: int = 5) -> list[float]:
+    return numbers(values, digits)
 
 
 def grid_line(values: Sequence[float], codes: Sequence[int], zero_point: int, wanted: tuple[float, float]) -> go.Figure:
     """Where on the number line do the codes lie? values[i] belongs to codes[i]; `wanted` is the range asked for."""
-    plot = _figure("real number", "", f"{len(codes)} codes; code {zero_point} means 0", height=240)
+    plot = under_legend("real number", "", f"{len(codes)} codes; code {zero_point} means 0", height=240)
     names = [str(code) for code in codes]
     ticks = {"symbol": "line-ns-open", "size": 18, "color": BLUE}
     plot.add_scatter(x=_numbers(values), y=[1] * len(values), mode="markers+text", name="codes", text=names, marker=ticks)
@@ -44,7 +36,7 @@ def grid_line(values: Sequence[float], codes: Sequence[int], zero_point: int, wa
 
 def staircase(x: Float[Tensor, " n"], codes: Mapping[str, Int8[Tensor, " n"]]) -> go.Figure:
     """Which code does each real number get? One staircase a name."""
-    plot = _figure("real number x", "code q (whole number)")
+    plot = under_legend("real number x", "code q (whole number)")
     for index, (name, values) in enumerate(codes.items()):
         steps = {**line_style(index), "shape": "hv"}
         plot.add_scatter(x=_numbers(x), y=values.tolist(), mode="lines", name=name, line=steps)
@@ -56,7 +48,7 @@ def number_line(x: Float[Tensor, " n"], back: Float[Tensor, " n"], scale: float)
     error = (back - x).square().mean().item()
     inside = (back - x).abs() <= scale / 2 * 1.001
     title = f"step {scale:.3g}; mean squared error {error:.3g}; {int((~inside).sum())} of {len(x)} numbers cut off"
-    plot = _figure("real number", "", title, height=280)
+    plot = under_legend("real number", "", title, height=280)
     between = [value for a, b in zip(_numbers(x), _numbers(back), strict=True) for value in (a, b, None)]
     levels = [1, 0, None] * len(x)
     plot.add_scatter(x=between, y=levels, mode="lines", name="moved by", line={"color": "#888888", "width": 1})
@@ -67,7 +59,7 @@ def number_line(x: Float[Tensor, " n"], back: Float[Tensor, " n"], scale: float)
 
 def accuracy_against_bits(bits: Sequence[int], curves: Mapping[str, Sequence[float]], reference: float, n: int) -> go.Figure:
     """How much accuracy is left at each width? One curve a granularity; the band is the reference's 95 % interval."""
-    plot = _figure("bits of a weight", "validation accuracy, %", f"measured on {n} images")
+    plot = under_legend("bits of a weight", "validation accuracy, %", f"measured on {n} images")
     for index, (name, values) in enumerate(curves.items()):
         plot.add_scatter(
             x=list(bits),
@@ -92,7 +84,7 @@ def range_errors(
     highs: Float[Tensor, " n"], total: Sequence[float], clipped: Sequence[float], marks: Mapping[str, float]
 ) -> go.Figure:
     """Where do clipping and rounding balance? Errors over the range; marks: the upper end of each observer."""
-    plot = _figure("upper end of the range", "mean squared error", height=380)
+    plot = under_legend("upper end of the range", "mean squared error", height=380)
     rounded = [max(whole - part, 0.0) for whole, part in zip(total, clipped, strict=True)]
     curves = {"both": total, "clipping": clipped, "rounding": rounded}
     for index, (name, values) in enumerate(curves.items()):
@@ -115,7 +107,7 @@ def channel_ranges(before: Float[Tensor, " out"], after: Float[Tensor, " out"]) 
     before, after = before.detach(), after.detach()
     spread = [float(values.max() / values.min()) for values in (before, after)]
     title = f"largest over smallest channel: {spread[0]:.3g} before, {spread[1]:.3g} after"
-    plot = _figure("output channel (sorted by the folded range)", "largest |weight|", title)
+    plot = under_legend("output channel (sorted by the folded range)", "largest |weight|", title)
     order = after.argsort()
     for index, (name, values) in enumerate({"before folding": before, "after folding": after}.items()):
         heights = _numbers(values[order])
@@ -126,7 +118,7 @@ def channel_ranges(before: Float[Tensor, " out"], after: Float[Tensor, " out"]) 
 def rounding_errors(sums: Int[Tensor, " n"], errors: Mapping[str, Tensor]) -> go.Figure:
     """How far is each code from the real result? One saw-tooth a method, in steps of the output."""
     means = ", ".join(f"{name} {values.mean().item():+.3f}" for name, values in errors.items())
-    plot = _figure("int32 sum", "code minus real number, steps", f"mean error in steps: {means}")
+    plot = under_legend("int32 sum", "code minus real number, steps", f"mean error in steps: {means}")
     for index, (name, values) in enumerate(errors.items()):
         plot.add_scatter(x=sums.tolist(), y=_numbers(values), name=name, line=line_style(index))
     return plot
@@ -136,7 +128,7 @@ def agreement(wanted: Float[Tensor, "n c"], got: Float[Tensor, "n c"]) -> go.Fig
     """Do two networks agree? Every logit of the first on the horizontal axis, the difference of the second on the vertical."""
     x, change = wanted.flatten(), (got - wanted).flatten()
     title = f"{len(wanted)} images; largest difference {change.abs().max():.2g}"
-    plot = _figure("logit of the float network", "change with integer layers", title)
+    plot = under_legend("logit of the float network", "change with integer layers", title)
     dots = {"color": BLUE, "size": 4}
     plot.add_scatter(x=_numbers(x, 4), y=_numbers(change, 3), mode="markers", name="one logit", marker=dots)
     plot.add_hline(y=0, line={"color": "#444444", "dash": "dash", "width": 1})
@@ -145,32 +137,13 @@ def agreement(wanted: Float[Tensor, "n c"], got: Float[Tensor, "n c"]) -> go.Fig
 
 def race(sizes: Sequence[int], batches: Sequence[int], speed: Mapping[str, Sequence[Sequence[float]]]) -> go.Figure:
     """Where is a method faster than float32? speed[name][i][j] for batches[i], sizes[j]: float's time over its time."""
-    plot = _figure("", "", "times faster than float32 (below 1: slower)", height=330)
-    names, width = list(speed), 1 / len(speed)
-    for index, name in enumerate(names):
-        axis = "" if index == 0 else str(index + 1)
-        rows = [[float(f"{value:.2g}") for value in row] for row in speed[name]]
-        cells = [[f"{v:g}" if v >= 1 else f"<b>{v:g}</b><br>slower" for v in row] for row in rows]
-        shades = [[min(max(v, 0.2), 5.0) for v in row] for row in rows]
-        heat = go.Heatmap(x=[str(s) for s in sizes], y=[str(b) for b in batches], z=_log(shades), text=cells)
-        heat.update(texttemplate="%{text}", textfont={"size": 13}, zmin=-1.6, zmax=1.6, xgap=2, ygap=2)
-        heat.update(name=name, showscale=False)
-        heat.update(colorscale=[[0, LOST], [0.5, "#f7f7f7"], [1, WON]], xaxis=f"x{axis}", yaxis=f"y{axis}")
-        plot.add_trace(heat)
-        domain = [index * width + 0.02, (index + 1) * width - 0.02]
-        plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": f"{name}<br>layer n x n", "anchor": f"y{axis}"}
-        first = {"title": {"text": "batch (rows of x)"}} if index == 0 else {"showticklabels": False}
-        plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", **first}
-    return plot.update_xaxes(type="category").update_yaxes(type="category")
-
-
-def _log(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    return [[round(math.log(value), 3) for value in row] for row in rows]
+    plot = speedup_maps(speed, [str(size) for size in sizes], batches, "layer n x n", across=len(speed), most=5.0)
+    return plot.update_layout(title_text="times faster than float32 (below 1: slower)")
 
 
 def straight_through(x: Float[Tensor, " n"], y: Float[Tensor, " n"], slope: Float[Tensor, " n"]) -> go.Figure:
     """Fake quantization, forward and backward: the rounded output and the gradient."""
-    plot = _figure("x", "output y, gradient of x")
+    plot = under_legend("x", "output y, gradient of x")
     for index, (name, values) in enumerate({"output y": y, "gradient of x": slope}.items()):
         line = {**line_style(index), "shape": "hv"}
         plot.add_scatter(x=_numbers(x), y=_numbers(values), mode="lines", name=name, line=line)
@@ -179,7 +152,7 @@ def straight_through(x: Float[Tensor, " n"], y: Float[Tensor, " n"], slope: Floa
 
 def training_curve(curve: Sequence[float], reference: float, n: int) -> go.Figure:
     """How fast does a network recover? Accuracy before training and after each epoch."""
-    plot = _figure("epochs of training with 3-bit weights", "validation accuracy, %", f"measured on {n} images")
+    plot = under_legend("epochs of training with 3-bit weights", "validation accuracy, %", f"measured on {n} images")
     epochs = list(range(len(curve)))
     plot.add_scatter(x=epochs, y=_numbers([100 * v for v in curve]), name="3 bits", line=line_style(0), marker=marker_style(0))
     _reference(plot, reference, n)
@@ -188,7 +161,7 @@ def training_curve(curve: Sequence[float], reference: float, n: int) -> go.Figur
 
 def layer_errors(errors: Mapping[str, Mapping[str, float]]) -> go.Figure:
     """How much does each layer's output change? errors[method][layer]: squared change over squared output."""
-    plot = _figure("layer", "relative squared error of the output")
+    plot = under_legend("layer", "relative squared error of the output")
     for index, (name, by_layer) in enumerate(errors.items()):
         plot.add_scatter(
             x=list(by_layer),

@@ -72,7 +72,7 @@ def measure_break_even(grid: BreakEvenGrid | None = None, progress: bool = True)
 
 
 def _row(size: tuple[int, int], sparsity: float, batch: int, grid: BreakEvenGrid) -> BreakEvenRow:
-    ways = _ways(size, sparsity, batch, grid.seed)
+    ways = _methods(size, sparsity, batch, grid.seed)
     want = ways["dense"]()
     for name, way in ways.items():
         if not torch.allclose(way(), want, rtol=1e-4, atol=1e-3):
@@ -81,7 +81,7 @@ def _row(size: tuple[int, int], sparsity: float, batch: int, grid: BreakEvenGrid
     return BreakEvenRow(*size, batch, sparsity, grid.threads, **seconds)
 
 
-def _ways(size: tuple[int, int], sparsity: float, batch: int, seed: int) -> dict[str, Callable[[], Tensor]]:
+def _methods(size: tuple[int, int], sparsity: float, batch: int, seed: int) -> dict[str, Callable[[], Tensor]]:
     """The three ways to compute x @ weight.T for one pruned weight."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(size, generator=generator)

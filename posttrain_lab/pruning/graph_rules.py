@@ -65,7 +65,7 @@ class Rules:
         if name in POOLING:
             return lambda n, inputs, value: self.per_channel(inputs[0], value)
         if name in (*SIZED, *MOVING):
-            return lambda n, inputs, value: self.reshaped(inputs[0], self._again(n), _sizes(n, name))
+            return lambda n, inputs, value: self.reshaped(inputs[0], self._run_on_labels(n), _sizes(n, name))
         named = {"cat": self._cat, "concat": self._cat, "softmax": self._softmax, "scaled_dot_product_attention": self._attention}
         return named.get(name) or (self._reduced if name in REDUCING else self._matmul if name in ("matmul", "bmm") else None)
 
@@ -77,7 +77,7 @@ class Rules:
             nodes += [one for one in (found if isinstance(found, tuple) else (found,)) if isinstance(one, Tensor)]
         return nodes
 
-    def _again(self, n: fx.Node) -> Any:
+    def _run_on_labels(self, n: fx.Node) -> Any:
         """The node's own function, on labels."""
 
         def swap(node: fx.Node) -> Any:
@@ -111,7 +111,7 @@ class Rules:
             if {axis - one.ndim for axis in self.labels.varying(one)} - axes:
                 return self.unknown(inputs, value)
             if not axes or any(-axis <= one.ndim and one.shape[axis] > 1 for axis in axes):
-                self.labels.tie(one, lead)
+                self.labels.join(one, lead)
         return lead.expand(value.shape)
 
     def per_channel(self, x: Tensor, value: Any) -> Found:
@@ -127,15 +127,15 @@ class Rules:
         if varying and not free:
             self.labels.fix(x)
         elif len(varying) > 1:
-            self.labels.tie_slices(moved, free[0])
+            self.labels.join_slices(moved, free[0])
         return moved
 
     def _cat(self, n: fx.Node, inputs: list[Tensor], value: Tensor) -> Tensor:
-        joined = self._again(n)
+        joined = self._run_on_labels(n)
         axis = n.kwargs.get("dim", n.args[1] if len(n.args) > 1 else 0) % joined.ndim  # type: ignore[operator]
         if self.labels.varying(joined) not in ([], [axis]):  # channels on another axis must agree in all parts
             for one in inputs[1:]:
-                self.labels.tie(one.narrow(axis, 0, 1), inputs[0].narrow(axis, 0, 1))
+                self.labels.join(one.narrow(axis, 0, 1), inputs[0].narrow(axis, 0, 1))
         return joined
 
     def _softmax(self, n: fx.Node, inputs: list[Tensor], value: Tensor) -> Tensor:
@@ -181,11 +181,11 @@ class Rules:
         """chunk joins labels at the same position of each piece, so that pieces stay equal; others may not cut channels."""
         if name not in ("chunk", "split", "unbind") or n.all_input_nodes[0] is not n.args[0]:
             return self.unknown([x], value)
-        parts, whole = self._again(n), len(self.labels.roots(x).unique())
+        parts, whole = self._run_on_labels(n), len(self.labels.roots(x).unique())
         if any(len(self.labels.roots(part).unique()) < whole for part in parts):  # cut along the channels
             if name == "chunk" and len({part.shape for part in parts}) == 1:
                 for part in parts[1:]:
-                    self.labels.tie(parts[0], part)
+                    self.labels.join(parts[0], part)
             else:
                 self.labels.fix(x)
         return tuple(parts)

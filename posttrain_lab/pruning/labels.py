@@ -33,7 +33,7 @@ class Labels:
         found, places = labels.unique(return_inverse=True)
         return torch.tensor([self.root(int(label)) for label in found], dtype=torch.int64)[places].reshape(labels.shape)
 
-    def tie(self, a: Tensor, b: Tensor) -> None:
+    def join(self, a: Tensor, b: Tensor) -> None:
         """Join the labels at equal positions of a and b (broadcast)."""
         pairs = torch.stack(torch.broadcast_tensors(a, b)).flatten(1).unique(dim=1)
         for one, other in pairs.T.tolist():
@@ -42,7 +42,7 @@ class Labels:
 
     def fix(self, labels: Tensor) -> None:
         """None of these may be removed."""
-        self.tie(labels, torch.zeros((), dtype=torch.int64))
+        self.join(labels, torch.zeros((), dtype=torch.int64))
 
     def varying(self, labels: Tensor) -> list[int]:
         """The axes along which the labels differ.
@@ -54,7 +54,7 @@ class Labels:
         roots = self.roots(labels)
         return [axis for axis in range(roots.ndim) if bool((roots != roots.narrow(axis, 0, 1)).any())]
 
-    def tie_slices(self, labels: Tensor, axis: int) -> None:
+    def join_slices(self, labels: Tensor, axis: int) -> None:
         """Join all labels with the same index along `axis`."""
         rows = labels.movedim(axis, 0).flatten(1)
-        self.tie(rows, rows[:, :1])
+        self.join(rows, rows[:, :1])

@@ -11,17 +11,17 @@ Removed channels need no entry: `load_pruned` slices a dense network of the same
 
 import copy
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posttrain_lab.metrics import check_model
+from posttrain_lab.whole_files import save_whole
 
 from .channels import slice_inputs, slice_norm, slice_outputs
 
@@ -47,14 +47,7 @@ def save_pruned(model: nn.Module, path: str | Path) -> Path:
             tensors[name] = value.clone()
     groups = {name: layer.groups for name, layer in model.named_modules() if isinstance(layer, CONVS)}
     about = json.dumps({"format": FORMAT, "shapes": shapes, "groups": groups})
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, part, metadata={"pruned": about})
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
-        raise OSError(f"save_pruned cannot write {path}: {error}; choose an existing folder that you may write to.") from error
-    finally:
-        part.unlink(missing_ok=True)
+    save_whole("save_pruned", path, save(tensors, metadata={"pruned": about}))
     return path
 
 

@@ -96,7 +96,7 @@ class Follower(fx.Interpreter):
     def _note(self, layer: str, side: str, labels: Tensor) -> Tensor:
         """Record the labels of a side; a second call of the same layer joins them. Returns those of the first call."""
         first = self.places.setdefault((layer, side), labels)
-        self.labels.tie(first, labels)
+        self.labels.join(first, labels)
         return first
 
     def _linear(self, name: str, layer: nn.Linear, x: Tensor, value: Tensor) -> Tensor:
@@ -113,13 +113,13 @@ class Follower(fx.Interpreter):
         channels = x.flatten(2)[0, :, 0]
         out = self.labels.fresh(layer.out_channels)
         if layer.groups == layer.in_channels > 1:  # depthwise: an input and its outputs are one unit
-            self.labels.tie(out.reshape(layer.groups, -1), channels[:, None])
+            self.labels.join(out.reshape(layer.groups, -1), channels[:, None])
         else:  # each group of the convolution loses the same positions
             grouped = channels.reshape(layer.groups, -1)
-            self.labels.tie(grouped, grouped[:1])
+            self.labels.join(grouped, grouped[:1])
             self._note(name, "in", grouped[0])
             outputs = out.reshape(layer.groups, -1)
-            self.labels.tie(outputs, outputs[:1])
+            self.labels.join(outputs, outputs[:1])
         out = self._note(name, "out", out)
         return out.reshape(1, -1, *[1] * (value.ndim - 2)).expand(value.shape)
 

@@ -148,7 +148,7 @@ class Int4Linear(CodedLinear):
         return y.reshape(*x.shape[:-1], self.out_features)
 
 
-STAND_INS: dict[str, tuple[type[CodedLinear], type[CodedConv2d]]] = {
+REPLACEMENTS: dict[str, tuple[type[CodedLinear], type[CodedConv2d]]] = {
     "weight_only": (WeightOnlyLinear, WeightOnlyConv2d),
     "dynamic": (DynamicLinear, DynamicConv2d),
 }
@@ -156,7 +156,7 @@ STAND_INS: dict[str, tuple[type[CodedLinear], type[CodedConv2d]]] = {
 
 def coded_layer(layer: nn.Linear | nn.Conv2d, codes: Tensor, scale: Tensor, config: QuantizationConfig, mode: str) -> CodedLayer:
     """The coded layer of `mode` that replaces this layer."""
-    linear, conv = STAND_INS[mode]
+    linear, conv = REPLACEMENTS[mode]
     if isinstance(layer, nn.Linear):
         return linear(layer, codes, scale, config)
     return conv(layer, codes, scale, config)

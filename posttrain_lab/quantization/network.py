@@ -112,11 +112,11 @@ def _exchange_layers(model: nn.Module, images: Tensor, config: QuantizationConfi
     for layer in _in_order_of_execution(model, names, images) if gptq else names.values():
         inputs = _inputs_of(model, layer, images) if gptq else None
         try:
-            stand_in = coded_layer(layer, *quantize_layer(layer, inputs, config), config, config.mode)
+            replacement = coded_layer(layer, *quantize_layer(layer, inputs, config), config, config.mode)
         except ValueError as error:
             name = next(name for name, candidate in names.items() if candidate is layer)
             raise ValueError(f"quantize_model cannot quantize layer '{name}': {error}") from error
-        model = _exchange(model, layer, stand_in)
+        model = _exchange(model, layer, replacement)
     return model
 
 

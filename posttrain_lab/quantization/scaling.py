@@ -69,10 +69,10 @@ def smoothquant(
     """
     check_layer(weight, inputs, "smoothquant")
     if not 0 <= strength <= 1:
-        raise ValueError(f"smoothquant wants a strength from 0 to 1, got {strength}; 0.5 shares the burden evenly.")
-    seen, held = inputs.detach().abs().amax(dim=0), weight.detach().abs().amax(dim=0)
-    scale = seen**strength / held ** (1 - strength)
-    scale = torch.where((seen > 0) & (held > 0), scale, torch.ones_like(scale))
+        raise ValueError(f"smoothquant wants a strength from 0 to 1, got {strength}; 0.5 divides the difficulty equally.")
+    largest_input, largest_weight = inputs.detach().abs().amax(dim=0), weight.detach().abs().amax(dim=0)
+    scale = largest_input**strength / largest_weight ** (1 - strength)
+    scale = torch.where((largest_input > 0) & (largest_weight > 0), scale, torch.ones_like(scale))
     return weight.detach() * scale, scale
 
 

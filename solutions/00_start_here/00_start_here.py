@@ -153,7 +153,7 @@ widgets.predict(
 
 # %% nbgrader={"grade": false, "grade_id": "accuracy", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def accuracy(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> float:
-    """The fraction of rows whose largest logit stands in the column that the label names.
+    """The fraction of rows whose largest logit is in the column of the label.
 
     >>> accuracy(torch.tensor([[0.2, 0.8], [3.0, 1.0], [0.1, 0.3], [2.0, -2.0]]), torch.tensor([1, 0, 0, 0]))
     0.75
@@ -449,7 +449,7 @@ for size in (1, 64):
 # the count of MACs?
 #
 # <details><summary>Answer</summary>
-# The bytes sit in the last block and the first linear layer, the time in the convolutions. The linear layers hold
+# The bytes are in the last block and the first linear layer, the time in the convolutions. The linear layers have
 # more than half of the bytes and take a small part of the time. MACs do not tell the time: the printed speeds differ
 # from part to part. The first block does little arithmetic on large images, so most of its time goes into moving them,
 # batch norm and pooling included. So a smaller file and a faster answer need work on different parts of this network.
@@ -496,7 +496,7 @@ widgets.quiz(
             "Network A gets 93 of 100 images right, network B 91 of another 100. Is A better?",
             ("Yes, by two points", "It cannot be told from this", "No, B is better"),
             1,
-            "Both Wilson intervals are about ten points wide and overlap almost wholly. More images, or the same "
+            "Both Wilson intervals are about ten points wide and overlap almost completely. More images, or the same "
             "images for both, are needed.",
         ),
         widgets.Question(
@@ -508,7 +508,7 @@ widgets.quiz(
             "test images once.",
         ),
         widgets.Question(
-            "model.half() turns all float32 numbers into float16. What surely changes?",
+            "model.half() turns all float32 numbers into float16. What changes for certain?",
             ("The bytes of the weights halve", "Each call takes half the time", "The accuracy falls by a point"),
             0,
             "Two bytes instead of four, by definition. Time and accuracy have to be measured; on many CPUs "
@@ -529,7 +529,7 @@ widgets.quiz(
             "Layer X has twice the multiply-accumulates of layer Y. It takes",
             ("twice the time", "the same time", "a time that has to be measured"),
             2,
-            "Time also goes into moving numbers, and small or oddly shaped work uses the processor badly. You saw "
+            "Time also goes into moving numbers, and small or irregular work uses the processor badly. You saw "
             "it in the printed speeds.",
         ),
     ]

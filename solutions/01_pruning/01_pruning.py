@@ -87,7 +87,7 @@ def kept_parameters(sizes: dict[str, int], sparsities: dict[str, float]) -> floa
 
 
 def with_tensors(layer: nn.Module, **tensors: Tensor | None) -> nn.Module:
-    """A copy of a layer that holds other tensors, with sizes to match; `with_tensors(linear, weight=w[:, :3])`."""
+    """A copy of a layer with other tensors and matching sizes; `with_tensors(linear, weight=w[:, :3])`."""
     new = copy.deepcopy(layer)
     for name, tensor in tensors.items():
         if tensor is not None:
@@ -144,7 +144,7 @@ widgets.predict(
 #
 # - Exactly `round(sparsity * n)` of the n weights are removed. Python's `round` is meant: a half is rounded to the even
 #   number.
-# - Among equal magnitudes any may be removed, but the count stays exact. A threshold cannot promise that: select indices
+# - Among equal magnitudes any may be removed, but the count stays exact. A threshold cannot guarantee that: select indices
 #   instead of comparing values. `argsort` and `topk` give indices, not ranks.
 # - Sparsity 0 keeps everything, sparsity 1 nothing. The weight itself is not changed.
 # - A weight may lie in memory in another order (this network's convolutions do): use `flatten` and `reshape`, not `view`.
@@ -510,7 +510,7 @@ widgets.slider_figure(draw_front, **handles)
 # *What is seen: two curves that rise with the bytes of the kept weights, and a star for the sliders. The curve of your allocation
 # lies far above the other and reaches the grey band on the right.*
 #
-# **Question.** The upper left edge of all points is called the *Pareto front*. Why is a point below it never worth having?
+# **Question.** The upper left edge of all points is called the *Pareto front*. Why is a point below it never a good choice?
 #
 # <details><summary>Answer</summary>
 #
@@ -699,14 +699,14 @@ def little_network(seed: int) -> nn.Sequential:
 
 rounds, settings = 4, training.TrainingConfig(epochs=6, batch_size=64, learning_rate=5e-3)
 lessons = split.train.first(1000)
-runs = {"rewound to its first values": [], "first values drawn anew": []}
+runs = {"rewound to its initial values": [], "new initial values": []}
 for seed in tqdm(range(3), desc="lottery tickets", unit="seed", file=sys.stdout):
     config = dataclasses.replace(settings, seed=seed)
     tickets = lib.lottery_tickets(little_network(seed), lessons, 0.97, rounds, config, progress=False)
-    runs["rewound to its first values"].append([accuracy_of(ticket.trained, half) for ticket in tickets])
+    runs["rewound to its initial values"].append([accuracy_of(ticket.trained, half) for ticket in tickets])
     anew = little_network(100 + seed)
     redrawn = [lib.train_masked(anew, ticket.masks, lessons, config, progress=False)[0] for ticket in tickets]
-    runs["first values drawn anew"].append([accuracy_of(one, half) for one in redrawn])
+    runs["new initial values"].append([accuracy_of(one, half) for one in redrawn])
 plots.tickets([1 - ticket.sparsity for ticket in tickets], runs, len(half))
 
 # %% [markdown]
@@ -796,15 +796,15 @@ plots.patterns({name: mask[:16, :16] for name, mask in corner.items()})
 #
 # **Aim:** score a weight by how much it contributes to the output.
 #
-# A small weight that meets large inputs can matter more than a large weight that meets small ones. Wanda (Sun et al.
-# 2023) multiplies the magnitude by the l2 norm of the input that the weight meets, over all tokens:
+# A small weight with large inputs can matter more than a large weight with small ones. Wanda (Sun et al. 2023) multiplies
+# the magnitude by the l2 norm of the weight's input, over all tokens:
 #
 # $$score[o, j] = |w[o, j]| \cdot \sqrt{\textstyle\sum_t inputs[t, j]^2}$$
 #
 # weight is `[out, in]`, inputs `[tokens, in]`, the scores are `[out, in]`. The norm is a root of a *sum*; it is not divided
 # by the number of tokens.
 #
-# **Predict:** an input is 0 for every image. What is the score of the weights that meet it?
+# **Predict:** an input is 0 for every image. What is the score of its weights?
 #
 # <details><summary>Answer</summary>
 #
@@ -917,13 +917,13 @@ checks.pruning.to_csr(to_csr, hidden=True)
 
 # %% tags=["nbval-ignore-output"]
 fine_grid = [k / 20 for k in range(20)]
-stored = {"dense": [], "your CSR": [], "a bit for each place": [], "2 of 4": []}
+stored = {"dense": [], "your CSR": [], "bit mask": [], "2 of 4": []}
 for sparsity in fine_grid:
     thin = linear * lib.magnitude_mask(linear, sparsity)
     ways_of_storing = lib.stored_bytes(thin)
     stored["dense"].append(ways_of_storing["dense"])
     stored["your CSR"].append(sum(array.nbytes for array in to_csr(thin)))
-    stored["a bit for each place"].append(ways_of_storing["bitmask"])
+    stored["bit mask"].append(ways_of_storing["bitmask"])
     stored["2 of 4"].append(lib.stored_bytes(linear * nm_mask(linear, 2, 4))["nm"])
 plots.bytes_against_sparsity(fine_grid, stored)
 
@@ -1261,10 +1261,10 @@ widgets.run_button("Quantize the pruned network", lambda: course_results.prune_t
 widgets.quiz(
     [
         widgets.Question(
-            "90 % of the weights are zero. Which size has the network in memory, as PyTorch runs it?",
+            "90 % of the weights are zero. What is the size of the network in memory, as PyTorch runs it?",
             ("a tenth", "a fifth, because of the indices", "the same as before"),
             2,
-            "A zero is a 32-bit float like any other. Only another way of storing saves bytes.",
+            "A zero is a 32-bit float like any other. Only another storage format saves bytes.",
         ),
         widgets.Question(
             "Why is the mask applied after the optimizer's step?",
@@ -1274,17 +1274,17 @@ widgets.quiz(
                 "It is faster",
             ),
             0,
-            "Whatever the optimizer did, afterwards the zeros are put back.",
+            "The zeros are set again after every change that the optimizer makes.",
         ),
         widgets.Question(
             "Two layers lose one point each at 80 % sparsity; one has ten times the weights. Which one do you prune?",
             ("the small one", "the large one", "both to 80 %"),
             1,
-            "The price is the loss for each weight that goes.",
+            "What counts is the loss of accuracy for each removed weight.",
         ),
         widgets.Question(
             "A channel is removed. Which layer need not change?",
-            ("the batch norm behind it", "the layer that reads it", "the layer two further on"),
+            ("the batch norm behind it", "the layer that reads it", "the layer after that one"),
             2,
             "The layer that reads the channel loses inputs, but all its outputs stay.",
         ),

@@ -105,7 +105,7 @@ widgets.predict(
 # **Aim:** choose scale and zero point so that the codes cover the range [low, high].
 #
 # One rule comes from practice: 0 must have a code of its own, exactly. Padding and ReLU produce thousands of zeros, and
-# a zero that comes back as 0.004 is an error that always has the same sign. So the range is first *widened to contain 0*.
+# a zero that is dequantized to 0.004 is an error that always has the same sign. So the range is first *widened to contain 0*.
 #
 # $$low' = \min(low, 0) \qquad high' = \max(high, 0)$$
 #
@@ -217,7 +217,7 @@ widgets.slider_figure(
 def quantize(x: Float[Tensor, "*shape"], scale: float, zero_point: int, bits: int = 8) -> Int8[Tensor, "*shape"]:
     """Real numbers to codes: round to nearest, ties to even, add the zero point, then clamp.
 
-    q = clamp(round(x / scale) + zero_point, -2^(bits-1), 2^(bits-1) - 1), stored as int8 whatever the bits
+    q = clamp(round(x / scale) + zero_point, -2^(bits-1), 2^(bits-1) - 1), stored as int8 for any number of bits
 
     >>> quantize(torch.tensor([0.26, -0.26, 99.0]), scale=0.1, zero_point=0)
     tensor([  3,  -3, 127], dtype=torch.int8)
@@ -1258,13 +1258,13 @@ widgets.quiz(
                 "So that the largest number is not clipped",
             ),
             1,
-            "Zeros are frequent. If 0 came back as a small number, all its errors would point the same way.",
+            "Zeros are frequent. If 0 were dequantized to a small number, all these errors would have the same sign.",
         ),
         widgets.Question(
             "Activations with one huge outlier, 4 bits. Which range has the smallest error?",
             (
                 "from the smallest to the largest number",
-                "one that cuts the outlier off",
+                "one that clips the outlier",
                 "the widest range that float32 allows",
             ),
             1,
@@ -1273,7 +1273,7 @@ widgets.quiz(
         widgets.Question(
             "Why is the batch norm folded into the convolution before rounding?",
             (
-                "Afterwards its factor would take the weights off their grid",
+                "Afterwards its factor would move the weights off their grid",
                 "Batch norm cannot run on calibration images",
                 "Because the convolution has no bias",
             ),
@@ -1292,9 +1292,9 @@ widgets.quiz(
         ),
         widgets.Question(
             "What does GPTQ use that rounding to nearest does not?",
-            ("the labels of the images", "gradients of the loss", "how the inputs of the layer go together"),
+            ("the labels of the images", "gradients of the loss", "how the inputs of the layer are correlated"),
             2,
-            "Only inputs, no labels: products of inputs say how later weights can make up for an earlier error.",
+            "Only inputs, no labels: products of inputs say how later weights can compensate an earlier error.",
         ),
     ]
 )

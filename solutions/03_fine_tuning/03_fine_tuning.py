@@ -114,7 +114,7 @@ widgets.predict(
 # **Aim:** make only the named parameters trainable, and freeze everything else.
 #
 # - `trainable` holds exact names of `model.named_parameters()`, such as `"15.weight"`. Those get
-#   `requires_grad = True`, **all other parameters** get `requires_grad = False`, whatever they had before.
+#   `requires_grad = True`, **all other parameters** get `requires_grad = False`, independent of what they had before.
 # - A [batch norm](../glossary.md#batch-norm) has numbers that change without a gradient: in train mode it averages the
 #   statistics of its inputs into `running_mean` and `running_var`. `freeze` is called on a network in train mode. **A batch
 #   norm none of whose parameters is trainable** (also one that has no parameters) is set to eval mode (`.eval()`): it uses
@@ -550,7 +550,7 @@ print(f"validation, new digits: {accuracy_of(base, new.validation):.1%} before, 
 print(f"merged into plain layers, the largest difference of a logit is {change:.1e}")
 
 # %% [markdown]
-# ### Accuracy against the number of labels: what a label buys
+# ### What a label buys: accuracy against the number of labels
 #
 # Five ways to learn the new digits from 20, 50, 100 and 400 labels: *scratch* (random weights), the *head* alone, the
 # *norms* alone, *LoRA*, and *all* weights. And a sixth without a network: logistic regression on the pixels.
@@ -967,7 +967,7 @@ print("gain of each pair, points:", ", ".join(f"{100 * d:+.1f}" for d in differe
 # **Aim:** train a pruned network further, and keep its zeros.
 #
 # After pruning, the weights that are left were trained together with others that are removed. Some more training lets them
-# take over the work of these. This is called *recovery* or *healing*. But an optimizer changes every weight, also those at 0:
+# take over the work of these. This is called *recovery*. But an optimizer changes every weight, also those at 0:
 # momentum, decay and the gradient itself make them nonzero again.
 #
 # - `masks` maps names of parameters to boolean tensors, **true where a weight stays**. In the given network the
@@ -1059,12 +1059,12 @@ healed = recover(pruned, masks, lesson, epochs=1)
 refined = recover(on_grid, {}, lesson, epochs=1)
 for name in grids:
     parametrize.remove_parametrizations(refined.get_submodule(name.rpartition(".")[0]), "weight", leave_parametrized=True)
-patients = {"whole": whole, "pruned": pruned, "pruned, healed": healed, "3 bits": rounded, "3 bits, healed": refined}
+networks = {"whole": whole, "pruned": pruned, "pruned, recovered": healed, "3 bits": rounded, "3 bits, recovered": refined}
 zeros = all(not healed.get_parameter(name)[~mask].any() for name, mask in masks.items())
 points_kept = all(grid.holds(refined.get_parameter(name)) for name, grid in grids.items())
-print(f"every pruned weight is exactly 0 after healing: {zeros}; sparsity {metrics.sparsity(healed):.1%}")
-print(f"every weight of the 3-bit network lies on its grid after healing: {points_kept}")
-passports = [measure.passport(network, clothes, name, repeats=3) for name, network in patients.items()]
+print(f"every pruned weight is exactly 0 after recovery: {zeros}; sparsity {metrics.sparsity(healed):.1%}")
+print(f"every weight of the 3-bit network lies on its grid after recovery: {points_kept}")
+passports = [measure.passport(network, clothes, name, repeats=3) for name, network in networks.items()]
 measure.compare(passports)
 
 # %% tags=["nbval-ignore-output"]
@@ -1129,7 +1129,7 @@ with torch.no_grad():
 #   task at little cost, replay needs the old images, and adapters can be removed.
 # - **What was worse.** With 400 labels the head alone and the norms alone fall behind a network trained from scratch. Active
 #   learning is no better, or worse, than random while there are few labels. Adapters beside the weights make a forward pass
-#   slower until they are merged. Healing needs labels.
+#   slower until they are merged. Recovery needs labels.
 # - **What was not measured.** Other pairs of tasks: between tasks that have nothing in common a trained network may be no
 #   better start than a random one. Larger networks, where LoRA's saving of memory matters. Labels that are wrong.
 #
@@ -1152,13 +1152,13 @@ widgets.quiz(
                 "because biases have no gradient",
             ),
             0,
-            "Then weights with large gradients would be decayed less, which nobody asked for.",
+            "Then weights with large gradients would be decayed less, which is not intended.",
         ),
         widgets.Question(
             "Why may only one factor of LoRA begin at zero?",
             (
                 "otherwise the start would not be the given layer",
-                "otherwise both gradients are 0 for ever",
+                "otherwise both gradients are always 0",
                 "otherwise the rank is too large",
             ),
             1,
@@ -1168,7 +1168,7 @@ widgets.quiz(
             "Whose Fisher information does EWC need?",
             ("that of the new task", "that of the old task", "that of both together"),
             1,
-            "It says which weights the old task depends on. Those are held.",
+            "It says which weights the old task depends on. The penalty keeps these near their old values.",
         ),
         widgets.Question(
             "Entropy beats random in one race of active learning. What do you know?",

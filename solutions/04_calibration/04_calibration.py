@@ -110,7 +110,7 @@ for low in (0.5, 0.9, 0.99):
 # %% tags=["widget", "nbval-ignore-output"]
 widgets.predict(
     "A network is pruned and quantized until its accuracy has fallen by 30 points. What does its confidence do?",
-    ["it falls as much", "it falls less: the network is too sure", "it falls more: the network is too modest"],
+    ["it falls as much", "it falls less: the network is overconfident", "it falls more: the network is underconfident"],
     "The section 'Bits and zeros' measures twenty such networks.",
 )
 
@@ -1032,14 +1032,14 @@ plots.confidence_under_shift(panels)
 #
 # Unit 03 adapts a network to a new task with [LoRA](../glossary.md#lora): low-rank matrices beside frozen weights. Here the new
 # task is the clothes rotated by some degrees, with 200 labelled images. Which of the two networks below is calibrated on rotated
-# ("turned") images: the one that was trained on upright ones, or the adapted one? Both are measured with the temperature from
+# images: the one that was trained on upright ones, or the adapted one? Both are measured with the temperature from
 # above, and with one fitted again on rotated calibration images.
 
 # %% tags=["nbval-ignore-output"]
 turned = data.load_corrupted_fashion("rotation", severity=3)
 few = data.few_labels(turned.train, 200, seed=0)
 adapted = finetuning.merge_lora(finetuning.adapt(model, few, "lora", finetuning.AdaptConfig(steps=100)))
-print("on turned validation pictures   accuracy    ECE   with your T   with T fitted again")
+print("on rotated validation images    accuracy    ECE   with your T   with T fitted again")
 for name, network in (("trained on upright ones", model), ("adapted by LoRA", adapted)):
     part = compressed_confidences.fitting_predictions(network, turned)
     again = fit_temperature(part.calibration.logits, part.calibration.labels)
@@ -1170,7 +1170,7 @@ for name, t in (("as trained", 1.0), ("your T", temperature)):
 chance = lib.ece_by_chance(sure, resamples=100)
 print(f"an ECE up to {chance.high:.4f} would be chance alone")
 inside = prediction_sets(lib.softmax(test.logits / temperature), q).gather(1, test.labels[:, None])
-print(f"sets with a promise of 98 %: coverage {inside.double().mean():.2%} on {len(test.labels)} test images")
+print(f"sets with a guaranteed coverage of 98 %: coverage {inside.double().mean():.2%} on {len(test.labels)} test images")
 
 # %% tags=["nbval-ignore-output"]
 calibrated = with_temperature(model, temperature)
@@ -1208,12 +1208,12 @@ widgets.quiz(
         widgets.Question(
             "You fit T on the training images and get T below 1. What happened?",
             (
-                "The network is too modest",
+                "The network is underconfident",
                 "On images it was trained on, the network is right more often than on new ones",
                 "The optimizer did not converge",
             ),
             1,
-            "Memorized images make large confidences look deserved. Fit on examples that were not trained on.",
+            "On memorized images large confidences look justified. Fit on examples that were not trained on.",
         ),
         widgets.Question(
             "A miss costs four false alarms. From which probability on do you raise an alarm?",

@@ -1017,13 +1017,13 @@ widgets.quiz(
             "One row, a layer larger than every cache. What helps most?",
             ("more multiplications per second", "fewer bytes per weight", "larger tiles"),
             1,
-            "Its intensity is about two operations per byte: it stands on the slope, and only bytes count there.",
+            "Its intensity is about two operations per byte: it is on the slope of the roofline, where only bytes matter.",
         ),
         widgets.Question(
             "Why are products of int8 codes summed in int32?",
             (
                 "Because int32 is faster than int16",
-                "Because three products of ends already pass what int16 holds",
+                "Because three products of the largest codes already exceed int16",
                 "Because the result is scaled by a float",
             ),
             1,
@@ -1033,7 +1033,7 @@ widgets.quiz(
             "What does packing change?",
             ("the values of the weights", "the number of multiplications", "the order in which weights lie in memory"),
             2,
-            "The kernel reads straight on and gets each pair where its instruction wants it; values stay as they are.",
+            "The kernel reads memory in order and finds each pair where its instruction needs it; values stay as they are.",
         ),
         widgets.Question(
             "A code of -3 in a nibble is read as 13. What went wrong?",
@@ -1045,7 +1045,7 @@ widgets.quiz(
             "Ninety percent of the weights are zero. The sparse product is ...",
             ("always ten times faster", "faster or slower: it depends on the kernel and the batch", "never faster"),
             1,
-            "A kept weight costs more than a dense one. Only a measurement on the machine decides.",
+            "A stored sparse weight costs more time than a dense one. Only a measurement on the machine decides.",
         ),
     ]
 )

@@ -607,7 +607,7 @@ plots.curves([int(g) for g in error], {"relative error of the weights": list(err
 # ### Exercise 6: skip what is zero
 # *Difficulty 4 of 5, 20 minutes, 3 points*
 #
-# **Aim:** multiply by a weight of which only some square blocks are kept, without touching the others.
+# **Aim:** multiply by a weight of which only some square blocks are kept, without reading the others.
 #
 # Single zeros do not help a GPU, because a tile is read and multiplied as a whole. Zeros in *blocks* do: a block of zeros is not stored and not
 # read. (The other pattern that hardware supports is [2:4 sparsity](../glossary.md#n-m-sparsity), Mishra et al. 2021.) The weight `[N, K]` is cut
@@ -726,7 +726,7 @@ plots.curves(
 # Registers are declared by lines such as `.reg .b32 %r<423>;`: 423 of them. Return a dict:
 #
 # - `"multiply"`: the whole name of the first such instruction, `""` if there is none;
-# - `"times"`: how many such instructions the text holds;
+# - `"times"`: how many such instructions the text has;
 # - `"registers"`: the sum over all `.reg` lines, predicates (`.pred`) included.
 #
 # `re.sub(pattern, "", text)` removes, `re.findall(pattern, text, re.M)` gives all matches of a group; with `re.M`, `^` is the start of a line.
@@ -880,12 +880,12 @@ widgets.quiz(
             "A kernel is right for n = 1024 and sometimes wrong for n = 1000. What is the first suspect?",
             ("the order of the programs", "a mask that is missing", "the rounding of float32"),
             1,
-            "1000 is no multiple of the block: the last block reads or writes behind the end.",
+            "1000 is no multiple of the block: the last block reads or writes beyond the end.",
         ),
         widgets.Question(
             "Why does a masked load that feeds a maximum or a sum need `other`?",
             (
-                "Masked lanes take part in it and would otherwise hold anything",
+                "Masked lanes are included and would otherwise have undefined values",
                 "Without it the load is slower",
                 "Because stores need the same value",
             ),
@@ -900,7 +900,7 @@ widgets.quiz(
         ),
         widgets.Question(
             "What does fusing scale, bias and relu into the product save?",
-            ("multiplications", "trips of the result through memory", "registers"),
+            ("multiplications", "writing and reading the result in memory", "registers"),
             1,
             "The arithmetic is the same; the result no longer goes to memory and back between the steps.",
         ),

@@ -18,6 +18,8 @@ from posttrain_lab.calibration import (
 
 from .drawing import as_numpy, honest, honest_yes, modest, yes_or_no
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.mark.parametrize("bins", [1, 7, 15])
 @pytest.mark.parametrize(("ours", "norm"), [(expected_calibration_error, "l1"), (maximum_calibration_error, "max")])

@@ -12,6 +12,8 @@ from sklearn.calibration import calibration_curve
 
 from posttrain_lab.calibration import expected_calibration_error
 
+pytestmark = pytest.mark.portable
+
 modest = settings(max_examples=100, deadline=None, derandomize=True)
 
 

@@ -10,6 +10,8 @@ from posttrain_lab.calibration import brier, brier_decomposition, nll
 
 from .drawing import as_numpy, honest, honest_yes, modest, yes_or_no
 
+pytestmark = pytest.mark.portable
+
 
 def test_agree_with_scikit_learn():
     logits, labels = honest(300, 4)

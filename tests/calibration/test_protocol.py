@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from posttrain_lab.calibration import (
-    Choice,
+    ChosenMethod,
     Fitting,
     Predictions,
     brier,
@@ -59,7 +59,7 @@ def test_neither_choose_nor_the_choice_can_hold_the_test_part():
     part = Predictions(*honest(50, 3))
     with pytest.raises(TypeError, match="the test part is for report"):
         choose(part)
-    with pytest.raises(TypeError, match="report wants a Choice, made by choose"):
+    with pytest.raises(TypeError, match="report wants a ChosenMethod, made by choose"):
         report(part, part)
     with pytest.raises(dataclasses.FrozenInstanceError):
         choose(Fitting(part, part)).name = "none"
@@ -105,5 +105,5 @@ def test_predictions_are_checked():
 def test_a_choice_is_what_choose_says():
     part = Predictions(*honest(100, 2))
     found = choose(Fitting(part, part), {"none": methods(2)["none"]})
-    assert isinstance(found, Choice)
+    assert isinstance(found, ChosenMethod)
     assert list(found.scores) == ["none"]

@@ -12,6 +12,8 @@ from posttrain_lab.calibration import apply_temperature, fit_temperature, nll
 
 from .drawing import honest, modest
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.mark.parametrize("planted", [0.2, 0.5, 1.0, 1.7, 3.0, 20.0])
 def test_a_planted_temperature_comes_back_within_one_percent(planted):

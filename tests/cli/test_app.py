@@ -140,4 +140,4 @@ def test_the_learner_s_folder_is_found(made, found, tmp_path, monkeypatch):
         if "." in name:
             (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
-    assert str(app._here()) == found
+    assert str(app.course_root()) == found

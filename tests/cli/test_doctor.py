@@ -31,7 +31,7 @@ def test_python_versions(version, state):
 
 
 def test_missing_package_is_told_with_its_remedy(monkeypatch):
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "numba" else "1.0")
+    monkeypatch.setattr(doctor, "installed_version", lambda name: None if name == "numba" else "1.0")
     code, text = shown(doctor.examine())
     assert code == 1
     assert "Missing: numba." in text
@@ -39,7 +39,7 @@ def test_missing_package_is_told_with_its_remedy(monkeypatch):
 
 
 def test_optional_package_is_a_note_only(monkeypatch):
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "onnxruntime" else "1.0")
+    monkeypatch.setattr(doctor, "installed_version", lambda name: None if name == "onnxruntime" else "1.0")
     findings = doctor.package_findings()
     assert {f.what: f.state for f in findings}["onnxruntime"] == doctor.NOTE
     assert shown(findings)[0] == 0

@@ -26,7 +26,7 @@ def test_first_time_copies_everything_but_checkpoints(course, tmp_path):
     copied, kept = start.copy_course(tmp_path / "mine")
     assert [path.relative_to(tmp_path / "mine").as_posix() for path in copied] == ["00_first/00_first.ipynb", "index.md"]
     assert kept == []
-    assert not list((tmp_path / "mine").rglob("*.partial"))
+    assert not list((tmp_path / "mine").rglob("*.part"))
 
 
 def test_second_time_keeps_what_the_learner_wrote(course, tmp_path):

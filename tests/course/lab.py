@@ -15,6 +15,9 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, Page, sync_playwright
 
+from posttrain_lab.kernels.cpu.compiling import NOTES
+from tests.course.live import Lab
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage"]
 SETTINGS = {
@@ -31,13 +34,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def lab_server(folder: Path, scratch: Path, own_settings: bool = False) -> Iterator[str]:
-    """`posttrain-lab start` on this folder; yields the address it prints. Every cell is kept on the page unless `own_settings`."""
+def lab_server(folder: Path, scratch: Path, own_settings: bool = False) -> Iterator[Lab]:
+    """`posttrain-lab start` on this folder, on one thread. Every cell is kept on the page unless `own_settings`."""
     overrides = scratch / "config" / "labconfig"
     overrides.mkdir(parents=True)
     (overrides / "default_setting_overrides.json").write_text(json.dumps(SETTINGS), encoding="utf-8")
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    env = {**os.environ, **{name: str(scratch / name.lower()) for name in names}, "OMP_NUM_THREADS": "1"}
+    threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    env = {**os.environ, **{name: str(scratch / name.lower()) for name in names}, **threads, NOTES: ""}
     env["JUPYTER_CONFIG_PATH"] = "" if own_settings else str(scratch / "config")
     command = [
         sys.executable,
@@ -54,7 +58,7 @@ def lab_server(folder: Path, scratch: Path, own_settings: bool = False) -> Itera
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT)
     try:
-        yield _address(process, log)
+        yield Lab(_address(process, log), folder, scratch / "jupyter_runtime_dir")
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -144,6 +148,10 @@ def move(page: Page, control: Locator) -> None:
         control.click()
 
 
+# A box shows an empty part for each child until that is made; a figure without .main-svg is not drawn yet.
+DRAWN = """cell => cell.querySelector('.widget-box')
+    && [...cell.querySelectorAll('.widget-box > *')].every(part => part.classList.contains('jupyter-widgets'))
+    && [...cell.querySelectorAll("[data-mime-type='application/vnd.plotly.v1+json']")].every(p => p.querySelector('.main-svg'))"""
 SHOWN = """cell => [...cell.querySelectorAll('.js-plotly-plot, .widget-html, .jp-RenderedHTMLCommon, .jp-RenderedText')]
     .map(part => part.innerHTML).join('\\n')"""
 
@@ -151,11 +159,12 @@ SHOWN = """cell => [...cell.querySelectorAll('.js-plotly-plot, .widget-html, .jp
 def move_every_control(page: Page, cell: Locator) -> int:
     """Move each control of a cell and wait until its figure or text (not only the control) changes; returns how many."""
     cell.scroll_into_view_if_needed()
+    handle = cell.element_handle()
+    page.wait_for_function(DRAWN, arg=handle, timeout=MINUTE)  # else the first drawing would pass for a change
     number = 0
     while number < len(found := controls(cell)):
         before = cell.evaluate(SHOWN)
         move(page, found[number])
-        handle = cell.element_handle()
         page.wait_for_function(f"([cell, before]) => ({SHOWN})(cell) !== before", arg=[handle, before], timeout=MINUTE)
         number += 1
     return number

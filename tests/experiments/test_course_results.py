@@ -10,27 +10,8 @@ from posttrain_lab.experiments import course_results
 from posttrain_lab.measure import predict
 from posttrain_lab.metrics import accuracy, macs
 from posttrain_lab.models import fashion_cnn, load_pretrained
-from posttrain_lab.passport import Measurement, Passport
 from posttrain_lab.pruning import magnitude_mask
-
-ONE = Passport(
-    name="dense",
-    task="fashion",
-    part="test",
-    n=100,
-    accuracy=0.9,
-    accuracy_low=0.8,
-    accuracy_high=0.95,
-    worst_class="shirt",
-    worst_class_accuracy=0.7,
-    bytes=1000,
-    macs=10,
-    ece=0.02,
-    latency=(Measurement(0.001, 0.002, 0.003, 1, 1),),
-    device="a processor",
-    threads=1,
-    versions={"python": "3"},
-)
+from tests.passports import ONE
 
 
 def test_the_work_folder_lies_above_the_notebook(tmp_path, monkeypatch):

@@ -7,6 +7,8 @@ from torch import nn
 from posttrain_lab.training import Hooks, TrainingConfig, TrainingState, train
 from tests.finetuning.small_nets import same_state, small_cnn, stripes
 
+pytestmark = pytest.mark.portable
+
 CONFIG = TrainingConfig(epochs=2, batch_size=10)
 
 

@@ -216,7 +216,7 @@ def test_saving_is_whole_or_not_at_all(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match=r"Cannot write .*adapter\.safetensors: No space left"):
+    with pytest.raises(OSError, match=r"save_adapter cannot write .*adapter\.safetensors: No space left"):
         save_adapter(trained(1), path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["adapter.safetensors"]

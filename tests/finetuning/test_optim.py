@@ -13,6 +13,8 @@ from posttrain_lab.finetuning import parameter_groups as groups_of
 from posttrain_lab.training import Hooks, TrainingConfig, train
 from tests.finetuning.small_nets import same_state, small_cnn, stripes
 
+pytestmark = pytest.mark.portable
+
 
 @settings(max_examples=30, deadline=None)
 @given(

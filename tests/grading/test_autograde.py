@@ -160,8 +160,8 @@ def test_verdicts_are_outputs_that_nbgrader_can_read():
 
 def test_only_units_of_the_package_are_checked_here(monkeypatch):
     register(monkeypatch)
-    assert list(autograde._exercises(UNIT)) == [f"test_{name}" for name in POINTS]
-    assert autograde._exercises("another_assignment") == {}
+    assert list(autograde.graded_exercises(UNIT)) == [f"test_{name}" for name in POINTS]
+    assert autograde.graded_exercises("another_assignment") == {}
 
 
 def test_nothing_to_grade_is_one_sentence(tmp_path):

@@ -18,7 +18,7 @@ from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.submission import LocalSubmission
 from posttrain_lab.grading import kernel_side
 from posttrain_lab.grading.kernel import KernelSubmission, check_in_kernel, decoded, vetted
-from posttrain_lab.grading.session import GraderFault, Kernel, KernelLost, Limits
+from posttrain_lab.grading.session import GraderFault, KernelLost, Limits, StudentKernel
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +64,7 @@ def test_the_question_holds_the_name_and_the_arguments():
     KernelSubmission(kernel, "Cube", "apply").call(torch.ones(2), gradients=(0,), at=0.5)
     expression, seconds = kernel.asked[0]
     assert expression.startswith("__import__('posttrain_lab.grading.kernel_side', fromlist=['answer']).answer('Cube', 'apply', ")
-    args, kwargs, gradients = serialize.decode(base64.b64decode(expression.split("'")[-4]))
+    args, kwargs, gradients = serialize.decode(base64.b64decode(expression.split("'")[-6]))
     assert torch.equal(args[0], torch.ones(2))
     assert (kwargs, gradients, seconds) == ({"at": 0.5}, (0,), Limits().call)
 
@@ -192,10 +192,10 @@ def test_the_helper_answers_in_this_process_too(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudentKernel]:
     folder = tmp_path_factory.mktemp("submission")
     (folder / "torch.py").write_text("raise SystemExit", encoding="utf-8")
-    with Kernel(folder, Limits(cell=20, call=15)) as kernel:
+    with StudentKernel(folder, Limits(cell=20, call=15)) as kernel:
         kernel.run(SETUP)
         yield kernel
 
@@ -241,10 +241,10 @@ def test_the_kernel_does_not_look_for_modules_beside_the_notebook(kernel, tmp_pa
 
 @pytest.mark.slow
 def test_restarts_and_seconds_are_bounded(tmp_path):
-    with Kernel(tmp_path, Limits(restarts=0)) as kernel:
+    with StudentKernel(tmp_path, Limits(restarts=0)) as kernel:
         with pytest.raises(KernelLost):
             kernel.run("import os\nos._exit(1)")
         with pytest.raises(KernelLost, match="ended or blocked its Python process 1 times"):
             kernel.run("1")
-    with Kernel(tmp_path, Limits(notebook=-1.0)) as kernel, pytest.raises(KernelLost, match="used all of its"):
+    with StudentKernel(tmp_path, Limits(notebook=-1.0)) as kernel, pytest.raises(KernelLost, match="used all of its"):
         kernel.run("1")

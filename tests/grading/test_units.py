@@ -27,7 +27,10 @@ def test_the_solutions_are_right_and_an_untouched_notebook_is_empty(unit, tmp_pa
 
 @pytest.mark.parametrize("unit", COURSE.units())
 def test_nbgrader_gives_full_marks_and_none(unit, tmp_path):
-    shutil.copy(COURSE.root / CONFIG, tmp_path)
+    """Figures are drawn while grading in the first unit only; tests/course runs all cells of all units."""
+    figures = unit == COURSE.units()[0]
+    config = (COURSE.root / CONFIG).read_text(encoding="utf-8") + f"\nc.GradeInKernel.figures = {figures}\n"
+    (tmp_path / CONFIG).write_text(config, encoding="utf-8")
     shutil.copytree(COURSE.sources() / unit, tmp_path / "solutions" / unit)
     submitted = tmp_path / "submitted"
     _write(student_notebook(COURSE, unit), submitted / "empty" / unit, unit)
@@ -39,6 +42,9 @@ def test_nbgrader_gives_full_marks_and_none(unit, tmp_path):
         ("empty", 0, points, ""),
         ("perfect", points, points, ""),
     ]
+    graded = nbformat.read(tmp_path / "autograded" / "perfect" / unit / f"{unit}.ipynb", as_version=4)
+    drawn = [cell for cell in graded.cells if cell.cell_type == "code" and "widget" in cell.metadata.get("tags", [])]
+    assert [bool(cell.outputs) for cell in drawn] == [figures] * len(drawn)
 
 
 def _write(notebook: nbformat.NotebookNode, folder: Path, name: str = "mine") -> Path:

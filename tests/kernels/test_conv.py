@@ -12,7 +12,10 @@ from torch import nn
 from posttrain_lab import kernels
 from posttrain_lab.kernels import Int8ConvWeight, reference
 from posttrain_lab.kernels.cpu import conv, int8_microkernel, threads
+from posttrain_lab.kernels.geometry import ConvGeometry, conv_geometry
 from tests.kernels.cases import codes, floats
+
+pytestmark = pytest.mark.portable
 
 GEOMETRIES = [  # n, h, w, channels, outputs, (kh, kw), stride, padding, groups
     (1, 1, 1, 1, 1, (1, 1), 1, 0, 1),
@@ -60,12 +63,14 @@ def test_scaled_results(geometry, activation):
 @given(st.tuples(*[st.integers(1, 90)] * 2), st.integers(1, 5), st.integers(1, 4), st.integers(0, 9), st.integers(0, 300))
 def test_no_block_sees_more_lines_than_are_held(size, kh, stride, more, pixel):
     """An image may have lines below the last window."""
-    oh, starts = size[0], np.zeros(int8_microkernel.BLOCK, np.int64)
-    tall, across = (oh - 1) * stride + kh + more % stride, conv.SCRATCH + 1
+    (oh, ow), starts = size, np.zeros(int8_microkernel.BLOCK, np.int64)
+    height, line_stride = (oh - 1) * stride + kh + more % stride, conv.SCRATCH + 1
+    geometry = ConvGeometry(height, (ow - 1) * stride + 1, 1, kh, 1, stride, 0, 1, 1, oh, ow)
+    buffer = conv.LineBuffer(1, line_stride, 1, 0, height, 0)
     for rows in (1, 5, int8_microkernel.BLOCK):
-        conv.window_starts.py_func(pixel, rows, size, (tall * across, stride * across, 1), starts)
-        seen = starts[rows - 1] // across + kh - starts[0] // across
-        assert kh <= seen <= conv.room_for(size, kh, stride, tall, across)
+        conv.window_starts.py_func(pixel, rows, geometry, buffer, starts)
+        seen = starts[rows - 1] // line_stride + kh - starts[0] // line_stride
+        assert kh <= seen <= conv.buffer_lines(geometry, height, line_stride, conv.SCRATCH)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -78,19 +83,21 @@ def test_no_block_sees_more_lines_than_are_held(size, kh, stride, more, pixel):
 )
 def test_windows_are_where_the_filter_lies(size, kernel, stride, groups, pixel):
     """All numbers of all windows of a block."""
-    (oh, ow), (kh, kw), deep, starts = size, kernel, 4, np.zeros(int8_microkernel.BLOCK, np.int64)
+    (oh, ow), (kh, kw), starts = size, kernel, np.zeros(int8_microkernel.BLOCK, np.int64)
     high, wide = (oh - 1) * stride + kh, (ow - 1) * stride + kw
-    across = wide * groups * deep
-    offsets, length = conv.runs(kernel, groups, across, deep)
-    rows, steps = min(int8_microkernel.BLOCK, 100 - pixel), (high * across, stride * across, stride * groups * deep)
-    conv.window_starts.py_func(pixel, rows, size, steps, starts)
-    image = np.arange(-(-100 // (oh * ow)) * high * across).reshape(-1, high, wide, groups, deep)
+    geometry = conv_geometry((high, wide, 4 * groups), (groups, kh, kw), groups, stride, 0)
+    assert (geometry.out_height, geometry.out_width) == size
+    _, buffer, offsets = conv.plan(geometry, 1, conv.SCRATCH)
+    buffer = conv.LineBuffer(*buffer)
+    rows = min(int8_microkernel.BLOCK, 100 - pixel)
+    conv.window_starts.py_func(pixel, rows, geometry, buffer, starts)
+    image = np.arange(-(-100 // (oh * ow)) * high * buffer.line_stride).reshape(-1, high, wide, groups, 4)
     for row in range(rows):
         number, place = divmod(pixel + row, oh * ow)
         r, c = place // ow * stride, place % ow * stride
         for group in range(groups):
             window = image[number, r : r + kh, c : c + kw, group]
-            runs = [starts[row] + offset + group * deep + np.arange(length) for offset in offsets]
+            runs = [starts[row] + offset + group * 4 + np.arange(buffer.run_length) for offset in offsets]
             assert np.array_equal(np.concatenate(runs), window.reshape(-1))
 
 

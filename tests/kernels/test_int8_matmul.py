@@ -19,8 +19,8 @@ from posttrain_lab.kernels import reference
 from posttrain_lab.kernels.cpu import int8, int8_microkernel, threads
 from posttrain_lab.kernels.cpu.int8_microkernel import BLOCK, COLUMNS
 from posttrain_lab.kernels.cpu.simd import LANES
-from posttrain_lab.kernels.cpu.simd_bytes import SHIFT, VNNI
 from posttrain_lab.kernels.panel_layout import from_panels, to_panels
+from posttrain_lab.kernels.processor import SHIFT, VNNI
 
 OPERATOR = torch.ops.posttrain_lab.int8_matmul.default
 C = int8_microkernel.COLUMNS
@@ -151,14 +151,14 @@ def guarded(array, at_end):
     for place in (base, base + page + inside):
         assert libc.mprotect(ctypes.c_void_p(place), ctypes.c_size_t(page), 0) == 0
     there = np.frombuffer(kept[-1], array.dtype, array.size, page + (inside - array.nbytes if at_end else 0))
-    there[:] = array
-    return there
+    there[:] = array.ravel()
+    return there.reshape(array.shape)
 rng = np.random.default_rng(0)
 for m, k, n in [(8, 1, 1), (9, 33, 17), (65, 70, 40), (64, 515, 129), (66, 4100, 50), (1, 31, 15), (5, 64, 16)]:
     a, w = (rng.integers(-128, 128, shape).astype(np.int8) for shape in ((m, k), (n, k)))
     for at_end in (False, True):
         out = guarded(np.full(m * n, 7, np.int32), at_end)
-        winograd.multiply_split(guarded(a.ravel(), at_end), guarded(w.ravel(), at_end), out, (k, n), (0, m, 0, int8_microkernel.tiles_of(n)))
+        winograd.multiply_split(guarded(a, at_end), guarded(w, at_end), out, (0, m, 0, int8_microkernel.tiles_of(n)))
         assert np.array_equal(out.reshape(m, n), a.astype(np.int64) @ w.T.astype(np.int64)), (m, k, n)
 print("whole", flush=True)
 os._exit(0)  # nobody touches that memory again
@@ -257,7 +257,8 @@ class Pretending(type(features)):
 binding.get_host_cpu_features = lambda: Pretending(features)
 from posttrain_lab import kernels
 from posttrain_lab.kernels import reference
-from posttrain_lab.kernels.cpu import simd, simd_bytes
+from posttrain_lab.kernels import processor
+from posttrain_lab.kernels.cpu import simd
 from tests.kernels.cases import SIZES, codes, floats, linear_ops
 for m, k, n in SIZES:
     a, b = codes(m, k), codes(k, n, seed=1)
@@ -269,7 +270,7 @@ for m, k, n in SIZES:
         torch.testing.assert_close(getattr(kernels, name)(floats(m, k), weight), want, rtol=1e-5, atol=1e-4)
 image, weight = codes(2, 7, 6, 5), kernels.Int8ConvWeight.from_codes(codes(37, 5, 3, 3), torch.ones(37))
 assert torch.equal(kernels.int8_conv2d(image, weight, 2, 1, 9), reference.int8_conv2d(image, weight, 2, 1, 9, None, None, "none"))
-print(simd.LANES, simd_bytes.STEP, simd_bytes.PAIRS_SATURATE)
+print(simd.LANES, processor.STEP, processor.PAIRS_SATURATE)
 """
 
 

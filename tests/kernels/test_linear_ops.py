@@ -11,6 +11,8 @@ from posttrain_lab.kernels import reference
 from posttrain_lab.kernels.cpu import threads
 from tests.kernels.cases import SIZES, codes, floats, linear_ops, pruned, two_of_four, views
 
+pytestmark = pytest.mark.portable
+
 NAMES = ["int8_linear", "int4_linear", "sparse_linear", "block_sparse_linear", "nm_linear"]
 
 

@@ -9,10 +9,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posttrain_lab.kernels import BlockSparseWeight, Int4Weight, Int8ConvWeight, Int8Weight, NMWeight, SparseWeight, panel_layout
-from posttrain_lab.kernels.cpu import simd_bytes
+from posttrain_lab.kernels import (
+    BlockSparseWeight,
+    Int4Weight,
+    Int8ConvWeight,
+    Int8Weight,
+    NMWeight,
+    SparseWeight,
+    panel_layout,
+    processor,
+)
 from posttrain_lab.quantization import PerChannel, PerGroup, dequantize_weight, quantize_weight
 from tests.kernels.cases import codes, floats, pruned, two_of_four
+
+pytestmark = pytest.mark.portable
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -43,8 +53,8 @@ def test_what_panels_leave_out_makes_their_pairs_safe(n, k, pair, seed):
     want[-1] = torch.tensor(pair, dtype=torch.int8).repeat(k)[:k]
     safe, corrections = panel_layout.split(want)
     assert torch.equal(panel_layout.join(safe, corrections), want)
-    assert torch.equal(corrections[n + 1 : 2 * n + 1], simd_bytes.SHIFT * want.sum(1, dtype=torch.int32))
-    if simd_bytes.PAIRS_SATURATE:
+    assert torch.equal(corrections[n + 1 : 2 * n + 1], processor.SHIFT * want.sum(1, dtype=torch.int32))
+    if processor.PAIRS_SATURATE:
         pairs = torch.nn.functional.pad(safe, (0, k % 2)).int().unflatten(1, (-1, 2))
         assert pairs.clamp(min=0).sum(2).max() <= panel_layout.SAFE
         assert pairs.clamp(max=0).sum(2).min() >= -panel_layout.SAFE

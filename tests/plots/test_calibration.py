@@ -2,12 +2,11 @@
 
 import math
 
-import plotly.graph_objects as go
-import plotly.io as pio
 import pytest
 import torch
 
 from posttrain_lab.plots import calibration as plots
+from tests.plots.figure_rules import check_figure
 
 X = torch.linspace(0.1, 1, 40)
 NAN = float("nan")
@@ -36,12 +35,7 @@ BLANK_Y = {"scorecard", "costs_with_intervals"}  # rows carry names
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_names_its_axes_and_is_small(name):
-    figure = FIGURES[name]()
-    assert isinstance(figure, go.Figure)
-    assert figure.layout.xaxis.title.text
-    assert name in BLANK_Y or figure.layout.yaxis.title.text
-    assert len(pio.to_json(figure)) < 12_000
-    assert pio.to_json(figure) == pio.to_json(FIGURES[name]())
+    check_figure(FIGURES[name], y_title=name not in BLANK_Y)
 
 
 @pytest.mark.parametrize("name", CURVES)

@@ -1,11 +1,10 @@
 """The figures of unit 05: what goes in is what is drawn, axes are named, and a saved notebook stays small."""
 
-import plotly.graph_objects as go
-import plotly.io as pio
 import pytest
 import torch
 
 from posttrain_lab.plots import cpu_kernels as plots
+from tests.plots.figure_rules import check_figure
 
 SCALE = [0.25, 4.0, 64.0]
 KINDS = {"int8": {"your kernel": [(1.0, 5e8), (8.0, 1e9)], "library": [(1.0, 6e8)]}, "4 bits": {"your other": [(2.0, 1e9)]}}
@@ -23,12 +22,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_names_its_axes_and_is_small(name):
-    figure = FIGURES[name]()
-    assert isinstance(figure, go.Figure)
-    assert figure.layout.xaxis.title.text
-    assert figure.layout.yaxis.title.text
-    assert len(pio.to_json(figure)) < 12_000
-    assert pio.to_json(figure) == pio.to_json(FIGURES[name]())
+    check_figure(FIGURES[name])
 
 
 @pytest.mark.parametrize("name", ["accumulators", "tile_speeds", "sparse_race"])

@@ -1,11 +1,11 @@
 """The figures of unit 03: what goes in is what is drawn, axes are named, and a saved notebook stays small."""
 
 import plotly.graph_objects as go
-import plotly.io as pio
 import pytest
 import torch
 
 from posttrain_lab.plots import finetuning as plots
+from tests.plots.figure_rules import check_figure
 
 LINE = torch.linspace(-1, 1, 9)
 PATHS = {"plain": torch.tensor([[0.5, 0.5], [0.2, 0.1]]), "Adam": torch.tensor([[0.5, 0.5], [0.1, 0.0]])}
@@ -25,12 +25,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_names_its_axes_and_is_small(name):
-    figure = FIGURES[name]()
-    assert isinstance(figure, go.Figure)
-    assert figure.layout.xaxis.title.text
-    assert figure.layout.yaxis.title.text
-    assert len(pio.to_json(figure)) < 12_000
-    assert pio.to_json(figure) == pio.to_json(FIGURES[name]())
+    check_figure(FIGURES[name])
 
 
 @pytest.mark.parametrize("name", ["surface_walks", "label_curves"])

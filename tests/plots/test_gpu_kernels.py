@@ -1,9 +1,9 @@
 """The figures of unit 06: what goes in is what is drawn, axes are named, titles count."""
 
-import plotly.io as pio
 import pytest
 
 from posttrain_lab.plots import gpu_kernels as plots
+from tests.plots.figure_rules import check_figure
 
 FIGURES = {
     "lanes": lambda: plots.lanes(37, 16),
@@ -17,11 +17,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_names_its_axes_and_is_small(name):
-    figure = FIGURES[name]()
-    assert figure.layout.yaxis.title.text
-    assert name == "bars" or figure.layout.xaxis.title.text
-    assert len(pio.to_json(figure)) < 12_000
-    assert pio.to_json(figure) == pio.to_json(FIGURES[name]())
+    check_figure(FIGURES[name], x_title=name != "bars")
 
 
 def test_lanes_counts_the_masked_ones():

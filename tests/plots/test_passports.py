@@ -9,27 +9,10 @@ import pytest
 from plotly.graph_objects import Figure
 
 from posttrain_lab import plots
-from posttrain_lab.passport import Measurement, Passport, compare
+from posttrain_lab.passport import compare
 from posttrain_lab.plots.passports import accuracy_against_bytes, latency_bars, pareto_front, passport_card
+from tests.passports import ONE
 
-ONE = Passport(
-    name="fp32",
-    task="toy",
-    part="validation",
-    n=2000,
-    accuracy=0.92,
-    accuracy_low=0.907,
-    accuracy_high=0.931,
-    worst_class="shirt",
-    worst_class_accuracy=0.75,
-    bytes=434_976,
-    macs=4_289_536,
-    ece=0.021,
-    latency=(Measurement(0.002, 0.003, 0.005, 1, 1), Measurement(0.032, 0.064, 0.128, 64, 1)),
-    device="a processor",
-    threads=1,
-    versions={"python": "3.11"},
-)
 MANY = [dataclasses.replace(ONE, name=f"model {i}", bytes=ONE.bytes // (i + 1)) for i in range(8)]
 FIGURES = {
     "accuracy_against_bytes": lambda: accuracy_against_bytes(MANY),

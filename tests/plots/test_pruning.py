@@ -1,11 +1,10 @@
 """The figures of unit 01: what goes in is what is drawn, axes are named, and a saved notebook stays small."""
 
-import plotly.graph_objects as go
-import plotly.io as pio
 import pytest
 import torch
 
 from posttrain_lab.plots import pruning as plots
+from tests.plots.figure_rules import check_figure
 
 W = torch.linspace(-1, 1, 401)
 MASK = torch.arange(64).reshape(8, 8) % 3 == 0
@@ -35,12 +34,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_names_its_axes_and_is_small(name):
-    figure = FIGURES[name]()
-    assert isinstance(figure, go.Figure)
-    assert figure.layout.xaxis.title.text
-    assert figure.layout.yaxis.title.text
-    assert len(pio.to_json(figure)) < 12_000
-    assert pio.to_json(figure) == pio.to_json(FIGURES[name]())
+    check_figure(FIGURES[name])
 
 
 @pytest.mark.parametrize("name", ["accuracy_against_sparsity", "moved_again", "bytes_against_sparsity", "tickets", "recovery"])

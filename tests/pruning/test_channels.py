@@ -9,6 +9,8 @@ from torch import nn
 from posttrain_lab.pruning import prune_channels
 from tests.pruning.graphs import shaken
 
+pytestmark = pytest.mark.portable
+
 
 def trio(out: int, area: int, bias: bool, linear: bool, seed: int = 0) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.Module]:
     torch.manual_seed(seed)

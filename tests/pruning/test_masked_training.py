@@ -23,6 +23,8 @@ from posttrain_lab.pruning import (
 )
 from posttrain_lab.training import TrainingConfig
 
+pytestmark = pytest.mark.portable
+
 QUICK = TrainingConfig(epochs=2, batch_size=32, learning_rate=0.02, weight_decay=0.1)
 
 

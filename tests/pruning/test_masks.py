@@ -21,6 +21,8 @@ from posttrain_lab.pruning import (
     prune_model,
 )
 
+pytestmark = pytest.mark.portable
+
 SHARES = st.floats(0, 1)
 SEEDS = st.integers(0, 1000)
 

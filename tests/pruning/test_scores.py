@@ -20,6 +20,8 @@ from posttrain_lab.pruning import (
 )
 from posttrain_lab.pruning.scores import inverse_gram, layer_grams
 
+pytestmark = pytest.mark.portable
+
 CLASSES = ("a", "b", "c")
 
 

@@ -28,6 +28,8 @@ from posttrain_lab.pruning import (
     use_sparse_layers,
 )
 
+pytestmark = pytest.mark.portable
+
 scipy_sparse = pytest.importorskip("scipy.sparse")
 SIZES = st.integers(1, 9)
 

@@ -10,6 +10,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from posttrain_lab.models import fashion_cnn
 from posttrain_lab.quantization import fold_batchnorm, fold_model
 
+pytestmark = pytest.mark.portable
+
 
 def lived_in(module: nn.Module, seed: int = 0) -> nn.Module:
     """Every parameter and statistic away from its default."""

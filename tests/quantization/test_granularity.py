@@ -6,6 +6,8 @@ import pytest
 
 from posttrain_lab.quantization import PerChannel, PerGroup, PerTensor
 
+pytestmark = pytest.mark.portable
+
 
 def test_they_are_values():
     assert PerTensor() == PerTensor()

@@ -24,6 +24,8 @@ from posttrain_lab.quantization import (
 )
 from posttrain_lab.quantization.integer import LARGEST_K
 
+pytestmark = pytest.mark.portable
+
 LAWS = settings(max_examples=100, deadline=None, derandomize=True)
 
 

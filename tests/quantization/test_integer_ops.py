@@ -20,6 +20,8 @@ from posttrain_lab.quantization.integer_network import (
 from posttrain_lab.quantization.integer_ops import conv_sums, linear_sums, rescale
 from posttrain_lab.quantization.layer_math import conv_shape
 
+pytestmark = pytest.mark.portable
+
 
 def codes(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(-128, 128, shape, dtype=torch.int8, generator=torch.Generator().manual_seed(seed))

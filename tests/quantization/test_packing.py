@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from posttrain_lab.quantization.packing import codes_per_byte, pack_codes, unpack_codes
 
+pytestmark = pytest.mark.portable
+
 
 @settings(deadline=None, derandomize=True, max_examples=80)
 @given(st.integers(2, 8), st.lists(st.integers(0, 5), min_size=1, max_size=3), st.integers(0, 1000))

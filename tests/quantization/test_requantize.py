@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from posttrain_lab.quantization import code_range, fixed_point, requantize
 
+pytestmark = pytest.mark.portable
+
 LAWS = settings(max_examples=100, deadline=None, derandomize=True)
 INT32 = st.integers(-(2**31), 2**31 - 1) | st.sampled_from([-(2**31), 2**31 - 1, 0, 1, -1])
 MULTIPLIERS = st.floats(2.0**-70, 2.0**70) | st.floats(1e-6, 1.0)

@@ -12,10 +12,10 @@ from posttrain_lab.kernels.panel_layout import PANEL
 from posttrain_lab.kernels.validation import LARGEST_K
 from posttrain_lab.kernels.views_cache import array_of
 
-from .int4_microkernel import INT16_DEPTH, OFFSETS, four_rows, note_offsets, one_row, tile_at
-from .int8_microkernel import BLOCK, COLUMNS, FEW
+from .int4_microkernel import COMPENSATION, INT16_DEPTH, Chunks, four_rows, nibble_tile, note_compensation, one_row
+from .int8_microkernel import BLOCK, COLUMNS, FEW, OutputTile
 from .jit_cache import compiled, inner
-from .linear import bias_or_zeros, check_finite, finish, parts_of, quantize_row, results
+from .linear import bias_or_zeros, check_finite, finish, quantize_row, results, work_ranges
 from .simd import LANES
 from .simd_floats import load_scaled
 from .simd_scaling import load_up_to, positive, scaled_floats, store_up_to
@@ -25,69 +25,82 @@ DENSE_OUTPUTS = 256  # outputs whose float weights exist at once, with float act
 
 
 @inner
-def finished(y, q, rows, row_scale, bias, relu, out, first, n, column):
-    """out[first + r, column ...] = y[q + r * COLUMNS ...] times the scale of the row, plus bias, below 0 cut off where relu; out is flat."""
-    last, width = n - 1, n - column
+def store_scaled_floats(y, count, epilogue, to):
+    """`count` rows of y times the scale of the row, plus bias, then relu if it is asked for. epilogue: (row_scale, bias, relu)."""
+    (row_scale, bias, relu), (out, start, stride, column, width) = epilogue, to
+    last = stride - 1
     b0, b1 = load_up_to(bias, column, last), load_up_to(bias, column + LANES, last)
-    for row in range(first, first + rows):
-        y0, y1 = (
-            scaled_floats(load_scaled(y, q), row_scale[row], b0),
-            scaled_floats(load_scaled(y, q + LANES), row_scale[row], b1),
-        )
-        store_up_to(out, row * n + column, positive(y0) if relu else y0, width)
-        store_up_to(out, row * n + column + LANES, positive(y1) if relu else y1, width - LANES)
-        q += COLUMNS
+    for row in range(count):
+        at, q = start + row * stride + column, row * COLUMNS
+        y0 = scaled_floats(load_scaled(y, q), row_scale[row], b0)
+        y1 = scaled_floats(load_scaled(y, q + LANES), row_scale[row], b1)
+        store_up_to(out, at, positive(y0) if relu else y0, width)
+        store_up_to(out, at + LANES, positive(y1) if relu else y1, width - LANES)
 
 
 @inner
-def rounded(x, first, rows, size, codes, offsets, row_scale):
-    """Codes of `rows` rows of x from `first` on, what their chunks' sums are too large by, and their scales."""
-    k, chunks = size[0], size[0] // size[1]
-    for r in range(rows):
-        row_scale[first + r] = quantize_row(x, (first + r) * k, k, codes, r * k, k, 0)
-        for i in range(r * chunks, (r + 1) * chunks):
-            note_offsets(codes, i * size[1], size[1], offsets, 2 * i)
+def quantize_block(x, rows, row_scale):
+    """Codes of the rows of x, the compensation of their chunks, and their scales."""
+    k, chunk = rows.k, rows.chunk
+    for r in range(len(x)):
+        codes = rows.codes[r * k : (r + 1) * k]
+        row_scale[r] = quantize_row(x[r], codes, 0)
+        for i in range(k // chunk):
+            note_compensation(codes[i * chunk : (i + 1) * chunk], rows.compensation, 2 * (r * (k // chunk) + i))
+
+
+@inner
+def multiply_blocks(x, weight, rows, epilogue, to, work_range):
+    """`multiply_groups`, given memory for the codes of a block in `rows`. to: (out, y), y for the sums of a tile."""
+    (first_row, end_row, first_tile, end_tile), (row_scale, bias, relu), (out, y) = work_range, epilogue, to
+    n, panels = len(bias), -(-len(bias) // PANEL)
+    for first in range(first_row, end_row, BLOCK):
+        first = max(first_row, min(first, end_row - FEW))  # a last block of too few rows takes some again
+        count = min(BLOCK, end_row - first)
+        quantize_block(x[first : first + count], rows, row_scale[first:])
+        for number in range(first_tile, end_tile):
+            tile = nibble_tile(weight, number, panels, rows.k)
+            for row in range(0, count, 4):
+                four_rows(rows, min(row, count - 4), tile, y)
+            store_scaled_floats(
+                y, count, (row_scale[first:], bias, relu), OutputTile(out, first * n, n, tile.column, n - tile.column)
+            )
 
 
 @compiled
-def multiply_groups(x, row_scale, w, scales, size, bias, relu, out, part):
-    """out (M, N) float32, flat, from x (M, K) float32 and nibbles w; part: rows and tiles, each (first, end), at least FEW rows.
+def multiply_groups(x, weight, sizes, epilogue, out, work_range):
+    """out (M, N) float32, flat, from x (M, K) float32, at least FEW rows in a work range: (first row, end row, first tile, end tile).
 
-    row_scale (M) gets the scale of each row, NaN where a row is not finite. size: (K, chunk, group, length of a row of scales).
+    weight: (nibbles, scales, scale_stride). sizes: inputs of a chunk, of a group. epilogue: (row_scale (M), bias, relu); row_scale
+    gets the scale of each row, NaN where a row is not finite.
     """
-    n, k = len(bias), x.shape[1]
-    panels, stride, chunks = -(-n // PANEL), k * PANEL // 2, k // size[1]
-    codes, offsets, y = (
-        np.empty(BLOCK * k, np.int8),
-        np.empty(2 * BLOCK * chunks, OFFSETS),
-        np.empty((BLOCK + 4) * COLUMNS, np.float32),
-    )
-    for begin in range(part[0], part[1], BLOCK):
-        begin = max(part[0], min(begin, part[1] - FEW))  # a last block of too few rows takes some again
-        rows = min(BLOCK, part[1] - begin)
-        rounded(x.reshape(-1), begin, rows, size, codes, offsets, row_scale)
-        for tile in range(part[2], part[3]):
-            p, second, column, beside = tile_at(tile, panels, stride)
-            for r in range(0, rows, 4):
-                r = min(r, rows - 4)
-                four_rows(codes, r, size, offsets, w, p, second, scales, column, beside, y, r * COLUMNS)
-            finished(y, 0, rows, row_scale, bias, relu, out, begin, n, column)
+    k, chunk, group = x.shape[1], sizes[0], sizes[1]
+    rows = Chunks(np.empty(BLOCK * k, np.int8), np.empty(2 * BLOCK * (k // chunk), COMPENSATION), k, chunk, group)
+    multiply_blocks(x, weight, rows, epilogue, (out, np.empty((BLOCK + 4) * COLUMNS, np.float32)), work_range)
+
+
+@inner
+def multiply_all_tiles(x, weight, rows, epilogue, to, tiles):
+    """`multiply_few_groups`, given memory for the codes in `rows`. to: (out, y). tiles: (first, end)."""
+    (out, y), m, n, half = to, len(x), len(epilogue[1]), (tiles[1] - tiles[0] + 1) // 2
+    quantize_block(x, rows, epilogue[0])
+    for number in range(tiles[0], tiles[0] + half):
+        other = min(number + half, tiles[1] - 1)  # the last one may be a tile that was there before
+        pair = nibble_tile(weight, number, -(-n // PANEL), rows.k), nibble_tile(weight, other, -(-n // PANEL), rows.k)
+        for r in range(m):
+            one_row(rows, r, pair, y, (r * COLUMNS, (m + r) * COLUMNS))
+        for i in range(2):
+            tile_to = OutputTile(out, 0, n, pair[i].column, n - pair[i].column)
+            store_scaled_floats(y[i * m * COLUMNS :], m, epilogue, tile_to)
 
 
 @compiled
-def multiply_few_groups(x, row_scale, w, scales, size, bias, relu, out, part):
+def multiply_few_groups(x, weight, sizes, epilogue, out, work_range):
     """`multiply_groups` for fewer than FEW rows."""
-    m, k, n = len(x), x.shape[1], len(bias)
-    panels, stride, half = -(-n // PANEL), k * PANEL // 2, (part[3] - part[2] + 1) // 2
-    codes, offsets, y = np.empty(m * k, np.int8), np.empty(2 * m * k // size[1], OFFSETS), np.empty(2 * m * COLUMNS, np.float32)
-    rounded(x.reshape(-1), 0, m, size, codes, offsets, row_scale)
-    for tile in range(part[2], part[2] + half):
-        other = min(tile + half, part[3] - 1)  # the last one may be a tile that was there before
-        tiles = tile_at(tile, panels, stride), tile_at(other, panels, stride)
-        for r in range(m):
-            one_row(codes, r, size, offsets, w, tiles, scales, y, (r * COLUMNS, (m + r) * COLUMNS))
-        for i in range(2):
-            finished(y, i * m * COLUMNS, m, row_scale, bias, relu, out, 0, n, tiles[i][2])
+    (m, k), chunk, group = x.shape, sizes[0], sizes[1]
+    rows = Chunks(np.empty(m * k, np.int8), np.empty(2 * m * (k // chunk), COMPENSATION), k, chunk, group)
+    to = out, np.empty(2 * m * COLUMNS, np.float32)
+    multiply_all_tiles(x, weight, rows, epilogue, to, (work_range[2], work_range[3]))
 
 
 @functools.cache
@@ -99,13 +112,13 @@ def chunk_of(group: int) -> int:
 def multiplied(x: np.ndarray, weight: Int4Weight, bias: np.ndarray, relu: bool) -> Tensor:
     """x (M, K) float32, contiguous -> (M, N)."""
     (m, k), n, (codes, scales) = x.shape, weight.out_features, weight.views
-    out, numbers = results((m, n), np.float32)
+    out, elements = results((m, n), np.float32)
     if m == 0:
         return out
-    groups = weight.scale.shape[0]
-    size, row_scale = (k, chunk_of(k // groups), k // groups, len(scales) // groups), np.empty(m, np.float32)
-    kernel = multiply_groups if m >= FEW else multiply_few_groups
-    run(kernel, (x, row_scale, codes, scales, size, bias, relu, numbers), parts_of(m, n, k))
+    groups, row_scale = weight.scale.shape[0], np.empty(m, np.float32)
+    kernel, group = multiply_groups if m >= FEW else multiply_few_groups, k // groups
+    operands = (x, (codes, scales, len(scales) // groups), (chunk_of(group), group), (row_scale, bias, relu), elements)
+    run(kernel, operands, work_ranges(m, n, k))
     check_finite("int4_linear", row_scale)
     return out
 

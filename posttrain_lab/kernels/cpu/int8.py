@@ -13,47 +13,53 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posttrain_lab.kernels.panel_layout import PANEL
+from posttrain_lab.kernels.processor import SHIFT, VNNI
 
-from .int8_microkernel import BLOCK, COLUMNS, FEW, PANELS, block_sums, copied, rows_on_rows, second_vector
-from .jit_cache import compiled
-from .linear import parts_of
+from .int8_microkernel import BLOCK, COLUMNS, FEW, OutputTile, Rows, block_sums, rows_of_matrix, store_plain_sums, tile_at
+from .jit_cache import compiled, inner
+from .linear import work_ranges
 from .simd import LANES, load, load_widen, multiply_add_pairs, total, zero
-from .simd_bytes import SHIFT, VNNI
-from .threads import cut, flat, run
+from .threads import cut, flat, run, whole
 from .winograd import multiply_split
 
 PACK_FROM = 8  # rows of the left matrix; with fewer, packing the right one takes longer than it saves
 STEP = 4  # codes that VNNI multiplies at once
 
 
+@inner
+def multiply_blocks(x, w, compensation, out, work_range, scratch):
+    """`multiply_tiles`, given `scratch`: (starts, offsets, sums)."""
+    (first_row, end_row, first_tile, end_tile), (starts, offsets, sums) = work_range, scratch
+    k_size, n, panels = x.shape[1], len(compensation), -(-len(compensation) // PANEL)
+    rows_of_matrix(starts, offsets, k_size)
+    for first in range(first_row, end_row, BLOCK):
+        rows = Rows(x.reshape(-1)[first * k_size :], starts, offsets, k_size, min(BLOCK, end_row - first))
+        for row in range(rows.count, FEW):
+            starts[row] = 0  # there is no such row: the first one again
+        for tile in range(first_tile, end_tile):
+            block_sums(rows, tile_at(rows.codes, w, tile, panels, k_size * PANEL), sums)
+            to = OutputTile(out, first * n, n, tile * COLUMNS, min(COLUMNS, n - tile * COLUMNS))
+            store_plain_sums(sums, rows.count, compensation, to)
+
+
 @compiled
-def multiply_tiles(x, w, compensation, out, shape, part):
-    """With VNNI: out (M, N) int32 from inputs x (M, K) uint8 and panels w, flat. shape: (K, N); part: rows and tiles, each (first, end).
+def multiply_tiles(x, w, compensation, out, work_range):
+    """With VNNI: out (M, N) int32, flat, from inputs x (M, K) uint8 and panels w, flat. work_range as in `work_ranges`.
 
     compensation (N): by how much the sums of a column are too large.
     """
-    k_size, n = shape
-    panels, stride = -(-n // PANEL), k_size * PANEL
-    sums, (starts, offsets) = np.empty((BLOCK + 4) * COLUMNS, np.int32), rows_on_rows(k_size)
-    for first in range(part[0], part[1], BLOCK):
-        rows, here = min(BLOCK, part[1] - first), x[first * k_size :]
-        for row in range(rows, FEW):
-            starts[row] = 0  # there is no such row: the first one again
-        for tile in range(part[2], part[3]):
-            panel, column = tile * PANELS, tile * COLUMNS
-            second = second_vector(x, panel, panels, stride)
-            block_sums(here, starts, rows, offsets, k_size, w, panel * stride, second, sums)
-            copied(sums, rows, compensation, out, first * n, n, column, min(COLUMNS, n - column))
+    scratch = np.empty(BLOCK, np.int64), np.empty(1, np.int64), np.empty((BLOCK + 4) * COLUMNS, np.int32)
+    multiply_blocks(x, w, compensation, out, work_range, scratch)
 
 
 @compiled
-def pack(steps, panels, part):
-    """`to_panels` for rows whose steps are whole numbers [N, K / STEP]; panels flat; part: panels (first, end).
+def pack(steps, panels, work_range):
+    """`to_panels` for rows whose steps are int32 [N, K / STEP]; panels flat; work_range: panels (first, end).
 
     Outputs that fill up the last panel keep what is there: nobody reads them.
     """
     many = steps.shape[1]
-    for panel in range(part[0], part[1]):
+    for panel in range(work_range[0], work_range[1]):
         for row in range(panel * PANEL, min((panel + 1) * PANEL, len(steps))):
             line, here = steps[row], panels[panel * many * PANEL : (panel + 1) * many * PANEL]
             for k in range(many):
@@ -61,14 +67,12 @@ def pack(steps, panels, part):
 
 
 @compiled
-def multiply_rows(x, w, out, shape, part):
+def multiply_rows(x, w, out, shape, work_range):
     """x (M, K) int16, w (N, K) int8, out (M, N) int32, all flat; N >= 4. Dot products along k, four columns at a time.
 
-    shape: (K, N); part: (first row, end row, first column, end column), at least four columns.
+    shape: (K, N); work_range: (first row, end row, first column, end column), at least four columns.
     """
-    k_size, n_size = shape
-    row_start, row_end, column_start, column_end = part
-    step = 2 * LANES
+    (k_size, n_size), (row_start, row_end, column_start, column_end), step = shape, work_range, 2 * LANES
     whole = k_size // step * step
     for column in range(column_start, column_end, 4):
         n = min(column, column_end - 4)
@@ -108,8 +112,8 @@ def int8_matmul(a: Tensor, b: Tensor) -> Tensor:
 def _few_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     m, k, n = size
     out = torch.empty(m, n, dtype=torch.int32)
-    parts = [(0, m, first, end) for first, end in cut(n, 4, m * n * k)]
-    run(multiply_rows, (flat(a.to(torch.int16)), flat(w), flat(out), (k, n)), parts)
+    ranges = [(0, m, first, end) for first, end in cut(n, 4, m * n * k)]
+    run(multiply_rows, (flat(a.to(torch.int16)), flat(w), flat(out), (k, n)), ranges)
     return out
 
 
@@ -127,7 +131,7 @@ def _many_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     if VNNI:
         return _by_bytes(a, w, size)
     out = torch.empty(m, n, dtype=torch.int32)
-    run(multiply_split, (flat(a), flat(w), flat(out), (k, n)), parts_of(m, n, k))
+    run(multiply_split, (whole(a), w.numpy(), flat(out)), work_ranges(m, n, k))
     return out
 
 
@@ -136,5 +140,5 @@ def _by_bytes(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     m, k, n = size
     out = torch.empty(m, n, dtype=torch.int32)
     x, compensation = F.pad(a.view(torch.uint8) ^ SHIFT, (0, -k % STEP)), SHIFT * w.sum(1, dtype=torch.int32)
-    run(multiply_tiles, (flat(x), _panels(w), flat(compensation), flat(out), (k + -k % STEP, n)), parts_of(m, n, k))
+    run(multiply_tiles, (whole(x), _panels(w), flat(compensation), flat(out)), work_ranges(m, n, k))
     return out

@@ -1,24 +1,79 @@
-"""The heart of `int8_linear`, `int8_conv2d` and `int8_matmul`: exact sums of a block of rows with one tile of packed columns.
+"""The micro-kernel of `int8_linear`, `int8_conv2d` and `int8_matmul`: exact sums of a block of rows with one tile of packed columns.
 
-A tile is 4 rows x COLUMNS outputs: 4 x 2 vectors of int32 that stay in registers while k runs over all inputs. Its sums go
-to a small scratch array; the caller scales them from there while they are in the nearest cache. Inputs are int16, or uint8 where the
-processor multiplies bytes: these are codes + SHIFT, and every sum of an output is too large by SHIFT times the sum of its weights.
+A tile is 4 rows x COLUMNS outputs: 4 x 2 vectors of int32 that stay in registers while k runs over all inputs. Its sums go to a small
+scratch array; the epilogue scales them from there while they are in the first-level cache. Inputs are int16, or uint8 where the
+processor multiplies bytes: these are codes + SHIFT, so each sum of an output is too large by its compensation, SHIFT times the sum of
+its weights (oneDNN calls this s8s8 compensation). The epilogue subtracts it.
+
+| shape          | on AVX2 | on AVX-512 | why                                                            |
+|----------------|---------|------------|----------------------------------------------------------------|
+| rows of a tile | 4       | 8          | as many sums as the 16 or 32 registers hold, with two weights  |
+| COLUMNS        | 16      | 32         | two vectors: each input that is broadcast is used twice        |
+| BLOCK          | 64      | 128        | rows that share one pass over the weights                      |
 """
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from posttrain_lab.kernels.panel_layout import PANEL
+from posttrain_lab.kernels.processor import SHIFT
 
 from .jit_cache import inner
 from .simd import LANES, store, zero
-from .simd_bytes import SHIFT, broadcast_step, load_weights, multiply_add_step, step
+from .simd_bytes import broadcast_step, load_weights, multiply_add_step, step
 from .simd_scaling import load_sums, load_up_to, positive, scaled_sums, store_up_to, subtract_sums
 
 COLUMNS = 2 * LANES  # outputs of a tile: one panel on AVX2, two on AVX-512
 PANELS = COLUMNS // PANEL
-BLOCK = 8 * LANES  # rows that share a pass over the weights: they stay in the second cache
+BLOCK = 8 * LANES  # rows that share a pass over the weights: they stay in the second-level cache
 FEW = 4  # rows of a tile: with fewer, rows go one by one
-CODES = np.uint8 if SHIFT else np.int16  # how inputs come
+CODES = np.uint8 if SHIFT else np.int16  # type of the inputs
+
+
+class Rows(NamedTuple):
+    """The inputs of a block of `count` rows: row r is made of runs, `length` codes at codes[starts[r] + offset] for each offset in turn.
+
+    A row of a matrix is one run; the window of a pixel has a run for each line of the filter. `length` is a multiple of `step(codes)`.
+    There are at least four starts, also where there are fewer rows: the others may repeat one.
+    """
+
+    codes: Any
+    starts: Any
+    offsets: Any
+    length: int
+    count: int
+
+
+class Tile(NamedTuple):
+    """COLUMNS packed outputs: their first vector of weights is at weights[first], their second one lies `second` behind it."""
+
+    weights: Any
+    first: int
+    second: int
+
+
+class OutputTile(NamedTuple):
+    """Where the sums of a tile go: row r, column c < width at out[start + r * stride + column + c]; `stride` outputs in a row of out."""
+
+    out: Any
+    start: int
+    stride: int
+    column: int
+    width: int
+
+
+class Epilogue(NamedTuple):
+    """What becomes of sums: (sums - compensation) * (row_scale * w_scale) + bias, then relu if it is asked for.
+
+    row_scale: one for each row of the block; compensation, w_scale, bias: one for each output of the whole result.
+    """
+
+    compensation: Any
+    row_scale: Any
+    w_scale: Any
+    bias: Any
+    relu: bool
 
 
 def tiles_of(n: int) -> int:
@@ -27,11 +82,14 @@ def tiles_of(n: int) -> int:
 
 
 @inner
-def second_vector(x, panel, panels, stride):
-    """Where the second vector of a tile lies behind its first: in the same panel, in the next one, or (none left) in itself."""
+def tile_at(x, weights, tile, panels, stride):
+    """The tile of this number, of weights in `panels` panels of `stride` codes each; x: the inputs it is made for."""
+    # The second vector of columns: on AVX2 in the same panel, on AVX-512 in the next one. Where there is no next one, the same again.
     if PANELS == 1:
-        return step(x) * LANES
-    return stride if panel + 1 < panels else 0
+        second = step(x) * LANES
+    else:
+        second = stride if tile * PANELS + 1 < panels else 0
+    return Tile(weights, tile * PANELS * stride, second)
 
 
 @inner
@@ -48,21 +106,24 @@ def store_row(sums, q, t0, t1):
 
 
 @inner
-def four_rows(x, starts, row, offsets, length, w, p, second, sums, q):
-    """sums[q : q + 4 * COLUMNS] = four rows of x, from `row` on, times a tile of w from w[p].
-
-    Row r is `length` codes at x[starts[r] + offset], whole steps, for one offset after the other.
-    """
+def four_rows(rows, row, tile, sums):
+    """sums[row * COLUMNS : (row + 4) * COLUMNS] = the rows `row` to `row + 3` times a tile."""
+    (x, starts, offsets, length, _), (w, p, second), q = rows, tile, row * COLUMNS
     r, r1, r2, r3 = starts[row], starts[row + 1], starts[row + 2], starts[row + 3]
+    # Eight vectors of sums: names, not an array, so that LLVM keeps them in registers.
     a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
     for offset in offsets:
         for k in range(offset, offset + length, step(x)):
+            # Two loads of weights serve four rows: the more rows share a weight, the less the loop waits for memory.
             w0, w1 = load_weights(w, p, x), load_weights(w, p + second, x)
+            # One input of each row, repeated in all lanes, meets all columns. No sum waits for the one before it: eight are under way.
             a0, a1 = add_row(a0, a1, broadcast_step(x, r + k), w0, w1)
             b0, b1 = add_row(b0, b1, broadcast_step(x, r1 + k), w0, w1)
             c0, c1 = add_row(c0, c1, broadcast_step(x, r2 + k), w0, w1)
             d0, d1 = add_row(d0, d1, broadcast_step(x, r3 + k), w0, w1)
+            # Panels were packed in the order in which they are read, whatever jumps the inputs make: weights come strictly forward.
             p += step(x) * PANEL
+    # Only now do the sums meet memory: once for all of K, not once for each k.
     store_row(sums, q, a0, a1)
     store_row(sums, q + COLUMNS, b0, b1)
     store_row(sums, q + 2 * COLUMNS, c0, c1)
@@ -70,8 +131,9 @@ def four_rows(x, starts, row, offsets, length, w, p, second, sums, q):
 
 
 @inner
-def eight_rows(x, starts, row, offsets, length, w, p, second, sums, q):
+def eight_rows(rows, row, tile, sums):
     """`four_rows` for the 32 registers of AVX-512: eight rows share each weight that is loaded."""
+    (x, starts, offsets, length, _), (w, p, second), q = rows, tile, row * COLUMNS
     r, r1, r2, r3 = starts[row], starts[row + 1], starts[row + 2], starts[row + 3]
     r4, r5, r6, r7 = starts[row + 4], starts[row + 5], starts[row + 6], starts[row + 7]
     a0, a1, b0, b1, c0, c1, d0, d1 = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
@@ -93,60 +155,52 @@ def eight_rows(x, starts, row, offsets, length, w, p, second, sums, q):
 
 
 @inner
-def one_row(x, start, length, w, places, seconds, sums, q):
-    """sums[q[i] : q[i] + COLUMNS] = one row of x times the tile of w from w[places[i]], for two tiles; seconds: their `second_vector`.
+def one_row(x, start, length, tiles, sums, at):
+    """sums[at[i] : at[i] + COLUMNS] = one row of x times tiles[i], for two tiles.
 
-    What is read in turn from two places comes faster from far memory than what is read from one.
+    The processor's prefetcher follows several streams at a time: two tiles in turn come faster from memory than one.
     """
-    a0, a1, b0, b1, (p, other) = zero(), zero(), zero(), zero(), places
+    a0, a1, b0, b1, ((w, p, second), (_, p1, second1)) = zero(), zero(), zero(), zero(), tiles
     for k in range(start, start + length, step(x)):
         a = broadcast_step(x, k)
-        a0, a1 = add_row(a0, a1, a, load_weights(w, p, x), load_weights(w, p + seconds[0], x))
-        b0, b1 = add_row(b0, b1, a, load_weights(w, other, x), load_weights(w, other + seconds[1], x))
+        a0, a1 = add_row(a0, a1, a, load_weights(w, p, x), load_weights(w, p + second, x))
+        b0, b1 = add_row(b0, b1, a, load_weights(w, p1, x), load_weights(w, p1 + second1, x))
         p += step(x) * PANEL
-        other += step(x) * PANEL
-    store_row(sums, q[0], a0, a1)
-    store_row(sums, q[1], b0, b1)
+        p1 += step(x) * PANEL
+    store_row(sums, at[0], a0, a1)
+    store_row(sums, at[1], b0, b1)
 
 
 @inner
-def block_sums(x, starts, rows, offsets, length, w, p, second, sums):
-    """sums[row * COLUMNS + column] for `rows` rows of x, which lie there as in `four_rows`; sums holds BLOCK + 4 rows.
-
-    There are at least four starts: rows that are missing may be others again.
-    """
+def block_sums(rows, tile, sums):
+    """sums[r * COLUMNS + column] for all `rows` and the columns of a tile; sums holds BLOCK + 4 rows."""
     if LANES == 16:  # noqa: SIM102 - on its own: numba leaves the rest out where this is known to be false
-        if rows >= 8:
-            for row in range(0, rows, 8):
-                first = min(row, rows - 8)
-                eight_rows(x, starts, first, offsets, length, w, p, second, sums, first * COLUMNS)
+        if rows.count >= 8:
+            for row in range(0, rows.count, 8):
+                eight_rows(rows, min(row, rows.count - 8), tile, sums)
             return
-    for row in range(0, rows, 4):
-        first = max(0, min(row, rows - 4))  # a last tile that would stick out is moved back: some sums are computed twice
-        four_rows(x, starts, first, offsets, length, w, p, second, sums, first * COLUMNS)
+    for row in range(0, rows.count, 4):
+        # A last tile that would stick out is moved back: a few sums are computed twice, and no tile needs a case of its own.
+        four_rows(rows, max(0, min(row, rows.count - 4)), tile, sums)
 
 
 @inner
-def rows_on_rows(size):
-    """starts and offsets for rows that follow one another, `size` codes each."""
-    starts, offsets = np.empty(BLOCK, np.int64), np.empty(1, np.int64)
+def rows_of_matrix(starts, offsets, size):
+    """The starts and offsets of `Rows` for the rows of a matrix, `size` codes each, one after another."""
+    offsets[0] = 0
     for row in range(BLOCK):
         starts[row] = row * size
-    offsets[0] = 0
-    return starts, offsets
 
 
 @inner
-def scaled(sums, rows, compensation, row_scale, w_scale, bias, relu, out, first, n, column, width):
-    """out[first + row, column ...] = (sums - compensation) * (row_scale * w_scale) + bias, below 0 cut off where relu; out is flat.
-
-    compensation, w_scale, bias: one for each column of all; row_scale: one for each row of the block; `width` columns.
-    """
-    last, second = n - 1, column + LANES
+def store_scaled_sums(sums, count, epilogue, to):
+    """The epilogue for `count` rows of a tile: int32 sums become float32 results in `to`."""
+    (compensation, row_scale, w_scale, bias, relu), (out, start, stride, column, width) = epilogue, to
+    last, second = stride - 1, column + LANES
     w0, b0, r0 = load_up_to(w_scale, column, last), load_up_to(bias, column, last), load_up_to(compensation, column, last)
     w1, b1, r1 = load_up_to(w_scale, second, last), load_up_to(bias, second, last), load_up_to(compensation, second, last)
-    for row in range(rows):  # a whole line of the cache at once
-        at, q = (first + row) * n + column, row * COLUMNS
+    for row in range(count):  # row by row, so that whole cache lines are written
+        at, q = start + row * stride + column, row * COLUMNS
         y0 = scaled_sums(subtract_sums(load_sums(sums, q), r0), row_scale[row], w0, b0)
         y1 = scaled_sums(subtract_sums(load_sums(sums, q + LANES), r1), row_scale[row], w1, b1)
         store_up_to(out, at, positive(y0) if relu else y0, width)
@@ -154,11 +208,12 @@ def scaled(sums, rows, compensation, row_scale, w_scale, bias, relu, out, first,
 
 
 @inner
-def copied(sums, rows, compensation, out, start, n, column, width):
-    """out[start + row * n + column ...] = sums - compensation, int32; out is flat. What wrapped around wraps back."""
-    last, second = n - 1, column + LANES
+def store_plain_sums(sums, count, compensation, to):
+    """sums - compensation for `count` rows of a tile, int32, in `to`. What wrapped around in int32 wraps back."""
+    out, start, stride, column, width = to
+    last, second = stride - 1, column + LANES
     r0, r1 = load_up_to(compensation, column, last), load_up_to(compensation, second, last)
-    for row in range(rows):  # a whole line of the cache at once
-        at, q = start + row * n + column, row * COLUMNS
+    for row in range(count):  # row by row, so that whole cache lines are written
+        at, q = start + row * stride + column, row * COLUMNS
         store_up_to(out, at, subtract_sums(load_sums(sums, q), r0), width)
         store_up_to(out, at + LANES, subtract_sums(load_sums(sums, q + LANES), r1), width - LANES)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import njit, types
 from numba.core import config, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
@@ -96,14 +96,18 @@ class Parts(CompilerBase):
 
 
 def inner(function: Callable) -> Any:
-    """A function for kernels to call, compiled into them; divisions as in `compiled`, whoever calls. Python gets a TypeError."""
+    """A function for kernels to call, compiled into them; divisions as in `compiled`, whoever calls. Python gets a TypeError.
+
+    Its arrays are borrowed: it can neither allocate one nor return one to a kernel. Numba counts the references to each array, an
+    atomic addition at every call that takes one; here nobody counts, since the kernel that calls holds its arrays anyway.
+    """
 
     def refuse(*args: object) -> None:
         raise TypeError(
             f"{function.__name__} is compiled into kernels, which alone can call it; for Python there is its .py_func."
         )
 
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy", "_nrt": False}
     part: Any = njit(pipeline_class=Parts, **options)(function)
     part._insert = lambda *overload, **options: None  # nothing is found that Python could call ...
     part._compile_for_args = refuse  # ... and nothing is made for it
@@ -132,10 +136,26 @@ def compiled(function: Callable) -> Callable:
         if listener:
             print(f"Compiling {kernel.__name__} for this processor, once ...", file=listener, flush=True)
         with _no_collection():
-            return compile_now(*args)
+            made = compile_now(*args)
+        _check_owned(kernel.__name__, made.type_annotation)
+        return made
 
     kernel._compiler.compile = compile_kernel
     return kernel
+
+
+def _check_owned(name: str, annotation: Any) -> None:
+    """Raises TypeError where a kernel would own, and free, an array that an inner function had only borrowed."""
+    for expression, signature in annotation.calltypes.items():
+        called = annotation.typemap.get(expression.func.name) if getattr(expression, "op", None) == "call" else None
+        is_part = isinstance(called, types.Dispatcher) and called.dispatcher._compiler.pipeline_class is Parts
+        if is_part and _holds_array(signature.return_type):
+            part = called.dispatcher.__name__
+            raise TypeError(f"{name} gets an array from {part}, which only borrows its arrays; call it from an inner function.")
+
+
+def _holds_array(kind: types.Type) -> bool:
+    return isinstance(kind, types.Array) or (isinstance(kind, types.BaseTuple) and any(map(_holds_array, kind.types)))
 
 
 def _listener() -> Any:

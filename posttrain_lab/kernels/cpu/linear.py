@@ -1,10 +1,7 @@
-"""int8_linear: quantize a block of rows, exact sums with packed weights, scale, bias and activation while all is in the cache.
-
-Each thread quantizes the rows it multiplies, block by block: the codes of all rows never exist at once.
-"""
+"""int8_linear: quantize a block of rows, exact sums with packed weights, scale, bias and activation while all is in the cache."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +10,7 @@ from torch.nn import functional as F
 
 from posttrain_lab.kernels.packed import Int8Weight
 from posttrain_lab.kernels.panel_layout import PANEL
+from posttrain_lab.kernels.processor import SHIFT, STEP
 from posttrain_lab.kernels.validation import LARGEST_K
 from posttrain_lab.kernels.views_cache import array_of
 
@@ -21,67 +19,70 @@ from .int8_microkernel import (
     CODES,
     COLUMNS,
     FEW,
-    PANELS,
+    Epilogue,
+    OutputTile,
+    Rows,
     block_sums,
     one_row,
-    rows_on_rows,
-    scaled,
-    second_vector,
+    rows_of_matrix,
+    store_scaled_sums,
+    tile_at,
     tiles_of,
 )
 from .jit_cache import compiled, inner
-from .saturation_outliers import add_outliers, add_to_row, compensation_of, side_by_side, transpose_block
-from .simd_bytes import SHIFT, STEP
+from .saturation_outliers import add_outliers, add_to_row, corrections_of, side_by_side, transpose_block
 from .simd_rounding import bits_of, float_of, larger_sizes, largest_size, no_sizes, size_of, store_rounded
 from .threads import cut, flat, run, whole
 
 FEW_NUMBERS = 1 << 14  # of results: making a tensor for them takes longer than filling it
 LARGEST = np.finfo(np.float32).max
+INFINITY_BITS = 0x7F800000
 ROUNDING = np.float32(3 << 22)  # 1.5 * 2^23: a float32 of this size has no bits for fractions, so adding rounds to whole numbers
 
 
 @inner
-def quantize_row(x, at, size, codes, to, width, shift):
-    """codes[to :] = round(row * (127 / max |row|)) + shift for the row x[at : at + size], filled up with zeros to `width`; max / 127.
+def quantize_row(row, codes, shift):
+    """codes = round(row * (127 / max |row|)) + shift, padded with zeros to the length of codes; returns the scale, max / 127.
 
-    x float32. As int32 and without their sign, floats are ordered like integers, NaN on top. The scale is NaN for a row that holds
-    NaN or infinity, and 0 for one that is all 0 (or too small for 127 / max).
+    row: float32. The scale is NaN for a row that holds NaN or infinity, and 0 for one that is all 0 (or too small for 127 / max).
     """
-    sizes, sixteens = no_sizes(), size // 16 * 16
-    for k in range(at, at + sixteens, 16):
-        sizes = larger_sizes(sizes, x, k)
+    # Without its sign, a float32 seen as an int32 is the larger the larger it is, and NaN is the largest: one maximum of integers
+    # finds the range and whatever is not finite.
+    sizes, size, sixteens = no_sizes(), len(row), len(row) // 16 * 16
+    for k in range(0, sixteens, 16):
+        sizes = larger_sizes(sizes, row, k)
     largest = largest_size(sizes)
-    for k in range(at + sixteens, at + size):
-        largest = max(largest, size_of(x[k]))
+    for k in range(sixteens, size):
+        largest = max(largest, size_of(row[k]))
+    if largest >= INFINITY_BITS:
+        return np.float32(np.nan)
     top = float_of(largest)
     inverse = np.float32(127) / top
-    if largest >= 0x7F800000:
-        return np.float32(np.nan)
     if inverse > LARGEST:
         size, sixteens, top = 0, 0, np.float32(0)
+    # ROUNDING is so large that adding it leaves no bits for fractions: the addition rounds, the lowest bits are the whole number.
     rounding = ROUNDING + np.float32(shift)
     for k in range(0, sixteens, 16):
-        store_rounded(codes, to + k, x, at + k, inverse, rounding)
+        store_rounded(codes, k, row, k, inverse, rounding)
     for k in range(sixteens, size):
-        codes[to + k] = bits_of(x[at + k] * inverse + rounding)  # the lowest bits are those of the whole number
-    for k in range(to + size, to + width):
+        codes[k] = bits_of(row[k] * inverse + rounding)
+    for k in range(size, len(codes)):
         codes[k] = shift
     return top / np.float32(127)
 
 
 @compiled
-def quantize_rows(x, codes, scale, part):
-    """`quantize_row` for the rows of `part` (first, end): x float32 [M, K] -> codes [M, >= K], both flat, scale [M]."""
-    size, width = len(x) // len(scale), len(codes) // len(scale)
-    for row in range(part[0], part[1]):
-        scale[row] = quantize_row(x, row * size, size, codes, row * width, width, 0)
+def quantize_rows(x, codes, scale, work_range):
+    """`quantize_row` for the rows from work_range[0] to work_range[1]: x float32 [M, K] -> codes [M, >= K], scale [M]."""
+    for row in range(work_range[0], work_range[1]):
+        scale[row] = quantize_row(x[row], codes[row], 0)
 
 
 def quantized(op: str, x: Tensor, width: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
     """Codes [M, width] and scales [M] of x; ValueError for NaN or infinity."""
     rows = x.contiguous().numpy()
     codes, scale = np.empty((len(rows), width), dtype), np.empty(len(rows), np.float32)
-    run(quantize_rows, (rows.reshape(-1), codes.reshape(-1), scale), cut(len(rows), 1, 4 * rows.size))
+    run(quantize_rows, (rows, codes, scale), cut(len(rows), 1, 4 * rows.size))
     check_finite(op, scale)
     return codes, scale
 
@@ -98,65 +99,113 @@ def check_rows(op: str, bad: int, rows: int) -> None:
         raise ValueError(f"{op} wants finite x, got NaN or infinity in row {bad}; look at what came before this layer.")
 
 
-@compiled
-def multiply_scaled(x, w, corrections, w_scale, bias, relu, out, size, part):
-    """out (M, N) float32 from x (M, K) float32 and panels w, all flat; size: (M, K, N); part: rows and tiles, each (first, end).
+class Scratch(NamedTuple):
+    """The memory of a thread that multiplies blocks of rows: their codes (as `Rows`), scales and transposed codes; the sums of a tile."""
 
-    Returns the first row that is not finite, M if all are.
+    codes: Any
+    starts: Any
+    offsets: Any
+    row_scale: Any
+    transposed: Any
+    sums: Any
+    products: Any
+
+
+@inner
+def quantize_block(x, first, rows, row_scale):
+    """Codes and scales of the rows of x from `first` on; returns the first row that is not finite, else the number of rows of x."""
+    bad = len(x)
+    for r in range(rows.count):
+        row_scale[r] = quantize_row(x[first + r], rows.codes[r * rows.length : (r + 1) * rows.length], SHIFT)
+        bad = min(bad, first + r) if row_scale[r] != row_scale[r] else bad  # NaN
+    return bad
+
+
+@inner
+def multiply_blocks(x, weight, ending, out, work_range, scratch):
+    """`multiply_many`, given `scratch`. ending: (bias, relu)."""
+    (first_row, end_row, first_tile, end_tile), n, k_size = work_range, len(ending[0]), scratch.codes.shape[1]
+    bad, panels, corrections = len(x), -(-n // PANEL), corrections_of(weight[2], n)
+    epilogue = Epilogue(corrections.compensation, scratch.row_scale, weight[1], ending[0], ending[1])
+    rows_of_matrix(scratch.starts, scratch.offsets, k_size)
+    for first in range(first_row, end_row, BLOCK):
+        # Each thread quantizes the rows that it multiplies next: their codes are still in the cache, and those of all rows never exist.
+        rows = Rows(scratch.codes.reshape(-1), scratch.starts, scratch.offsets, k_size, min(BLOCK, end_row - first))
+        bad = min(bad, quantize_block(x, first, rows, scratch.row_scale))
+        transpose_block(rows, corrections, scratch.transposed)
+        # All tiles of weights pass over the block. A tile's sums are corrected, scaled and stored while they are in the nearest cache.
+        for tile in range(first_tile, end_tile):
+            block_sums(rows, tile_at(rows.codes, weight[0], tile, panels, k_size * PANEL), scratch.sums)
+            to = OutputTile(out, first * n, n, tile * COLUMNS, min(COLUMNS, n - tile * COLUMNS))
+            add_outliers(scratch.transposed, rows.count, corrections, to, scratch.sums, scratch.products)
+            store_scaled_sums(scratch.sums, rows.count, epilogue, to)
+    return bad
+
+
+@compiled
+def multiply_many(x, weight, bias, relu, out, work_range):
+    """out (M, N) float32, flat, from x (M, K) float32 and weight: (panels, scale, corrections).
+
+    work_range: (first row, end row, first tile, end tile). Returns the first row that is not finite, M if all are.
     """
-    k, n, bad = size[1], size[2], size[0]
-    k_size = -(-k // STEP) * STEP
-    panels, stride, (starts, offsets) = -(-n // PANEL), k_size * PANEL, rows_on_rows(k_size)
-    codes = np.empty(min(BLOCK, part[1] - part[0] + FEW) * k_size, CODES)
-    transposed = np.empty(k_size // 4 * side_by_side(part[1] - part[0]), np.int32)
-    sums, lines = np.empty((BLOCK + 4) * COLUMNS, np.int32), np.empty(BLOCK * COLUMNS, np.int32)
-    row_scale = np.empty(BLOCK, np.float32)
-    for first in range(part[0], part[1], BLOCK):
-        rows = min(BLOCK, part[1] - first)
-        for r in range(rows):
-            row_scale[r] = quantize_row(x, (first + r) * k, k, codes, r * k_size, k_size, SHIFT)
-            bad = min(bad, first + r) if row_scale[r] != row_scale[r] else bad  # NaN
-        transpose_block(codes, starts, rows, offsets, k_size, corrections, n, transposed)
-        for tile in range(part[2], part[3]):
-            panel, column = tile * PANELS, tile * COLUMNS
-            second, width = second_vector(codes, panel, panels, stride), min(COLUMNS, n - column)
-            block_sums(codes, starts, rows, offsets, k_size, w, panel * stride, second, sums)
-            add_outliers(transposed, rows, corrections, n, column, width, sums, lines)
-            scaled(sums, rows, compensation_of(corrections, n), row_scale, w_scale, bias, relu, out, first, n, column, width)
+    k_size, rows = -(-x.shape[1] // STEP) * STEP, work_range[1] - work_range[0]
+    scratch = Scratch(
+        np.empty((min(BLOCK, rows + FEW), k_size), CODES),
+        np.empty(BLOCK, np.int64),
+        np.empty(1, np.int64),
+        np.empty(BLOCK, np.float32),
+        np.empty(k_size // 4 * side_by_side(rows), np.int32),
+        np.empty((BLOCK + 4) * COLUMNS, np.int32),
+        np.empty(BLOCK * COLUMNS, np.int32),
+    )
+    return multiply_blocks(x, weight, (bias, relu), out, work_range, scratch)
+
+
+@inner
+def multiply_two_tiles(rows, weight, epilogue, out, pair, scratch):
+    """The results of a few rows for two tiles of outputs. weight: (panels, corrections, outputs); scratch: (sums, prefix)."""
+    (w, corrections, n), (sums, prefix), codes, k_size, m = weight, scratch, rows.codes, rows.length, rows.count
+    tiles = tile_at(codes, w, pair[0], -(-n // PANEL), k_size * PANEL), tile_at(codes, w, pair[1], -(-n // PANEL), k_size * PANEL)
+    for r in range(m):
+        one_row(codes, r * k_size, k_size, tiles, sums, (r * COLUMNS, (m + r) * COLUMNS))
+    for i in range(2):
+        here, to = sums[i * m * COLUMNS :], OutputTile(out, 0, n, pair[i] * COLUMNS, min(COLUMNS, n - pair[i] * COLUMNS))
+        for r in range(m):
+            add_to_row(codes[r * k_size :], corrections, to, here[r * COLUMNS :], prefix)
+        store_scaled_sums(here, m, epilogue, to)
+
+
+@inner
+def multiply_all_tiles(x, weight, ending, out, tiles, scratch):
+    """`multiply_few`, given `scratch`: (codes, row_scale, sums, prefix). ending: (bias, relu). tiles: (first, end)."""
+    (codes, row_scale, sums, prefix), m, n = scratch, len(x), len(ending[0])
+    corrections, half = corrections_of(weight[2], n), (tiles[1] - tiles[0] + 1) // 2
+    epilogue = Epilogue(corrections.compensation, row_scale, weight[1], ending[0], ending[1])
+    rows = Rows(codes, 0, 0, len(codes) // m, m)
+    bad = quantize_block(x, 0, rows, row_scale)
+    # Two tiles at a time (see `one_row`): one of the first half, and beside it one of the second half. With an odd number of tiles
+    # the last one comes twice.
+    for tile in range(tiles[0], tiles[0] + half):
+        pair = tile, min(tile + half, tiles[1] - 1)
+        multiply_two_tiles(rows, (weight[0], corrections, n), epilogue, out, pair, (sums, prefix))
     return bad
 
 
 @compiled
-def multiply_few(x, w, corrections, w_scale, bias, relu, out, size, part):
-    """`multiply_scaled` for fewer than FEW rows: weights are read once from far away, and nothing is worth being prepared for."""
-    m, k, n = size
-    k_size, bad = -(-k // STEP) * STEP, m
-    panels, stride, half = -(-n // PANEL), k_size * PANEL, (part[3] - part[2] + 1) // 2
-    codes, row_scale = np.empty(m * k_size, CODES), np.empty(m, np.float32)
-    sums, lines = np.empty(2 * m * COLUMNS, np.int32), np.empty(len(corrections), np.int32)
-    for r in range(m):
-        row_scale[r] = quantize_row(x, r * k, k, codes, r * k_size, k_size, SHIFT)
-        bad = min(bad, r) if row_scale[r] != row_scale[r] else bad  # NaN
-    for tile in range(part[2], part[2] + half):
-        tiles = tile, min(tile + half, part[3] - 1)  # the last one may be a tile that was there before
-        places = tiles[0] * PANELS * stride, tiles[1] * PANELS * stride
-        seconds = (
-            second_vector(codes, tiles[0] * PANELS, panels, stride),
-            second_vector(codes, tiles[1] * PANELS, panels, stride),
-        )
-        for r in range(m):
-            one_row(codes, r * k_size, k_size, w, places, seconds, sums, (r * COLUMNS, (m + r) * COLUMNS))
-        for i in range(2):
-            column, here = tiles[i] * COLUMNS, sums[i * m * COLUMNS :]
-            width = min(COLUMNS, n - column)
-            for r in range(m):
-                add_to_row(codes, r * k_size, corrections, n, column, width, here, r * COLUMNS, lines)
-            scaled(here, m, compensation_of(corrections, n), row_scale, w_scale, bias, relu, out, 0, n, column, width)
-    return bad
+def multiply_few(x, weight, bias, relu, out, work_range):
+    """`multiply_many` for fewer than FEW rows: each weight is used so seldom that reading it is all that takes time."""
+    m, k_size = len(x), -(-x.shape[1] // STEP) * STEP
+    scratch = (
+        np.empty(m * k_size, CODES),
+        np.empty(m, np.float32),
+        np.empty(2 * m * COLUMNS, np.int32),
+        np.empty(len(weight[2]), np.int32),
+    )
+    return multiply_all_tiles(x, weight, (bias, relu), out, (work_range[2], work_range[3]), scratch)
 
 
-def parts_of(m: int, n: int, k: int) -> list[tuple[int, int, int, int]]:
-    """(first row, end row, first tile, end tile) for each thread: rows are cut where they are many, else columns."""
+def work_ranges(m: int, n: int, k: int) -> list[tuple[int, int, int, int]]:
+    """(first row, end row, first tile, end tile) for each thread: rows are shared out where they are many, else columns."""
     tiles = tiles_of(n)
     if n > m:
         return [(0, m, first, end) for first, end in cut(tiles, 1, m * n * k)]
@@ -185,13 +234,11 @@ def results(shape: tuple[int, ...], dtype: Any) -> tuple[Tensor, np.ndarray]:
 def multiplied(x: np.ndarray, views: tuple[np.ndarray, ...], bias: np.ndarray, relu: bool) -> Tensor:
     """x (M, K) float32, contiguous -> (M, N); views: those of an `Int8Weight`."""
     (m, k), n = x.shape, len(bias)
-    out, numbers = results((m, n), np.float32)
+    out, elements = results((m, n), np.float32)
     if m == 0:
         return out
-    codes, scale, corrections = views
-    operands = (x.reshape(-1), codes, corrections, scale, bias, relu, numbers, (m, k, n))
-    kernel = multiply_scaled if m >= FEW else multiply_few
-    check_rows("int8_linear", min(run(kernel, operands, parts_of(m, n, k))), m)
+    kernel = multiply_many if m >= FEW else multiply_few
+    check_rows("int8_linear", min(run(kernel, (x, views, bias, relu, elements), work_ranges(m, n, k))), m)
     return out
 
 

@@ -8,7 +8,9 @@ from .jit_cache import compiled
 
 
 @compiled
-def _rescale(sums, bias, multiplier, shift, zero_point, low, high, out):
+def requantize_rows(sums, channels, grid, out):
+    """channels: (bias, multiplier, shift), one for each output. grid: (zero point, lowest code, highest code)."""
+    (bias, multiplier, shift), (zero_point, low, high) = channels, grid
     for row in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
             wide = np.int64(sums[row, channel] + bias[channel]) * multiplier[channel]
@@ -25,6 +27,5 @@ def rescale_to_codes(
     """
     rows = sums.reshape(-1, sums.shape[-1]).contiguous().numpy()
     out = np.empty(rows.shape, np.int8)
-    multiplier, shift = (part.numpy() for part in fixed)
-    _rescale(rows, bias.numpy(), multiplier, shift, np.int64(zero_point), np.int64(limits[0]), np.int64(limits[1]), out)
+    requantize_rows(rows, (bias.numpy(), fixed[0].numpy(), fixed[1].numpy()), (int(zero_point), *map(int, limits)), out)
     return torch.from_numpy(out).reshape(sums.shape)

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from numba import njit
 
+from posttrain_lab.kernels.processor import STEP
+
 from .simd import LANES, load, multiply_add_pairs, store, zero
-from .simd_bytes import STEP, load_bytes, multiply_add_quads
+from .simd_bytes import load_bytes, multiply_add_quads
 
 LENGTH = 4096  # numbers that the loop runs over
 MEGABYTES = 96  # the array to sum

@@ -1,8 +1,14 @@
-"""What panels leave out is added here: the rest of each pair of weights that was too large for 16 bits (see `../panel_layout.py`).
+"""Saturation outliers: the part of a weight that 16-bit products could not hold is multiplied here, and added to the sums.
 
-Few weights have a rest, each output at places of its own. One rest meets all rows of a block at once, so the block's inputs are
-transposed: four k in an int32, and for each four k the rows side by side.
+Panels hold weights whose pairs cannot saturate; what was taken off them is stored by columns, as compressed sparse columns (CSC, see
+`../panel_layout.py`). There are few such outliers, each at an input of its own. One outlier meets all rows of a block at once, so the
+block's inputs are transposed: four k in an int32, and for each four k the rows side by side.
+
+Source: the outlier-aware product of FBGEMM (Khudia et al. 2021, "FBGEMM: Enabling High-Performance Low-Precision Deep Learning
+Inference"). It keeps int16 sums and calls an outlier what they could not hold; here it is what a pair of products could not hold.
 """
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,121 +20,139 @@ from .simd_bytes import copy_quad, load_bytes, multiply_add_quads, repeat_quad
 NARROW = 2 * LANES  # rows of a block that has few
 
 
-@inner
-def compensation_of(corrections, n):
-    """What shifted inputs add to the sums of each of n outputs."""
-    return corrections[n + 1 : 2 * n + 1]
+class Corrections(NamedTuple):
+    """What the sums of n outputs lack (outliers) and have too much (compensation), as arrays of int32.
+
+    The outliers of output o are entries[pointers[o] : pointers[o + 1]], each 256 * k + the missing part of the weight of input k.
+    """
+
+    pointers: Any
+    compensation: Any
+    entries: Any
 
 
 @inner
-def side_by_side(rows):
+def corrections_of(flat, n):
+    """The three parts of the `corrections` of a packed weight with n outputs."""
+    return Corrections(flat[: n + 1], flat[n + 1 : 2 * n + 1], flat[2 * n + 1 :])
+
+
+@inner
+def side_by_side(count):
     """How many rows of a transposed block lie side by side: all of a block, or NARROW."""
-    return BLOCK if rows > NARROW else NARROW
+    return BLOCK if count > NARROW else NARROW
 
 
 @inner
-def transpose_block(codes, starts, rows, offsets, length, corrections, n, transposed):
-    """transposed[q * side_by_side + row] = the q-th four codes of a row (as in `int8_microkernel.four_rows`), if there is any rest."""
-    if len(corrections) == 2 * n + 1:
+def transpose_block(rows, corrections, transposed):
+    """transposed[q * side_by_side + r] = the q-th four codes of row r; nothing where there are no outliers."""
+    if len(corrections.entries) == 0:
         return
-    beside, many, q = side_by_side(rows), length // 4, 0
+    codes, starts, offsets, length, count = rows
+    beside, quads, q = side_by_side(count), length // 4, 0
     for offset in offsets:
-        if rows >= LANES and many >= LANES:  # squares; a last one that would stick out is moved back
-            for row in range(0, rows, LANES):
-                row = min(row, rows - LANES)
-                for k in range(0, many, LANES):
-                    k = min(k, many - LANES)
-                    store_transposed(transposed, (q + k) * beside + row, beside, codes, starts, row, offset + 4 * k)
+        if count >= LANES and quads >= LANES:
+            # Squares of LANES x LANES, transposed in registers. A last one that would stick out is moved back.
+            for row in range(0, count, LANES):
+                row = min(row, count - LANES)
+                for k in range(0, quads, LANES):
+                    k = min(k, quads - LANES)
+                    store_transposed(transposed, (q + k) * beside + row, beside, codes, starts[row:], offset + 4 * k)
         else:
-            for k in range(many):
-                for row in range(rows):
+            for k in range(quads):
+                for row in range(count):
                     copy_quad(transposed, (q + k) * beside + row, codes, starts[row] + offset + 4 * k)
-        q += many
+        q += quads
 
 
 @inner
 def input_of(entry):
-    """The k of an entry. Unsigned: Numba would else ask at every use whether it counts from the end."""
+    """The k of an entry. Unsigned: Numba would else check at every use whether it counts from the end."""
     return np.uint32(entry) >> np.uint32(8)
 
 
 @inner
 def value_of(entry):
-    """The rest of an entry, a signed byte."""
+    """The missing part of a weight, a signed byte."""
     return np.int32(np.int8(entry))
 
 
 @inner
-def add_to_row(codes, start, corrections, n, column, width, sums, q, lines):
-    """sums[q : q + width] += the row of codes from codes[start] times what panels leave out of the outputs from `column` on.
+def add_to_row(row, corrections, to, sums, prefix):
+    """sums[c] += the codes `row` times the outliers of output to.column + c, for c < to.width. For one row, as `add_outliers` for a block.
 
-    The products of all outputs are summed up in one long loop, since a short loop for each would cost more than its products; lines[j] is
-    the sum of the first j of them, and a difference of two lines is what an output gets (int32 wraps around, and back).
+    prefix: at least one int32 more than there are outliers.
     """
-    first, base, total, before = corrections[column], 2 * n + 1, np.int32(0), np.int32(0)
-    part, line = corrections[base + first : base + corrections[column + width]], codes[start:]
+    pointers, entries, first = corrections.pointers, corrections.entries, corrections.pointers[to.column]
+    # An output has few outliers, often one or none: a loop for each would cost more than its products. So all outputs share one
+    # loop, which notes the sum of the first j products, ...
+    part, total = entries[first : pointers[to.column + to.width]], np.int32(0)
     for j in range(len(part)):
-        total += value_of(part[j]) * np.int32(line[input_of(part[j])])
-        lines[j + 1] = total
-    lines[0] = 0
-    for i in range(width):
-        now = lines[corrections[column + i + 1] - first]
-        sums[q + i] += now - before
+        total += value_of(part[j]) * np.int32(row[input_of(part[j])])
+        prefix[j + 1] = total
+    prefix[0] = 0
+    # ... and what an output gets is the difference of two of these (int32 wraps around, and back).
+    before = np.int32(0)
+    for i in range(to.width):
+        now = prefix[pointers[to.column + i + 1] - first]
+        sums[i] += now - before
         before = now
 
 
 @inner
 def quad_and_value(entry):
-    """Which four k an entry is about, and its rest among three zeros, repeated."""
+    """Which four k an entry is about, and its value among three zeros, repeated in all lanes."""
     k = input_of(entry)
     return k >> np.uint32(2), repeat_quad(np.int32(np.uint32(entry & 255) << (np.uint32(8) * (k & np.uint32(3)))))
 
 
 @inner
-def two_vectors(a, b, transposed, at, rest):
-    """One rest times two vectors of rows."""
-    a = multiply_add_quads(a, load_bytes(transposed, at), rest)
-    return a, multiply_add_quads(b, load_bytes(transposed, at + LANES), rest)
+def two_vectors(a, b, transposed, at, value):
+    """One outlier times two vectors of rows."""
+    a = multiply_add_quads(a, load_bytes(transposed, at), value)
+    return a, multiply_add_quads(b, load_bytes(transposed, at + LANES), value)
 
 
 @inner
-def outliers_times_few(transposed, corrections, begin, end, lines, q):
-    """lines[q + row] = transposed inputs times the entries from `begin` to `end`, for NARROW rows."""
+def outliers_times_few(transposed, entries, products, q):
+    """products[q + row] = the inputs times the outliers of one output, for NARROW rows."""
     a, b = zero(), zero()
-    for i in range(begin, end):
-        quad, rest = quad_and_value(corrections[i])
-        a, b = two_vectors(a, b, transposed, quad * NARROW, rest)
-    store(lines, q, a)
-    store(lines, q + LANES, b)
+    for entry in entries:
+        quad, value = quad_and_value(entry)
+        a, b = two_vectors(a, b, transposed, quad * NARROW, value)
+    store(products, q, a)
+    store(products, q + LANES, b)
 
 
 @inner
-def outliers_times_block(transposed, corrections, begin, end, lines, q):
-    """lines[q + row] = transposed inputs times the entries from `begin` to `end`, for all rows of a block."""
+def outliers_times_block(transposed, entries, products, q):
+    """products[q + row] = the inputs times the outliers of one output, for all rows of a block."""
     a, b, c, d, e, f, g, h = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
-    for i in range(begin, end):
-        quad, rest = quad_and_value(corrections[i])
+    for entry in entries:
+        # The three zeros beside the value cost nothing: the instruction multiplies four bytes anyway.
+        quad, value = quad_and_value(entry)
         at = quad * BLOCK
-        a, b = two_vectors(a, b, transposed, at, rest)
-        c, d = two_vectors(c, d, transposed, at + 2 * LANES, rest)
-        e, f = two_vectors(e, f, transposed, at + 4 * LANES, rest)
-        g, h = two_vectors(g, h, transposed, at + 6 * LANES, rest)
+        a, b = two_vectors(a, b, transposed, at, value)
+        c, d = two_vectors(c, d, transposed, at + 2 * LANES, value)
+        e, f = two_vectors(e, f, transposed, at + 4 * LANES, value)
+        g, h = two_vectors(g, h, transposed, at + 6 * LANES, value)
     for number, sums in enumerate((a, b, c, d, e, f, g, h)):
-        store(lines, q + number * LANES, sums)
+        store(products, q + number * LANES, sums)
 
 
 @inner
-def add_outliers(transposed, rows, corrections, n, column, width, sums, lines):
-    """The sums of a tile (`rows` rows, outputs column ... column + width of n) with what its panels leave out; lines: [COLUMNS][BLOCK]."""
-    base = 2 * n + 1
-    if len(corrections) == base:
+def add_outliers(transposed, count, corrections, to, sums, products):
+    """sums of a tile (`count` rows, the outputs of `to`) += the products of its outliers; products: [COLUMNS][BLOCK] int32."""
+    if len(corrections.entries) == 0:
         return
-    for i in range(width):
-        begin, end = base + corrections[column + i], base + corrections[column + i + 1]
-        if rows > NARROW:
-            outliers_times_block(transposed, corrections, begin, end, lines, i * BLOCK)
+    # Output by output: its outliers times all rows. So products come out transposed, an output's rows side by side, ...
+    for i in range(to.width):
+        begin, end = corrections.pointers[to.column + i], corrections.pointers[to.column + i + 1]
+        if count > NARROW:
+            outliers_times_block(transposed, corrections.entries[begin:end], products, i * BLOCK)
         else:
-            outliers_times_few(transposed, corrections, begin, end, lines, i * BLOCK)
-    for row in range(0, rows, LANES):
+            outliers_times_few(transposed, corrections.entries[begin:end], products, i * BLOCK)
+    # ... and are turned back, square by square, while they are added to the sums, where a row's outputs lie side by side.
+    for row in range(0, count, LANES):
         for i in range(0, COLUMNS, LANES):
-            add_transposed(sums, row * COLUMNS + i, COLUMNS, lines, i * BLOCK + row, BLOCK)
+            add_transposed(sums, row * COLUMNS + i, COLUMNS, products, i * BLOCK + row, BLOCK)

@@ -1,16 +1,16 @@
 """A tiny SIMD vocabulary for Numba: a vector is a Numba type, a word is one intrinsic over portable LLVM code.
 
-| word                                     | meaning, for L = LANES                                                       | on x86           |
-|------------------------------------------|------------------------------------------------------------------------------|------------------|
-| `zero()`                                 | L int32 zeros                                                                | vpxor            |
-| `load(array, i)`                         | 2L int16 from array[i:]                                                      | vmovdqu          |
-| `load_widen(array, i)`                   | 2L int8 from array[i:], widened to int16                                     | vpmovsxbw        |
-| `broadcast_pair(array, i)`               | array[i], array[i + 1] (int16), repeated L times                             | vpbroadcastd     |
-| `multiply_add_pairs(t, a, b)`            | t[i] + a[2i] * b[2i] + a[2i+1] * b[2i+1] for L values of i                   | vpmaddwd, vpaddd |
-| `total(v)`                               | the sum of L int32                                                           | shuffles, adds   |
-| `store(array, i, v)`                     | array[i : i + L] = v (int32; or 2L int16)                                    | vmovdqu          |
-| `add_transposed(a, i, s, b, j, t)`       | a[i + r * s + c] += b[j + c * t + r] for r, c < L (int32)                    | vunpck, vperm    |
-| `store_transposed(a, i, s, b, at, r, j)` | a[i + c * s + r'] = the c-th four bytes from b[at[r + r'] + j] for r', c < L | the same         |
+| word                                  | meaning, for L = LANES                                                | on x86           |
+|---------------------------------------|-----------------------------------------------------------------------|------------------|
+| `zero()`                              | L int32 zeros                                                         | vpxor            |
+| `load(array, i)`                      | 2L int16 from array[i:]                                               | vmovdqu          |
+| `load_widen(array, i)`                | 2L int8 from array[i:], widened to int16                              | vpmovsxbw        |
+| `broadcast_pair(array, i)`            | array[i], array[i + 1] (int16), repeated L times                      | vpbroadcastd     |
+| `multiply_add_pairs(t, a, b)`         | t[i] + a[2i] * b[2i] + a[2i+1] * b[2i+1] for L values of i            | vpmaddwd, vpaddd |
+| `total(v)`                            | the sum of L int32                                                    | shuffles, adds   |
+| `store(array, i, v)`                  | array[i : i + L] = v (int32; or 2L int16)                             | vmovdqu          |
+| `add_transposed(a, i, s, b, j, t)`    | a[i + r * s + c] += b[j + c * t + r] for r, c < L (int32)             | vunpck, vperm    |
+| `store_transposed(a, i, s, b, at, j)` | a[i + c * s + r] = the c-th four bytes from b[at[r] + j] for r, c < L | the same         |
 
 Words for bytes are in `simd_bytes.py`, for floats in `simd_floats.py`, for sums that become results in `simd_scaling.py`. Nearly all words
 leave the instruction to LLVM (NEON: two registers for one vector); those for bytes name x86's where it has one. LANES looks at the
@@ -21,20 +21,14 @@ Arrays are flat and contiguous, indices count elements, and no word checks bound
 
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from posttrain_lab.kernels.processor import has
+
 word: Any = intrinsic  # Any: a kernel calls a word without its first argument, which no type checker knows
-
-
-def has(*names: str) -> bool:
-    """Will numba compile for a processor with all of these features?"""
-    if getattr(config, "CPU_NAME", None):  # another processor was asked for, as numba's manual describes
-        return all(f"+{name}" in (getattr(config, "CPU_FEATURES", None) or "").split(",") for name in names)
-    features = binding.get_host_cpu_features()
-    return all(features.get(name) for name in names)
 
 
 LANES = 16 if has("avx512bw") else 8  # int32 in a vector
@@ -213,18 +207,18 @@ def add_transposed(typing, array, index, stride, other, start, step):
 
 
 @word
-def store_transposed(typing, array, index, stride, source, starts, row, offset):
-    """array[index + c * stride + r] = four bytes, source[starts[row + r] + offset + 4 * c :], for r and c below LANES; array int32."""
+def store_transposed(typing, array, index, stride, source, starts, offset):
+    """array[index + c * stride + r] = four bytes, source[starts[r] + offset + 4 * c :], for r and c below LANES; array int32."""
 
     def code(context, builder, signature, args):
         lines = []
         for i in range(LANES):
-            place = builder.add(args[5], ir.Constant(args[5].type, i))
+            place = ir.Constant(args[5].type, i)
             start = builder.load(address(context, builder, signature.args[4], ir.IntType(64), args[4], place), align=8)
-            place = builder.add(start, args[6])
+            place = builder.add(start, args[5])
             lines.append(builder.load(address(context, builder, signature.args[3], SUMS.llvm, args[3], place), align=1))
         for i, vector in enumerate(transposed(builder, lines)):
             builder.store(vector, _line(context, builder, signature.args[0], args[:3], i), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, source, starts, types.intp, types.intp), code
+    return types.void(array, types.intp, types.intp, source, starts, types.intp), code

@@ -34,6 +34,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from posttrain_lab.kernels.processor import VNNI, has
+
 from .simd import (
     BYTES,
     I16,
@@ -44,7 +46,6 @@ from .simd import (
     address,
     broadcast_pair,
     choose,
-    has,
     instruction,
     load_widen,
     multiply_add_pairs,
@@ -52,11 +53,6 @@ from .simd import (
     word,
     zero,
 )
-
-VNNI = has("avx512vnni", "avx512bw") or has("avxvnni")
-STEP = 4 if VNNI or has("avx2") else 2  # codes of an output that one multiplication takes together
-SHIFT = 128 if STEP == 4 else 0  # what is added to inputs, since products of bytes want one side unsigned
-PAIRS_SATURATE = STEP == 4 and not VNNI
 
 
 @word

@@ -32,7 +32,7 @@ WIDE, NARROW, FEW = 64, 16, 4  # rows of a tile; with fewer rows than FEW there 
 
 
 @inner
-def transposed(source, step, rows, columns, target, to):
+def transpose(source, step, rows, columns, target, to):
     """target[c * to + r] = source[r * step + c] for r < rows and c < columns: eight by eight, the rest one by one."""
     for r in range(0, rows, 8):
         for c in range(0, columns, 8):
@@ -46,29 +46,28 @@ def transposed(source, step, rows, columns, target, to):
 
 
 @inner
-def aligned_scratch(size):
-    """Scratch for `size` float32 that starts at a line of the cache: a vector that lies in two lines is loaded twice."""
-    whole = np.empty(size + 16, np.float32)
-    skip = (-whole.ctypes.data // 4) % 16
-    return whole[skip : skip + size]
+def aligned(memory):
+    """(first, end) of float32 memory from its first whole cache line on, 16 shorter: a vector in two lines would be loaded twice."""
+    skip = (-memory.ctypes.data // 4) % 16
+    return skip, skip + len(memory) - 16
 
 
 @inner
 def transpose_tile(x, first, width, tile):
-    """tile[k * width + m] = x[first + m, k]; rows of x and columns that are missing are 0. Whole lines of the cache at a time."""
-    k, rows, numbers = x.shape[1], min(width, len(x) - first), x.reshape(-1)
+    """tile[k * width + m] = x[first + m, k]; rows of x and columns that are missing are 0. Whole cache lines at a time."""
+    k, rows, elements = x.shape[1], min(width, len(x) - first), x.reshape(-1)
     for i in range(len(tile) if rows * k < len(tile) else 0):
         tile[i] = 0
     for start in range(0, k, 16):
-        transposed(numbers[first * k + start :], k, rows, min(16, k - start), tile[start * width :], width)
+        transpose(elements[first * k + start :], k, rows, min(16, k - start), tile[start * width :], width)
 
 
 def tiles_of_rows(m: int, n: int, width: int, macs: int) -> list[tuple[int, int, int, int]]:
-    """(first row, end row, first output, end output) for each thread: tiles of `width` rows are shared out, a single tile by outputs."""
+    """(first row, end row, first output, end output) for each thread: tiles of `width` rows are shared out, or the outputs of a single tile."""
     rows = cut(m, width, macs)
     if len(rows) > 1:
-        return [(*part, 0, n) for part in rows]
-    return [(0, m, *part) for part in cut(n, 16, macs)]
+        return [(first, end, 0, n) for first, end in rows]
+    return [(0, m, first, end) for first, end in cut(n, 16, macs)]
 
 
 @inner
@@ -81,19 +80,19 @@ def store_four(y, q, a, b, c, d):
 
 
 @inner
-def wide_step(a, b, c, d, x, p, value):
+def wide_step(sums, x, p, value):
     """One weight times 64 neighbours."""
-    a, b = multiply_add(a, value, load_floats(x, p)), multiply_add(b, value, load_floats(x, p + 16))
-    return a, b, multiply_add(c, value, load_floats(x, p + 32)), multiply_add(d, value, load_floats(x, p + 48))
+    a, b = multiply_add(sums[0], value, load_floats(x, p)), multiply_add(sums[1], value, load_floats(x, p + 16))
+    return a, b, multiply_add(sums[2], value, load_floats(x, p + 32)), multiply_add(sums[3], value, load_floats(x, p + 48))
 
 
 @inner
 def row_of_wide(x, values, columns, offset, y, q):
     """y[q : q + 64] = the weights of one output times a tile of 64 rows; sums start at `offset`."""
-    a, b, c, d = offset, offset, offset, offset
+    sums = offset, offset, offset, offset
     for j in range(len(values)):
-        a, b, c, d = wide_step(a, b, c, d, x, np.intp(columns[j]) * WIDE, values[j])
-    store_four(y, q, a, b, c, d)
+        sums = wide_step(sums, x, np.intp(columns[j]) * WIDE, values[j])
+    store_four(y, q, sums[0], sums[1], sums[2], sums[3])
 
 
 @inner
@@ -113,30 +112,44 @@ def row_of_narrow(x, values, columns, offset, y, q):
     store_floats(y, q, multiply_add(a, one, load_floats(y, q + 48)))
 
 
-@compiled
-def multiply_csr(x, values, columns, pointers, bias, out, width, part):
-    """out (M, N) from x (M, K) in tiles of `width` rows; part: rows and outputs, each (first, end)."""
-    y, n, numbers = aligned_scratch(16 * width + 64), out.shape[1], out.reshape(-1)
-    tile = aligned_scratch(width * x.shape[1])
-    for first in range(part[0], part[1], width):
+@inner
+def multiply_csr_tiles(x, weight, bias, out, work_range, scratch):
+    """`multiply_csr`, given `scratch`: (results of 16 outputs, a tile of x)."""
+    (first_row, end_row, first_output, end_output), (values, columns, pointers), n = work_range, weight, out.shape[1]
+    (y_first, y_end), (first, end), elements = aligned(scratch[0]), aligned(scratch[1]), out.reshape(-1)
+    y, tile = scratch[0][y_first:y_end], scratch[1][first:end]
+    width = len(tile) // x.shape[1] if x.shape[1] else NARROW
+    for first in range(first_row, end_row, width):
         transpose_tile(x, first, width, tile)
-        for row in range(part[2], part[3], 16):
-            many = min(16, part[3] - row)
+        # Sixteen outputs at a time: their results, rows side by side, are then transposed into out, a cache line of outputs for each row.
+        for row in range(first_output, end_output, 16):
+            many = min(16, end_output - row)
             for i in range(many):
                 start, end, offset = pointers[row + i], pointers[row + i + 1], repeat_float(bias, row + i)
                 if width == WIDE:
                     row_of_wide(tile, values[start:end], columns[start:end], offset, y, i * width)
                 else:
                     row_of_narrow(tile, values[start:end], columns[start:end], offset, y, i * width)
-            transposed(y, width, many, min(width, part[1] - first), numbers[first * n + row :], n)
+            transpose(y, width, many, min(width, end_row - first), elements[first * n + row :], n)
 
 
 @compiled
-def multiply_csr_rows(x, values, columns, pointers, bias, out, part):
-    """out (M, N) from rows x (M, K): LANES inputs are fetched at a time; part: outputs (first, end)."""
+def multiply_csr(x, weight, bias, out, width, work_range):
+    """out (M, N) from x (M, K) in tiles of `width` rows. weight: (values, columns, pointers).
+
+    work_range: (first row, end row, first output, end output).
+    """
+    scratch = np.empty(16 * width + 80, np.float32), np.empty(width * x.shape[1] + 16, np.float32)
+    multiply_csr_tiles(x, weight, bias, out, work_range, scratch)
+
+
+@compiled
+def multiply_csr_rows(x, weight, bias, out, work_range):
+    """out (M, N) from rows x (M, K): LANES inputs are fetched at a time. work_range: outputs (first, end)."""
+    values, columns, pointers = weight
     for m in range(len(x)):
-        line, here, end = x[m], out[m], np.intp(pointers[part[0]])
-        for row in range(part[0], part[1]):
+        line, here, end = x[m], out[m], np.intp(pointers[work_range[0]])
+        for row in range(work_range[0], work_range[1]):
             j, end = end, np.intp(pointers[row + 1])
             total, y = zero_scaled(), bias[row]
             while j <= end - LANES:
@@ -150,9 +163,9 @@ def multiply_csr_rows(x, values, columns, pointers, bias, out, part):
 
 def sparse_linear(x: Tensor, weight: SparseWeight, bias: Tensor | None) -> Tensor:
     """x (M, K) -> (M, N) float32; arguments were checked by `posttrain_lab.kernels`."""
-    m, n, (values, columns, pointers) = x.shape[0], weight.out_features, weight.views
-    out, macs = torch.empty(m, n), m * len(values)
-    operands = (whole(x), values, columns, pointers, bias_or_zeros(bias, n), out.numpy())
+    m, n = x.shape[0], weight.out_features
+    out, macs = torch.empty(m, n), m * len(weight.views[0])
+    operands = (whole(x), weight.views, bias_or_zeros(bias, n), out.numpy())
     if m < FEW:
         run(multiply_csr_rows, operands, cut(n, 16, macs))
     else:
@@ -170,34 +183,46 @@ def add_pair(total, x, values, positions, n, g):
 
 
 @inner
-def pairs_of_four(x, values, positions, bias, n, last, y, q):
-    """y[q : q + 64] = outputs n ... n + 3 (none above `last`), times a tile of 16 rows, plus bias."""
-    n1, n2, n3 = min(n + 1, last), min(n + 2, last), min(n + 3, last)
+def pairs_of_four(x, weight, bias, n, last, y):
+    """y[: 64] = outputs n ... n + 3 (none above `last`), times a tile of 16 rows, plus bias. weight: (values, positions)."""
+    (values, positions), n1, n2, n3 = weight, min(n + 1, last), min(n + 2, last), min(n + 3, last)
     a, b, c, d = repeat_float(bias, n), repeat_float(bias, n1), repeat_float(bias, n2), repeat_float(bias, n3)
     for g in range(positions.shape[1]):
         a, b = add_pair(a, x, values, positions, n, g), add_pair(b, x, values, positions, n1, g)
         c, d = add_pair(c, x, values, positions, n2, g), add_pair(d, x, values, positions, n3, g)
-    store_four(y, q, a, b, c, d)
+    store_four(y, 0, a, b, c, d)
+
+
+@inner
+def multiply_nm_tiles(x, weight, bias, out, work_range, scratch):
+    """`multiply_nm`, given `scratch`: (results of 16 outputs, a tile of x)."""
+    (first_row, end_row, first_output, end_output), n, elements = work_range, out.shape[1], out.reshape(-1)
+    (y_first, y_end), (first, end) = aligned(scratch[0]), aligned(scratch[1])
+    y, tile = scratch[0][y_first:y_end], scratch[1][first:end]
+    for first in range(first_row, end_row, NARROW):
+        transpose_tile(x, first, NARROW, tile)
+        for row in range(first_output, end_output, 16):
+            many = min(16, end_output - row)
+            for i in range(0, many, 4):
+                pairs_of_four(tile, weight, bias, row + i, end_output - 1, y[i * NARROW :])
+            transpose(y, NARROW, many, min(NARROW, end_row - first), elements[first * n + row :], n)
 
 
 @compiled
-def multiply_pairs(x, values, positions, bias, out, part):
-    """out (M, N) from x (M, K) in tiles of 16 rows; part: rows and outputs, each (first, end)."""
-    y, n, numbers = aligned_scratch(16 * NARROW), out.shape[1], out.reshape(-1)
-    tile = aligned_scratch(NARROW * x.shape[1])
-    for first in range(part[0], part[1], NARROW):
-        transpose_tile(x, first, NARROW, tile)
-        for row in range(part[2], part[3], 16):
-            many = min(16, part[3] - row)
-            for i in range(0, many, 4):
-                pairs_of_four(tile, values, positions, bias, row + i, part[3] - 1, y, i * NARROW)
-            transposed(y, NARROW, many, min(NARROW, part[1] - first), numbers[first * n + row :], n)
+def multiply_nm(x, weight, bias, out, work_range):
+    """out (M, N) from x (M, K) in tiles of 16 rows. weight: (values, positions).
+
+    work_range: (first row, end row, first output, end output).
+    """
+    scratch = np.empty(16 * NARROW + 16, np.float32), np.empty(NARROW * x.shape[1] + 16, np.float32)
+    multiply_nm_tiles(x, weight, bias, out, work_range, scratch)
 
 
 def nm_linear(x: Tensor, weight: NMWeight, bias: Tensor | None) -> Tensor:
     """x (M, K) -> (M, N) float32; arguments were checked by `posttrain_lab.kernels`."""
     (m, k), n, (values, positions) = x.shape, weight.out_features, weight.views
     out = torch.empty(m, n)
-    weights = values.reshape(n, k // 4, 2), positions.reshape(n, k // 4), bias_or_zeros(bias, n)
-    run(multiply_pairs, (whole(x), *weights, out.numpy()), tiles_of_rows(m, n, NARROW, m * len(values)))
+    pairs = values.reshape(n, k // 4, 2), positions.reshape(n, k // 4)
+    ranges = tiles_of_rows(m, n, NARROW, m * len(values))
+    run(multiply_nm, (whole(x), pairs, bias_or_zeros(bias, n), out.numpy()), ranges)
     return out

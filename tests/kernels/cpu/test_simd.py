@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from numba import njit
 
+from posttrain_lab.kernels import processor
 from posttrain_lab.kernels.cpu import simd, simd_bytes, simd_floats, simd_pairs, simd_rounding, simd_scaling
+
+pytestmark = pytest.mark.portable
 
 LANES = simd.LANES
 BYTES = np.array([-128, 127, *range(-40, 40)], np.int8)
@@ -43,7 +46,7 @@ def test_sums_are_kept_and_no_pair_saturates():
     assert (out == 3 * 2 * 16384).all()
 
 
-@pytest.mark.skipif(not simd.has("avx2"), reason="vpmaddwd is an instruction of x86 with AVX2")
+@pytest.mark.skipif(not processor.has("avx2"), reason="vpmaddwd is an instruction of x86 with AVX2")
 def test_pairs_become_one_instruction():
     accumulate(np.zeros(2 * LANES, np.int16), np.zeros(2 * LANES, np.int8), np.empty(LANES, np.int32))
     assembly = next(iter(accumulate.inspect_asm().values()))
@@ -100,7 +103,7 @@ def step(x, w, out):
     return simd_bytes.step(x)
 
 
-KINDS = [np.int16] + [np.uint8] * simd.has("avx2")
+KINDS = [np.int16] + [np.uint8] * processor.has("avx2")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,7 +130,7 @@ def test_pairs_that_layout_calls_safe_do_not_saturate(pair):
     step(x, np.array(pair * 2 * LANES, np.int8), out)
     assert (out == 2 * 255 * sum(pair)).all()
     step(x, np.array([65, 64] * 2 * LANES, np.int8), out)
-    assert (out == 2 * 255 * 129).all() != simd_bytes.PAIRS_SATURATE
+    assert (out == 2 * 255 * 129).all() != processor.PAIRS_SATURATE
 
 
 @njit
@@ -152,13 +155,13 @@ def instructions(function) -> str:
     return next(iter(function.inspect_asm().values()))
 
 
-@pytest.mark.skipif(not simd.has("avx2"), reason="the instructions are those of x86 with AVX2")
+@pytest.mark.skipif(not processor.has("avx2"), reason="the instructions are those of x86 with AVX2")
 def test_bytes_become_one_instruction():
     quads(np.zeros(4, np.int8), np.zeros(4 * LANES, np.uint8), np.empty(2 * LANES, np.int32), 0)
-    assert ("vpdpbusd" if simd_bytes.VNNI else "vpmaddubsw") in instructions(quads)
+    assert ("vpdpbusd" if processor.VNNI else "vpmaddubsw") in instructions(quads)
     fours = njit(step.py_func)
     fours(np.zeros(4, np.uint8), np.zeros(4 * LANES, np.int8), np.empty(LANES, np.int32))
-    assert ("vpdpbusd" if simd_bytes.VNNI else "vpmaddubsw") in instructions(fours)
+    assert ("vpdpbusd" if processor.VNNI else "vpmaddubsw") in instructions(fours)
 
 
 # ---- floats
@@ -309,6 +312,6 @@ def test_bytes_are_taken_apart_and_added(seed):
     assert np.array_equal(out[: 4 * LANES].reshape(-1, 4), np.stack([even[::2], even[1::2], odd[::2], odd[1::2]], 1))
     assert np.array_equal(out[4 * LANES :], even + odd)
     assert np.array_equal(sums, (4 * even * odd).reshape(-1, 2).sum(1))  # 9 bits times 9 bits, two of them: 17 bits and a sign
-    if simd.has("avx2"):
+    if processor.has("avx2"):
         assert "vpmaddwd" in instructions(pair_words) or "vpdpwssd" in instructions(pair_words)
         assert "vpmulld" not in instructions(pair_words)
