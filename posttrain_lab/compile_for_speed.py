@@ -1,4 +1,4 @@
-"""compile_for_speed: swap kernels in where they win on this machine, by measurement, and say layer by layer what was chosen and why."""
+"""compile_for_speed: times every layer on every kernel that can replace it, keeps the fastest, and says for each layer why."""
 
 import copy
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def compile_for_speed(
     new = copy.deepcopy(model).eval()
     choices = []
     for name, layer, x in _inputs(new, example):
-        choice, chosen = _choose(name, layer, x, kinds, tolerance, margin, repeats)
+        choice, chosen = _choose(name, layer, x, kinds, (tolerance, margin, repeats))
         choices.append(choice)
         new = _swapped(new, name, chosen)
     return CompiledModel(new, tuple(choices))
@@ -112,8 +112,11 @@ def _inputs(model: nn.Module, example: Tensor) -> list[tuple[str, nn.Module, Ten
     return [(name, *found[name]) for name, _ in layers if name in found]
 
 
-def _choose(name, layer, x, kinds, tolerance, margin, repeats) -> tuple[LayerChoice, nn.Module]:
-    ways, refused = _ways(layer, kinds)
+def _choose(
+    name: str, layer: nn.Module, x: Tensor, kinds: tuple[str, ...], limits: tuple[float, float, int]
+) -> tuple[LayerChoice, nn.Module]:
+    """The fastest way for one layer; limits: tolerance, margin, repeats."""
+    (ways, refused), (tolerance, margin, repeats) = _ways(layer, kinds), limits
     want = layer(x)
     errors = {kind: _error(way(x), want) for kind, way in ways.items()}
     near = {kind: way for kind, way in ways.items() if errors[kind] <= tolerance}

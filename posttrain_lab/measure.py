@@ -16,6 +16,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from posttrain_lab import __version__
+from posttrain_lab.arguments import check_count
 from posttrain_lab.calibration.errors import expected_calibration_error
 from posttrain_lab.data import Dataset, Split
 from posttrain_lab.metrics import (
@@ -35,13 +36,6 @@ BATCHES = (1, 64)
 PARTS = ("validation", "test")
 
 
-def _check_count(name: str, argument: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} wants {argument} to be a whole number, got {value!r}; give an int >= {least}.")
-    if value < least:
-        raise ValueError(f"{name} wants {argument} >= {least}, got {value}; give a larger number.")
-
-
 def latency(
     fn: Callable[[], object], repeats: int = 50, warmup: int = 5, *, clock: Callable[[], float] = time.perf_counter
 ) -> tuple[float, float, float]:
@@ -57,8 +51,8 @@ def latency(
     """
     if not callable(fn):
         raise TypeError(f"latency wants fn to be a function without arguments, got {type(fn).__name__}; do lambda: model(x).")
-    _check_count("latency", "repeats", repeats, 1)
-    _check_count("latency", "warmup", warmup, 0)
+    check_count("latency", "repeats", repeats, 1)
+    check_count("latency", "warmup", warmup, 0)
     for _ in range(warmup):
         fn()
     times = []
@@ -81,7 +75,7 @@ def using_threads(threads: int) -> Iterator[None]:
     ...     torch.get_num_threads()
     1
     """
-    _check_count("using_threads", "threads", threads, 1)
+    check_count("using_threads", "threads", threads, 1)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -108,7 +102,7 @@ def predict(model: nn.Module, images: Shaped[Tensor, "n ..."], batch_size: int =
     torch.Size([5, 3])
     """
     check_model("predict", model)
-    _check_count("predict", "batch_size", batch_size, 1)
+    check_count("predict", "batch_size", batch_size, 1)
     _check_images(images, batch_size)
     device, logits = _device(model), torch.empty(0)
     with evaluating(model), torch.no_grad():
@@ -204,7 +198,7 @@ def passport(
         raise TypeError(f"passport wants a Split, got {type(split).__name__}; do load_fashion().")
     if part not in PARTS:
         raise ValueError(f"passport wants part to be one of {PARTS}, got {part!r}; other parts were used for fitting.")
-    _check_count("passport", "repeats", repeats, 1)
+    check_count("passport", "repeats", repeats, 1)
     data: Dataset = getattr(split, part)
     with using_threads(threads):
         quality = _quality(predict(model, data.images), data)

@@ -65,10 +65,10 @@ def test_latency_lets_an_error_of_the_function_through():
     ("fn", "repeats", "warmup", "error", "message"),
     [
         (3.0, 5, 0, TypeError, "a function without arguments, got float"),
-        (int, 0, 0, ValueError, "repeats >= 1, got 0"),
-        (int, 5, -1, ValueError, "warmup >= 0, got -1"),
-        (int, 2.5, 0, TypeError, r"repeats to be a whole number, got 2\.5"),
-        (int, True, 0, TypeError, "repeats to be a whole number, got True"),
+        (int, 0, 0, ValueError, "repeats to be a whole number >= 1, got 0"),
+        (int, 5, -1, ValueError, "warmup to be a whole number >= 0, got -1"),
+        (int, 2.5, 0, TypeError, r"repeats to be a whole number >= 1, got 2\.5"),
+        (int, True, 0, TypeError, "repeats to be a whole number >= 1, got True"),
     ],
 )
 def test_latency_refuses(fn, repeats, warmup, error, message):
@@ -87,7 +87,7 @@ def test_using_threads_sets_and_restores_even_after_an_error():
     with pytest.raises(RuntimeError, match="planned"):
         fail()
     assert torch.get_num_threads() == before
-    with pytest.raises(ValueError, match=r"^using_threads wants threads >= 1, got 0"), using_threads(0):
+    with pytest.raises(ValueError, match=r"^using_threads wants threads to be a whole number >= 1, got 0"), using_threads(0):
         pass
 
 
@@ -135,7 +135,7 @@ def test_predict_gives_the_logits_in_eval_mode_and_in_batches():
         (nn.Identity(), torch.tensor(1.0), 5, ValueError, r"got shape \[\]"),
         (nn.Identity(), torch.tensor([[math.nan]]), 5, ValueError, "finite images"),
         (nn.Identity(), torch.tensor([[math.inf]]), 5, ValueError, "finite images"),
-        (nn.Identity(), torch.zeros(2, 3), 0, ValueError, "batch_size >= 1, got 0"),
+        (nn.Identity(), torch.zeros(2, 3), 0, ValueError, "batch_size to be a whole number >= 1, got 0"),
         (nn.Identity(), torch.zeros(2, 3, 4), 5, ValueError, r"logits \[2, c\], got \[2, 3, 4\]"),
         (nn.Flatten(0), torch.zeros(2, 3), 5, ValueError, r"logits \[2, c\], got \[6\]"),
     ],
@@ -204,8 +204,8 @@ def test_passport_refuses():
         (lambda: passport(model, split.test, "x"), TypeError, "passport wants a Split, got Dataset"),
         (lambda: passport(model, split, "x", part="train"), ValueError, "part to be one of .*'test'.*, got 'train'"),
         (lambda: passport(model, split, "x", part="calibration"), ValueError, "got 'calibration'"),
-        (lambda: passport(model, split, "x", threads=0), ValueError, "threads >= 1, got 0"),
-        (lambda: passport(model, split, "x", repeats=0), ValueError, "passport wants repeats >= 1, got 0"),
+        (lambda: passport(model, split, "x", threads=0), ValueError, "threads to be a whole number >= 1, got 0"),
+        (lambda: passport(model, split, "x", repeats=0), ValueError, "passport wants repeats to be a whole number >= 1, got 0"),
         (lambda: passport(model, dataclasses.replace(split, validation=nothing), "x"), ValueError, r"shape \[0"),
     ]
     for call, error, message in wanted:

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posttrain_lab.kernels import BlockSparseWeight, Int4Weight, Int8ConvWeight, Int8Weight, NMWeight, SparseWeight
+from posttrain_lab.kernels.packed import GROUP
 
-BLOCK, GROUP = 16, 64
+BLOCK = 16
 SPARSE = ("sparse_linear", "block_sparse_linear", "nm_linear")
 IMAGE_SCALE = 0.03  # of the int8 codes of images
 

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from .arguments import check_count, check_labels, check_probabilities, check_probability
+from posttrain_lab.arguments import check_count
+
+from .arguments import check_labels, check_probabilities, check_probability
 from .conformal import conformal_quantile
 
 

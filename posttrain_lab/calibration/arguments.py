@@ -105,12 +105,6 @@ def check_weights(name: str, weights: Tensor | None, n: int) -> None:
         raise ValueError(f"{name} wants a weight above 0, got only zeros; leave weights out to count each example once.")
 
 
-def check_count(name: str, argument: str, value: int, least: int = 1) -> None:
-    """Raise unless `value` is an int of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} wants {argument} to be a whole number >= {least}, got {value!r}.")
-
-
 def check_positive(name: str, **values: float) -> None:
     """Raise unless each value is a finite number above 0."""
     for argument, value in values.items():

@@ -17,9 +17,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from posttrain_lab.arguments import check_count
+
 from .arguments import (
     check_both_classes,
-    check_count,
     check_finite,
     check_floats,
     check_probability,

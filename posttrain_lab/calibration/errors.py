@@ -13,7 +13,9 @@ import torch
 from jaxtyping import Float, Int64, Integer, Shaped
 from torch import Tensor
 
-from .arguments import check_count, check_labels, check_probabilities, check_zero_one
+from posttrain_lab.arguments import check_count
+
+from .arguments import check_labels, check_probabilities, check_zero_one
 
 
 def check_hits(name: str, confidence: Tensor, correct: Tensor, bins: int = 1) -> None:

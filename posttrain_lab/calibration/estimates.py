@@ -14,7 +14,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from .arguments import check_count, check_positive, check_share
+from posttrain_lab.arguments import check_count
+
+from .arguments import check_positive, check_share
 from .errors import bin_gaps, check_hits, equal_mass, expected_calibration_error
 
 BLOCK = 2048  # rows of pairs that kernel_error has in memory at once

@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Float, Float64, Integer
 from torch import Tensor
 
-from .arguments import check_count, check_finite, check_labels, check_probabilities
+from posttrain_lab.arguments import check_count
+
+from .arguments import check_finite, check_labels, check_probabilities
 
 STEPS = 10_000
 CONVERGED = 1e-10

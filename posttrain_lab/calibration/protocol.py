@@ -15,7 +15,9 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from .arguments import check_count, check_finite, check_labels
+from posttrain_lab.arguments import check_count
+
+from .arguments import check_finite, check_labels
 from .binary import apply_platt, fit_beta, fit_histogram, fit_isotonic, fit_platt
 from .errors import expected_calibration_error
 from .estimates import Interval, bootstrap_interval

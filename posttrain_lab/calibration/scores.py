@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor
 
-from .arguments import check_count, check_finite, check_labels, check_probabilities, check_probability, check_zero_one
+from posttrain_lab.arguments import check_count
+
+from .arguments import check_finite, check_labels, check_probabilities, check_probability, check_zero_one
 from .errors import equal_width
 
 

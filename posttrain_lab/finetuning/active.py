@@ -13,7 +13,7 @@ from torch import Tensor
 METHODS = ("random", "entropy", "margin")
 
 
-def _check_count(caller: str, k: int, n: int) -> None:
+def _check_k(caller: str, k: int, n: int) -> None:
     if not isinstance(k, int) or isinstance(k, bool) or not 0 <= k <= n:
         raise ValueError(f"{caller} wants k from 0 to {n}, the number of examples, got {k!r}.")
 
@@ -64,7 +64,7 @@ def select_for_labelling(
     """
     if method not in METHODS:
         raise ValueError(f"select_for_labelling wants one of {', '.join(METHODS)}, got {method!r}.")
-    _check_count("select_for_labelling", k, len(logits))
+    _check_k("select_for_labelling", k, len(logits))
     _check_finite("select_for_labelling", logits)
     if method == "random":
         return torch.randperm(len(logits), generator=torch.Generator().manual_seed(seed))[:k]
@@ -84,7 +84,7 @@ def core_set(
     >>> core_set(torch.tensor([[0.0], [1.0], [5.0], [5.1]]), 2, labelled=torch.tensor([[0.1]]))
     tensor([3, 1])
     """
-    _check_count("core_set", k, len(features))
+    _check_k("core_set", k, len(features))
     _check_finite("core_set", features)
     chosen: list[int] = []
     if labelled is not None and len(labelled):
@@ -132,5 +132,5 @@ def select_by_disagreement(logits: Float[Tensor, "members n c"], k: int) -> Int6
     >>> select_by_disagreement(torch.tensor([[sure, sure], [sure, other]]), 1)
     tensor([1])
     """
-    _check_count("select_by_disagreement", k, logits.shape[1])
+    _check_k("select_by_disagreement", k, logits.shape[1])
     return _highest(disagreement(logits), k)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posttrain_lab import kernels
-from posttrain_lab.kernels.packed import GROUP_STEP, Int4Weight
+from posttrain_lab.kernels.packed import GROUP, GROUP_STEP, Int4Weight
 
 from .adapters import exchange
 from .freeze import freeze
@@ -34,7 +34,7 @@ class _Int4Product(torch.autograd.Function):
         return gradients[0] @ ctx.weight.dense(), None
 
 
-def group_of(inputs: int, group: int = 64) -> int:
+def group_of(inputs: int, group: int = GROUP) -> int:
     """The largest group up to `group` that the int4 kernel accepts for this many inputs; ValueError when there is none.
 
     >>> group_of(576), group_of(40)
@@ -64,7 +64,7 @@ class QLoRALinear(nn.Module):
     scale: Tensor
     bias: Tensor | None
 
-    def __init__(self, linear: nn.Linear, rank: int, alpha: float, group: int = 64, seed: int = 0) -> None:
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float, group: int = GROUP, seed: int = 0) -> None:
         super().__init__()
         if not isinstance(linear, nn.Linear):
             raise TypeError(f"QLoRALinear wants an nn.Linear, got {type(linear).__name__}; convolutions have no int4 kernel.")
@@ -103,7 +103,7 @@ class QLoRALinear(nn.Module):
         return f"{self.out_features} x {self.in_features} in 4 bits, rank={self.rank}, alpha={self.alpha:g}"
 
 
-def add_qlora(model: nn.Module, rank: int, alpha: float, group: int = 64, seed: int = 0) -> nn.Module:
+def add_qlora(model: nn.Module, rank: int, alpha: float, group: int = GROUP, seed: int = 0) -> nn.Module:
     """A new network whose linear layers have 4 bits, each with a trainable low-rank correction.
 
     Linear layers whose inputs no group fits, and all other layers, stay in float and are frozen; batch norms keep their statistics.

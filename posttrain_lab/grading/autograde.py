@@ -48,7 +48,7 @@ class GradeInKernel(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Fill in the outputs of every code cell that is run. Raises GraderFault when no kernel starts on this machine."""
-        known = _exercises(resources["nbgrader"]["assignment"])
+        known = graded_exercises(resources["nbgrader"]["assignment"])
         limits = Limits(
             cell=self.cell_timeout,
             call=self.call_timeout,

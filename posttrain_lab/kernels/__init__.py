@@ -16,31 +16,16 @@
 A device without an implementation is an error that names it, never a quiet copy to another device. No op has a gradient.
 """
 
-import torch
+import torch  # noqa: F401 - the examples below use it
 from jaxtyping import Float, Int8, Int32
 from torch import Tensor
 
 from . import reference as reference
-from .geometry import conv_size
 from .operators import call, fast_path
 from .packed import Int4Weight, Int8ConvWeight, Int8Weight
 from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
-from .validation import (
-    ACTIVATIONS,
-    as_batch,
-    as_rows,
-    check_activations,
-    check_bias,
-    check_choice,
-    check_device,
-    check_matrices,
-    check_packed,
-    check_sums,
-    check_whole,
-)
-from .validation import (
-    LARGEST_K as LARGEST_K,
-)
+from .validation import LARGEST_K as LARGEST_K
+from .validation import as_batch, as_rows, check_conv, check_linear, check_matrices
 
 __all__ = [
     "BlockSparseWeight",
@@ -97,12 +82,7 @@ def int8_linear(
     y = fast_path("int8_linear", x, weight, bias, activation)
     if y is not None:
         return y
-    check_packed("int8_linear", weight, Int8Weight)
-    check_activations("int8_linear", x, weight.in_features)
-    check_bias("int8_linear", bias, weight.scale.shape[0])
-    check_choice("int8_linear", "activation", activation, ACTIVATIONS)
-    check_device("int8_linear", x, weight.codes, bias)
-    check_sums("int8_linear", weight.in_features)
+    check_linear("int8_linear", x, weight, Int8Weight, bias, activation=activation)
     return as_batch(call("int8_linear", as_rows(x), weight, bias, activation), x)
 
 
@@ -131,28 +111,7 @@ def int8_conv2d(
     y = fast_path("int8_conv2d", x, weight, stride, padding, pad_value, scale, bias, activation)
     if y is not None:
         return y
-    check_packed("int8_conv2d", weight, Int8ConvWeight)
-    channels, (kh, kw) = weight.channels * weight.groups, weight.kernel
-    if not isinstance(x, Tensor) or x.dtype != torch.int8:
-        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"int8_conv2d wants x in int8, got {got}; quantize first.")
-    if x.ndim != 4 or x.shape[3] != channels:
-        raise ValueError(f"int8_conv2d wants x [n, h, w, {channels}], channels last, got {tuple(x.shape)}; permute the axes.")
-    check_whole("int8_conv2d", "stride", stride, 1)
-    check_whole("int8_conv2d", "padding", padding, 0)
-    check_whole("int8_conv2d", "pad_value", pad_value, -128, 127)
-    check_choice("int8_conv2d", "activation", activation, ACTIVATIONS)
-    check_bias("int8_conv2d", bias, weight.out_features)
-    check_sums("int8_conv2d", kh * kw * weight.channels)
-    if min(conv_size(x.shape[1], kh, stride, padding), conv_size(x.shape[2], kw, stride, padding)) < 1:
-        raise ValueError(f"int8_conv2d wants an image that holds the {kh} x {kw} filter, got {tuple(x.shape)}; add padding.")
-    if scale is None and (bias is not None or activation != "none"):
-        raise ValueError("int8_conv2d wants a scale with bias or activation: without it the plain sums are returned.")
-    if scale is not None and weight.scale is None:
-        raise ValueError("int8_conv2d wants a weight with scales for scaled results, got one without; see Int8ConvWeight.")
-    if scale is not None and (scale.shape != x.shape[:1] or scale.dtype != torch.float32):
-        raise ValueError(f"int8_conv2d wants scale float32 [{len(x)}], got {scale.dtype} {tuple(scale.shape)}.")
-    check_device("int8_conv2d", x, weight.codes, scale, bias)
+    check_conv(x, weight, (stride, padding, pad_value), scale, bias, activation)
     return call("int8_conv2d", x, weight, stride, padding, pad_value, scale, bias, activation)
 
 
@@ -178,13 +137,7 @@ def int4_linear(
     y = fast_path("int4_linear", x, weight, bias, activation, activations)
     if y is not None:
         return y
-    check_packed("int4_linear", weight, Int4Weight)
-    check_activations("int4_linear", x, weight.in_features)
-    check_bias("int4_linear", bias, weight.out_features)
-    check_choice("int4_linear", "activation", activation, ACTIVATIONS)
-    check_choice("int4_linear", "activations", activations, ("int8", "float32"))
-    check_device("int4_linear", x, weight.codes, bias)
-    check_sums("int4_linear", weight.in_features)
+    check_linear("int4_linear", x, weight, Int4Weight, bias, activation=activation, activations=activations)
     return as_batch(call("int4_linear", as_rows(x), weight, bias, activation, activations), x)
 
 
@@ -199,7 +152,7 @@ def sparse_linear(
     >>> sparse_linear(torch.tensor([[1.0, 2.0]]), SparseWeight.from_float(torch.tensor([[0.0, 3.0], [0.0, 0.0]])))
     tensor([[6., 0.]])
     """
-    _check_float("sparse_linear", x, weight, SparseWeight, bias)
+    check_linear("sparse_linear", x, weight, SparseWeight, bias)
     return as_batch(call("sparse_linear", as_rows(x), weight, bias), x)
 
 
@@ -214,7 +167,7 @@ def block_sparse_linear(
     >>> block_sparse_linear(torch.ones(1, 4), BlockSparseWeight.from_float(torch.eye(4), block=4))
     tensor([[1., 1., 1., 1.]])
     """
-    _check_float("block_sparse_linear", x, weight, BlockSparseWeight, bias)
+    check_linear("block_sparse_linear", x, weight, BlockSparseWeight, bias)
     return as_batch(call("block_sparse_linear", as_rows(x), weight, bias), x)
 
 
@@ -230,13 +183,5 @@ def nm_linear(
     >>> nm_linear(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), NMWeight.from_float(torch.tensor([[0.0, 1.0, 0.0, 1.0]])))
     tensor([[6.]])
     """
-    _check_float("nm_linear", x, weight, NMWeight, bias)
+    check_linear("nm_linear", x, weight, NMWeight, bias)
     return as_batch(call("nm_linear", as_rows(x), weight, bias), x)
-
-
-def _check_float(op, x, weight, wanted, bias) -> None:
-    """The checks of the three float ops."""
-    check_packed(op, weight, wanted)
-    check_activations(op, x, weight.in_features)
-    check_bias(op, bias, weight.out_features)
-    check_device(op, x, weight.values, bias)

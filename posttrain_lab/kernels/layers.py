@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from posttrain_lab import kernels
 
-from .packed import Int4Weight, Int8ConvWeight, Int8Weight, Packed
+from .packed import GROUP, Int4Weight, Int8ConvWeight, Int8Weight, Packed
 from .reference import quantize_rows
 from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 
@@ -164,7 +164,7 @@ class PackedInt4Linear(_CodeLayer):
         self.activations = activations
 
     @classmethod
-    def from_linear(cls, layer: nn.Linear, group: int = 64, activations: str = "int8") -> "PackedInt4Linear":
+    def from_linear(cls, layer: nn.Linear, group: int = GROUP, activations: str = "int8") -> "PackedInt4Linear":
         """Raises TypeError for another layer, ValueError for a group that does not divide the inputs."""
         layer = cls._checked(layer)
         return cls(Int4Weight.from_float(layer.weight, group), layer.bias, activations)

@@ -6,28 +6,42 @@ its first call imports torch's compiler: 1,000 modules, seconds. No op has a gra
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .geometry import conv_size
+from .geometry import conv_geometry
 from .packed import Int4Weight, Int8ConvWeight, Int8Weight, Packed
 from .sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 from .views_cache import plain
 
 LIBRARY = torch.library.Library("posttrain_lab", "FRAGMENT")
-SCHEMAS = (
-    "int8_matmul(Tensor a, Tensor b) -> Tensor",
-    "int8_linear(Tensor x, Tensor codes, Tensor scale, Tensor? corrections, Tensor? bias, str activation) -> Tensor",
-    "int8_conv2d(Tensor x, Tensor codes, Tensor? w_scale, Tensor? corrections, int[] kernel, int groups, int out, int stride, "
-    "int padding, int pad_value, Tensor? scale, Tensor? bias, str activation) -> Tensor",
-    "int4_linear(Tensor x, Tensor codes, Tensor scale, int out, Tensor? bias, str activation, str activations) -> Tensor",
-    "sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, Tensor? bias) -> Tensor",
-    "block_sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, int out, Tensor? bias) -> Tensor",
-    "nm_linear(Tensor x, Tensor values, Tensor positions, Tensor? bias) -> Tensor",
-)
+
+
+@dataclass(frozen=True)
+class Op:
+    """An op as torch sees it. Torch knows tensors and numbers but no packed weights: `flatten` takes those apart, `pack` undoes it.
+
+    schema: name, arguments and result. flatten: arguments of `reference.py` -> those of the schema. pack: and back.
+    shape: arguments of the schema -> an empty result, for tracing.
+    """
+
+    schema: str
+    flatten: Callable[..., tuple]
+    pack: Callable[..., tuple]
+    shape: Callable[..., Tensor]
+
+    @property
+    def name(self) -> str:
+        return self.schema.partition("(")[0]
+
+    def run(self, *flat: Any) -> Tensor:
+        """The implementation for the device of the first tensor, with arguments of the schema."""
+        x, *rest = self.pack(*flat)
+        return getattr(_backend(self.name, x.device.type), self.name)(x.detach(), *rest)
 
 
 @functools.cache
@@ -49,89 +63,87 @@ def _backend(op: str, kind: str) -> ModuleType:
     return found
 
 
-def _run_int8_matmul(a: Tensor, b: Tensor) -> Tensor:
-    return _backend("int8_matmul", a.device.type).int8_matmul(a, b)
+def _pack_conv(x: Tensor, *flat: Any) -> tuple:
+    codes, scale, corrections, (kh, kw), groups, outputs, *rest = flat
+    return x, Int8ConvWeight(codes, scale, (kh, kw), x.shape[3] // groups, groups, outputs, corrections), *rest
 
 
-def _run_int8_linear(x, codes, scale, corrections, bias, activation):
-    weight = Int8Weight(codes, scale, x.shape[1], corrections)
-    return _backend("int8_linear", x.device.type).int8_linear(x.detach(), weight, bias, activation)
+def _conv_shape(x: Tensor, *flat: Any) -> Tensor:
+    _, _, _, (kh, kw), groups, outputs, stride, padding, _, scale, _, _ = flat
+    geometry = conv_geometry((x.shape[1], x.shape[2], x.shape[3]), (outputs, kh, kw), groups, stride, padding)
+    dtype = torch.int32 if scale is None else torch.float32
+    return x.new_empty(x.shape[0], geometry.out_height, geometry.out_width, outputs, dtype=dtype)
 
 
-def _run_int8_conv2d(x, codes, w_scale, corrections, kernel, groups, out, stride, padding, pad_value, scale, bias, activation):
-    weight = Int8ConvWeight(codes, w_scale, (kernel[0], kernel[1]), x.shape[3] // groups, groups, out, corrections)
-    backend = _backend("int8_conv2d", x.device.type)
-    return backend.int8_conv2d(x, weight, stride, padding, pad_value, scale, bias, activation)
-
-
-def _run_int4_linear(x, codes, scale, out, bias, activation, activations):
-    weight = Int4Weight(codes, scale, x.shape[1], out)
-    return _backend("int4_linear", x.device.type).int4_linear(x.detach(), weight, bias, activation, activations)
-
-
-def _run_sparse_linear(x, values, columns, row_pointers, bias):
-    weight = SparseWeight(values, columns, row_pointers, x.shape[1])
-    return _backend("sparse_linear", x.device.type).sparse_linear(x.detach(), weight, bias)
-
-
-def _run_block_sparse_linear(x, values, columns, row_pointers, out, bias):
-    weight = BlockSparseWeight(values, columns, row_pointers, out, x.shape[1])
-    return _backend("block_sparse_linear", x.device.type).block_sparse_linear(x.detach(), weight, bias)
-
-
-def _run_nm_linear(x, values, positions, bias):
-    return _backend("nm_linear", x.device.type).nm_linear(x.detach(), NMWeight(values, positions), bias)
-
-
-def _conv_shape(x, codes, w_scale, corrections, kernel, groups, out, stride, padding, pad_value, scale, bias, activation):
-    height, width = (conv_size(x.shape[1 + i], kernel[i], stride, padding) for i in (0, 1))
-    return x.new_empty(x.shape[0], height, width, out, dtype=torch.int32 if scale is None else torch.float32)
-
-
-RUN: dict[str, Callable[..., Tensor]] = {
-    "int8_matmul": _run_int8_matmul,
-    "int8_linear": _run_int8_linear,
-    "int8_conv2d": _run_int8_conv2d,
-    "int4_linear": _run_int4_linear,
-    "sparse_linear": _run_sparse_linear,
-    "block_sparse_linear": _run_block_sparse_linear,
-    "nm_linear": _run_nm_linear,
-}
-FLAT: dict[str, Callable[..., tuple]] = {  # the arguments of `reference.py` as the schemas name them: tensors and numbers
-    "int8_matmul": lambda a, b: (a, b),
-    "int8_linear": lambda x, w, *rest: (x, w.codes, w.scale, w.corrections, *rest),
-    "int8_conv2d": lambda x, w, *rest: (x, w.codes, w.scale, w.corrections, list(w.kernel), w.groups, w.out_features, *rest),
-    "int4_linear": lambda x, w, *rest: (x, w.codes, w.scale, w.out_features, *rest),
-    "sparse_linear": lambda x, w, bias: (x, w.values, w.columns, w.row_pointers, bias),
-    "block_sparse_linear": lambda x, w, bias: (x, w.values, w.columns, w.row_pointers, w.out_features, bias),
-    "nm_linear": lambda x, w, bias: (x, w.values, w.positions, bias),
-}
-SHAPES: dict[str, Callable[..., Tensor]] = {
-    "int8_matmul": lambda a, b: a.new_empty((a.shape[0], b.shape[1]), dtype=torch.int32),
-    "int8_linear": lambda x, codes, scale, *rest: x.new_empty(x.shape[0], scale.shape[0]),
-    "int8_conv2d": _conv_shape,
-    "int4_linear": lambda x, codes, scale, out, *rest: x.new_empty(x.shape[0], out),
-    "sparse_linear": lambda x, values, columns, row_pointers, bias: x.new_empty(x.shape[0], row_pointers.shape[0] - 1),
-    "block_sparse_linear": lambda x, values, columns, row_pointers, out, bias: x.new_empty(x.shape[0], out),
-    "nm_linear": lambda x, values, positions, bias: x.new_empty(x.shape[0], positions.shape[0]),
+OPS = {
+    op.name: op
+    for op in (
+        Op(
+            "int8_matmul(Tensor a, Tensor b) -> Tensor",
+            flatten=lambda a, b: (a, b),
+            pack=lambda a, b: (a, b.detach()),
+            shape=lambda a, b: a.new_empty((a.shape[0], b.shape[1]), dtype=torch.int32),
+        ),
+        Op(
+            "int8_linear(Tensor x, Tensor codes, Tensor scale, Tensor? corrections, Tensor? bias, str activation) -> Tensor",
+            flatten=lambda x, w, *rest: (x, w.codes, w.scale, w.corrections, *rest),
+            pack=lambda x, codes, scale, corrections, *rest: (x, Int8Weight(codes, scale, x.shape[1], corrections), *rest),
+            shape=lambda x, codes, scale, *rest: x.new_empty(x.shape[0], scale.shape[0]),
+        ),
+        Op(
+            "int8_conv2d(Tensor x, Tensor codes, Tensor? w_scale, Tensor? corrections, int[] kernel, int groups, int out, int stride, "
+            "int padding, int pad_value, Tensor? scale, Tensor? bias, str activation) -> Tensor",
+            flatten=lambda x, w, *rest: (x, w.codes, w.scale, w.corrections, list(w.kernel), w.groups, w.out_features, *rest),
+            pack=_pack_conv,
+            shape=_conv_shape,
+        ),
+        Op(
+            "int4_linear(Tensor x, Tensor codes, Tensor scale, int out, Tensor? bias, str activation, str activations) -> Tensor",
+            flatten=lambda x, w, *rest: (x, w.codes, w.scale, w.out_features, *rest),
+            pack=lambda x, codes, scale, out, *rest: (x, Int4Weight(codes, scale, x.shape[1], out), *rest),
+            shape=lambda x, codes, scale, out, *rest: x.new_empty(x.shape[0], out),
+        ),
+        Op(
+            "sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, Tensor? bias) -> Tensor",
+            flatten=lambda x, w, bias: (x, w.values, w.columns, w.row_pointers, bias),
+            pack=lambda x, values, columns, pointers, bias: (x, SparseWeight(values, columns, pointers, x.shape[1]), bias),
+            shape=lambda x, values, columns, pointers, bias: x.new_empty(x.shape[0], pointers.shape[0] - 1),
+        ),
+        Op(
+            "block_sparse_linear(Tensor x, Tensor values, Tensor columns, Tensor row_pointers, int out, Tensor? bias) -> Tensor",
+            flatten=lambda x, w, bias: (x, w.values, w.columns, w.row_pointers, w.out_features, bias),
+            pack=lambda x, values, columns, pointers, out, bias: (
+                x,
+                BlockSparseWeight(values, columns, pointers, out, x.shape[1]),
+                bias,
+            ),
+            shape=lambda x, values, columns, pointers, out, bias: x.new_empty(x.shape[0], out),
+        ),
+        Op(
+            "nm_linear(Tensor x, Tensor values, Tensor positions, Tensor? bias) -> Tensor",
+            flatten=lambda x, w, bias: (x, w.values, w.positions, bias),
+            pack=lambda x, values, positions, bias: (x, NMWeight(values, positions), bias),
+            shape=lambda x, values, positions, bias: x.new_empty(x.shape[0], positions.shape[0]),
+        ),
+    )
 }
 
 
-def _register() -> None:
-    for schema in SCHEMAS:
-        name = schema.split("(")[0]
-        LIBRARY.define(schema)
+def _register() -> dict[str, Callable[..., Tensor]]:
+    """The ops, made known to torch, as its dispatcher calls them."""
+    for op in OPS.values():
+        LIBRARY.define(op.schema)
         for key in ("CPU", "CUDA"):
-            LIBRARY.impl(name, RUN[name], key)
-        torch.library.register_fake(f"posttrain_lab::{name}", SHAPES[name], lib=LIBRARY)
+            LIBRARY.impl(op.name, op.run, key)
+        torch.library.register_fake(f"posttrain_lab::{op.name}", op.shape, lib=LIBRARY)
+    return {name: getattr(torch.ops.posttrain_lab, name).default for name in OPS}
 
 
-_register()
-OPS = {name: getattr(torch.ops.posttrain_lab, name).default for name in RUN}
+DISPATCHED = _register()
 
 
 def watched() -> bool:
-    """Does anything of torch want to see each op: a compiler, an export, a trace, a mode, a transform, autocast, a profiler?"""
+    """Does a part of torch intercept each op now: a compiler, an export, a trace, a mode, a transform, autocast, a profiler?"""
     return bool(
         torch.compiler.is_compiling()
         or torch._C._len_torch_dispatch_stack()
@@ -144,7 +156,7 @@ def watched() -> bool:
 
 
 def direct(arguments: tuple[Any, ...]) -> bool:
-    """May the implementation for the cpu be called past torch's dispatcher? Only where that would do nothing but call it."""
+    """May torch's dispatcher be bypassed? Only where it would do nothing but call the implementation for the CPU."""
     if watched():
         return False
     for part in arguments:
@@ -157,9 +169,9 @@ def direct(arguments: tuple[Any, ...]) -> bool:
 
 
 def fast_path(name: str, x: Any, *arguments: Any) -> Tensor | None:
-    """What the implementation for the cpu gives for arguments as they nearly always come, which it knows by few questions.
+    """The result for the usual arguments on the CPU, after the few checks that tell them apart; None for all others.
 
-    None where something is unusual: then all is to be checked, and `call` to be used.
+    Then the full checks come, with their messages, and `call`. For one row, the full checks would take as long as the kernel.
     """
     if type(x) is not Tensor or not x.is_cpu or watched():
         return None
@@ -172,10 +184,10 @@ def _fast_path(name: str) -> Callable[..., Tensor | None]:
 
 
 def call(name: str, *arguments: Any) -> Tensor:
-    """The op of this name, through torch's dispatcher where anything could want to see it; arguments as in `reference.py`.
+    """Calls the op of this name, through torch's dispatcher where anything could intercept it; arguments as in `reference.py`.
 
-    On the cpu, with one row, the way through the dispatcher and back takes as long as the kernel.
+    On the CPU the dispatcher is bypassed where it would do nothing: for one row it takes as long as the kernel.
     """
     if direct(arguments):
         return getattr(_backend(name, "cpu"), name)(*arguments)
-    return OPS[name](*FLAT[name](*arguments))
+    return DISPATCHED[name](*OPS[name].flatten(*arguments))

@@ -24,6 +24,7 @@ from .panel_layout import PANEL, from_panels, join, split, steps, to_panels
 from .views_cache import ViewsCache
 
 BLOCKS = (4, 8, 16, 32)  # allowed sides of a block
+GROUP = 64  # inputs that share a scale in `Int4Weight`, unless another number is asked for
 GROUP_STEP = 8  # a group of `Int4Weight` holds a multiple of this many inputs
 
 
@@ -120,6 +121,11 @@ class Int8Weight(Packed):
             return cls(codes.contiguous(), scale, codes.shape[1])
         safe, corrections = split(codes)
         return cls(to_panels(safe), scale, codes.shape[1], corrections)
+
+    @property
+    def out_features(self) -> int:
+        """Outputs of the layer."""
+        return self.scale.shape[0]
 
     def rows(self) -> Int8[Tensor, "out in"]:
         """The codes in the shape of the weight."""
@@ -231,7 +237,7 @@ class Int4Weight(Packed):
     out_features: int
 
     @classmethod
-    def from_float(cls, weight: Float[Tensor, "out in"], group: int = 64) -> "Int4Weight":
+    def from_float(cls, weight: Float[Tensor, "out in"], group: int = GROUP) -> "Int4Weight":
         """One symmetric scale for each output and group: max |w| / 7. `group` divides `in` and is a multiple of 8."""
         weight = check_weight(weight, "Int4Weight.from_float")
         _check_group(weight.shape[1], group)

@@ -1,14 +1,15 @@
-"""How int8 codes lie in memory for the cpu: panels of 16 outputs, and what two neighbours hold beyond 16 bits.
+"""How int8 codes lie in memory for the CPU: panels of 16 outputs, and saturation outliers beside them.
 
-With AVX2, `vpmaddubsw` multiplies unsigned by signed bytes and adds two products in 16 bits, where they saturate. Inputs are raised to
-0..255, so a pair of weights is safe up to a sum of 128: 255 * 128 < 2^15. Where it is more, panels hold a smaller weight and
-`corrections` holds the rest, which kernels add afterwards (see `cpu/saturation_outliers.py`). Every sum is exact, and few pairs need it.
+With AVX2, `vpmaddubsw` multiplies unsigned by signed bytes and adds two products in 16 bits, where they saturate. Inputs are shifted to
+0..255, so a pair of weights is safe up to a sum of 128: 255 * 128 < 2^15. Where the sum is larger, the panel holds a smaller weight, and
+the outlier, what is missing, goes into `corrections` as compressed sparse columns; kernels add its products afterwards (see
+`cpu/saturation_outliers.py`). Every sum is exact, and few pairs need it.
 
-| int32 numbers of `corrections` | meaning                                                                               |
-|---------------------------|---------------------------------------------------------------------------------------|
-| out + 1                   | where the entries of each output begin and end, counted from 0                        |
-| out                       | what raised inputs add to each sum: SHIFT * the sum of the output's codes            |
-| one for each such pair    | 256 * k + the rest of the weight of input k, as a byte                                |
+| int32 of `corrections` | meaning                                                                                  |
+|------------------------|------------------------------------------------------------------------------------------|
+| out + 1                | pointers: where the outliers of each output begin and end, counted from 0                |
+| out                    | compensation: what shifted inputs add to each sum, SHIFT * the sum of the output's codes |
+| one for each such pair | outliers: 256 * k + the missing part of the weight of input k, as a byte                 |
 """
 
 import torch
@@ -41,7 +42,7 @@ def from_panels(panels: Int8[Tensor, "panels steps 16 step"], n: int, k: int) ->
 
 
 def split(codes: Int8[Tensor, "out k"]) -> tuple[Int8[Tensor, "out k"], Int32[Tensor, " numbers"]]:
-    """Codes whose pairs are safe, and `corrections`: together they are the codes that came in."""
+    """Codes whose pairs cannot saturate, and `corrections`: together they are the codes that came in."""
     from .processor import PAIRS_SATURATE, SHIFT
 
     sums = SHIFT * codes.sum(1, dtype=torch.int32)

@@ -1,11 +1,14 @@
-"""The checks of all kernels: each error names the op, the argument, what was given and what to do."""
+"""The rules for the arguments of all ops, each written once: an error names the op, the argument, what was given and what to do."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .packed import Packed
+from .geometry import conv_size
+from .packed import Int8ConvWeight, Packed
 
-ACTIVATIONS = ("none", "relu", "gelu")
+CHOICES = {"activation": ("none", "relu", "gelu"), "activations": ("int8", "float32")}
 IMPLEMENTED = ("cpu", "meta", "cuda")
 LARGEST_K = 131_071  # (-128) * (-128) * K must stay below 2^31
 
@@ -55,10 +58,10 @@ def check_bias(op: str, bias: Tensor | None, n: int) -> None:
         raise ValueError(f"{op} wants bias [{n}], got {tuple(bias.shape)}.")
 
 
-def check_choice(op: str, name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """One of the allowed words."""
-    if value not in allowed:
-        raise ValueError(f"{op} wants {name} as one of {', '.join(allowed)}, got {value!r}.")
+def check_choice(op: str, name: str, value: str) -> None:
+    """One of the words that CHOICES allows for this argument."""
+    if value not in CHOICES[name]:
+        raise ValueError(f"{op} wants {name} as one of {', '.join(CHOICES[name])}, got {value!r}.")
 
 
 def check_whole(op: str, name: str, value: int, least: int, most: int | None = None) -> None:
@@ -90,6 +93,51 @@ def check_sums(op: str, k: int) -> None:
             f"{op} wants K up to {LARGEST_K} so that int32 holds every sum, got {k}; "
             "multiply in slices of K and add the parts in int64."
         )
+
+
+def check_linear(op: str, x: Tensor, weight: Any, wanted: type[Packed], bias: Tensor | None, **choices: str) -> None:
+    """The rules of all linear ops: classes, dtypes and shapes, the words in `choices`, one device, sums that int32 holds."""
+    check_packed(op, weight, wanted)
+    check_activations(op, x, weight.in_features)
+    check_bias(op, bias, weight.out_features)
+    for name, value in choices.items():
+        check_choice(op, name, value)
+    check_device(op, x, weight.tensors()[0], bias)
+    if not weight.tensors()[0].is_floating_point():
+        check_sums(op, weight.in_features)
+
+
+def check_conv(
+    x: Tensor, weight: Any, steps: tuple[int, int, int], scale: Tensor | None, bias: Tensor | None, activation: str
+) -> None:
+    """The rules of int8_conv2d; steps: stride, padding, pad_value."""
+    op, limits = "int8_conv2d", ((1, None), (0, None), (-128, 127))
+    check_packed(op, weight, Int8ConvWeight)
+    _check_images(op, x, weight.channels * weight.groups)
+    for name, value, (least, most) in zip(("stride", "padding", "pad_value"), steps, limits, strict=True):
+        check_whole(op, name, value, least, most)
+    check_choice(op, "activation", activation)
+    check_bias(op, bias, weight.out_features)
+    kh, kw = weight.kernel
+    check_sums(op, kh * kw * weight.channels)
+    if min(conv_size(x.shape[1], kh, steps[0], steps[1]), conv_size(x.shape[2], kw, steps[0], steps[1])) < 1:
+        raise ValueError(f"{op} wants an image that holds the {kh} x {kw} filter, got {tuple(x.shape)}; add padding.")
+    if scale is None and (bias is not None or activation != "none"):
+        raise ValueError(f"{op} wants a scale with bias or activation: without it the plain sums are returned.")
+    if scale is not None and weight.scale is None:
+        raise ValueError(f"{op} wants a weight with scales for scaled results, got one without; see Int8ConvWeight.")
+    if scale is not None and (scale.shape != x.shape[:1] or scale.dtype != torch.float32):
+        raise ValueError(f"{op} wants scale float32 [{len(x)}], got {scale.dtype} {tuple(scale.shape)}.")
+    check_device(op, x, weight.codes, scale, bias)
+
+
+def _check_images(op: str, x: Tensor, channels: int) -> None:
+    """int8 [n, h, w, channels]."""
+    if not isinstance(x, Tensor) or x.dtype != torch.int8:
+        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"{op} wants x in int8, got {got}; quantize first.")
+    if x.ndim != 4 or x.shape[3] != channels:
+        raise ValueError(f"{op} wants x [n, h, w, {channels}], channels last, got {tuple(x.shape)}; permute the axes.")
 
 
 def as_rows(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""What a packed weight knows after its first call and keeps beside itself: numpy's view of its tensors, and whether they are plain.
+"""numpy views of a packed weight's tensors, cached beside the weight at its first call.
 
-A kernel's few microseconds would else go into asking again, with the answers far away: the weights of a large layer have taken
-their place in the cache. Nothing is copied, and nothing of it is saved or copied with the weight.
+A small kernel takes a few microseconds; making the views again for each call would take as long. Nothing is copied, and the cache is
+neither saved nor copied with the weight.
 """
 
 from typing import Any
@@ -14,13 +14,13 @@ VIEWS, PLAIN = "_views", "_plain"
 
 
 def plain(tensor: Tensor) -> bool:
-    """A tensor of the cpu as everybody knows it: no subclass, no gradient, no sparse layout, no sign that is still to be turned."""
+    """An ordinary tensor of the CPU: no subclass, no gradient, no sparse layout, no lazy negation."""
     known = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.is_cpu and tensor.layout is torch.strided
     return known and not tensor.requires_grad and not tensor.is_neg()
 
 
 def array_of(tensor: Any, dtype: Any, ndim: int) -> np.ndarray | None:
-    """numpy's view of a contiguous plain tensor of this dtype and number of axes, asked with few questions; None for all else.
+    """numpy's view of a contiguous plain tensor of this dtype and number of axes, after few checks; None for all else.
 
     >>> array_of(torch.ones(2, 2), np.float32, 1) is None
     True
@@ -32,7 +32,7 @@ def array_of(tensor: Any, dtype: Any, ndim: int) -> np.ndarray | None:
     except (
         RuntimeError,
         TypeError,
-    ):  # another device, a gradient, a sparse layout, a sign to be turned, a transform of functorch
+    ):  # another device, a gradient, a sparse layout, a lazy negation, a functorch transform
         return None
     return array if array.dtype == dtype and array.ndim == ndim and array.flags.c_contiguous else None
 
@@ -45,7 +45,7 @@ def check_floats(name: str, parts: list[Tensor]) -> None:
 
 
 class ViewsCache:
-    """For dataclasses that are frozen: what follows from their fields once, follows from them always."""
+    """For frozen dataclasses, whose fields never change: what was computed from them once stays true."""
 
     def tensors(self) -> list[Tensor]:
         """The tensors held."""
@@ -63,7 +63,7 @@ class ViewsCache:
     def views(self) -> tuple[np.ndarray, ...]:
         """Each tensor's numbers in a row, in the order of the fields: the same memory, seen by numpy.
 
-        They are made anew when a tensor has moved to other memory, as `share_memory_` moves it. Raises TypeError for floats that are
+        They are made again when a tensor has moved to other memory, as `share_memory_` moves it. Raises TypeError for floats that are
         not float32.
 
         >>> from posttrain_lab.kernels import NMWeight
@@ -79,7 +79,7 @@ class ViewsCache:
         return known[1]
 
     def _seen(self) -> tuple[np.ndarray, ...]:
-        """Views made anew; kept, unless one had to be a copy, which would not see what is later written into the tensor."""
+        """New views; cached, unless one had to be a copy, which would not see what is later written into the tensor."""
         parts = self.tensors()
         check_floats(type(self).__name__, parts)
         views = tuple(part.detach().contiguous().numpy().reshape(-1) for part in parts)

@@ -127,7 +127,7 @@ HIT = torch.tensor([True])
         (ONE, torch.tensor([2]), 15, ValueError, "bool or 0/1, got other values"),
         (ONE, torch.tensor([math.nan]), 15, ValueError, "bool or 0/1, got other values"),
         (ONE, HIT, 0, ValueError, "bins to be a whole number >= 1, got 0"),
-        (ONE, HIT, 2.5, ValueError, "got 2.5"),
+        (ONE, HIT, 2.5, TypeError, "bins to be a whole number >= 1, got 2.5"),
     ],
 )
 def test_refuses(confidence, correct, bins, error, message):

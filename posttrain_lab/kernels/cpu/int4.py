@@ -9,13 +9,11 @@ from torch.nn import functional as F
 
 from posttrain_lab.kernels.packed import GROUP_STEP, Int4Weight
 from posttrain_lab.kernels.panel_layout import PANEL
-from posttrain_lab.kernels.validation import LARGEST_K
-from posttrain_lab.kernels.views_cache import array_of
 
 from .int4_microkernel import COMPENSATION, INT16_DEPTH, Chunks, four_rows, nibble_tile, note_compensation, one_row
 from .int8_microkernel import BLOCK, COLUMNS, FEW, OutputTile
 from .jit_cache import compiled, inner
-from .linear import bias_or_zeros, check_finite, finish, quantize_row, results, work_ranges
+from .linear import bias_or_zeros, check_finite, finish, quantize_row, results, usual_arrays, work_ranges
 from .simd import LANES
 from .simd_floats import load_scaled
 from .simd_scaling import load_up_to, positive, scaled_floats, store_up_to
@@ -115,9 +113,9 @@ def multiplied(x: np.ndarray, weight: Int4Weight, bias: np.ndarray, relu: bool) 
     out, elements = results((m, n), np.float32)
     if m == 0:
         return out
-    groups, row_scale = weight.scale.shape[0], np.empty(m, np.float32)
-    kernel, group = multiply_groups if m >= FEW else multiply_few_groups, k // groups
-    operands = (x, (codes, scales, len(scales) // groups), (chunk_of(group), group), (row_scale, bias, relu), elements)
+    scale_stride, row_scale = -(-n // PANEL) * PANEL, np.empty(m, np.float32)
+    kernel, group = multiply_groups if m >= FEW else multiply_few_groups, k * scale_stride // len(scales)
+    operands = (x, (codes, scales, scale_stride), (chunk_of(group), group), (row_scale, bias, relu), elements)
     run(kernel, operands, work_ranges(m, n, k))
     check_finite("int4_linear", row_scale)
     return out
@@ -131,19 +129,11 @@ def int4_linear(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: 
 
 
 def int4_linear_fast_path(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: str, activations: str) -> Tensor | None:
-    """`int4_linear` for two axes, int8 activations, no gelu and nothing unusual, not checked before; None for all else."""
-    if (
-        type(weight) is not Int4Weight
-        or not weight.plain
-        or activations != "int8"
-        or (activation != "none" and activation != "relu")
-    ):
+    """`int4_linear` with int8 activations for arguments that were not checked before; None for all but the usual ones."""
+    if type(weight) is not Int4Weight or not weight.plain or activations != "int8":
         return None
-    n, k, rows = weight.out_features, weight.in_features, array_of(x, np.float32, 2)
-    offset = np.zeros(n, np.float32) if bias is None else array_of(bias, np.float32, 1)
-    if rows is None or offset is None or rows.shape[1] != k or len(offset) != n or k > LARGEST_K:
-        return None
-    return multiplied(rows, weight, offset, activation == "relu")
+    arrays = usual_arrays(x, weight.in_features, weight.out_features, bias, activation)
+    return None if arrays is None else multiplied(arrays[0], weight, arrays[1], activation == "relu")
 
 
 def _with_floats(x: Tensor, weight: Int4Weight, bias: Tensor | None, activation: str, out: Tensor) -> Tensor:

@@ -1,13 +1,19 @@
-"""How kernels are compiled: kept on disk, and their parts only once.
+"""How kernels are compiled: once for a machine, and cached on disk.
 
-| decorator  | for                              | what numba makes of it                                                      |
-|------------|----------------------------------|-----------------------------------------------------------------------------|
-| `compiled` | a kernel, which Python calls     | machine code, kept on disk; Python's garbage collector waits meanwhile      |
-| `inner`    | what kernels call                | code for the kernel to take in, neither optimised nor translated on its own |
+| decorator  | for                          | what Numba makes of it                                               |
+|------------|------------------------------|----------------------------------------------------------------------|
+| `compiled` | a kernel, which Python calls | machine code, cached on disk                                         |
+| `inner`    | what kernels call            | LLVM code that is compiled only as a part of the kernels that use it |
 
-Numba would optimise and translate each of the 30 functions below a kernel on its own as well, and look in each for closures and other
-things that are not there: a third of the time of a first call. `Parts` leaves that out, by numba's way to change its compiler
-("Customizing the Compiler" in its manual).
+A kernel calls about 30 inner functions. By default Numba compiles each of them for itself as well, a third of the time of a first call,
+and counts references to each array that they pass on, up to a tenth of the time of a small product. Neither is needed here: inner
+functions are only ever part of a kernel, and the kernel holds all arrays until it returns. So
+
+1. `Parts` is a short compiler for inner functions: Python's bytecode to types to LLVM code, and no further.
+2. `Part` holds that code and leaves optimisation to the kernel that links it. LLVM then sees kernel and parts as one program.
+3. `inner` switches reference counting off, and `compiled` checks that no kernel takes over an array that a part only borrowed.
+
+Numba's manual describes the means ("Customizing the Compiler").
 """
 
 import gc
@@ -26,31 +32,39 @@ from numba.core.compiler_machinery import LoweringPass, PassManager, register_pa
 
 NOTES = "POSTTRAIN_LAB_NOTES"
 
-# What kernels on disk were made from: numba looks at a kernel's own file only, but kernels share words and tiles.
+# A cached kernel is valid as long as its source is unchanged. Numba compares a kernel's own file only, but kernels are made from all
+# files of this folder: names, times and sizes of all of them take the place of that comparison.
 SOURCES = tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in sorted(Path(__file__).parent.glob("*.py")))
 
 
 class Part(JITCodeLibrary):
-    """The code of an inner function: whoever links it optimises and translates it with its own."""
+    """The LLVM code of an inner function. The kernel that links it optimises it and translates it to machine code."""
 
     def _optimize_functions(self, ll_module):
+        # Only the cheap pass over each function, which turns memory into values. Without it there would be more to link, and the kernel's
+        # optimisation would take longer.
         ll_module.data_layout = self._codegen._data_layout
         passes, settings = self._codegen._function_pass_manager()
         for function in ll_module.functions:
-            if not function.is_declaration:  # numba goes through what is only called as well
+            if not function.is_declaration:  # Numba would go through functions that are only called as well
                 passes.run(function, settings)
 
     def _optimize_final_module(self):
-        pass
+        pass  # this, the expensive pass, is the kernel's
 
     def _finalize_final_module(self):
+        # As in Numba, without the step that hands the module to the machine-code compiler.
         self._finalize_dynamic_globals()
         self._finalized = True
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
 class Register(LoweringPass):
-    """A function without machine code becomes known to those that call it."""
+    """The last pass: makes the function known to its callers, though it has no machine code.
+
+    Numba looks callers' functions up by what Python would call, which does not exist: an object of its own stands for it. One for each
+    function, so that two parts of the same types are told apart.
+    """
 
     _name = "posttrain_lab_register"
 
@@ -58,12 +72,13 @@ class Register(LoweringPass):
         LoweringPass.__init__(self)
 
     def run_pass(self, state):
-        key = object()  # in the place of what Python would call
+        key = object()
         state.targetctx.insert_user_function(key, state["cr"].fndesc, [state.library])
         state["cr"] = state["cr"]._replace(cfunc=key)
         return True
 
 
+# Of Numba's passes for a function those that such functions need: left out are closures, generators, comprehensions, inlining, `with`.
 PASSES = (
     untyped_passes.TranslateByteCode,
     untyped_passes.FixupArgs,
@@ -83,10 +98,10 @@ PASSES = (
 
 
 class Parts(CompilerBase):
-    """Numba's compiler for inner functions."""
+    """The short compiler: PASSES, into a `Part`."""
 
     def define_pipelines(self):
-        self.state.flags.no_compile = True
+        self.state.flags.no_compile = True  # stop at LLVM code
         self.state.library = Part(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
         passes = PassManager("part of a kernel")
         for one in PASSES:
@@ -98,8 +113,8 @@ class Parts(CompilerBase):
 def inner(function: Callable) -> Any:
     """A function for kernels to call, compiled into them; divisions as in `compiled`, whoever calls. Python gets a TypeError.
 
-    Its arrays are borrowed: it can neither allocate one nor return one to a kernel. Numba counts the references to each array, an
-    atomic addition at every call that takes one; here nobody counts, since the kernel that calls holds its arrays anyway.
+    Its arrays are borrowed: it can neither allocate one nor return one to a kernel (to another inner function it can). Numba would count
+    references, one atomic addition at every call for each array; here nobody counts, since the kernel that calls holds its arrays anyway.
     """
 
     def refuse(*args: object) -> None:
@@ -109,27 +124,30 @@ def inner(function: Callable) -> Any:
 
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy", "_nrt": False}
     part: Any = njit(pipeline_class=Parts, **options)(function)
-    part._insert = lambda *overload, **options: None  # nothing is found that Python could call ...
-    part._compile_for_args = refuse  # ... and nothing is made for it
+    part._insert = lambda *overload, **options: None  # nothing is registered that Python could call ...
+    part._compile_for_args = refuse  # ... and nothing is compiled when it tries
     return part
 
 
 def compiled(function: Callable) -> Callable:
-    """`njit`, kept on disk for the next process where some folder can be written, else compiled in each process.
+    """`njit` that releases the GIL, cached on disk for the next process where some folder can be written.
 
     A first compilation says so in a terminal, and in a notebook where NOTES is set in the environment, as `posttrain-lab start` does
-    (else the outputs of a notebook would depend on what is on disk). Divisions by zero give infinity, as in numpy.
+    (else the outputs of a notebook would depend on what is cached). Divisions by zero give infinity, as in numpy.
     """
     if getattr(config, "DISABLE_JIT", False):
         return function
+    # 1. The dispatcher, with a cache where Numba finds a folder for it: beside the source, else in the user's cache, else nowhere.
     options = {"nogil": True, "error_model": "numpy"}
     try:
         kernel: Any = njit(cache=True, **options)(function)
     except RuntimeError:  # numba: "cannot cache function ...: no locator available"
         kernel = njit(**options)(function)
+    # 2. The cache is valid as long as all sources are (see SOURCES).
     file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
     if file is not None and hasattr(file, "_source_stamp"):
         file._source_stamp = SOURCES
+    # 3. Around each compilation: a note, no garbage collection, and the check that borrowed arrays stay borrowed.
     compile_now, listener = kernel._compiler.compile, _listener()
 
     def compile_kernel(*args: object) -> object:
@@ -159,7 +177,7 @@ def _holds_array(kind: types.Type) -> bool:
 
 
 def _listener() -> Any:
-    """Where a note about compiling is read: the terminal, the cell of a notebook, or nowhere."""
+    """Where a note about compiling is shown: in the terminal, in the cell of a notebook, or nowhere."""
     if "ipykernel" in sys.modules and os.environ.get(NOTES):
         return sys.stdout
     return sys.stderr if sys.stderr.isatty() else None
@@ -167,7 +185,7 @@ def _listener() -> Any:
 
 @contextmanager
 def _no_collection():
-    """Python's garbage collector waits: it would go through all of torch's objects again and again, a tenth of the time."""
+    """Switches Python's garbage collector off: it would visit all of torch's objects again and again, a tenth of the time."""
     on = gc.isenabled()
     gc.disable()
     try:

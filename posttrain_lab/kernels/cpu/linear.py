@@ -248,13 +248,20 @@ def int8_linear(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: 
     return finish(multiplied(whole(x), views, bias_or_zeros(bias, len(views[1])), activation == "relu"), activation)
 
 
-def int8_linear_fast_path(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: str) -> Tensor | None:
-    """`int8_linear` for two axes, no gelu and nothing unusual, not checked before; None for all else."""
-    if type(weight) is not Int8Weight or not weight.plain or (activation != "none" and activation != "relu"):
+def usual_arrays(x: Tensor, k: int, n: int, bias: Tensor | None, activation: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """The arrays of x [M, k] and bias [n] for a fast path; None for gelu and whatever is unusual."""
+    if activation != "none" and activation != "relu":
         return None
-    views, k = weight.views, weight.in_features
-    n = len(views[1])
     rows, offset = array_of(x, np.float32, 2), np.zeros(n, np.float32) if bias is None else array_of(bias, np.float32, 1)
     if rows is None or offset is None or rows.shape[1] != k or len(offset) != n or k > LARGEST_K:
         return None
-    return multiplied(rows, views, offset, activation == "relu")
+    return rows, offset
+
+
+def int8_linear_fast_path(x: Tensor, weight: Int8Weight, bias: Tensor | None, activation: str) -> Tensor | None:
+    """`int8_linear` for arguments that were not checked before; None for all but the usual ones."""
+    if type(weight) is not Int8Weight or not weight.plain:
+        return None
+    views = weight.views
+    arrays = usual_arrays(x, weight.in_features, len(views[1]), bias, activation)
+    return None if arrays is None else multiplied(arrays[0], views, arrays[1], activation == "relu")

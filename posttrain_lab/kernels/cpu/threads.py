@@ -1,4 +1,4 @@
-"""How the work of kernels is cut: one part for each thread that pays."""
+"""How the work of a kernel is split over threads: one work range for each thread that pays."""
 
 import _thread
 import itertools
@@ -21,34 +21,34 @@ def cut(size: int, least: int, macs: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def run(kernel: Callable, operands: tuple, parts: list) -> list:
-    """What the kernel returns for every part, each further part in a thread of its own: kernels let go of Python's lock.
+def run(kernel: Callable, operands: tuple, ranges: list) -> list:
+    """The kernel's results for all work ranges, each after the first in a thread of its own: kernels release the GIL.
 
-    What a part raises, as where memory runs out, is raised when all have ended. `threading.Thread` would wait until the new thread
-    runs, and be woken on the new thread's processor, where both then share one core: for as long as these kernels take.
+    An error in a range, such as memory that runs out, is raised when all have ended. Why not `threading.Thread`? Its start() waits for the
+    new thread, and Linux then wakes the caller on the new thread's core: both share it for about as long as these kernels take.
     """
-    if len(parts) == 1:
-        return [kernel(*operands, parts[0])]
+    if len(ranges) == 1:
+        return [kernel(*operands, ranges[0])]
     results: list[Any] = []
     errors: list[BaseException] = []
 
-    def work(part: tuple, ended: Any) -> None:
+    def work(work_range: tuple, ended: Any) -> None:
         try:
-            results.append(kernel(*operands, part))
+            results.append(kernel(*operands, work_range))
         except BaseException as error:
             errors.append(error)
         finally:
             ended.release()
 
-    ends = [_thread.allocate_lock() for _ in parts]
+    ends = [_thread.allocate_lock() for _ in ranges]
     for ended in ends:
         ended.acquire()
-    for part, ended in zip(parts[1:], ends[1:], strict=True):
+    for work_range, ended in zip(ranges[1:], ends[1:], strict=True):
         try:
-            _thread.start_new_thread(work, (part, ended))
+            _thread.start_new_thread(work, (work_range, ended))
         except RuntimeError:  # there are too many threads already
-            work(part, ended)
-    work(parts[0], ends[0])
+            work(work_range, ended)
+    work(ranges[0], ends[0])
     for ended in ends:
         ended.acquire()
     if errors:
@@ -57,11 +57,11 @@ def run(kernel: Callable, operands: tuple, parts: list) -> list:
 
 
 def flat(matrix: Tensor) -> np.ndarray:
-    """The numbers of a tensor in a row, copied only when they are not contiguous."""
+    """numpy's view of a tensor, flat; a copy only where it is not contiguous."""
     array = (matrix if matrix.is_contiguous() else matrix.contiguous()).numpy()
     return array if array.ndim == 1 else array.reshape(-1)
 
 
 def whole(matrix: Tensor) -> np.ndarray:
-    """The numbers of a tensor in its shape, copied only when they are not contiguous."""
+    """numpy's view of a tensor, in its shape; a copy only where it is not contiguous."""
     return (matrix if matrix.is_contiguous() else matrix.contiguous()).numpy()

@@ -18,7 +18,7 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from posttrain_lab.kernels.packed import Int4Weight, Int8ConvWeight
+from posttrain_lab.kernels.packed import GROUP, Int4Weight, Int8ConvWeight
 from posttrain_lab.kernels.sparse_weights import BlockSparseWeight, NMWeight, SparseWeight
 
 from . import block_sparse, conv, int4, int8, nm, quantize, sparse
@@ -60,7 +60,7 @@ def _int8(scaled: bool) -> Launch:
 
 
 def _int4(floats: bool) -> Launch:
-    weight = Int4Weight(torch.empty(N, K // 2, dtype=torch.uint8), torch.empty(K // 64, N), K, N)
+    weight = Int4Weight(torch.empty(N, K // 2, dtype=torch.uint8), torch.empty(K // GROUP, N), K, N)
     x, scale = (torch.empty(M, K), None) if floats else (torch.empty(M, K, dtype=torch.int8), torch.empty(M))
     return int4.plan(x, weight, torch.empty(M, N), scale, torch.empty(N), "relu")
 
