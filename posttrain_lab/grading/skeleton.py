@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 from posttrain_lab.grading.course import Course, CourseError, read_notebook, standard_check
 from posttrain_lab.grading.source_edits import listed, with_import, with_item
 from posttrain_lab.units import UNITS, Unit, find
+from posttrain_lab.whole_files import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 ANSWERS = (
@@ -62,7 +63,7 @@ class Plan:
             with path.open("x", encoding="utf-8", newline="\n") as file:
                 file.write(text)
         for path, text in self.changed.items():
-            path.write_text(text, encoding="utf-8", newline="\n")
+            write_whole(path, text)
         return [path.relative_to(self.root).as_posix() for path in (*self.made, *self.changed)]
 
 
@@ -75,15 +76,8 @@ def new_exercise(course: Course, folder: str, name: str) -> Plan:
     known = [ast.unparse(one) for one in getattr(listed(listing, "EXERCISES", Path(home) / "__init__.py"), "elts", ())]
     if name in known:
         raise CourseError(f"{folder} has an exercise {name!r} already; choose another name, or go on in {home}/{name}.py.")
-    words = {
-        "name": name,
-        "capitals": name.upper(),
-        "words": name.title().replace("_", ""),
-        "unit": folder,
-        "module": unit.module,
-        "number": len(known) + 1,
-        "check": standard_check(unit.module, name, name),
-    }
+    words: dict[str, object] = {"name": name, "capitals": name.upper(), "words": name.title().replace("_", "")}
+    words |= {"unit": folder, "module": unit.module, "number": len(known) + 1, "check": standard_check(unit.module, name, name)}
     plan.make(f"{home}/{name}.py", _filled("exercise", words))
     plan.make(f"tests/checks/{unit.module}/test_{name}.py", _filled("exercise_test", words))
     plan.change(f"{home}/__init__.py", with_import(listing, f"from posttrain_lab.checks.{unit.module}.{name} import {name}"))
@@ -105,26 +99,28 @@ def new_unit(course: Course, name: str) -> Plan:
     title = name.replace("_", " ").capitalize()
     unit = Unit(f"{number}_{name}", name, f"{title}: a question", "say in a few words what one does", reading=5)
     plan = Plan(course.root)
-    plan.make(
-        f"posttrain_lab/checks/{name}/__init__.py",
-        f'"""The exercises of unit {number}, in the notebook\'s order; each stands in the module with its name, conventions included."""\n\n'
-        "EXERCISES = ()\n",
-    )
+    listing = f'"""The exercises of unit {number}, in the notebook\'s order; each stands in the module with its name."""\n\nEXERCISES = ()\n'
+    plan.make(f"posttrain_lab/checks/{name}/__init__.py", listing)
     plan.make(f"tests/checks/{name}/__init__.py", "")
-    for file, listing, what in ANSWERS:
-        plan.make(f"solutions/{unit.folder}/{file}", f'"""Unit {number}: {what}"""\n\n{listing} = {{}}\n')
-    page = jupytext.reads(
-        _filled("page", {"heading": unit.heading, "minutes": unit.minutes(0), "number": number}), fmt="py:percent"
-    )
-    page.metadata = nbformat.from_dict({"jupytext": {"formats": "ipynb,py:percent"}, "kernelspec": KERNEL})
-    plan.make(f"solutions/{unit.folder}/{unit.folder}.ipynb", nbformat.writes(page) + "\n")
-    plan.make(f"solutions/{unit.folder}/{unit.folder}.py", jupytext.writes(page, fmt="py:percent"))
+    for file, answers, what in ANSWERS:
+        plan.make(f"solutions/{unit.folder}/{file}", f'"""Unit {number}: {what}"""\n\n{answers} = {{}}\n')
+    _make_page(plan, unit, number)
     strings = [f'    "{text}",' for text in (unit.folder, unit.module, unit.title, unit.does)]
     plan.add_item("posttrain_lab/units.py", "UNITS", "\n".join(["Unit(", *strings, f"    reading={unit.reading},", ")"]))
     plan.add_item("tests/checks/test_exercises.py", "POINTS", f'"{unit.folder}": {{}}')
     _make_glossary(plan, unit)
     _add_floor(plan, unit)
     return plan
+
+
+def _make_page(plan: Plan, unit: Unit, number: str) -> None:
+    """A notebook with an opening, a setup cell and a last section, and its percent twin."""
+    words: dict[str, object] = {"heading": unit.heading, "minutes": unit.minutes(0), "number": number}
+    page = jupytext.reads(_filled("page", words), fmt="py:percent")
+    page.metadata = nbformat.from_dict({"jupytext": {"formats": "ipynb,py:percent"}, "kernelspec": KERNEL})
+    path = f"solutions/{unit.folder}/{unit.folder}"
+    plan.make(f"{path}.ipynb", nbformat.writes(page) + "\n")
+    plan.make(f"{path}.py", jupytext.writes(page, fmt="py:percent"))
 
 
 def _require_name(name: str, rule: str, example: str) -> None:

@@ -28,8 +28,6 @@ def with_item(text: str, name: str, item: str, where: Path, key: str = "") -> st
         1,
         2,
     )
-    >>> print(with_item("A = ()\\n", "A", "1", Path("a.py")), end="")
-    A = (1,)
     >>> print(with_item("B = {}\\n", "B", '"x": 1', Path("b.py")), end="")
     B = {
         "x": 1,
@@ -72,6 +70,12 @@ def with_import(text: str, line: str) -> str:
         return f"{text[:place]}\n{line}\n{text[place:]}"
     place = next((found.start() for found in ours if found[0] > line), ours[-1].end())
     return f"{text[:place]}{line}\n{text[place:]}"
+
+
+def _below(node: ast.expr, key: str) -> ast.expr:
+    """What a dict has under this key."""
+    assert isinstance(node, ast.Dict)
+    return next(value for known, value in zip(node.keys, node.values, strict=True) if known and ast.literal_eval(known) == key)
 
 
 def _items(node: ast.expr) -> list[ast.expr]:
