@@ -141,6 +141,20 @@ def _step(state: TrainingState, loss: Tensor, after_step: Callable[[TrainingStat
     state.schedule.step()
 
 
+def _check_finite(state: TrainingState, loss: Tensor, batch: int, good: dict[str, Tensor]) -> None:
+    """Raise NotFiniteError, with the weights `good` of the last finite loss, unless this one is finite."""
+    if not torch.isfinite(loss):
+        state.model.load_state_dict(good)
+        raise NotFiniteError(loss.item(), state.epoch, batch, state.model.eval())
+
+
+def _end_epoch(state: TrainingState, loss: float, hooks: Hooks) -> None:
+    """Note the mean loss of the epoch; then its hooks run."""
+    state.history.append(loss)
+    for hook in hooks.after_epoch:
+        hook(state)
+
+
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
@@ -174,15 +188,11 @@ def train(
             for number, (x, y) in enumerate(shuffled_batches(images, labels, config.batch_size, state.generator)):
                 now = _snapshot(state.model)
                 loss = loss_of(state.model, augment(x, state.generator) if augment else x, y)
-                if not torch.isfinite(loss):
-                    state.model.load_state_dict(good)
-                    raise NotFiniteError(loss.item(), state.epoch, number, state.model.eval())
+                _check_finite(state, loss, number, good)
                 good = now
                 _step(state, loss, after_step)
                 total += loss.item() * len(y)
                 bar.update()
-            state.history.append(total / len(labels))
-            bar.set_postfix(loss=f"{state.history[-1]:.3f}")
-            for hook in hooks.after_epoch:
-                hook(state)
+            bar.set_postfix(loss=f"{total / len(labels):.3f}")
+            _end_epoch(state, total / len(labels), hooks)
     return state.model.eval(), state.history

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Unit:
+class CourseUnit:
     """One unit: `folder` in solutions/ and course/, `module` in `posttrain_lab.checks`, what its page is called and what one does.
 
     `reading` is the minutes for the text and the figures, about one for 200 words.
 
-    >>> unit = Unit("02_quantization", "quantization", "Quantization: four times smaller?", "integers instead of floats", reading=25)
+    >>> unit = CourseUnit("02_quantization", "quantization", "Quantization: four times smaller?", "integers instead of floats", reading=25)
     >>> unit.heading, unit.name
     ('02 Quantization: four times smaller?', '02 Quantization')
     """
@@ -44,49 +44,49 @@ class Unit:
 
 
 UNITS = (
-    Unit(
+    CourseUnit(
         "00_start_here",
         "start_here",
         "Start here: measure before you change",
         "measure a network before you change it",
         reading=10,
     ),
-    Unit(
+    CourseUnit(
         "01_pruning",
         "pruning",
         "Pruning: most weights can go. Is the network faster then?",
         "remove weights and channels, and find out when that is faster",
         reading=30,
     ),
-    Unit(
+    CourseUnit(
         "02_quantization",
         "quantization",
         "Quantization: four times smaller, and how much worse?",
         "integers instead of floats, from one number to a whole network",
         reading=25,
     ),
-    Unit(
+    CourseUnit(
         "03_fine_tuning",
         "finetuning",
         "Fine-tuning: a new task from few labels, and what is forgotten",
         "adapt a trained network to a new task with few labels",
         reading=20,
     ),
-    Unit(
+    CourseUnit(
         "04_calibration",
         "calibration",
         "Calibration: when the model says 90 %, is it right nine times in ten?",
         "correct confidences, and decide with them",
         reading=25,
     ),
-    Unit(
+    CourseUnit(
         "05_cpu_kernels",
         "cpu_kernels",
         "CPU kernels: the product that the network runs on",
         "write the integer product that the network runs on",
         reading=20,
     ),
-    Unit(
+    CourseUnit(
         "06_gpu_kernels",
         "gpu_kernels",
         "GPU kernels: how often does a chip read the same number?",
@@ -96,7 +96,7 @@ UNITS = (
 )
 
 
-def find(folder: str) -> Unit:
+def find(folder: str) -> CourseUnit:
     """The unit in this folder. Raises ValueError for another name.
 
     >>> find("02_quantization").module

@@ -35,7 +35,7 @@ NOT_READ = re.compile(r"\$+.*?\$+|\]\(.*?\)|<[^>]+>|`[^`]*`", re.DOTALL)
 each_unit = pytest.mark.parametrize("unit", units.UNITS, ids=FOLDERS)
 
 
-def page(unit: units.Unit) -> str:
+def page(unit: units.CourseUnit) -> str:
     """The text of a unit's page, from its percent twin."""
     notebook = jupytext.read(ROOT / "solutions" / unit.folder / f"{unit.folder}.py")
     return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
@@ -78,7 +78,7 @@ def test_the_minutes_for_reading_fit_the_words_of_the_page(unit):
 
 
 def test_the_minutes_are_rounded_up_to_the_next_five():
-    unit = units.Unit("90_tiny", "tiny", "Tiny: two functions", "write", reading=7)
+    unit = units.CourseUnit("90_tiny", "tiny", "Tiny: two functions", "write", reading=7)
     assert [unit.minutes(exercises) for exercises in (0, 3, 4, 8, 9)] == [10, 10, 15, 15, 20]
 
 

@@ -132,7 +132,7 @@ def register(monkeypatch: pytest.MonkeyPatch, *exercises: Exercise) -> None:
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(checks, "tiny", module, raising=False)
     monkeypatch.setattr(checks, "UNITS", {UNIT: "tiny"})
-    monkeypatch.setattr(units, "UNITS", (*units.UNITS, units.Unit(UNIT, "tiny", "Tiny", "write two functions", reading=0)))
+    monkeypatch.setattr(units, "UNITS", (*units.UNITS, units.CourseUnit(UNIT, "tiny", "Tiny", "write two functions", reading=0)))
 
 
 def with_mistakes(exercise: Exercise, *mistakes: Mistake) -> Exercise:

@@ -97,7 +97,6 @@ def healed(
     found = function(given, copy.deepcopy(masks), Split("tiny", own, own.first(40), held, test), epochs)
     if not isinstance(found, nn.Module):
         raise TypeError(f"a network is wanted, a {type(found).__name__} was returned")
-    weights = [found[place].weight.detach() for place in (1, 3)]  # type: ignore[index]
     return {
         "given network as it was": all(torch.equal(before[name], now) for name, now in given.state_dict().items()),
         "new network": found is not given,
@@ -110,7 +109,7 @@ def healed(
         "images": watch.images,
         "images of an epoch": len(own),
         "images wanted": epochs * len(own),
-        "off the grid": _off_grid(weights[0], step),
+        "off the grid": _off_grid(found[1].weight.detach(), step),  # type: ignore[index]
         "moved": epochs == 0 or any(not torch.equal(before[name], now) for name, now in found.state_dict().items()),
         "won back": accuracy(found, held) - accuracy(given, held),
         "wanted": LEAST if epochs else 0.0,
