@@ -1,7 +1,11 @@
-"""Small networks and images for the tests of whole networks."""
+"""Seeded numbers, images and small networks."""
 
 import torch
 from torch import nn
+
+
+def randn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def images(n: int = 24, channels: int = 2, seed: int = 0) -> torch.Tensor:

@@ -18,15 +18,12 @@ from posttrain_lab.quantization import (
     quantize,
     quantize_weight,
 )
+from tests.quantization.nets import randn
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True)
 BITS = st.integers(2, 8)
 REALS = st.floats(-1e6, 1e6, width=32)
 RANGES = st.tuples(REALS, REALS).map(sorted)
-
-
-def randn(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 # code_range

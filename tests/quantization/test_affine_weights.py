@@ -15,13 +15,10 @@ from posttrain_lab.quantization import (
     fake_quantize_weight,
     quantize_weight,
 )
+from tests.quantization.nets import randn
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True)
 BITS = st.integers(2, 8)
-
-
-def randn(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 GRANULARITIES = [PerTensor(), PerChannel(), PerChannel(1), PerChannel(-1), PerGroup(1), PerGroup(3), PerGroup(12)]

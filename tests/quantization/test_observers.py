@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 from scipy.stats import entropy
 
 from posttrain_lab.quantization import MSE_GRID, PERCENTILE, affine_qparams, code_range, observe, observers, squared_error
+from tests.quantization.nets import randn
 
 pytestmark = pytest.mark.slow
 
 METHODS = ["minmax", "percentile", "mse", "kl"]
 LAWS = settings(max_examples=10, deadline=None, derandomize=True)
-
-
-def randn(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def with_outlier(n: int = 10_000, outlier: float = 100.0, seed: int = 0) -> torch.Tensor:

@@ -3,21 +3,12 @@
 import torch
 from torch import Tensor
 
-from posttrain_lab.checks.engine.judges import Judge, close
-from posttrain_lab.checks.engine.outcome import Outcome
+from posttrain_lab.checks.engine.judges import Judge, close, whole_products
 
 
 def whole_judge() -> Judge:
     """Equal values, and no product of floats on the way."""
-    values = close(0.0, 0.0)
-
-    def judge(want: Outcome, got: Outcome) -> str | None:
-        found = values(want, got)
-        if not found and got.float_products and not want.float_products:
-            return f"the product ran in floating point ({got.float_products[0]}); multiply the codes as whole numbers."
-        return found
-
-    return judge
+    return whole_products(close(0.0, 0.0))
 
 
 def wrapped(sums: Tensor, bits: int) -> Tensor:

@@ -35,6 +35,18 @@ def near(share: float, rtol: float = 0.0, strict_dtype: bool = False) -> Judge:
     return judge
 
 
+def whole_products(values: Judge, product: str = "product") -> Judge:
+    """As `values` says, and no product of floats on the way: codes are multiplied as whole numbers."""
+
+    def judge(want: Outcome, got: Outcome) -> str | None:
+        found = values(want, got)
+        if not found and got.float_products and not want.float_products:
+            return f"the {product} ran in floating point ({got.float_products[0]}); multiply the codes as whole numbers."
+        return found
+
+    return judge
+
+
 def _largest(value: Any) -> float:
     if isinstance(value, list | tuple):
         return max(map(_largest, value), default=0.0)

@@ -12,23 +12,8 @@ import torch
 from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
-from posttrain_lab.checks.engine.judges import Judge, near
-from posttrain_lab.checks.engine.outcome import Outcome
+from posttrain_lab.checks.engine.judges import near, whole_products
 from posttrain_lab.checks.engine.random_cases import Draw, strided
-
-
-def linear_judge() -> Judge:
-    """The values, and no matrix product of floats."""
-
-    values = near(2e-6, rtol=1e-5)
-
-    def judge(want: Outcome, got: Outcome) -> str | None:
-        found = values(want, got)
-        if not found and got.float_products and not want.float_products:
-            return f"the matrix product ran in floating point ({got.float_products[0]}); multiply the codes as whole numbers."
-        return found
-
-    return judge
 
 
 def right_linear(xq: Tensor, x_scale: float, x_zero: int, wq: Tensor, w_scale: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -208,6 +193,6 @@ int8_linear = Exercise(
     oracle=right_linear,
     cases=linear_cases,
     mistakes=LINEAR_MISTAKES,
-    judge=linear_judge(),
+    judge=whole_products(near(2e-6, rtol=1e-5), "matrix product"),
     library="quantization:int8_linear",
 )
