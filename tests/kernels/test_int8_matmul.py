@@ -158,7 +158,7 @@ for m, k, n in [(8, 1, 1), (9, 33, 17), (65, 70, 40), (64, 515, 129), (66, 4100,
     a, w = (rng.integers(-128, 128, shape).astype(np.int8) for shape in ((m, k), (n, k)))
     for at_end in (False, True):
         out = guarded(np.full(m * n, 7, np.int32), at_end)
-        winograd.multiply_split(guarded(a, at_end), guarded(w, at_end), out, (0, m, 0, int8_microkernel.tiles_of(n)))
+        winograd.multiply_split(guarded(a.ravel(), at_end), guarded(w.ravel(), at_end), out, (k, n), (0, m, 0, int8_microkernel.tiles_of(n)))
         assert np.array_equal(out.reshape(m, n), a.astype(np.int64) @ w.T.astype(np.int64)), (m, k, n)
 print("whole", flush=True)
 os._exit(0)  # nobody touches that memory again

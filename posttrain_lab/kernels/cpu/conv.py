@@ -149,7 +149,7 @@ def multiply_group(rows, weight, group, epilogue, to, scratch):
     panels, stride = -(-to.width // PANEL), len(rows.offsets) * rows.length * PANEL
     transpose_block(rows, corrections, transposed)
     for tile in range(-(-to.width // COLUMNS)):
-        block_sums(rows, tile_at(rows.codes, w[group * panels * stride :], tile, panels, stride), sums)
+        block_sums(rows, tile_at(rows.codes, w, tile, panels, stride, group * panels * stride), sums)
         done = tile * COLUMNS
         tile_to = OutputTile(to.out, to.start, to.stride, to.column + done, min(COLUMNS, to.width - done))
         add_outliers(transposed, rows.count, corrections, tile_to, sums, products)

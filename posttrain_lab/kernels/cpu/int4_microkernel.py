@@ -101,16 +101,16 @@ EIGHTS = np.array([8] * (4 * LANES), np.uint8)
 
 
 @inner
-def note_compensation(codes, compensation, q):
-    """compensation[q], compensation[q + 1] = SIGN * 8 times the sums of the inputs 0, 1 and 2, 3 of all fours of a chunk.
+def note_compensation(codes, p, chunk, compensation, q):
+    """compensation[q], compensation[q + 1] = SIGN * 8 times the sums of the inputs 0, 1 and 2, 3 of all fours of the chunk from codes[p].
 
     With VNNI, where only the sum of both is used, all of it may be in the first.
     """
-    sums, eights, wide = zero_products(), load_bytes(EIGHTS, 0), len(codes) // (4 * LANES) * (4 * LANES)
-    for k in range(0, wide, 4 * LANES):
+    sums, eights, wide = zero_products(), load_bytes(EIGHTS, 0), chunk // (4 * LANES) * (4 * LANES)
+    for k in range(p, p + wide, 4 * LANES):
         sums = add_products(sums, eights, load_bytes(codes, k))
     first, second = halves(sums)
-    for k in range(wide, len(codes), 4):
+    for k in range(p + wide, p + chunk, 4):
         first += 8 * (np.int32(codes[k]) + np.int32(codes[k + 1]))
         second += 8 * (np.int32(codes[k + 2]) + np.int32(codes[k + 3]))
     compensation[q], compensation[q + 1] = SIGN * first, SIGN * second

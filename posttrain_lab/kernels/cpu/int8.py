@@ -19,7 +19,7 @@ from .int8_microkernel import BLOCK, COLUMNS, FEW, OutputTile, Rows, block_sums,
 from .jit_cache import compiled, inner
 from .linear import work_ranges
 from .simd import LANES, load, load_widen, multiply_add_pairs, total, zero
-from .threads import cut, flat, run, whole
+from .threads import cut, flat, run
 from .winograd import multiply_split
 
 PACK_FROM = 8  # rows of the left matrix; with fewer, packing the right one takes longer than it saves
@@ -30,21 +30,22 @@ STEP = 4  # codes that VNNI multiplies at once
 def multiply_blocks(x, w, compensation, out, work_range, scratch):
     """`multiply_tiles`, given `scratch`: (starts, offsets, sums)."""
     (first_row, end_row, first_tile, end_tile), (starts, offsets, sums) = work_range, scratch
-    k_size, n, panels = x.shape[1], len(compensation), -(-len(compensation) // PANEL)
+    n, panels = len(compensation), -(-len(compensation) // PANEL)
+    k_size = len(w) // (panels * PANEL)
     rows_of_matrix(starts, offsets, k_size)
     for first in range(first_row, end_row, BLOCK):
-        rows = Rows(x.reshape(-1)[first * k_size :], starts, offsets, k_size, min(BLOCK, end_row - first))
+        rows = Rows(x[first * k_size :], starts, offsets, k_size, min(BLOCK, end_row - first))
         for row in range(rows.count, FEW):
             starts[row] = 0  # there is no such row: the first one again
         for tile in range(first_tile, end_tile):
-            block_sums(rows, tile_at(rows.codes, w, tile, panels, k_size * PANEL), sums)
+            block_sums(rows, tile_at(rows.codes, w, tile, panels, k_size * PANEL, 0), sums)
             to = OutputTile(out, first * n, n, tile * COLUMNS, min(COLUMNS, n - tile * COLUMNS))
             store_plain_sums(sums, rows.count, compensation, to)
 
 
 @compiled
 def multiply_tiles(x, w, compensation, out, work_range):
-    """With VNNI: out (M, N) int32, flat, from inputs x (M, K) uint8 and panels w, flat. work_range as in `work_ranges`.
+    """With VNNI: out (M, N) int32, flat, from inputs x (M, K) uint8 and panels w, all flat. work_range as in `work_ranges`.
 
     compensation (N): by how much the sums of a column are too large.
     """
@@ -131,7 +132,7 @@ def _many_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     if VNNI:
         return _by_bytes(a, w, size)
     out = torch.empty(m, n, dtype=torch.int32)
-    run(multiply_split, (whole(a), w.numpy(), flat(out)), work_ranges(m, n, k))
+    run(multiply_split, (flat(a), flat(w), flat(out), (k, n)), work_ranges(m, n, k))
     return out
 
 
@@ -140,5 +141,5 @@ def _by_bytes(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     m, k, n = size
     out = torch.empty(m, n, dtype=torch.int32)
     x, compensation = F.pad(a.view(torch.uint8) ^ SHIFT, (0, -k % STEP)), SHIFT * w.sum(1, dtype=torch.int32)
-    run(multiply_tiles, (whole(x), _panels(w), flat(compensation), flat(out)), work_ranges(m, n, k))
+    run(multiply_tiles, (flat(x), _panels(w), flat(compensation), flat(out)), work_ranges(m, n, k))
     return out

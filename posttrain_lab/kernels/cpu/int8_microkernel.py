@@ -82,14 +82,14 @@ def tiles_of(n: int) -> int:
 
 
 @inner
-def tile_at(x, weights, tile, panels, stride):
-    """The tile of this number, of weights in `panels` panels of `stride` codes each; x: the inputs it is made for."""
+def tile_at(x, weights, tile, panels, stride, begin):
+    """The tile of this number, of weights in `panels` panels of `stride` codes each, from `begin` on; x: the inputs it is made for."""
     # The second vector of columns: on AVX2 in the same panel, on AVX-512 in the next one. Where there is no next one, the same again.
     if PANELS == 1:
         second = step(x) * LANES
     else:
         second = stride if tile * PANELS + 1 < panels else 0
-    return Tile(weights, tile * PANELS * stride, second)
+    return Tile(weights, begin + tile * PANELS * stride, second)
 
 
 @inner

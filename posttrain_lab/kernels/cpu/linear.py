@@ -41,19 +41,21 @@ ROUNDING = np.float32(3 << 22)  # 1.5 * 2^23: a float32 of this size has no bits
 
 
 @inner
-def quantize_row(row, codes, shift):
-    """codes = round(row * (127 / max |row|)) + shift, padded with zeros to the length of codes; returns the scale, max / 127.
+def quantize_row(x, row, codes, to, shift):
+    """codes[to[0] :] = round(row * (127 / max |row|)) + shift, padded with zeros to to[1] codes; returns the scale, max / 127.
 
-    row: float32. The scale is NaN for a row that holds NaN or infinity, and 0 for one that is all 0 (or too small for 127 / max).
+    row: (first, size) of the row in x, float32. The scale is NaN for a row that holds NaN or infinity, and 0 for one that is all 0 (or
+    too small for 127 / max).
     """
     # Without its sign, a float32 seen as an int32 is the larger the larger it is, and NaN is the largest: one maximum of integers
     # finds the range and whatever is not finite.
-    sizes, size, sixteens = no_sizes(), len(row), len(row) // 16 * 16
-    for k in range(0, sixteens, 16):
-        sizes = larger_sizes(sizes, row, k)
+    (at, size), (begin, width), sizes = row, to, no_sizes()
+    sixteens = size // 16 * 16
+    for k in range(at, at + sixteens, 16):
+        sizes = larger_sizes(sizes, x, k)
     largest = largest_size(sizes)
-    for k in range(sixteens, size):
-        largest = max(largest, size_of(row[k]))
+    for k in range(at + sixteens, at + size):
+        largest = max(largest, size_of(x[k]))
     if largest >= INFINITY_BITS:
         return np.float32(np.nan)
     top = float_of(largest)
@@ -63,26 +65,27 @@ def quantize_row(row, codes, shift):
     # ROUNDING is so large that adding it leaves no bits for fractions: the addition rounds, the lowest bits are the whole number.
     rounding = ROUNDING + np.float32(shift)
     for k in range(0, sixteens, 16):
-        store_rounded(codes, k, row, k, inverse, rounding)
+        store_rounded(codes, begin + k, x, at + k, inverse, rounding)
     for k in range(sixteens, size):
-        codes[k] = bits_of(row[k] * inverse + rounding)
-    for k in range(size, len(codes)):
+        codes[begin + k] = bits_of(x[at + k] * inverse + rounding)
+    for k in range(begin + size, begin + width):
         codes[k] = shift
     return top / np.float32(127)
 
 
 @compiled
 def quantize_rows(x, codes, scale, work_range):
-    """`quantize_row` for the rows from work_range[0] to work_range[1]: x float32 [M, K] -> codes [M, >= K], scale [M]."""
+    """`quantize_row` for the rows from work_range[0] to work_range[1]: x float32 [M, K] -> codes [M, >= K], both flat, scale [M]."""
+    size, width = len(x) // len(scale), len(codes) // len(scale)
     for row in range(work_range[0], work_range[1]):
-        scale[row] = quantize_row(x[row], codes[row], 0)
+        scale[row] = quantize_row(x, (row * size, size), codes, (row * width, width), 0)
 
 
 def quantized(op: str, x: Tensor, width: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
     """Codes [M, width] and scales [M] of x; ValueError for NaN or infinity."""
     rows = x.contiguous().numpy()
     codes, scale = np.empty((len(rows), width), dtype), np.empty(len(rows), np.float32)
-    run(quantize_rows, (rows, codes, scale), cut(len(rows), 1, 4 * rows.size))
+    run(quantize_rows, (rows.reshape(-1), codes.reshape(-1), scale), cut(len(rows), 1, 4 * rows.size))
     check_finite(op, scale)
     return codes, scale
 
@@ -112,30 +115,30 @@ class Scratch(NamedTuple):
 
 
 @inner
-def quantize_block(x, first, rows, row_scale):
-    """Codes and scales of the rows of x from `first` on; returns the first row that is not finite, else the number of rows of x."""
-    bad = len(x)
+def quantize_block(x, shape, first, rows, row_scale):
+    """Codes and scales of the rows of x (M, K), flat, from `first` on; returns the first row that is not finite, M if all are."""
+    bad, k = shape
     for r in range(rows.count):
-        row_scale[r] = quantize_row(x[first + r], rows.codes[r * rows.length : (r + 1) * rows.length], SHIFT)
+        row_scale[r] = quantize_row(x, ((first + r) * k, k), rows.codes, (r * rows.length, rows.length), SHIFT)
         bad = min(bad, first + r) if row_scale[r] != row_scale[r] else bad  # NaN
     return bad
 
 
 @inner
-def multiply_blocks(x, weight, ending, out, work_range, scratch):
-    """`multiply_many`, given `scratch`. ending: (bias, relu)."""
-    (first_row, end_row, first_tile, end_tile), n, k_size = work_range, len(ending[0]), scratch.codes.shape[1]
-    bad, panels, corrections = len(x), -(-n // PANEL), corrections_of(weight[2], n)
+def multiply_blocks(inputs, weight, ending, out, work_range, scratch):
+    """`multiply_many`, given `scratch`. inputs: (x, shape). ending: (bias, relu)."""
+    (first_row, end_row, first_tile, end_tile), n, k_size = work_range, len(ending[0]), -(-inputs[1][1] // STEP) * STEP
+    bad, panels, corrections = inputs[1][0], -(-n // PANEL), corrections_of(weight[2], n)
     epilogue = Epilogue(corrections.compensation, scratch.row_scale, weight[1], ending[0], ending[1])
     rows_of_matrix(scratch.starts, scratch.offsets, k_size)
     for first in range(first_row, end_row, BLOCK):
         # Each thread quantizes the rows that it multiplies next: their codes are still in the cache, and those of all rows never exist.
-        rows = Rows(scratch.codes.reshape(-1), scratch.starts, scratch.offsets, k_size, min(BLOCK, end_row - first))
-        bad = min(bad, quantize_block(x, first, rows, scratch.row_scale))
+        rows = Rows(scratch.codes, scratch.starts, scratch.offsets, k_size, min(BLOCK, end_row - first))
+        bad = min(bad, quantize_block(inputs[0], inputs[1], first, rows, scratch.row_scale))
         transpose_block(rows, corrections, scratch.transposed)
         # All tiles of weights pass over the block. A tile's sums are corrected, scaled and stored while they are in the nearest cache.
         for tile in range(first_tile, end_tile):
-            block_sums(rows, tile_at(rows.codes, weight[0], tile, panels, k_size * PANEL), scratch.sums)
+            block_sums(rows, tile_at(rows.codes, weight[0], tile, panels, k_size * PANEL, 0), scratch.sums)
             to = OutputTile(out, first * n, n, tile * COLUMNS, min(COLUMNS, n - tile * COLUMNS))
             add_outliers(scratch.transposed, rows.count, corrections, to, scratch.sums, scratch.products)
             store_scaled_sums(scratch.sums, rows.count, epilogue, to)
@@ -143,14 +146,14 @@ def multiply_blocks(x, weight, ending, out, work_range, scratch):
 
 
 @compiled
-def multiply_many(x, weight, bias, relu, out, work_range):
-    """out (M, N) float32, flat, from x (M, K) float32 and weight: (panels, scale, corrections).
+def multiply_many(x, weight, ending, out, shape, work_range):
+    """out (M, N) float32 from x (M, K) float32, both flat, and weight: (panels, scale, corrections). ending: (bias, relu). shape: (M, K).
 
     work_range: (first row, end row, first tile, end tile). Returns the first row that is not finite, M if all are.
     """
-    k_size, rows = -(-x.shape[1] // STEP) * STEP, work_range[1] - work_range[0]
+    k_size, rows = -(-shape[1] // STEP) * STEP, work_range[1] - work_range[0]
     scratch = Scratch(
-        np.empty((min(BLOCK, rows + FEW), k_size), CODES),
+        np.empty(min(BLOCK, rows + FEW) * k_size, CODES),
         np.empty(BLOCK, np.int64),
         np.empty(1, np.int64),
         np.empty(BLOCK, np.float32),
@@ -158,31 +161,32 @@ def multiply_many(x, weight, bias, relu, out, work_range):
         np.empty((BLOCK + 4) * COLUMNS, np.int32),
         np.empty(BLOCK * COLUMNS, np.int32),
     )
-    return multiply_blocks(x, weight, (bias, relu), out, work_range, scratch)
+    return multiply_blocks((x, shape), weight, ending, out, work_range, scratch)
 
 
 @inner
 def multiply_two_tiles(rows, weight, epilogue, out, pair, scratch):
     """The results of a few rows for two tiles of outputs. weight: (panels, corrections, outputs); scratch: (sums, prefix)."""
     (w, corrections, n), (sums, prefix), codes, k_size, m = weight, scratch, rows.codes, rows.length, rows.count
-    tiles = tile_at(codes, w, pair[0], -(-n // PANEL), k_size * PANEL), tile_at(codes, w, pair[1], -(-n // PANEL), k_size * PANEL)
+    panels, stride = -(-n // PANEL), k_size * PANEL
+    tiles = tile_at(codes, w, pair[0], panels, stride, 0), tile_at(codes, w, pair[1], panels, stride, 0)
     for r in range(m):
         one_row(codes, r * k_size, k_size, tiles, sums, (r * COLUMNS, (m + r) * COLUMNS))
     for i in range(2):
         here, to = sums[i * m * COLUMNS :], OutputTile(out, 0, n, pair[i] * COLUMNS, min(COLUMNS, n - pair[i] * COLUMNS))
         for r in range(m):
-            add_to_row(codes[r * k_size :], corrections, to, here[r * COLUMNS :], prefix)
+            add_to_row(codes, r * k_size, corrections, to, (here, r * COLUMNS), prefix)
         store_scaled_sums(here, m, epilogue, to)
 
 
 @inner
-def multiply_all_tiles(x, weight, ending, out, tiles, scratch):
-    """`multiply_few`, given `scratch`: (codes, row_scale, sums, prefix). ending: (bias, relu). tiles: (first, end)."""
-    (codes, row_scale, sums, prefix), m, n = scratch, len(x), len(ending[0])
+def multiply_all_tiles(inputs, weight, ending, out, tiles, scratch):
+    """`multiply_few`, given `scratch`: (codes, row_scale, sums, prefix). inputs: (x, shape). tiles: (first, end)."""
+    (codes, row_scale, sums, prefix), m, n = scratch, inputs[1][0], len(ending[0])
     corrections, half = corrections_of(weight[2], n), (tiles[1] - tiles[0] + 1) // 2
     epilogue = Epilogue(corrections.compensation, row_scale, weight[1], ending[0], ending[1])
     rows = Rows(codes, 0, 0, len(codes) // m, m)
-    bad = quantize_block(x, 0, rows, row_scale)
+    bad = quantize_block(inputs[0], inputs[1], 0, rows, row_scale)
     # Two tiles at a time (see `one_row`): one of the first half, and beside it one of the second half. With an odd number of tiles
     # the last one comes twice.
     for tile in range(tiles[0], tiles[0] + half):
@@ -192,16 +196,16 @@ def multiply_all_tiles(x, weight, ending, out, tiles, scratch):
 
 
 @compiled
-def multiply_few(x, weight, bias, relu, out, work_range):
+def multiply_few(x, weight, ending, out, shape, work_range):
     """`multiply_many` for fewer than FEW rows: each weight is used so seldom that reading it is all that takes time."""
-    m, k_size = len(x), -(-x.shape[1] // STEP) * STEP
+    m, k_size = shape[0], -(-shape[1] // STEP) * STEP
     scratch = (
         np.empty(m * k_size, CODES),
         np.empty(m, np.float32),
         np.empty(2 * m * COLUMNS, np.int32),
         np.empty(len(weight[2]), np.int32),
     )
-    return multiply_all_tiles(x, weight, (bias, relu), out, (work_range[2], work_range[3]), scratch)
+    return multiply_all_tiles((x, shape), weight, ending, out, (work_range[2], work_range[3]), scratch)
 
 
 def work_ranges(m: int, n: int, k: int) -> list[tuple[int, int, int, int]]:
@@ -238,7 +242,7 @@ def multiplied(x: np.ndarray, views: tuple[np.ndarray, ...], bias: np.ndarray, r
     if m == 0:
         return out
     kernel = multiply_many if m >= FEW else multiply_few
-    check_rows("int8_linear", min(run(kernel, (x, views, bias, relu, elements), work_ranges(m, n, k))), m)
+    check_rows("int8_linear", min(run(kernel, (x.reshape(-1), views, (bias, relu), elements, (m, k)), work_ranges(m, n, k))), m)
     return out
 
 

@@ -21,20 +21,21 @@ NARROW = 2 * LANES  # rows of a block that has few
 
 
 class Corrections(NamedTuple):
-    """What the sums of n outputs lack (outliers) and have too much (compensation), as arrays of int32.
+    """What the sums of some outputs lack (outliers) and have too much (compensation), int32.
 
-    The outliers of output o are entries[pointers[o] : pointers[o + 1]], each 256 * k + the missing part of the weight of input k.
+    The outliers of output o are the numbers first + flat[o] to first + flat[o + 1] (left out) of `flat`, each 256 * k + the missing part
+    of the weight of input k.
     """
 
-    pointers: Any
+    flat: Any
+    first: int
     compensation: Any
-    entries: Any
 
 
 @inner
 def corrections_of(flat, n):
-    """The three parts of the `corrections` of a packed weight with n outputs."""
-    return Corrections(flat[: n + 1], flat[n + 1 : 2 * n + 1], flat[2 * n + 1 :])
+    """The `corrections` of a packed weight with n outputs."""
+    return Corrections(flat, 2 * n + 1, flat[n + 1 : 2 * n + 1])
 
 
 @inner
@@ -46,7 +47,7 @@ def side_by_side(count):
 @inner
 def transpose_block(rows, corrections, transposed):
     """transposed[q * side_by_side + r] = the q-th four codes of row r; nothing where there are no outliers."""
-    if len(corrections.entries) == 0:
+    if len(corrections.flat) == corrections.first:
         return
     codes, starts, offsets, length, count = rows
     beside, quads, q = side_by_side(count), length // 4, 0
@@ -57,7 +58,7 @@ def transpose_block(rows, corrections, transposed):
                 row = min(row, count - LANES)
                 for k in range(0, quads, LANES):
                     k = min(k, quads - LANES)
-                    store_transposed(transposed, (q + k) * beside + row, beside, codes, starts[row:], offset + 4 * k)
+                    store_transposed(transposed, (q + k) * beside + row, beside, codes, starts, row, offset + 4 * k)
         else:
             for k in range(quads):
                 for row in range(count):
@@ -78,24 +79,24 @@ def value_of(entry):
 
 
 @inner
-def add_to_row(row, corrections, to, sums, prefix):
-    """sums[c] += the codes `row` times the outliers of output to.column + c, for c < to.width. For one row, as `add_outliers` for a block.
+def add_to_row(codes, start, corrections, to, sums, prefix):
+    """sums[0][sums[1] + c] += the row of codes from `start` times the outliers of output to.column + c, for c < to.width.
 
-    prefix: at least one int32 more than there are outliers.
+    For one row, as `add_outliers` for a block. sums: (array, index). prefix: at least one int32 more than there are outliers.
     """
-    pointers, entries, first = corrections.pointers, corrections.entries, corrections.pointers[to.column]
+    flat, (array, q), column = corrections.flat, sums, to.column
+    begin, before, total = flat[column], np.int32(0), np.int32(0)
     # An output has few outliers, often one or none: a loop for each would cost more than its products. So all outputs share one
     # loop, which notes the sum of the first j products, ...
-    part, total = entries[first : pointers[to.column + to.width]], np.int32(0)
+    part, row = flat[corrections.first + begin : corrections.first + flat[column + to.width]], codes[start:]
     for j in range(len(part)):
         total += value_of(part[j]) * np.int32(row[input_of(part[j])])
         prefix[j + 1] = total
     prefix[0] = 0
     # ... and what an output gets is the difference of two of these (int32 wraps around, and back).
-    before = np.int32(0)
     for i in range(to.width):
-        now = prefix[pointers[to.column + i + 1] - first]
-        sums[i] += now - before
+        now = prefix[flat[column + i + 1] - begin]
+        array[q + i] += now - before
         before = now
 
 
@@ -114,23 +115,23 @@ def two_vectors(a, b, transposed, at, value):
 
 
 @inner
-def outliers_times_few(transposed, entries, products, q):
-    """products[q + row] = the inputs times the outliers of one output, for NARROW rows."""
+def outliers_times_few(transposed, flat, entries, products, q):
+    """products[q + row] = the inputs times the outliers flat[entries[0] : entries[1]] of one output, for NARROW rows."""
     a, b = zero(), zero()
-    for entry in entries:
-        quad, value = quad_and_value(entry)
+    for i in range(entries[0], entries[1]):
+        quad, value = quad_and_value(flat[i])
         a, b = two_vectors(a, b, transposed, quad * NARROW, value)
     store(products, q, a)
     store(products, q + LANES, b)
 
 
 @inner
-def outliers_times_block(transposed, entries, products, q):
-    """products[q + row] = the inputs times the outliers of one output, for all rows of a block."""
+def outliers_times_block(transposed, flat, entries, products, q):
+    """products[q + row] = the inputs times the outliers flat[entries[0] : entries[1]] of one output, for all rows of a block."""
     a, b, c, d, e, f, g, h = zero(), zero(), zero(), zero(), zero(), zero(), zero(), zero()
-    for entry in entries:
+    for i in range(entries[0], entries[1]):
         # The three zeros beside the value cost nothing: the instruction multiplies four bytes anyway.
-        quad, value = quad_and_value(entry)
+        quad, value = quad_and_value(flat[i])
         at = quad * BLOCK
         a, b = two_vectors(a, b, transposed, at, value)
         c, d = two_vectors(c, d, transposed, at + 2 * LANES, value)
@@ -143,15 +144,16 @@ def outliers_times_block(transposed, entries, products, q):
 @inner
 def add_outliers(transposed, count, corrections, to, sums, products):
     """sums of a tile (`count` rows, the outputs of `to`) += the products of its outliers; products: [COLUMNS][BLOCK] int32."""
-    if len(corrections.entries) == 0:
+    if len(corrections.flat) == corrections.first:
         return
+    flat, first = corrections.flat, corrections.first
     # Output by output: its outliers times all rows. So products come out transposed, an output's rows side by side, ...
     for i in range(to.width):
-        begin, end = corrections.pointers[to.column + i], corrections.pointers[to.column + i + 1]
+        entries = first + flat[to.column + i], first + flat[to.column + i + 1]
         if count > NARROW:
-            outliers_times_block(transposed, corrections.entries[begin:end], products, i * BLOCK)
+            outliers_times_block(transposed, flat, entries, products, i * BLOCK)
         else:
-            outliers_times_few(transposed, corrections.entries[begin:end], products, i * BLOCK)
+            outliers_times_few(transposed, flat, entries, products, i * BLOCK)
     # ... and are turned back, square by square, while they are added to the sums, where a row's outputs lie side by side.
     for row in range(0, count, LANES):
         for i in range(0, COLUMNS, LANES):

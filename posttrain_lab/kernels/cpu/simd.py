@@ -10,7 +10,7 @@
 | `total(v)`                            | the sum of L int32                                                    | shuffles, adds   |
 | `store(array, i, v)`                  | array[i : i + L] = v (int32; or 2L int16)                             | vmovdqu          |
 | `add_transposed(a, i, s, b, j, t)`    | a[i + r * s + c] += b[j + c * t + r] for r, c < L (int32)             | vunpck, vperm    |
-| `store_transposed(a, i, s, b, at, j)` | a[i + c * s + r] = the c-th four bytes from b[at[r] + j] for r, c < L | the same         |
+| `store_transposed(a, i, s, b, at, r, j)` | a[i + c * s + r'] = the c-th four bytes from b[at[r + r'] + j] for r', c < L | the same         |
 
 Words for bytes are in `simd_bytes.py`, for floats in `simd_floats.py`, for sums that become results in `simd_scaling.py`. Nearly all words
 leave the instruction to LLVM (NEON: two registers for one vector); those for bytes name x86's where it has one. LANES looks at the
@@ -207,18 +207,18 @@ def add_transposed(typing, array, index, stride, other, start, step):
 
 
 @word
-def store_transposed(typing, array, index, stride, source, starts, offset):
-    """array[index + c * stride + r] = four bytes, source[starts[r] + offset + 4 * c :], for r and c below LANES; array int32."""
+def store_transposed(typing, array, index, stride, source, starts, row, offset):
+    """array[index + c * stride + r] = four bytes, source[starts[row + r] + offset + 4 * c :], for r and c below LANES; array int32."""
 
     def code(context, builder, signature, args):
         lines = []
         for i in range(LANES):
-            place = ir.Constant(args[5].type, i)
+            place = builder.add(args[5], ir.Constant(args[5].type, i))
             start = builder.load(address(context, builder, signature.args[4], ir.IntType(64), args[4], place), align=8)
-            place = builder.add(start, args[5])
+            place = builder.add(start, args[6])
             lines.append(builder.load(address(context, builder, signature.args[3], SUMS.llvm, args[3], place), align=1))
         for i, vector in enumerate(transposed(builder, lines)):
             builder.store(vector, _line(context, builder, signature.args[0], args[:3], i), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, source, starts, types.intp), code
+    return types.void(array, types.intp, types.intp, source, starts, types.intp, types.intp), code

@@ -58,56 +58,56 @@ def padded(k_size):
 
 
 @inner
-def split_row(row, codes, edge):
-    """codes = a row of x as the table says, padded; returns the sum of its products x1 * x2. edge: VECTOR int8."""
-    k_size, products = len(row), zero()
-    whole = k_size // VECTOR * VECTOR
+def split_row(x, start, k_size, codes, to, edge):
+    """codes[to :] = the row x[start : start + k_size] as the table says, padded; returns its sum of x1 * x2. edge: VECTOR int8."""
+    whole, products = k_size // VECTOR * VECTOR, zero()
     for k in range(0, whole, VECTOR):
-        quads = load_bytes(row, k)
+        quads = load_bytes(x, start + k)
         even, odd = even_bytes(quads), odd_bytes(quads)  # x1 x3 and x2 x4 of each four
-        store_mixed(codes, k, even, odd)
+        store_mixed(codes, to + k, even, odd)
         products = multiply_add_pairs(products, even, odd)
     if whole < k_size:  # what is left of the row is padded in `edge`, and treated as above
         for i in range(VECTOR):
-            edge[i] = row[whole + i] if whole + i < k_size else 0
+            edge[i] = x[start + whole + i] if whole + i < k_size else 0
         even, odd = even_bytes(load_bytes(edge, 0)), odd_bytes(load_bytes(edge, 0))
-        store_mixed(codes, whole, even, odd)
+        store_mixed(codes, to + whole, even, odd)
         products = multiply_add_pairs(products, even, odd)
     return total(products)
 
 
 @inner
-def pack_square(source, starts, k, square, panel, products):
-    """VECTOR inputs of LANES columns, source[starts[c] + k :], into a panel; returns products + their w1 * w2."""
+def pack_square(source, starts, k, square, to, products):
+    """VECTOR inputs of LANES columns, source[starts[c] + k :], to a panel: (array, index); returns products + their w1 * w2."""
+    panel, p = to
     # A column's inputs lie side by side, in a panel the columns do: a square of fours of bytes is transposed in registers.
-    store_transposed(square, 0, LANES, source, starts, k)
+    store_transposed(square, 0, LANES, source, starts, 0, k)
     for step in range(LANES):
         quads = load_bytes(square, step * LANES)
         even, odd = even_bytes(quads), odd_bytes(quads)
-        store(panel, step * STEP, odd)
-        store(panel, step * STEP + 2 * COLUMNS, even)
+        store(panel, p + step * STEP, odd)
+        store(panel, p + step * STEP + 2 * COLUMNS, even)
         products = multiply_add_pairs(products, even, odd)
     return products
 
 
 @inner
-def pack_columns(w, column, panel, products, scratch):
-    """LANES columns of a panel from the rows w[column :] of w (N, K), the last one again where there is none.
+def pack_columns(w, shape, column, to, products, scratch):
+    """LANES columns of a panel, to: (array, index), from the rows w[column :] of w (N, K), the last one again where there is none.
 
-    products[column :] = their sums of w1 * w2. scratch: (LANES * LANES int32, LANES * VECTOR int8, LANES int64).
+    shape: (K, N). products[column :] = their sums of w1 * w2. scratch: (LANES * LANES int32, LANES * VECTOR int8, LANES int64).
     """
-    (n, k_size), elements, (square, edge, starts) = w.shape, w.reshape(-1), scratch
+    (k_size, n), (panel, p), (square, edge, starts) = shape, to, scratch
     whole, sums = k_size // VECTOR * VECTOR, zero()
     for c in range(LANES):
         starts[c] = min(column + c, n - 1) * k_size
     for k in range(0, whole, VECTOR):
-        sums = pack_square(elements, starts, k, square, panel[k * COLUMNS :], sums)
+        sums = pack_square(w, starts, k, square, (panel, p + k * COLUMNS), sums)
     if whole < k_size:
         for c in range(LANES):
             for i in range(VECTOR):
-                edge[c * VECTOR + i] = elements[starts[c] + whole + i] if whole + i < k_size else 0
+                edge[c * VECTOR + i] = w[starts[c] + whole + i] if whole + i < k_size else 0
             starts[c] = c * VECTOR
-        sums = pack_square(edge, starts, 0, square, panel[whole * COLUMNS :], sums)
+        sums = pack_square(edge, starts, 0, square, (panel, p + whole * COLUMNS), sums)
     store(products, column, sums)
 
 
@@ -163,21 +163,22 @@ def tile_sums(rows, panel, sums):
 
 
 @inner
-def multiply_panels(x, w, out, work_range, memory, scratch):
-    """`multiply_split`, given `memory`: (panels, products, codes, squares, sums), and `scratch` for `pack_columns`."""
-    (n, k_size), (start, end, first_tile, end_tile), (panels, products, codes, squares, sums) = w.shape, work_range, memory
+def multiply_panels(operands, out, shape, work_range, memory, scratch):
+    """`multiply_split`, given `memory`: (panels, products, codes, squares, sums), and `scratch` for `pack_columns`. operands: (x, w)."""
+    (x, w), (k_size, n), (start, end, first_tile, end_tile) = operands, shape, work_range
+    panels, products, codes, squares, sums = memory
     width, size = padded(k_size), padded(k_size) * COLUMNS
     group = len(panels) // size  # panels that are packed at a time: as many as stay in the cache
     for tile in range(first_tile, end_tile, group):
         tiles = min(group, end_tile - tile)
         for t in range(2 * tiles):  # each in two halves of LANES columns
-            half = panels[t // 2 * size + t % 2 * 2 * LANES :]
-            pack_columns(w, tile * COLUMNS + t * LANES, half, products, scratch)
+            half = panels, t // 2 * size + t % 2 * 2 * LANES
+            pack_columns(w, shape, tile * COLUMNS + t * LANES, half, products, scratch)
         for first in range(start, end, BLOCK):
             # Rows are packed again for the next panels, which costs little beside the products.
             rows = SplitRows(codes, squares, min(BLOCK, end - first), width, k_size)
             for row in range(rows.count):
-                squares[row] = split_row(x[first + row], codes[row * width :], scratch[1])
+                squares[row] = split_row(x, (first + row) * k_size, k_size, codes, row * width, scratch[1])
             # What belongs to the rows is in the sums already; what belongs to the columns is subtracted on the way out.
             for t in range(tiles):
                 tile_sums(rows, panels[t * size :], sums)
@@ -186,9 +187,12 @@ def multiply_panels(x, w, out, work_range, memory, scratch):
 
 
 @compiled
-def multiply_split(x, w, out, work_range):
-    """out (M, N) int32, flat, from inputs x (M, K) int8 and rows w (N, K) int8. work_range: (first row, end row, first tile, end tile)."""
-    (start, end, first_tile, end_tile), width = work_range, padded(w.shape[1])
+def multiply_split(x, w, out, shape, work_range):
+    """out (M, N) int32 from inputs x (M, K) int8 and rows w (N, K) int8, all flat. shape: (K, N).
+
+    work_range: (first row, end row, first tile, end tile).
+    """
+    (start, end, first_tile, end_tile), width = work_range, padded(shape[0])
     group, fours = max(1, SCRATCH // (width * COLUMNS)), -(-min(BLOCK, end - start) // 4) * 4
     memory = (
         np.empty(min(group, end_tile - first_tile) * width * COLUMNS, np.int16),
@@ -198,4 +202,4 @@ def multiply_split(x, w, out, work_range):
         np.empty(fours * COLUMNS, np.int32),
     )
     scratch = np.empty(LANES * LANES, np.int32), np.empty(LANES * VECTOR, np.int8), np.empty(LANES, np.int64)
-    multiply_panels(x, w, out, work_range, memory, scratch)
+    multiply_panels((x, w), out, shape, work_range, memory, scratch)
