@@ -41,7 +41,7 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
-# c.GradeInKernel.figures = False  # a class in a fifth of the time: cells that only show figures stay without their outputs
+# c.GradeInKernel.figures = False  # grades a class sooner: cells that only show figures do not run (help: posttrain_lab/grading/autograde.py)
 
 # Feedback shows the checks without their hidden part.
 c.GenerateFeedback.preprocessors = [

@@ -42,8 +42,8 @@ class GradeInKernel(NbGraderPreprocessor):
     restarts = Integer(Limits.restarts, help="How often a kernel that ended or hung is started again.").tag(config=True)
     figures = Bool(
         True,
-        help="Run every cell, also those that only show figures. Without them a class is graded in a fifth of the time; what runs "
-        "then is what `posttrain-lab check` runs: setup, solutions, and cells that define something.",
+        help="Run every cell, also those that only show figures. Without them a class is graded sooner; what runs then is what "
+        "`posttrain-lab check` runs: setup, solutions, and untagged cells that import or define something.",
     ).tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:

@@ -21,11 +21,10 @@ def record_cost(record_property):
 @pytest.fixture(scope="package")
 def lab_server(tmp_path_factory) -> Iterator:
     """A JupyterLab for all tests of this worker; a notebook's path is its unit's."""
-    pytest.importorskip("playwright", reason="pip install playwright")
-    from tests.course import lab
+    from tests.course.server import start_lab
 
     folder, scratch = tmp_path_factory.mktemp("mine"), tmp_path_factory.mktemp("scratch")
-    with lab.lab_server(folder, scratch) as server:
+    with start_lab(folder, scratch) as server:
         yield server
 
 

@@ -1,81 +1,17 @@
-"""Drive a real JupyterLab in headless Chromium: open a notebook, run all of it, move its widgets, take pictures."""
+"""Drive a JupyterLab (`server.py` starts it) in headless Chromium: open a notebook, run all of it, move its widgets."""
 
 import contextlib
-import json
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, Page, sync_playwright
 
-from posttrain_lab.kernels.cpu.compiling import NOTES
-from tests.course.live import Lab
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage"]
-SETTINGS = {
-    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
-    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
-}
 MINUTE = 60_000
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def lab_server(folder: Path, scratch: Path, own_settings: bool = False) -> Iterator[Lab]:
-    """`posttrain-lab start` on this folder, on one thread. Every cell is kept on the page unless `own_settings`."""
-    overrides = scratch / "config" / "labconfig"
-    overrides.mkdir(parents=True)
-    (overrides / "default_setting_overrides.json").write_text(json.dumps(SETTINGS), encoding="utf-8")
-    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
-    env = {**os.environ, **{name: str(scratch / name.lower()) for name in names}, **threads, NOTES: ""}
-    env["JUPYTER_CONFIG_PATH"] = "" if own_settings else str(scratch / "config")
-    command = [
-        sys.executable,
-        "-m",
-        "posttrain_lab",
-        "start",
-        "--no-browser",
-        "--folder",
-        str(folder),
-        "--port",
-        str(free_port()),
-    ]
-    log = scratch / "lab.log"
-    with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT)
-    try:
-        yield Lab(_address(process, log), folder, scratch / "jupyter_runtime_dir")
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-        process.kill()
-
-
-def _address(process: subprocess.Popen, log: Path) -> str:
-    """The address in the log, as soon as the server answers there."""
-    for _ in range(600):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.2)
-            break
-        if found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", log.read_text(encoding="utf-8", errors="replace")):
-            with contextlib.suppress(OSError), urllib.request.urlopen(found[0], timeout=10):
-                return found[0]
-    raise AssertionError("JupyterLab did not start:\n" + log.read_text(encoding="utf-8", errors="replace"))
 
 
 @contextlib.contextmanager

@@ -6,50 +6,20 @@ The kernel stays alive: a window that is opened on the notebook afterwards finds
 import ast
 import json
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import nbformat
 import psutil
 from jupyter_client.blocking.client import BlockingKernelClient
 from nbformat import NotebookNode
-from nbformat.sign import NotebookNotary
 
 from posttrain_lab.grading.course import setup_sources
 from posttrain_lab.grading.outputs import Outputs
+from tests.course.server import START, Lab
 
-START, CELL = 120.0, 300.0  # seconds that a kernel may need to answer at first, and a cell to end
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A running JupyterLab: its address with the token, the folder that it shows, where it keeps its kernels' files.
-
-    Beside that folder lies the one with what it signed.
-    """
-
-    address: str
-    folder: Path
-    runtime: Path
-
-    def request(self, method: str, path: str, content: Any = None) -> Any:
-        """One call of Jupyter's own REST API."""
-        parts = urlsplit(self.address)
-        headers = {"Authorization": f"token {parse_qs(parts.query)['token'][0]}", "Content-Type": "application/json"}
-        data = None if content is None else json.dumps(content).encode()
-        asked = urllib.request.Request(f"{parts.scheme}://{parts.netloc}/api/{path}", data, headers, method=method)
-        with urllib.request.urlopen(asked, timeout=START) as reply:
-            return json.loads(reply.read() or b"null")
-
-    def trust(self, path: str) -> None:
-        """Sign a notebook as its reader's own work, as the server does where each cell was run: else a page shows no widgets."""
-        book = nbformat.from_dict(self.request("GET", f"contents/{path}")["content"])
-        for cell in book.cells:
-            cell.metadata.pop("trusted", None)
-        NotebookNotary(data_dir=str(self.runtime.with_name("jupyter_data_dir"))).sign(book)
+CELL = 300.0  # seconds that a cell may take
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from posttrain_lab.grading.course import find_course
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 from tests.course import lab  # noqa: E402
+from tests.course.server import start_lab  # noqa: E402
 
 ARTIFACTS = Path(os.environ.get("ARTIFACTS", "artifacts"))
 pytestmark = [
@@ -33,7 +34,7 @@ def picture(page, name: str) -> None:
 
 def test_start_opens_the_course(tmp_path, page):
     """The first command of the README ends here: a JupyterLab that shows the course's start page, rendered."""
-    with lab.lab_server(tmp_path / "mine", tmp_path / "scratch", own_settings=True) as server:
+    with start_lab(tmp_path / "mine", tmp_path / "scratch", own_settings=True) as server:
         page.goto(server.address)
         page.wait_for_selector(".jp-MarkdownViewer h1", timeout=2 * lab.MINUTE)
         assert "course" in page.locator(".jp-MarkdownViewer h1").first.inner_text().lower()
