@@ -1,4 +1,4 @@
-"""The exercises of unit 03, in the notebook's order; each stands in the module with its name, conventions included.
+"""The exercises of unit 03, in the notebook's order; each is in the module of its name, with its conventions.
 
 Most of them work through an adapter on the student's side (marked @adapter): layers, optimizers and networks that are changed in place
 cannot travel, what can be seen of them from outside can.
