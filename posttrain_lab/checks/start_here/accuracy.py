@@ -34,7 +34,7 @@ def _square(draw: Draw) -> tuple[Tensor, Tensor]:
 
 
 def _close(draw: Draw) -> tuple[Tensor, Tensor]:
-    """Around 8, where float16 has steps of 1/128: the label's logit is almost 0.001 above the others, but in float16 all are equal and the first wins."""
+    """Around 8, where float16 has steps of 1/128: the label's logit is above the others by less, so in float16 all are equal."""
     labels = draw.codes(1, 4, 21).long()
     logits = torch.full((21, 5), 8.0)
     logits[torch.arange(21), labels] += 0.001
