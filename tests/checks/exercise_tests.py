@@ -1,7 +1,7 @@
 """What every exercise must do. `tests/checks/<unit>/test_<exercise>.py` says which exercise, and adds an independent right answer.
 
 The oracle and all right answers pass, every wrong one fails, every known mistake is named, on every seed (on one seed only for
-`pytest -m "not slow"`); cases repeat, travel and survive. conftest.py gives each test that asks for a `mistake`, an `alternative` or
+`pytest -m "not slow"`); cases repeat, are sent unchanged, and survive. conftest.py gives each test that asks for a `mistake`, an `alternative` or
 a `wrong` answer all that the exercise has.
 """
 
@@ -26,7 +26,7 @@ ODD_VALUES = [None, 0, -1.5, "x", (), [1, 2], {"a": 1}, torch.zeros(2), torch.te
 
 
 class OverTheWire:
-    """A submission whose calls and outcomes travel as bytes, as they do while grading."""
+    """A submission whose calls and outcomes are sent as bytes, as they do while grading."""
 
     def __init__(self, inner):
         self.inner = inner
@@ -97,7 +97,7 @@ class ExerciseTests:
         if tensors:
             assert any(not t.is_contiguous() for t in tensors)
 
-    def test_cases_travel_unchanged(self):
+    def test_cases_are_sent_unchanged(self):
         for case in self.exercise.cases(2):
             arrived = decode(encode(case.args))
             assert identical(arrived, case.args)

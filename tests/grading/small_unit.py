@@ -1,4 +1,4 @@
-"""A unit of five small exercises, one for each kind of value that travels to a kernel, and submissions for it."""
+"""A unit of five small exercises, one for each kind of value that is sent to a kernel, and submissions for it."""
 
 import shutil
 import sys

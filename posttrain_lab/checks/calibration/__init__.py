@@ -1,4 +1,4 @@
-"""The exercises of unit 04, in the notebook's order; each stands in the module with its name, conventions included."""
+"""The exercises of unit 04, in the notebook's order; each is in the module of its name, with its conventions."""
 
 from posttrain_lab.checks.calibration.adaptive_ece import adaptive_ece
 from posttrain_lab.checks.calibration.bayes_threshold import bayes_threshold

@@ -2,7 +2,7 @@
 
 Conventions that the notebook states in the same words:
 - the sum over bins of (n_b / n) |hit rate - mean confidence|, a plain float; empty bins add nothing; `correct` is bool;
-- an example with r strictly smaller confidences goes into bin floor(r * bins / n), so equal confidences share a bin; bins <= n.
+- an example with r strictly smaller confidences is in bin floor(r * bins / n), so equal confidences are in the same bin; bins <= n.
 """
 
 import torch
@@ -45,7 +45,7 @@ def adaptive_cases(seed: int) -> list[Case]:
         Case("bins by name, a view that is not contiguous", (strided(confidence), correct), {"bins": 4}),
         Case("half of the confidences equal", (tied, correct, bins)),
         Case("three different confidences", (draw.codes(1, 3, n).float() / 4, correct, bins)),
-        Case("the larger half equal, and modest", (*_upper_half_equal(draw, bins), 2)),
+        Case("the larger half equal, and underconfident", (*_upper_half_equal(draw, bins), 2)),
         Case("equal confidences whose first half is right", (torch.full((2 * bins,), few), torch.arange(2 * bins) < bins, bins)),
         Case("most confidences close to 1", (1 - 0.02 * draw.uniform(0, 1, n), draw.uniform(0, 1, n) < 0.9, bins)),
         Case("one bin", (*scored(draw, n, 1), 1)),
@@ -55,14 +55,14 @@ def adaptive_cases(seed: int) -> list[Case]:
 
 
 def _in_turn(draw: Draw, bins: int) -> tuple[Tensor, Tensor]:
-    """Two examples for each bin, both right, in the next bin both wrong, and so on: whoever cuts elsewhere mixes them."""
+    """Two examples for each bin, both right, in the next bin both wrong, and so on: other bin edges mix them."""
     confidence = claims(draw, 2 * bins, 15, 0.2).sort().values
     order = torch.randperm(2 * bins, generator=draw.generator)
     return confidence[order], (torch.arange(2 * bins) // 2 % 2 == 0)[order]
 
 
 def _upper_half_equal(draw: Draw, m: int) -> tuple[Tensor, Tensor]:
-    """Bold different confidences, then equal modest ones: counted from below the two share a bin, counted from above they do not."""
+    """Different overconfident answers, then equal underconfident ones: in one bin when counted from below, in two from above."""
     confidence = torch.cat([0.5 + 0.01 * draw.uniform(0, 1, m), torch.full((m + 1,), 0.75)])
     correct = torch.cat([torch.zeros(m).bool(), torch.ones(m + 1).bool()])
     return confidence, correct
@@ -76,7 +76,7 @@ def _split_evenly(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
 
 
 def _by_position(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
-    """As wanted, but ranks in sorted order, so that equal confidences are told apart."""
+    """The right bins, but for ranks in sorted order, so that equal confidences have different ranks."""
     rank = confidence.argsort(stable=True).argsort()
     return weighted(gathered((rank * bins // len(rank)).tolist(), confidence, correct))
 
@@ -110,22 +110,22 @@ ADAPTIVE_MISTAKES = (
     Mistake("equal width", "Your bins have equal width; here each should hold about n / bins examples.", right_ece),
     Mistake(
         "ties split",
-        "You cut the sorted examples by position, so equal confidences land in different bins; count strictly smaller ones.",
+        "You cut the sorted examples by position, so equal confidences are in different bins; count strictly smaller ones.",
         _by_position,
     ),
     Mistake(
         "cut into equal parts",
-        "You cut the sorted list into parts (tensor_split), which parts equal confidences; use floor(r * bins / n) for each example.",
+        "You cut the sorted list into parts (tensor_split), which separates equal confidences; use floor(r * bins / n) for each example.",
         _split_evenly,
     ),
     Mistake(
         "ties go up",
-        "You count smaller or equal confidences, so equal ones go into the bin of the last; r counts strictly smaller ones.",
+        "You count smaller or equal confidences, so equal ones are in the bin of the last; count strictly smaller ones.",
         with_bins(_ties_upward),
     ),
     Mistake(
         "remainder in the last bin",
-        "You fill bins of n // bins examples and put all that is left into the last; floor(r * bins / n) spreads the remainder.",
+        "You fill bins of n // bins examples and put the remaining ones into the last; floor(r * bins / n) spreads the remainder.",
         with_bins(_whole_sizes),
     ),
     Mistake(
@@ -135,22 +135,22 @@ ADAPTIVE_MISTAKES = (
     ),
     Mistake(
         "remainder dropped",
-        "Examples are left over when n is no multiple of bins, and you drop them; each example has a bin.",
+        "You drop the remaining examples when n is not a multiple of bins; put each example into a bin.",
         _remainder_dropped,
     ),
     Mistake(
         "hits not moved",
-        "You sorted the confidences but not `correct` with them; use the same order for both.",
+        "You sorted the confidences but not `correct`; use the same order for both.",
         _hits_not_moved,
     ),
     Mistake(
         "unweighted mean",
-        "You average the gaps of the bins alike; ties make bins unequal, so weigh each by n_b / n.",
+        "You average the gaps without weights; ties make bins unequal, so multiply each gap by n_b / n.",
         with_bins(_of_mass, UNWEIGHTED),
     ),
     Mistake(
         "signed",
-        "Your gaps keep their sign, so too bold and too modest bins cancel; take |gap| in each bin.",
+        "Your gaps keep their sign, so overconfident and underconfident bins cancel; take |gap| in each bin.",
         with_bins(_of_mass, SIGNED),
     ),
     Mistake(
@@ -165,7 +165,7 @@ ADAPTIVE_MISTAKES = (
     ),
     Mistake(
         "largest gap",
-        "That is the largest gap of any bin; average the gaps with the weights n_b / n.",
+        "You return the largest gap of any bin; average the gaps with the weights n_b / n.",
         with_bins(_of_mass, lambda b: max(abs(hit - c) for _, c, hit in b)),
     ),
     Mistake(

@@ -1,4 +1,4 @@
-"""Cases and known mistakes of `bayes_threshold`: from which probability on is an alarm the cheaper choice?
+"""Cases and known mistakes of `bayes_threshold`: for which probabilities is an alarm the cheaper decision?
 
 Conventions that the notebook states in the same words:
 - cost_fp is the cost of a false alarm, cost_fn that of a miss; both are above 0, right decisions cost nothing;
@@ -32,56 +32,58 @@ def threshold_cases(seed: int) -> list[Case]:
 THRESHOLD_MISTAKES = (
     Mistake(
         "ratio reversed",
-        "The wrong cost is on top: when misses are dear one alarms early, so c_fp / (c_fp + c_fn) must be small.",
+        "You divide the wrong cost by the sum; when misses are expensive the threshold is small: c_fp / (c_fp + c_fn).",
         lambda cost_fp, cost_fn: cost_fn / (cost_fp + cost_fn),
     ),
     Mistake(
-        "one half", "You always return 0.5, which is right only when both mistakes cost the same.", lambda cost_fp, cost_fn: 0.5
+        "one half",
+        "You always return 0.5, right only when both mistakes cost the same; use the costs.",
+        lambda cost_fp, cost_fn: 0.5,
     ),
     Mistake(
         "odds",
-        "c_fp / c_fn are the odds p / (1 - p) at the threshold; the probability is c_fp / (c_fp + c_fn).",
+        "You return the odds p / (1 - p) at the threshold, c_fp / c_fn; the probability is c_fp / (c_fp + c_fn).",
         lambda cost_fp, cost_fn: cost_fp / cost_fn,
     ),
     Mistake(
         "odds reversed",
-        "c_fn / c_fp is no probability; divide c_fp by the sum of both.",
+        "You return c_fn / c_fp, which is not a probability; divide c_fp by the sum of both.",
         lambda cost_fp, cost_fn: cost_fn / cost_fp,
     ),
     Mistake(
         "odds cut at 1",
-        "You cut the odds c_fp / c_fn at 1; turn odds into a probability by c_fp / (c_fp + c_fn).",
+        "You clip the odds c_fp / c_fn at 1; convert odds to a probability by c_fp / (c_fp + c_fn).",
         lambda cost_fp, cost_fn: min(1.0, cost_fp / cost_fn),
     ),
     Mistake(
         "difference",
-        "You take one minus a ratio of costs; at the threshold p * c_fn = (1 - p) * c_fp, solve that for p.",
+        "You take one minus a ratio of costs; solve p * c_fn = (1 - p) * c_fp, which holds at the threshold, for p.",
         lambda cost_fp, cost_fn: 1 - cost_fp / cost_fn,
     ),
     Mistake(
         "always one in eleven",
-        "You wrote down 1/11, which fits a miss that costs ten false alarms; use the costs given.",
+        "You always return 1/11, right only if a miss costs as much as ten false alarms; use the given costs.",
         lambda cost_fp, cost_fn: 1 / 11,
     ),
     Mistake(
         "percent",
-        "You return percent; a probability between 0 and 1 is wanted.",
+        "You return percent; return a probability between 0 and 1.",
         lambda cost_fp, cost_fn: 100 * right_threshold(cost_fp, cost_fn),
     ),
     Mistake(
         "whole numbers",
-        "You divide whole numbers with //, which cuts the fraction off; use /.",
+        "You divide with //, which rounds down to a whole number; use /.",
         lambda cost_fp, cost_fn: cost_fp // (cost_fp + cost_fn),
     ),
     Mistake(
         "tensor",
-        "You return a tensor; a plain float is wanted.",
+        "You return a tensor; return a plain float.",
         lambda cost_fp, cost_fn: torch.tensor(right_threshold(cost_fp, cost_fn)),
     ),
 )
 
 
-# 1e-6: a quotient of floats, whatever the order of its operations
+# 1e-6: a quotient of floats, in any order of its operations
 bayes_threshold = Exercise(
     name="bayes_threshold",
     unit="04_calibration",

@@ -1,4 +1,4 @@
-"""Cases and known mistakes of `brier`: how far are the probabilities from the truth, squared?
+"""Cases and known mistakes of `brier`: how large is the squared distance between the probabilities and the true class?
 
 Conventions that the notebook states in the same words:
 - the mean over examples of the sum over all classes of (probability - 1 for the label, 0 for the others)^2, from 0 to 2;
@@ -35,7 +35,7 @@ def brier_cases(seed: int) -> list[Case]:
     probabilities, labels = _forecast(draw, n, 5)
     sure = torch.eye(4)[drawn_labels(draw, n, 4)]
     return [
-        Case("a handful of examples", _forecast(draw, 6, 3)),
+        Case("a few examples", _forecast(draw, 6, 3)),
         Case("as many examples as classes", _forecast(draw, square, square)),
         Case("two classes", _forecast(draw, n, 2)),
         Case("a view that is not contiguous", (strided(probabilities), labels)),
@@ -43,7 +43,7 @@ def brier_cases(seed: int) -> list[Case]:
         Case("certain and right", (sure, sure.argmax(1))),
         Case("certain and wrong", (sure, (sure.argmax(1) + draw.whole(1, 3)) % 4)),
         Case(
-            "the same probability for every class, the last one nobody's label",
+            "the same probability for every class, and no example of the last class",
             (torch.full((n, square), 1 / square), drawn_labels(draw, n, square - 1)),
         ),
         Case("one example", _forecast(draw, 1, 4)),
@@ -57,12 +57,12 @@ def _gaps(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 
 def _squares(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], float]:
-    """The mean over examples of something else done to the gaps [n, c]."""
+    """The mean over examples of another function of the gaps [n, c]."""
     return lambda probabilities, labels: change(_gaps(probabilities, labels)).mean().item()
 
 
 def _classes_seen(probabilities: Tensor, labels: Tensor) -> float:
-    """one_hot that counts the classes by itself: as many as the largest label says."""
+    """one_hot without the number of classes, which it takes from the largest label."""
     return (probabilities.double() - one_hot(labels)).square().sum(1).mean().item()
 
 
@@ -74,72 +74,70 @@ def _of_the_predicted(probabilities: Tensor, labels: Tensor) -> float:
 BRIER_MISTAKES = (
     Mistake(
         "true class only",
-        "You look at the label's probability alone; the probabilities given to the other classes count too.",
+        "You use the label's probability alone; use the probabilities of the other classes too.",
         lambda probabilities, labels: (1 - picked(probabilities.double(), labels)).square().mean().item(),
     ),
     Mistake(
         "mean over classes",
-        "You average over the classes (.mean() of the whole table); add them up, and average over the examples only.",
+        "You average over the classes (.mean() of the whole tensor); sum over the classes, and average over the examples only.",
         _squares(lambda gaps: gaps.square()),
     ),
     Mistake(
         "axes exchanged",
-        "You add over the examples and average over the classes; it is the other way round: .sum(dim=1), then .mean().",
+        "You sum over the examples and average over the classes; it is the other way round: .sum(dim=1), then .mean().",
         lambda probabilities, labels: _gaps(probabilities, labels).square().sum(0).mean().item(),
     ),
     Mistake(
         "classes counted by the labels",
-        "one_hot counts the classes by the largest label and misses those that nobody has; give it their number, probabilities.shape[1].",
+        "one_hot takes the number of classes from the largest label, so it may miss some; pass it, probabilities.shape[1].",
         _classes_seen,
     ),
     Mistake(
         "sum over examples",
-        "You add up the examples; divide by their number.",
+        "You sum over the examples; divide by their number.",
         lambda probabilities, labels: _gaps(probabilities, labels).square().sum().item(),
     ),
     Mistake(
         "softmax again",
-        "You took the softmax of probabilities; they come in as probabilities already.",
+        "You took the softmax of probabilities; use them as they are.",
         lambda probabilities, labels: right_brier(probabilities.double().softmax(1), labels),
     ),
-    Mistake(
-        "not squared", "You add absolute differences; the Brier score squares them.", _squares(lambda gaps: gaps.abs().sum(1))
-    ),
+    Mistake("not squared", "You add absolute differences; add their squares.", _squares(lambda gaps: gaps.abs().sum(1))),
     Mistake(
         "root",
-        "You take a square root at the end; the Brier score is the mean of the squares itself.",
+        "You take a square root at the end; return the mean of the sums of squares itself.",
         lambda probabilities, labels: math.sqrt(right_brier(probabilities, labels)),
     ),
     Mistake(
         "distance",
-        "You average distances, the root of each example's sum; average the sums of squares.",
+        "You average distances, the square root of each example's sum; average the sums of squares.",
         _squares(lambda gaps: gaps.square().sum(1).sqrt()),
     ),
     Mistake(
         "predicted class only",
-        "You compare the largest probability with right or wrong; the score goes over all classes.",
+        "You compare the largest probability with right or wrong; sum over all classes.",
         _of_the_predicted,
     ),
     Mistake(
         "compared with the prediction",
-        "You compare with the predicted class, so a wrong but sure answer looks perfect; compare with the label.",
+        "You compare with the predicted class, so a wrong but confident answer has score 0; compare with the label.",
         lambda probabilities, labels: right_brier(probabilities, probabilities.argmax(1)),
     ),
     Mistake(
         "halved",
-        "You divide by 2, which makes the range 0 to 1; here the score goes from 0 to 2.",
+        "You divide by 2, which makes the range 0 to 1; here it is 0 to 2, so do not divide.",
         lambda probabilities, labels: right_brier(probabilities, labels) / 2,
     ),
     Mistake(
         "other classes only",
-        "You leave the label's own class out; its gap, probability minus 1, counts too.",
+        "You leave the label's own class out; add its squared difference, (probability - 1)^2, too.",
         lambda probabilities, labels: (
             right_brier(probabilities, labels) - (1 - picked(probabilities.double(), labels)).square().mean().item()
         ),
     ),
     Mistake(
         "tensor",
-        "You return a tensor of one number; .item() makes a plain float of it.",
+        "You return a tensor; .item() makes a plain float of it.",
         lambda probabilities, labels: torch.tensor(right_brier(probabilities, labels)),
     ),
 )

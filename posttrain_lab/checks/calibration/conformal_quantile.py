@@ -1,10 +1,11 @@
-"""Cases and known mistakes of `conformal_quantile`: which strangeness does a new example exceed only rarely?
+"""Cases and known mistakes of `conformal_quantile`: the nonconformity score that a new example exceeds with a probability of at most alpha.
 
 Conventions that the notebook states in the same words:
-- a score is 1 - probability of the true class: large is strange;
+- the nonconformity score is 1 - probability of the true class: it is large when the model gives the true class a small probability;
 - conformal_quantile is the k-th smallest score, k = ceil((n + 1)(1 - alpha)), a plain float; infinity when k > n.
 
-ceil meets rounded products: (n + 1)(1 - alpha) is a whole number only for alphas that are binary fractions, elsewhere it keeps 0.05 away.
+The argument of ceil is rounded: (n + 1)(1 - alpha) is a whole number only for alphas that are binary fractions; in other cases it is at
+least 0.05 away from one.
 """
 
 import math
@@ -23,15 +24,15 @@ def _rank(n: int, alpha: float) -> int:
 
 
 def right_quantile(scores: Tensor, alpha: float) -> float:
-    """The score that at least k scores do not exceed, by counting."""
+    """The smallest score such that at least k scores are not larger, by counting."""
     rank, values = _rank(len(scores), alpha), scores.tolist()
     return next((s for s in sorted(values) if sum(other <= s for other in values) >= rank), math.inf)
 
 
 def _size(draw: Draw, alpha: float, low: int, high: int, most: float = 0.95) -> int:
-    """A number of examples where (n + 1)(1 - alpha) is far from whole, and where plain roundings of n (1 - alpha) differ from it.
+    """A number of examples where (n + 1)(1 - alpha) is far from a whole number, and where ceil(n (1 - alpha)) differs.
 
-    `most` bounds the fraction that is rounded up; below one half, rounding to the nearest differs too.
+    `most` is the largest fraction that is rounded up; if it is below one half, rounding to nearest differs too.
     """
     while True:
         n = draw.whole(low, high)
@@ -50,17 +51,17 @@ def quantile_cases(seed: int) -> list[Case]:
     quarter = 4 * draw.whole(3, 8) - 1
     tied = torch.bucketize(draw.uniform(0, 1, n), torch.tensor([0.0, 0.55, 0.87, 0.97])) / 4  # mostly 0.25 and 0.5
     return [
-        Case("a promise of 70 %", (_scores(draw, few), 0.3)),
-        Case("a promise of 90 %", (scores, 0.1)),
-        Case("a promise of 95 %", (_scores(draw, many), 0.05)),
+        Case("a coverage of 70 %", (_scores(draw, few), 0.3)),
+        Case("a coverage of 90 %", (scores, 0.1)),
+        Case("a coverage of 95 %", (_scores(draw, many), 0.05)),
         Case("alpha by name, a view that is not contiguous", (strided(scores),), {"alpha": 0.1}),
-        Case("a rank that is a whole number", (_scores(draw, quarter), 0.25)),
+        Case("(n + 1)(1 - alpha) a whole number", (_scores(draw, quarter), 0.25)),
         Case("a rank that is n exactly", (_scores(draw, 7), 0.125)),
-        Case("so few examples that no score is large enough", (_scores(draw, draw.whole(3, 8)), 0.1)),
-        Case("one example and a promise of one half", (_scores(draw, 1), 0.5)),
-        Case("one example and a promise of 90 %", (_scores(draw, 1), 0.1)),
+        Case("too few examples for the guarantee", (_scores(draw, draw.whole(3, 8)), 0.1)),
+        Case("one example and a coverage of one half", (_scores(draw, 1), 0.5)),
+        Case("one example and a coverage of 90 %", (_scores(draw, 1), 0.1)),
         Case("many equal scores", (tied, 0.2 if _far(n, 0.2) else 0.25)),
-        Case("a promise of one quarter", (_scores(draw, 4 * draw.whole(8, 15) + 1), 0.75)),
+        Case("a coverage of one quarter", (_scores(draw, 4 * draw.whole(8, 15) + 1), 0.75)),
         Case("float64 scores", (scores.double(), 0.1)),
     ]
 
@@ -70,7 +71,7 @@ def _far(n: int, alpha: float) -> bool:
 
 
 def _ranked(rank: Callable[[int, float], int], beyond: float = math.inf) -> Callable[[Tensor, float], float]:
-    """The score of another rank (1 is the smallest); `beyond` above n."""
+    """The score of another rank (1 is the smallest); `beyond` for ranks above n."""
 
     def quantile(scores: Tensor, alpha: float) -> float:
         k = rank(len(scores), alpha)
@@ -105,12 +106,12 @@ def _unsorted(scores: Tensor, alpha: float) -> float:
 QUANTILE_MISTAKES = (
     Mistake(
         "plain quantile",
-        "That is the plain 1 - alpha quantile of the scores; the new example counts too: take rank ceil((n + 1)(1 - alpha)).",
+        "You return the plain 1 - alpha quantile of the scores; count the new example too: rank ceil((n + 1)(1 - alpha)).",
         lambda scores, alpha: scores.double().quantile(1 - alpha).item(),
     ),
     Mistake(
         "n instead of n + 1",
-        "Your rank is ceil(n (1 - alpha)); the new example makes it n + 1.",
+        "Your rank is ceil(n (1 - alpha)); count the new example too: n + 1 in place of n.",
         _ranked(lambda n, alpha: math.ceil(n * (1 - alpha) - 1e-9)),
     ),
     Mistake(
@@ -120,7 +121,7 @@ QUANTILE_MISTAKES = (
     ),
     Mistake(
         "interpolated at (n + 1)(1 - alpha) / n",
-        "You interpolate at the corrected level, which can fall below the k-th smallest score; take that score itself.",
+        "You interpolate at the corrected level, which can be below the k-th smallest score; take that score itself.",
         _corrected_interpolated,
     ),
     Mistake(
@@ -130,7 +131,7 @@ QUANTILE_MISTAKES = (
     ),
     Mistake(
         "rounded down",
-        "You round the rank down; the promise needs it rounded up (ceil).",
+        "You round the rank down; round it up (ceil), or the coverage is not guaranteed.",
         _ranked(lambda n, alpha: math.floor((n + 1) * (1 - alpha) + 1e-9)),
     ),
     Mistake(
@@ -140,50 +141,50 @@ QUANTILE_MISTAKES = (
     ),
     Mistake(
         "rank rounded",
-        "You round the rank to the nearest whole number; the promise needs it rounded up (ceil).",
+        "You round the rank to nearest; round it up (ceil), or the coverage is not guaranteed.",
         _ranked(lambda n, alpha: round((n + 1) * (1 - alpha))),
     ),
     Mistake(
         "alpha instead of 1 - alpha",
-        "You take the rank of alpha; alpha is the share that may be missed, so 1 - alpha must lie below.",
+        "You take the rank for alpha; alpha is the share that may be missed, so use 1 - alpha.",
         _ranked(lambda n, alpha: _rank(n, 1 - alpha)),
     ),
     Mistake(
         "largest first",
-        "You count from the largest score; the k-th smallest is wanted.",
+        "You count from the largest score; return the k-th smallest.",
         lambda scores, alpha: (
             (-scores).sort().values.neg().tolist()[k - 1] if (k := _rank(len(scores), alpha)) <= len(scores) else math.inf
         ),
     ),
-    Mistake("not sorted", "You take the score at place k without sorting.", _unsorted),
+    Mistake("not sorted", "You take the score at position k without sorting; sort the scores first.", _unsorted),
     Mistake(
         "largest score when too few",
-        "When k > n you return the largest score; no score is large enough then, so the answer is infinity.",
+        "When k > n you return the largest score; then no score is large enough, so return infinity.",
         _capped,
     ),
     Mistake(
         "infinite at n already",
-        "When k = n the answer is the largest score; only when k > n is it infinity.",
+        "When k = n you return infinity; return the largest score then, and infinity only when k > n.",
         lambda scores, alpha: right_quantile(scores, alpha) if _rank(len(scores), alpha) < len(scores) else math.inf,
     ),
     Mistake(
         "one when too few",
-        "When k > n you return 1; say infinity, which holds for scores of any kind.",
+        "When k > n you return 1; return infinity, which is right for any kind of score.",
         _ranked(_rank, beyond=1.0),
     ),
     Mistake(
         "half of alpha",
-        "You use alpha / 2, as for two-sided intervals; strangeness has one side.",
+        "You use alpha / 2, as for two-sided intervals; only large scores are excluded, so use alpha.",
         _ranked(lambda n, alpha: _rank(n, alpha / 2)),
     ),
     Mistake(
         "rank returned",
-        "You return the rank k; the score at that rank is wanted.",
+        "You return the rank k; return the score at that rank.",
         lambda scores, alpha: float(_rank(len(scores), alpha)) if _rank(len(scores), alpha) <= len(scores) else math.inf,
     ),
     Mistake(
         "tensor",
-        "You return a tensor of one number; .item() makes a plain float of it.",
+        "You return a tensor; .item() makes a plain float of it.",
         lambda scores, alpha: torch.tensor(right_quantile(scores, alpha)),
     ),
 )

@@ -1,11 +1,11 @@
-"""Cases and known mistakes of `expected_calibration_error`: how far are confidences from hit rates?
+"""Cases and known mistakes of `expected_calibration_error`: how far is the confidence from the accuracy?
 
 Conventions that the notebook states in the same words:
 - the sum over bins of (n_b / n) |hit rate - mean confidence|, a plain float; empty bins add nothing; `correct` is bool;
-- bin b of 1..bins holds (b-1)/bins < confidence <= b/bins, and a confidence of 0 joins the first bin.
+- bin b of 1..bins holds (b-1)/bins < confidence <= b/bins, and a confidence of 0 is in the first bin.
 
-An edge b/bins that is no binary fraction is rounded differently by torch.linspace, by a division and by numpy. So confidences lie on edges
-only where `bins` is a power of two; elsewhere they keep 2 % of a bin away from them.
+An edge b/bins that is not a binary fraction is rounded differently by torch.linspace, by a division and by numpy. So confidences are equal
+to edges only where `bins` is a power of two; in other cases they are at least 2 % of a bin away from them.
 """
 
 import math
@@ -17,11 +17,11 @@ from torch import Tensor
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.random_cases import Draw, strided
 
-Bins = list[tuple[int, float, float]]  # of the bins that hold something: how many, mean confidence, hit rate
+Bins = list[tuple[int, float, float]]  # for each bin that is not empty: number of examples, mean confidence, hit rate
 
 
 def gathered(places: Iterable[int], confidence: Tensor, correct: Tensor) -> Bins:
-    """What lies in each bin, by plain Python."""
+    """The bins that are not empty, in plain Python."""
     bins: dict[int, list[tuple[float, bool]]] = {}
     for place, c, hit in zip(places, confidence.tolist(), correct.tolist(), strict=True):
         bins.setdefault(place, []).append((c, hit))
@@ -41,13 +41,13 @@ def right_ece(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
 
 
 def claims(draw: Draw, n: int, bins: int, low: float = 0.0) -> Tensor:
-    """Confidences [n] above `low` that crowd near 1 and keep away from the edges of the bins."""
+    """Confidences [n] above `low`, most of them near 1, that are not near the edges of the bins."""
     x = (low + (1 - low) * (1 - draw.uniform(0, 1, n) ** 2)) * bins
     return (x.floor().clamp(max=bins - 1) + 0.02 + 0.96 * (x - x.floor())) / bins
 
 
 def _hits(draw: Draw, confidence: Tensor) -> Tensor:
-    """bool [n]: small confidences are too modest, large ones too bold, so that signed gaps cancel in part."""
+    """bool [n]: small confidences are too small, large ones too large, so that signed gaps partly cancel."""
     return draw.uniform(0, 1, len(confidence)) < 0.35 + 0.4 * confidence
 
 
@@ -57,9 +57,9 @@ def scored(draw: Draw, n: int, bins: int, low: float = 0.0) -> tuple[Tensor, Ten
 
 
 def _on_edges(draw: Draw, bins: int) -> tuple[Tensor, Tensor]:
-    """All edges and the middle between them: at the edges wrong below one half and right above, between them the other way round.
+    """All edges and the middles between them: at the edges wrong below one half and right above, between them the other way round.
 
-    Those at 0 are right and the rest of the first bin is wrong, so that it shows whether they share it.
+    Those at 0 are right and the rest of the first bin is wrong, so the result shows whether 0 is in the first bin.
     """
     edges = torch.arange(bins + 1) / bins
     middles = (torch.arange(bins) + 0.5) / bins
@@ -93,7 +93,7 @@ def ece_cases(seed: int) -> list[Case]:
 
 
 def _two_bins(draw: Draw) -> tuple[Tensor, Tensor, int]:
-    """Bold in a large bin, modest in a small one."""
+    """Overconfident in a large bin, underconfident in a small one."""
     large, small = draw.whole(9, 14), draw.whole(2, 4)
     confidence = torch.cat([draw.uniform(0.8, 0.95, large), draw.uniform(0.1, 0.4, small)])
     return confidence, torch.cat([torch.arange(large) < 4, torch.ones(small).bool()]), 2
@@ -136,7 +136,7 @@ def _between_extremes(confidence: Tensor, bins: int) -> list[int]:
 
 
 def _dropping(dropped: float) -> Callable[..., float]:
-    """Examples of exactly this confidence are in no bin, but counted in n."""
+    """Examples with exactly this confidence are in no bin, but are counted in n."""
 
     def ece(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
         kept = confidence != dropped
@@ -160,12 +160,12 @@ def _nan_when_empty(confidence: Tensor, correct: Tensor, bins: int = 15) -> floa
 ECE_MISTAKES = (
     Mistake(
         "unweighted mean",
-        "You average the gaps of the bins as if all held the same number of examples; weigh each by n_b / n.",
+        "You average the gaps of the bins as if all had the same number of examples; multiply each by n_b / n.",
         with_bins(_of_width, UNWEIGHTED),
     ),
     Mistake(
         "divided by the bins",
-        "You divide the sum of the gaps by the number of bins, empty ones too; weigh each gap by n_b / n instead.",
+        "You divide the sum of the gaps by the number of bins; multiply each gap by n_b / n instead.",
         lambda confidence, correct, bins=15: (
             sum(abs(hit - c) for _, c, hit in gathered(_of_width(confidence, bins), confidence, correct)) / bins
         ),
@@ -177,12 +177,12 @@ ECE_MISTAKES = (
     ),
     Mistake(
         "signed",
-        "Your gaps keep their sign, so too bold and too modest bins cancel; take |gap| in each.",
+        "Your gaps keep their sign, so overconfident and underconfident bins cancel; take |gap| in each.",
         with_bins(_of_width, SIGNED),
     ),
     Mistake(
         "absolute value too late",
-        "You take the absolute value of the sum; too bold and too modest bins cancel, so take |gap| in each bin first.",
+        "You take the absolute value of the sum, in which positive and negative gaps cancel; take |gap| in each bin first.",
         with_bins(_of_width, lambda b: abs(SIGNED(b))),
     ),
     Mistake(
@@ -192,24 +192,22 @@ ECE_MISTAKES = (
     ),
     Mistake(
         "largest gap",
-        "That is the largest gap of any bin (the maximum calibration error); average the gaps with the weights n_b / n.",
+        "You return the largest gap of any bin (the maximum calibration error); average the gaps with the weights n_b / n.",
         with_bins(_of_width, lambda b: max(abs(hit - c) for _, c, hit in b)),
     ),
     Mistake(
         "squared gaps",
-        "You square the gaps and take the root; ECE averages their absolute values.",
+        "You square the gaps and take the root; average their absolute values.",
         with_bins(_of_width, lambda b: math.sqrt(sum(n * (hit - c) ** 2 for n, c, hit in b) / sum(n for n, _, _ in b))),
     ),
-    Mistake("zero left out", "A confidence of exactly 0 falls into none of your bins; it joins the first.", _dropping(0.0)),
-    Mistake(
-        "zero alone", "A confidence of exactly 0 has a bin of its own in your answer; it joins the first.", with_bins(_zero_alone)
-    ),
+    Mistake("zero left out", "A confidence of exactly 0 is in none of your bins; put it into the first.", _dropping(0.0)),
+    Mistake("zero alone", "A confidence of exactly 0 has a bin of its own; put it into the first bin.", with_bins(_zero_alone)),
     Mistake(
         "one bin too few",
-        "You have one bin too few: `bins` bins lie between bins + 1 edges (torch.linspace(0, 1, bins + 1)).",
+        "You have one bin too few; `bins` bins have bins + 1 edges (torch.linspace(0, 1, bins + 1)).",
         with_bins(_one_too_few),
     ),
-    Mistake("one left out", "A confidence of exactly 1 falls into none of your bins; it belongs to the last.", _dropping(1.0)),
+    Mistake("one left out", "A confidence of exactly 1 is in none of your bins; put it into the last.", _dropping(1.0)),
     Mistake(
         "centre of the bin",
         "You compare hit rates with the middle of the bin; compare with the mean confidence of the examples in it.",
@@ -217,13 +215,13 @@ ECE_MISTAKES = (
     ),
     Mistake(
         "gap of each example",
-        "You average |confidence - hit| over single examples; one example is right or wrong, only a bin has a hit rate.",
+        "You average |confidence - hit| over single examples; average within each bin first, as only a bin has a hit rate.",
         lambda confidence, correct, bins=15: (confidence.double() - correct.double()).abs().mean().item(),
     ),
-    Mistake("equal mass", "Your bins hold equally many examples; here all have the same width, 1/bins.", _equal_mass),
+    Mistake("equal mass", "Your bins have equally many examples; here all have the same width, 1/bins.", _equal_mass),
     Mistake(
         "bins between the extremes",
-        "Your bins divide the range from the smallest to the largest confidence; they divide 0 to 1 (torch.histc: min=0, max=1).",
+        "Your bins divide the range from the smallest to the largest confidence; divide 0 to 1 (torch.histc: min=0, max=1).",
         with_bins(_between_extremes),
     ),
     Mistake(
@@ -233,12 +231,12 @@ ECE_MISTAKES = (
     ),
     Mistake(
         "percent",
-        "You return percent; a fraction between 0 and 1 is wanted.",
+        "You return percent; return a fraction between 0 and 1.",
         lambda confidence, correct, bins=15: 100 * right_ece(confidence, correct, bins),
     ),
     Mistake(
         "tensor",
-        "You return a tensor of one number; .item() makes a plain float of it.",
+        "You return a tensor; .item() makes a plain float of it.",
         lambda confidence, correct, bins=15: torch.tensor(right_ece(confidence, correct, bins)),
     ),
 )

@@ -1,4 +1,4 @@
-"""Cases and known mistakes of `expected_cost`: what do the decisions at a threshold cost, per person?
+"""Cases and known mistakes of `expected_cost`: what is the average cost per person of the decisions at a threshold?
 
 Conventions that the notebook states in the same words:
 - cost_fp is the cost of a false alarm, cost_fn that of a miss; both are above 0, right decisions cost nothing;
@@ -22,14 +22,14 @@ def right_cost(p: Tensor, y: Tensor, threshold: float, cost_fp: float, cost_fn: 
 
 
 def _people(draw: Draw, n: int, rate: float = 0.3) -> tuple[Tensor, Tensor]:
-    """Probabilities and labels that go together loosely; some of each kind of mistake at every threshold of the cases."""
+    """Weakly correlated probabilities and labels; some of each kind of mistake at every threshold of the cases."""
     p = draw.uniform(0.02, 0.98, n)
     y = (draw.uniform(0, 1, n) < 0.5 * p + 0.5 * rate).long()
     return p, y
 
 
 def _clear(p: Tensor, threshold: float) -> Tensor:
-    """No probability nearer to the threshold than 0.001, where float32 and float64 could disagree."""
+    """No probability closer to the threshold than 0.001, where float32 and float64 could differ."""
     return torch.where((p - threshold).abs() < 1e-3, p + 0.002, p)
 
 
@@ -39,10 +39,10 @@ def _case(draw: Draw, words: str, n: int, threshold: float, cost_fp: float, cost
 
 
 def _on_the_threshold(draw: Draw, n: int) -> Case:
-    """Quarters, the threshold among them; of those on it more are 0 than 1."""
+    """Quarters, the threshold among them; of those equal to it more have label 0 than 1."""
     p = torch.cat([draw.codes(0, 4, n).float() / 4, torch.full((5,), 0.25)])
     y = torch.cat([(draw.uniform(0, 1, n) < 0.4).long(), torch.tensor([0, 0, 0, 0, 1])])
-    return Case("probabilities on the threshold", (p, y, 0.25, 2.0, 3.0))
+    return Case("probabilities equal to the threshold", (p, y, 0.25, 2.0, 3.0))
 
 
 def cost_cases(seed: int) -> list[Case]:
@@ -58,10 +58,10 @@ def cost_cases(seed: int) -> list[Case]:
         Case("threshold 0: everybody gets an alarm", (p, y, 0.0, 3, 10)),
         Case("threshold 1, and some are certain", (torch.where(p > 0.8, 1.0, p), y, 1.0, 3, 10)),
         Case("a threshold above all, certain ones too", (torch.where(p > 0.6, 1.0, p), y, 1.5, 3, 10)),
-        Case("nobody is a 1", (_clear(p, 0.3), torch.zeros(n).long(), 0.3, 2, 9)),
-        Case("everybody is a 1", (_clear(p, 0.3), torch.ones(n).long(), 0.3, 2, 9)),
+        Case("all labels are 0", (_clear(p, 0.3), torch.zeros(n).long(), 0.3, 2, 9)),
+        Case("all labels are 1", (_clear(p, 0.3), torch.ones(n).long(), 0.3, 2, 9)),
         Case("one person who is missed", (torch.tensor([0.1]), torch.tensor([1]), 0.5, 1, miss)),
-        _case(draw, "a handful of people, float64 costs", few, 0.45, draw.real(0.5, 3.0), draw.real(4.0, 9.0)),
+        _case(draw, "a few people, float64 costs", few, 0.45, draw.real(0.5, 3.0), draw.real(4.0, 9.0)),
     ]
 
 
@@ -98,13 +98,13 @@ def _strictly(p: Tensor, y: Tensor, threshold: float, cost_fp: float, cost_fn: f
 COST_MISTAKES = (
     Mistake(
         "costs swapped",
-        "You charge a miss for each false alarm and the other way round; cost_fn belongs to y = 1 without an alarm.",
+        "You swapped the costs; cost_fn belongs to a miss (y = 1 without an alarm), cost_fp to a false alarm.",
         lambda p, y, threshold, cost_fp, cost_fn: right_cost(p, y, threshold, cost_fn, cost_fp),
     ),
-    Mistake("strict inequality", "On the threshold there is an alarm: use p >= threshold, not >.", _strictly),
+    Mistake("strict inequality", "For p equal to the threshold you give no alarm; use p >= threshold, not >.", _strictly),
     Mistake(
         "alarm below the threshold",
-        "You raise an alarm when p is below the threshold; the sick have large p, so alarm when p >= threshold.",
+        "You raise an alarm when p is below the threshold; a large p is a high risk, so raise it when p >= threshold.",
         lambda p, y, threshold, cost_fp, cost_fn: right_cost(-p, y, -threshold, cost_fp, cost_fn),
     ),
     Mistake(
@@ -114,52 +114,52 @@ COST_MISTAKES = (
     ),
     Mistake(
         "mean over the mistakes",
-        "You divide by the number of mistakes; divide by the number of people, the right decisions too.",
+        "You divide by the number of mistakes; divide by the number of all people, those with right decisions too.",
         _over_mistakes,
     ),
     Mistake(
         "rates of each group",
-        "You add rates among the healthy and among the sick; each counts by how many there are: divide by all people.",
+        "You add the rates within each class; divide the number of false alarms and of misses by the number of all people.",
         _rates,
     ),
     Mistake(
         "misses only",
-        "You charge misses alone; a false alarm costs cost_fp.",
+        "You count misses alone; a false alarm costs cost_fp.",
         lambda p, y, threshold, cost_fp, cost_fn: cost_fn * _counts(p, y, threshold)[1] / len(y),
     ),
     Mistake(
         "false alarms only",
-        "You charge false alarms alone; a miss costs cost_fn.",
+        "You count false alarms alone; a miss costs cost_fn.",
         lambda p, y, threshold, cost_fp, cost_fn: cost_fp * _counts(p, y, threshold)[0] / len(y),
     ),
     Mistake(
         "every alarm costs",
-        "You charge cost_fp for every alarm; one that is right costs nothing.",
+        "You count cost_fp for every alarm; an alarm with y = 1 costs nothing.",
         _every_alarm,
     ),
     Mistake(
         "one half",
-        "You decide at 0.5; the threshold is an argument.",
+        "You use the threshold 0.5; use the argument `threshold`.",
         lambda p, y, threshold, cost_fp, cost_fn: right_cost(p, y, 0.5, cost_fp, cost_fn),
     ),
     Mistake(
         "threshold of the costs",
-        "You work out a threshold from the costs; use the one given, or no curve over thresholds can be drawn.",
+        "You compute a threshold from the costs; use the given one, so that costs at other thresholds can be compared.",
         lambda p, y, threshold, cost_fp, cost_fn: right_cost(p, y, right_threshold(cost_fp, cost_fn), cost_fp, cost_fn),
     ),
     Mistake(
         "error rate",
-        "You count mistakes as if each cost 1; weigh them by cost_fp and cost_fn.",
+        "You count mistakes as if each cost 1; multiply them by cost_fp and cost_fn.",
         lambda p, y, threshold, cost_fp, cost_fn: right_cost(p, y, threshold, 1, 1),
     ),
     Mistake(
         "cost by the model's belief",
-        "You work out what the model believes to pay, from p alone; what was paid is decided by y.",
+        "You compute the cost that the model expects, from p alone; use the labels y.",
         _believed,
     ),
     Mistake(
         "tensor",
-        "You return a tensor of one number; .item() makes a plain float of it.",
+        "You return a tensor; .item() makes a plain float of it.",
         lambda p, y, threshold, cost_fp, cost_fn: torch.tensor(right_cost(p, y, threshold, cost_fp, cost_fn)),
     ),
 )

@@ -1,12 +1,12 @@
-"""Cases and a law of `fit_isotonic`: which rising curve turns a score into a probability, when nothing else is assumed?
+"""Cases and a law of `fit_isotonic`: the rising curve from score to probability that has the smallest squared distance to the labels.
 
 Conventions that the notebook states in the same words:
 - `fit_isotonic(scores, labels)` returns a function of points [m], which returns probabilities, a float tensor [m];
-- examples with equal scores are one point first: their mean label, with their number as its weight;
-- neighbours that fall are pooled into their weighted mean, until nothing falls (ties of the means need no pooling: the values are the same);
-- between two neighbouring scores the curve is a straight line, below the first and above the last score it is flat.
+- examples with equal scores are combined into one point first: their mean label, with their number as weight;
+- neighbours that fall are pooled: both get their weighted mean, until nothing falls (equal means may be pooled or not, with the same result);
+- between two neighbouring scores the curve is linear, below the first and above the last score it is constant.
 
-The check evaluates the returned function through `fitted_at`: a function cannot travel.
+The check evaluates the returned function through `fitted_at`: a function cannot be sent.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from posttrain_lab.checks.engine.random_cases import Draw, strided
 
 @adapter
 def fitted_at(function: Callable[..., Any], scores: Tensor, labels: Tensor, points: Tensor) -> Any:
-    """The adapter: fit, then evaluate what came back at the points."""
+    """The adapter: fit, then evaluate the returned function at the points."""
     found = function(scores, labels)
     if not callable(found):
         raise TypeError(f"fit_isotonic returns a function of points; yours returned a {type(found).__name__}")
@@ -33,7 +33,7 @@ def fitted_at(function: Callable[..., Any], scores: Tensor, labels: Tensor, poin
 
 
 def _where(draw: Draw, scores: Tensor) -> Tensor:
-    """Points on scores, between them and outside, in any order."""
+    """Points equal to scores, between them and outside, in random order."""
     low, high = scores.min().item(), scores.max().item()
     spread = high - low + 1.0
     picked = scores[torch.randint(0, len(scores), (12,), generator=draw.generator)]
@@ -42,7 +42,7 @@ def _where(draw: Draw, scores: Tensor) -> Tensor:
     return points[torch.randperm(len(points), generator=draw.generator)]
 
 
-def _asked(draw: Draw, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _with_points(draw: Draw, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return scores, labels, _where(draw, scores)
 
 
@@ -52,7 +52,7 @@ def _drawn(draw: Draw, n: int) -> tuple[Tensor, Tensor]:
 
 
 def _staircase(draw: Draw, lengths: list[int], start: int = 1) -> tuple[Tensor, Tensor]:
-    """Rising scores in random order; labels in runs of these lengths, 1 and 0 in turn."""
+    """Scores in random order; the labels, sorted by score, are runs of these lengths, 1 and 0 in turn."""
     labels = torch.cat([torch.full((run,), (index + start) % 2) for index, run in enumerate(lengths)])
     scores = (draw.uniform(0.1, 1.0, len(labels))).cumsum(0)
     order = torch.randperm(len(labels), generator=draw.generator)
@@ -60,7 +60,7 @@ def _staircase(draw: Draw, lengths: list[int], start: int = 1) -> tuple[Tensor, 
 
 
 def _two_scores(draw: Draw) -> tuple[Tensor, Tensor]:
-    """Heights of 1/4 and about 3/4: a line that goes on outside shows, even when it is kept within 0 and 1."""
+    """Heights of 1/4 and about 3/4: extrapolation is noticed, even when it is clipped to 0 and 1."""
     many = draw.whole(3, 6)
     return torch.tensor([0.25, 0.75]).repeat(4 + many), torch.tensor([0, 1, 0, 1, 1, 1, 0, 0] + [0, 1] * many)
 
@@ -75,17 +75,17 @@ def isotonic_cases(seed: int) -> list[Case]:
     tied = torch.cat([torch.full((draw.whole(5, 8),), 1.0), torch.tensor([2.0, 3.0, 3.0, 4.0])])
     tied_labels = torch.tensor([1] * (len(tied) - 4) + [0, 1, 0, 1])
     return [
-        Case("one fall, between runs of different length", _asked(draw, *_staircase(draw, [1, 3, 6], 0))),
-        Case("falls that need several rounds of pooling", _asked(draw, *_staircase(draw, chain))),
-        Case("labels that only rise", _asked(draw, *_staircase(draw, [draw.whole(2, 5), draw.whole(2, 5)], 0))),
-        Case("labels that only fall", _asked(draw, *_staircase(draw, [draw.whole(2, 5), draw.whole(6, 9)]))),
-        Case("drawn labels", _asked(draw, scores, labels)),
-        Case("many equal scores", _asked(draw, ties, its_labels)),
-        Case("one score of many examples, then single ones", _asked(draw, tied, tied_labels)),
-        Case("scores far above 1, a view that is not contiguous", _asked(draw, strided(30 * scores + 100), labels)),
+        Case("one fall, between runs of different length", _with_points(draw, *_staircase(draw, [1, 3, 6], 0))),
+        Case("falls that need several rounds of pooling", _with_points(draw, *_staircase(draw, chain))),
+        Case("labels that never fall", _with_points(draw, *_staircase(draw, [draw.whole(2, 5), draw.whole(2, 5)], 0))),
+        Case("labels that never rise", _with_points(draw, *_staircase(draw, [draw.whole(2, 5), draw.whole(6, 9)]))),
+        Case("random labels", _with_points(draw, scores, labels)),
+        Case("many equal scores", _with_points(draw, ties, its_labels)),
+        Case("one score with many examples, then scores with one", _with_points(draw, tied, tied_labels)),
+        Case("scores far above 1, a view that is not contiguous", _with_points(draw, strided(30 * scores + 100), labels)),
         Case("all scores equal", (torch.full((5,), 0.5), torch.tensor([1, 0, 0, 1, 0]), torch.tensor([0.0, 0.5, 1.0]))),
-        Case("two scores of several examples, the curve ends at neither 0 nor 1", _asked(draw, *_two_scores(draw))),
-        Case("float64", _asked(draw, scores.double() - 5, labels)),
+        Case("two scores with several examples, end values other than 0 and 1", _with_points(draw, *_two_scores(draw))),
+        Case("float64", _with_points(draw, scores.double() - 5, labels)),
     ]
 
 
@@ -97,7 +97,7 @@ def _rises(call: Call, seed: int) -> str | None:
     if not isinstance(found, Tensor) or found.shape != grid.shape or not found.is_floating_point():
         return "for points [m] the curve must give a float tensor [m]."
     if (found.diff() < -1e-6).any():
-        return "the curve falls somewhere; where neighbours fall, pool them."
+        return "the curve falls somewhere; pool neighbours that fall."
     at = call(scores, labels, scores).double()
     if abs(at.mean() - labels.double().mean()) > 1e-5:
         return f"over the examples the curve's mean is {at.mean():.4f}, that of the labels {labels.double().mean():.4f}; pooling keeps it."
@@ -107,7 +107,7 @@ def _rises(call: Call, seed: int) -> str | None:
 ISOTONIC_LAWS = (Law("a rising curve", _rises),)
 
 
-# 1e-4: between two scores that lie close together a float32 line is less exact than its ends
+# 1e-4: between two close scores, interpolation in float32 is less exact than its ends
 fit_isotonic = Exercise(
     name="fit_isotonic",
     unit="04_calibration",

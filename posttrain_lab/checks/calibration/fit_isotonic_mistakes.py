@@ -1,4 +1,4 @@
-"""Known mistakes of `fit_isotonic`: other heights at the scores, or another curve through them."""
+"""Known mistakes of `fit_isotonic`: other values at the scores, or another curve through them."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from posttrain_lab.checks.engine.exercise import Mistake
 
 
 def _pooled(means: Tensor, weights: Tensor, weigh: bool = True, rounds: int = 10**6) -> Tensor:
-    """Pool falling neighbours; without `weigh` by the plain mean of the two values; at most so many sweeps from left to right."""
+    """Pool falling neighbours; without `weigh` by the plain mean of the two values; at most `rounds` passes from left to right."""
     blocks = [[mean, weight, 1] for mean, weight in zip(means.tolist(), weights.tolist(), strict=True)]
     for _ in range(rounds):
         swept: list[list[float]] = []
@@ -42,7 +42,7 @@ def _through(through: Callable[[Tensor, Tensor], Curve]) -> Callable[..., Curve]
 
 
 def _steps(values: Tensor, heights: Tensor) -> Curve:
-    """The height of the last score that is not above the point."""
+    """The value at the last score that is not above the point."""
     return lambda points: heights[(torch.searchsorted(values, points.double().contiguous(), right=True) - 1).clamp(min=0)]
 
 
@@ -62,7 +62,7 @@ def _outside(low: float, high: float) -> Callable[[Tensor, Tensor], Curve]:
 
 
 def _line_goes_on(values: Tensor, heights: Tensor) -> Curve:
-    """The first and the last piece go on outside."""
+    """The first and the last line are extrapolated."""
 
     def at(points: Tensor) -> Tensor:
         if len(values) == 1:
@@ -82,7 +82,7 @@ def _through_centres(values: Tensor, heights: Tensor) -> Curve:
 
 
 def _ties_apart(scores: Tensor, labels: Tensor) -> Curve:
-    """Equal scores as points of their own, in the order given; the last of them is what the curve shows at the score."""
+    """Equal scores as separate points, in the order given; the last of them is the value at the score."""
     order = scores.argsort(stable=True)
     heights = min_max(labels[order].double(), torch.ones(len(order)).double())
     values = scores.double()[order]
@@ -100,82 +100,82 @@ def _unsorted(scores: Tensor, labels: Tensor) -> Curve:
 ISOTONIC_MISTAKES = (
     Mistake(
         "block sizes forgotten",
-        "Two blocks become the plain mean of their values; a block of 9 examples weighs more than one of 2: use weights.",
+        "You pool two blocks to the plain mean of their values; use the mean weighted by their numbers of examples.",
         _with(lambda means, weights: _pooled(means, weights, weigh=False)),
     ),
     Mistake(
         "equal scores weigh one",
-        "Examples with equal scores are one point, but its weight is their number; you let it weigh as one example.",
+        "You give a point of several examples with equal scores the weight of one; its weight is their number.",
         _with(lambda means, weights: min_max(means, torch.ones_like(weights))),
     ),
     Mistake(
         "one round",
-        "You go through once; a pooled block can fall below the one before it, so look back until nothing falls.",
+        "You make one pass; a pooled block can be below the one before it, so compare again until nothing falls.",
         _with(lambda means, weights: _pooled(means, weights, rounds=1)),
     ),
     Mistake(
         "nothing pooled",
-        "You join the mean labels as they are, so the curve falls wherever a 0 follows a 1; pool falling neighbours.",
+        "You use the mean labels as they are, so the curve falls wherever a 0 follows a 1; pool falling neighbours.",
         _with(lambda means, weights: means),
     ),
     Mistake(
         "equal scores apart",
-        "Examples with equal scores can get different values from you; put them together first (unique), as one point.",
+        "Examples with equal scores get different values; first combine them into one point (unique).",
         _ties_apart,
     ),
     Mistake(
         "not sorted",
-        "You pool neighbours in the order given; sort by score first, and the labels with them.",
+        "You pool neighbours in the order given; sort scores and labels by score first.",
         _unsorted,
     ),
     Mistake(
         "falling curve",
-        "Your curve falls where it should rise: pool where the next value is smaller than the last.",
+        "Your curve falls where it should rise: pool where a value is smaller than the one before.",
         _with(lambda means, weights: min_max(means.flip(0), weights.flip(0)).flip(0)),
     ),
     Mistake(
         "running maximum",
-        "You take the largest value so far; that rises, but it is too high: pooled neighbours share their mean.",
+        "You take the largest value so far, which rises but is too high; give pooled neighbours their mean.",
         _with(lambda means, weights: means.cummax(0).values),
     ),
     Mistake(
         "running mean",
-        "You take the mean of all labels so far; only neighbours that fall are pooled.",
+        "You take the mean of all labels so far; pool only neighbours that fall.",
         _with(lambda means, weights: (means * weights).cumsum(0) / weights.cumsum(0)),
     ),
     Mistake(
         "steps",
-        "Between two scores you hold the value of the lower one; a straight line from one to the next is wanted.",
+        "Between two scores you use the value of the lower one; interpolate linearly.",
         _through(_steps),
     ),
     Mistake(
         "nearest score",
-        "You take the value of the nearest score; between two scores the curve is a straight line.",
+        "You take the value of the nearest score; interpolate linearly between two scores.",
         _through(_nearest),
     ),
     Mistake(
         "0 and 1 outside",
-        "Outside the scores you give 0 and 1, which nobody has seen; the curve stays flat there.",
+        "Outside the scores you return 0 and 1; the curve is constant there: return the first or the last value.",
         _through(_outside(0.0, 1.0)),
     ),
     Mistake(
         "NaN outside",
-        "Outside the scores you give NaN; the curve stays flat there (scikit-learn: out_of_bounds='clip').",
+        "Outside the scores you return NaN; the curve is constant there (scikit-learn: out_of_bounds='clip').",
         _through(_outside(float("nan"), float("nan"))),
     ),
     Mistake(
         "line goes on",
-        "Outside the scores your last piece goes on, even beyond 0 and 1; it stays flat there.",
+        "You extrapolate outside the scores, even beyond 0 and 1; the curve is constant there.",
         _through(_line_goes_on),
     ),
     Mistake(
         "through block centres",
-        "You keep one point for each block; all scores of a block are points, so that the curve is flat within it.",
+        "You use one point for each block; use all scores of a block as points, so that the curve is constant within it.",
         _through(_through_centres),
     ),
     Mistake(
         "values returned",
-        "You return the fitted values; a function is wanted, which gives probabilities at any points.",
+        "You return the fitted values; return a function that gives probabilities at any points.",
         lambda scores, labels: right_isotonic(scores, labels)(scores),
     ),
 )

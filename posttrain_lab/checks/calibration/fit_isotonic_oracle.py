@@ -14,7 +14,7 @@ from posttrain_lab.checks.engine.random_cases import plain
 Curve = Callable[[Tensor], Tensor]
 
 
-Points = tuple[Tensor, Tensor, Tensor]  # distinct scores rising, mean labels, weights
+Points = tuple[Tensor, Tensor, Tensor]  # different scores in rising order, mean labels, weights
 
 
 def distinct(scores: Tensor, labels: Tensor) -> Points:
@@ -25,7 +25,7 @@ def distinct(scores: Tensor, labels: Tensor) -> Points:
 
 
 def curve(values: Tensor, heights: Tensor) -> Curve:
-    """Straight between neighbours, flat outside."""
+    """Linear between neighbours, constant outside."""
 
     def at(points: Tensor) -> Tensor:
         x = points.double().contiguous()

@@ -1,12 +1,12 @@
-"""Cases, a law and known mistakes of `fit_platt`: which line turns a score into the logit of a true probability?
+"""Cases, a law and known mistakes of `fit_platt`: a linear function from the score to the log-odds of the probability.
 
 Conventions that the notebook states in the same words:
 - p = sigmoid(a * score + b); the result is the pair (a, b) of plain floats;
 - the targets are Platt's (1999): (N1 + 1) / (N1 + 2) for the N1 examples of class 1 and 1 / (N0 + 2) for the N0 of class 0;
-- a and b minimize the mean cross entropy of the targets, so that separated classes have a finite answer too.
+- a and b minimize the mean cross entropy of the targets, so that the solution is finite also for separated classes.
 
-scikit-learn's sigmoid calibration is the same with both signs turned. The judge allows 1 % and 0.005: an optimizer that has converged stays
-within a tenth of that (the loss is convex, and slope / curvature is the distance that is left); targets without smoothing move a or b by
+scikit-learn's sigmoid calibration is the same with both signs changed. The judge allows 1 % and 0.005: an optimizer that has converged stays
+within a tenth of that (the loss is convex, and gradient / curvature is the remaining distance); targets without smoothing change a or b by
 3 % or more in the small cases.
 """
 
@@ -74,7 +74,7 @@ def _separated(draw: Draw, n: int) -> tuple[Tensor, Tensor]:
 
 
 def _few(draw: Draw) -> tuple[Tensor, Tensor]:
-    """Few examples, where the smoothed targets move the line by 3 % and more, and by 2 % towards other smoothings."""
+    """Few examples, where smoothing changes a or b by at least 3 %, and another smoothing by at least 2 %."""
     while True:
         scores, labels = _drawn(draw, draw.whole(11, 17), draw.real(1.0, 2.0), draw.real(-0.8, -0.4))
         others = (_fit(scores, one) for one in (0.05 + 0.9 * labels.double(), _swapped(labels)))
@@ -90,9 +90,9 @@ def platt_cases(seed: int) -> list[Case]:
     rare = _drawn(draw, 2 * n, 1.3, draw.real(-2.6, -2.0))
     return [
         Case("few examples", _few(draw)),
-        Case("a hundred examples or two", (scores, labels)),
+        Case("some hundred examples", (scores, labels)),
         Case("a view that is not contiguous", (strided(scores), labels)),
-        Case("scores that point the wrong way", _drawn(draw, n, -draw.real(0.8, 1.6), 0.5)),
+        Case("scores with negative correlation", _drawn(draw, n, -draw.real(0.8, 1.6), 0.5)),
         Case("a rare class", rare),
         Case("scores of about 4", _drawn(draw, n, draw.real(0.45, 0.7), 0.3, size=4.0)),
         Case("probabilities as scores", ((0.8 * rare[0] - 1.5).sigmoid(), rare[1])),
@@ -102,31 +102,31 @@ def platt_cases(seed: int) -> list[Case]:
 
 
 def _slopes(call: Call, seed: int) -> str | None:
-    """At the minimum the targets and the probabilities have the same mean, and the same mean product with the score."""
+    """At the minimum, targets and probabilities have the same mean, and the same mean product with the score."""
     scores, labels = _drawn(Draw(seed, "slopes"), 161, 1.2, 0.6)
     found = call(scores, labels)
     if difference((1.0, 1.0), found, 0.0, 1e6):
-        return f"a pair of plain numbers (a, b) is wanted, got {found!r}."
+        return f"a pair of plain numbers (a, b) is expected, got {found!r}."
     a, b = found
     left = _targets(labels) - (a * scores.double() + b).sigmoid()
     slopes = (left * scores).mean().item(), left.mean().item()
     if max(map(abs, slopes)) < 0.002:  # the curvatures are 0.1 to 0.25: at most 2 % of a or 0.02 of b
         return None
-    return f"at your (a, b) the loss still falls: its slopes are {slopes[0]:+.2g} by a and {slopes[1]:+.2g} by b."
+    return f"your (a, b) is not the minimum: the derivatives of the loss are {slopes[0]:+.2g} by a and {slopes[1]:+.2g} by b."
 
 
-PLATT_LAWS = (Law("slopes at the optimum", _slopes),)
+PLATT_LAWS = (Law("gradient at the minimum", _slopes),)
 
 
 def _swapped(labels: Tensor) -> Tensor:
-    """The two counts of the smoothing taken for each other."""
+    """The two counts of the smoothing are swapped."""
     ones = int(labels.sum())
     zeros = len(labels) - ones
     return torch.where(labels == 1, (zeros + 1) / (zeros + 2), 1 / (ones + 2)).double()
 
 
 def _walked(scores: Tensor, labels: Tensor) -> Line:
-    """100 steps of gradient descent, too small to arrive."""
+    """100 steps of gradient descent, too small to converge."""
     a = b = 0.0
     x, targets = plain(scores), plain(_targets(labels))
     for _ in range(100):
@@ -146,7 +146,7 @@ def _standardized(scores: Tensor, labels: Tensor) -> Line:
 
 
 def _through_origin(scores: Tensor, labels: Tensor) -> Line:
-    """a alone, by bisection of its slope."""
+    """a alone, by bisection of the derivative."""
     x, targets, low, high = plain(scores), plain(_targets(labels)), -60.0, 60.0
     for _ in range(50):
         a = (low + high) / 2
@@ -167,12 +167,12 @@ def _balanced(scores: Tensor, labels: Tensor) -> Line:
 PLATT_MISTAKES = (
     Mistake(
         "targets not smoothed",
-        "You fit the labels 0 and 1; Platt's targets are (N1 + 1) / (N1 + 2) and 1 / (N0 + 2), which few examples need.",
+        "You fit the labels 0 and 1; Platt's targets are (N1 + 1) / (N1 + 2) and 1 / (N0 + 2), which matter most for few examples.",
         lambda scores, labels: _fit(scores, labels.double(), ridge=1e-6),
     ),
     Mistake(
         "counts swapped",
-        "You smooth class 1 with the count of class 0 and the other way round: (N1 + 1) / (N1 + 2) belongs to class 1.",
+        "You swapped the two counts; the target (N1 + 1) / (N1 + 2) belongs to class 1.",
         lambda scores, labels: _fit(scores, _swapped(labels)),
     ),
     Mistake(
@@ -183,49 +183,49 @@ PLATT_MISTAKES = (
     Mistake("swapped", "You return (b, a); the slope a comes first.", _of(lambda a, b: (b, a))),
     Mistake(
         "signs turned",
-        "Both signs are turned: that is 1 / (1 + exp(a s + b)), or the probability of class 0; here p = sigmoid(a s + b) is that of 1.",
+        "Both signs are wrong: you use 1 / (1 + exp(a s + b)) or the probability of class 0; use p = sigmoid(a s + b) for class 1.",
         _of(lambda a, b: (-a, -b)),
     ),
-    Mistake("intercept not returned", "You return b = 0; the fitted intercept is wanted.", _of(lambda a, b: (a, 0.0))),
-    Mistake("through the origin", "You fit a alone; without b the scores' zero would have to mean one half.", _through_origin),
+    Mistake("intercept not returned", "You return b = 0; return the fitted intercept.", _of(lambda a, b: (a, 0.0))),
+    Mistake("through the origin", "You fit a alone, so score 0 always has probability one half; fit b too.", _through_origin),
     Mistake(
         "slope never negative",
-        "You take |a|; scores may point the wrong way, and then a is negative.",
+        "You take |a|; a must be negative when high scores mean a low probability.",
         _of(lambda a, b: (abs(a), b)),
     ),
     Mistake(
         "not converged",
-        "Your gradient descent stopped on its way; repeat until the slopes are 0, or use an optimizer that converges.",
+        "Your gradient descent stopped too early; repeat until the gradient is nearly 0, or use an optimizer that converges.",
         _walked,
     ),
     Mistake(
         "least squares",
-        "You fit a straight line to the labels; fit sigmoid(a s + b) by cross entropy.",
+        "You fit a linear function to the labels; fit sigmoid(a s + b) by cross entropy.",
         _least_squares,
     ),
     Mistake(
         "sigmoid first",
-        "You put the scores through a sigmoid before you fit; a * s + b takes them as they are.",
+        "You apply a sigmoid to the scores before you fit; use them as they are in a * s + b.",
         lambda scores, labels: right_platt(scores.double().sigmoid(), labels),
     ),
     Mistake(
         "standardized scores",
-        "You standardized the scores and return the line for those; a and b are for the scores as given.",
+        "You return a and b for standardized scores; convert them to the given scores.",
         _standardized,
     ),
     Mistake(
         "regularized",
-        "You penalize a (scikit-learn's LogisticRegression does, C=1); there is no penalty here.",
+        "You penalize a (scikit-learn's LogisticRegression does, C=1); use no penalty here.",
         lambda scores, labels: _fit(scores, _targets(labels), ridge=1.0),
     ),
     Mistake(
         "balanced classes",
-        "You give both classes the same total weight; then p is too large for a rare class.",
+        "You give both classes the same total weight, so p is too large for a rare class; weight all examples equally.",
         _balanced,
     ),
     Mistake(
         "threshold",
-        "You return the score at which p is one half, -b / a; the intercept b is wanted.",
+        "You return the score at which p is one half, -b / a; return the intercept b.",
         _of(lambda a, b: (a, -b / a)),
     ),
     Mistake(

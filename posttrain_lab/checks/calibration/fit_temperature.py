@@ -1,15 +1,15 @@
-"""Cases and laws of `fit_temperature`: by which number must logits be divided so that their probabilities are true?
+"""Cases and laws of `fit_temperature`: by which number must logits be divided so that their probabilities are calibrated?
 
 Conventions that the notebook states in the same words:
 - T > 0 divides the logits: softmax(logits / T); it minimizes the mean negative log-likelihood of the labels;
 - T lies between 0.05 and 20; the result is a plain float.
 
 The judge allows 1 %. Around the optimum the loss grows by c/2 * (relative error of T)^2, with a curvature c of 0.1 to 1.5 in these cases
-(tests/checks/calibration/test_fit_temperature.py), so 1 % costs at least 5e-6: some twenty times what a float32 mean of losses is rounded
-by. Whatever method converges, from golden section to Newton, in float32 or float64, stays well inside. An optimizer that stopped on its
-way from 1 does not: the planted temperatures are 0.2 to 0.35, and 3.5 and more.
+(tests/checks/calibration/test_fit_temperature.py), so 1 % costs at least 5e-6: about twenty times the rounding error of a float32
+mean of losses. Any method that converges, from golden section to Newton, in float32 or float64, is well within that. An optimizer that
+starts at 1 and stops too early is not: the constructed optimal temperatures are 0.2 to 0.35, and 3.5 and more.
 
-Planted temperatures are exact: the labels of a row of logits occur as often as its probabilities say (3 of 20, 12 of 20, 5 of 20).
+Constructed optima are exact: the labels of a row of logits occur exactly in proportion to its probabilities (3 of 20, 12 of 20, 5 of 20).
 """
 
 import math
@@ -35,7 +35,7 @@ def _frequencies(draw: Draw, rows: int, classes: int, out_of: int = 20) -> Tenso
 
 
 def planted(draw: Draw, temperature: float, rows: int = 7, classes: int = 3) -> Labelled:
-    """Logits whose best temperature is exactly this one, in random order; each row has a shift of its own, which softmax ignores."""
+    """Logits whose best temperature is exactly this one, in random order; each row is shifted by a constant, which does not change softmax."""
     counts = _frequencies(draw, rows, classes)
     logits = temperature * (counts / counts.sum(1, keepdim=True)).double().log() + draw.normal(rows, 1)
     labels = torch.arange(classes).repeat(rows).repeat_interleave(counts.flatten())
@@ -45,7 +45,7 @@ def planted(draw: Draw, temperature: float, rows: int = 7, classes: int = 3) -> 
 
 
 def sampled(draw: Draw, n: int, classes: int, temperature: float) -> Labelled:
-    """Logits `temperature` times too large, labels drawn from the true probabilities; again until the best T is well inside."""
+    """Logits `temperature` times too large, labels drawn from the true probabilities; drawn again until the best T is well within the bounds."""
     while True:
         logits = draw.normal(n, classes, std=1.5)
         labels = torch.multinomial(logits.softmax(1), 1, generator=draw.generator)[:, 0]
@@ -62,25 +62,25 @@ def temperature_cases(seed: int) -> list[Case]:
     return [
         Case("logits that are several times too large", planted(draw, hot)),
         Case("logits that are several times too small", planted(draw, cold, classes=4)),
-        Case("drawn labels, a view that is not contiguous", (strided(logits), labels)),
+        Case("random labels, a view that is not contiguous", (strided(logits), labels)),
         Case("two classes", sampled(draw, n, 2, draw.real(3.5, 5.0))),
         Case("logits of about 100", planted(draw, draw.real(11.0, 14.0), classes=5)),
-        Case("each row shifted by a number of its own", (shifted + 20 * draw.normal(n, 1), its_labels)),
-        Case("logits that are right as they are", planted(draw, 1.0)),
+        Case("each row shifted by another constant", (shifted + 20 * draw.normal(n, 1), its_labels)),
+        Case("calibrated logits: T is 1", planted(draw, 1.0)),
         Case("float64", (logits.double() / 16, labels)),
     ]
 
 
 def temperature_judge() -> Judge:
-    """Within 1 %; and in words when the result is close, or stands between the usual start, 1, and the optimum."""
+    """Within 1 %; with a hint when the result is close, or lies between the usual start, 1, and the optimum."""
 
     def judge(want: Outcome, got: Outcome) -> str | None:
         complaint = difference(want.value, got.value, TOLERANCE, 0.0)
         value = got.value
         if complaint and isinstance(value, float) and abs(value / want.value - 1) < 0.08:
-            return f"{complaint} It is {abs(value / want.value - 1):.1%} away, and 1 % is allowed: search finer, or let the optimizer go on."
+            return f"{complaint} It is {abs(value / want.value - 1):.1%} away, and 1 % is allowed: search finer, or take more optimizer steps."
         if complaint and isinstance(value, float) and 0 < (value - 1) / (want.value - 1 or math.inf) < 1:
-            return f"{complaint} It stands between 1 and the best T: did the optimizer stop too early?"
+            return f"{complaint} It is between 1 and the best T: did the optimizer stop too early?"
         return complaint
 
     return judge
@@ -96,15 +96,15 @@ def _shrinks(call: Call, seed: int) -> str | None:
 
 
 def _gradient(call: Call, seed: int) -> str | None:
-    """The slope by log T, as a share of the curvature there, is the relative distance from the optimum."""
+    """The derivative by log T, divided by the curvature there, is the relative distance from the optimum."""
     logits, labels = sampled(Draw(seed, "gradient"), 151, 5, 4.5)
     temperature = call(logits, labels)
     if type(temperature) is not float or not LOW / 2 < temperature < 2 * HIGH:
-        return f"a plain number between {LOW} and {HIGH} is wanted, got {temperature!r}."
+        return f"a plain number between {LOW} and {HIGH} is expected, got {temperature!r}."
     by_log, curve = -slopes(logits, labels)(1 / temperature) / temperature, curvature(logits, labels, temperature)
     if abs(by_log) < TOLERANCE * curve:
         return None
-    return f"at your T = {temperature:.4g} the loss still falls (its slope by log T is {by_log:+.2g}); at the optimum it is 0."
+    return f"your T = {temperature:.4g} is not the minimum: the derivative of the loss by log T is {by_log:+.2g} there, not 0."
 
 
 def curvature(logits: Tensor, labels: Tensor, temperature: float) -> float:
@@ -115,7 +115,7 @@ def curvature(logits: Tensor, labels: Tensor, temperature: float) -> float:
     return (p * (z - mean).square()).sum(1).mean().item()
 
 
-TEMPERATURE_LAWS = (Law("smaller logits", _shrinks), Law("slope at the optimum", _gradient))
+TEMPERATURE_LAWS = (Law("smaller logits", _shrinks), Law("gradient at the minimum", _gradient))
 
 
 fit_temperature = Exercise(

@@ -34,7 +34,7 @@ def _by_t(logits: Tensor, labels: Tensor) -> Callable[[float], float]:
 def _lbfgs(logits: Tensor, labels: Tensor, lr: float = 0.01, steps: int = 50) -> float:
     """What torch.optim.LBFGS([T], lr=0.01, max_iter=50) does from 1.5, as in the code that came with Guo et al. (2017).
 
-    For a single number L-BFGS is the secant method: each step is lr times the one that would end at the slope 0.
+    For a single number L-BFGS is the secant method: each step is lr times the one that would reach the derivative 0.
     """
     slope_at, temperature = _by_t(logits, labels), 1.5
     slope = slope_at(temperature)
@@ -95,57 +95,57 @@ def _spread(logits: Tensor, labels: Tensor) -> float:
 TEMPERATURE_MISTAKES = (
     Mistake(
         "inverted",
-        "Your number multiplies the logits; T divides them, so it is 1 over what you return.",
+        "You return the factor that multiplies the logits; T divides them, so return 1 / factor.",
         lambda logits, labels: 1 / right_temperature(logits, labels),
     ),
     Mistake(
         "probabilities as logits",
-        "You took the softmax before you divided by T; divide the logits, and only then take the softmax (cross_entropy does).",
+        "You took the softmax before you divided by T; divide the logits first, then take the softmax (cross_entropy does).",
         _of_probabilities,
     ),
     Mistake(
         "one step",
-        "You take a single step of gradient descent; repeat until the slope is 0, or use an optimizer that converges.",
+        "You take a single step of gradient descent; repeat until the gradient is nearly 0, or use an optimizer that converges.",
         lambda logits, labels: 1 - _by_t(logits, labels)(1.0),
     ),
     Mistake(
         "small steps of LBFGS",
-        "LBFGS with lr=0.01 and 50 steps stops far from the optimum; use lr=1 with line_search_fn='strong_wolfe'.",
+        "LBFGS with lr=0.01 and 50 steps stops far from the minimum; use lr=1 with line_search_fn='strong_wolfe'.",
         _lbfgs,
     ),
     Mistake(
         "small steps of Adam",
-        "100 steps of Adam with lr=0.01 move T by 1 at most; take more or larger steps, until the slope is 0.",
+        "100 steps of Adam with lr=0.01 change T by 1 at most; take more or larger steps, until the gradient is nearly 0.",
         _adam,
     ),
     Mistake(
         "never below 1",
-        "You keep T at 1 or above; a network that is too modest needs a T below 1.",
+        "You restrict T to 1 or above; an underconfident network needs a T below 1.",
         lambda logits, labels: max(1.0, right_temperature(logits, labels)),
     ),
     Mistake(
         "never above 1",
-        "You keep T at 1 or below; a network that is too sure needs a T above 1.",
+        "You restrict T to 1 or below; an overconfident network needs a T above 1.",
         lambda logits, labels: min(1.0, right_temperature(logits, labels)),
     ),
     Mistake(
         "clamped to 5",
-        "You let T go no further than 5 (or 1/5); search from 0.05 to 20.",
+        "You restrict T to 1/5 to 5; search from 0.05 to 20.",
         lambda logits, labels: min(5.0, max(0.2, right_temperature(logits, labels))),
     ),
     Mistake(
         "coarse grid",
-        "You search in steps of 0.5; refine around the best one until T is known to 1 %.",
+        "You search in steps of 0.5; use a finer grid around the best T, until T is known to 1 %.",
         _coarse,
     ),
     Mistake(
         "smallest ECE",
-        "You look for the smallest ECE, which jumps as examples change bins; minimize the negative log-likelihood.",
+        "You minimize the ECE, which jumps as examples change bins; minimize the negative log-likelihood.",
         _smallest_ece,
     ),
     Mistake(
         "smallest Brier score",
-        "You minimize the Brier score; here the negative log-likelihood is wanted.",
+        "You minimize the Brier score; minimize the negative log-likelihood.",
         _smallest_brier,
     ),
     Mistake(
@@ -153,7 +153,11 @@ TEMPERATURE_MISTAKES = (
         "You make the mean confidence equal to the accuracy; minimize the negative log-likelihood of the labels.",
         _mean_confidence,
     ),
-    Mistake("spread of the logits", "You divide by the standard deviation of the logits; the labels must decide.", _spread),
+    Mistake(
+        "spread of the logits",
+        "You return the standard deviation of the logits; minimize the loss, which depends on the labels.",
+        _spread,
+    ),
     Mistake(
         "logarithm",
         "You return log T; take its exponential at the end.",
@@ -161,7 +165,7 @@ TEMPERATURE_MISTAKES = (
     ),
     Mistake(
         "tensor",
-        "You return a tensor of one number; .item() makes a plain float of it.",
+        "You return a tensor; .item() makes a plain float of it.",
         lambda logits, labels: torch.tensor(right_temperature(logits, labels)),
     ),
 )

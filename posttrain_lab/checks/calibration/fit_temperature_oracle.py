@@ -1,4 +1,4 @@
-"""The right answer to `fit_temperature`: Newton's method on the slope of the mean negative log-likelihood, in float64."""
+"""The right answer to `fit_temperature`: Newton's method on the derivative of the mean negative log-likelihood, in float64."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ def slopes(logits: Tensor, labels: Tensor) -> Callable[[float], float]:
 
 
 def right_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Newton's method for the slope 0, kept between two bounds that it narrows: no loss is compared, nothing can stop early."""
+    """Newton's method for the derivative 0, between two bounds that get closer; no losses are compared, so it cannot stop early."""
     z = plain(logits)
     own, low, high, beta = z[np.arange(len(z)), labels.tolist()], 1 / HIGH, 1 / LOW, 1.0
     for _ in range(100):

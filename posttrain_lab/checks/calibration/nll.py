@@ -1,11 +1,11 @@
-"""Cases and known mistakes of `nll`: how surprised is the model by the truth?
+"""Cases and known mistakes of `nll`: how small is the probability that the model gives to the true class?
 
 Conventions that the notebook states in the same words:
 - the mean over examples of minus the natural logarithm of the label's probability, from logits, stable at any size;
 - the result is a plain float; labels are int64.
 
-Where logits are in the thousands, either the labels are wrong by hundreds (then float32 keeps 6 digits of the loss) or right by hundreds
-(then the loss is exactly 0). There the rows lie thousands apart too: what is subtracted against overflow must be each row's own.
+Where logits are in the thousands, the label's logit is either hundreds below the largest (then float32 has 6 digits of the loss) or hundreds
+above all others (then the loss is exactly 0). The rows differ by thousands too: each row's own maximum must be subtracted against overflow.
 """
 
 import math
@@ -36,14 +36,14 @@ def drawn_labels(draw: Draw, n: int, classes: int) -> Tensor:
 
 
 def labelled_logits(draw: Draw, n: int, classes: int, size: float = 2.0) -> tuple[Tensor, Tensor]:
-    """Logits and labels that agree more often than chance."""
+    """Logits and labels that agree more often than by chance."""
     logits = draw.normal(n, classes, std=size)
     labels = torch.where(draw.uniform(0, 1, n) < 0.6, logits.argmax(1), drawn_labels(draw, n, classes))
     return logits, labels
 
 
 def _far_apart(draw: Draw, n: int, classes: int, right: bool) -> tuple[Tensor, Tensor]:
-    """Logits in the thousands, hundreds apart, and each row at a level of its own; labels at the largest, or at the smallest."""
+    """Logits in the thousands, hundreds apart, and each row with another mean; labels at the largest, or at the smallest."""
     steps = torch.stack([torch.randperm(classes, generator=draw.generator) for _ in range(n)])
     levels = 2000.0 * (torch.randperm(n, generator=draw.generator)[:, None] % 3 - 1)
     logits = 500.0 * (steps - classes // 2) + levels + draw.normal(n, classes)
@@ -56,7 +56,7 @@ def nll_cases(seed: int) -> list[Case]:
     logits, labels = labelled_logits(draw, n, 5)
     square = draw.whole(4, 7)
     return [
-        Case("a handful of examples", labelled_logits(draw, 6, 3)),
+        Case("a few examples", labelled_logits(draw, 6, 3)),
         Case("as many examples as classes", labelled_logits(draw, square, square)),
         Case("a view that is not contiguous", (strided(logits), labels)),
         Case("float64", (logits.double(), labels)),
@@ -83,7 +83,7 @@ def _naive(logits: Tensor, labels: Tensor) -> float:
 
 
 def _one_maximum(logits: Tensor, labels: Tensor) -> float:
-    """Stable by the largest logit of the whole table."""
+    """Subtracts the largest logit of the whole tensor."""
     z = logits.double() - logits.max()
     return -_mean(picked(z, labels) - z.exp().sum(1).log())
 
@@ -95,32 +95,32 @@ def _probability(logits: Tensor, labels: Tensor) -> Tensor:
 NLL_MISTAKES = (
     Mistake(
         "softmax of softmax",
-        "You took the softmax twice: cross_entropy and log_softmax want logits, not probabilities.",
+        "You took the softmax twice; pass logits to cross_entropy and log_softmax, not probabilities.",
         lambda logits, labels: right_nll(logits.double().softmax(1), labels),
     ),
     Mistake(
         "sum",
-        "You return the sum over the examples; divide by their number, or the loss grows with the data.",
+        "You return the sum over the examples; divide by their number, or the loss grows with the number of examples.",
         lambda logits, labels: math.fsum(_losses(logits, labels)),
     ),
     Mistake(
         "sign",
-        "Your sign is wrong: the logarithm of a probability is negative, and minus that is the loss.",
+        "Your sign is wrong; the logarithm of a probability is negative, so return minus its mean.",
         lambda logits, labels: -right_nll(logits, labels),
     ),
     Mistake(
         "base 2",
-        "You took the logarithm to base 2 (bits); the natural logarithm is wanted.",
+        "You took the logarithm to base 2 (bits); take the natural logarithm.",
         lambda logits, labels: right_nll(logits, labels) / math.log(2),
     ),
     Mistake(
         "base 10",
-        "You took the logarithm to base 10; the natural logarithm is wanted.",
+        "You took the logarithm to base 10; take the natural logarithm.",
         lambda logits, labels: right_nll(logits, labels) / math.log(10),
     ),
     Mistake(
         "logarithm of softmax",
-        "softmax rounds small probabilities to 0, and log(0) is infinite; log_softmax (or logsumexp) stays finite.",
+        "softmax rounds small probabilities to 0, and log(0) is -infinity; use log_softmax (or logsumexp), which stays finite.",
         lambda logits, labels: -_mean(picked(logits.softmax(1), labels).log()),
     ),
     Mistake(
@@ -130,37 +130,37 @@ NLL_MISTAKES = (
     ),
     Mistake(
         "one maximum for all",
-        "You subtract the largest logit of the whole table, so other rows underflow to log(0); subtract each row's own (dim=1).",
+        "You subtract the largest logit of the whole tensor, so other rows underflow to log(0); subtract that of each row (dim=1).",
         _one_maximum,
     ),
     Mistake(
         "logits as logarithms",
-        "You take the logits for logarithms of probabilities (nll_loss wants those); put them through log_softmax first.",
+        "You use logits as log-probabilities (nll_loss expects those); apply log_softmax first.",
         lambda logits, labels: -_mean(picked(logits, labels)),
     ),
     Mistake(
         "every label for every example",
-        "[:, labels] pairs every example with every label; take one number from each row: [torch.arange(n), labels] or gather.",
+        "[:, labels] pairs every example with every label; take one entry of each row: [torch.arange(n), labels] or gather.",
         lambda logits, labels: -_mean(logits.double().log_softmax(1)[:, labels]),
     ),
     Mistake(
         "clamped",
-        "You clamp the probability before the logarithm, which hides how wrong a confident answer is; log_softmax needs no clamp.",
+        "You clamp the probability before the logarithm, so confident mistakes cost too little; use log_softmax, which needs no clamp.",
         lambda logits, labels: -_mean(picked(logits.softmax(1), labels).clamp(min=1e-12).log()),
     ),
     Mistake(
         "a small number added",
-        "You add a small number before the logarithm, which changes every loss; log_softmax needs none.",
+        "You add a small number before the logarithm, which changes every loss; use log_softmax, which needs none.",
         lambda logits, labels: -_mean((picked(logits.softmax(1), labels) + 1e-3).log()),
     ),
     Mistake(
         "all classes",
-        "You average the logarithms of all classes; only the label's probability counts.",
+        "You average the logarithms of all classes; use only the label's probability.",
         lambda logits, labels: -_mean(logits.double().log_softmax(1)),
     ),
     Mistake(
         "no logarithm",
-        "You average the probability that is missing at the label; the logarithm is missing.",
+        "You average 1 - probability of the label; average minus its logarithm.",
         lambda logits, labels: 1 - _mean(_probability(logits, labels)),
     ),
     Mistake(
@@ -170,7 +170,7 @@ NLL_MISTAKES = (
     ),
     Mistake(
         "predicted class",
-        "You take the probability of the largest logit; take the label's, or a wrong answer costs nothing.",
+        "You take the probability of the largest logit; take that of the label, or a wrong answer costs nothing.",
         lambda logits, labels: right_nll(logits, logits.argmax(1)),
     ),
     Mistake(
@@ -180,7 +180,7 @@ NLL_MISTAKES = (
     ),
     Mistake(
         "tensor",
-        "You return a tensor of one number; .item() makes a plain float of it.",
+        "You return a tensor; .item() makes a plain float of it.",
         lambda logits, labels: torch.tensor(right_nll(logits, labels)),
     ),
 )

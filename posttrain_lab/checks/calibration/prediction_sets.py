@@ -1,9 +1,9 @@
-"""Cases and known mistakes of `prediction_sets`: which classes must be named to keep a promise?
+"""Cases and known mistakes of `prediction_sets`: the classes whose nonconformity score is at most q.
 
 Conventions that the notebook states in the same words:
 - class k is in the set when 1 - probability <= q, equality included; bool [n, c]; q may be infinite, and a set may be empty.
 
-1 - p and p - (1 - q) round differently: probabilities meet q exactly only in eighths, elsewhere they keep 0.001 away.
+1 - p and p - (1 - q) are rounded differently: scores equal q only for multiples of 1/8; in other cases they differ from q by at least 0.001.
 """
 
 import math
@@ -24,7 +24,7 @@ def _rows(draw: Draw, n: int, classes: int, size: float = 2.0) -> Tensor:
 
 
 def _clear(p: Tensor, q: float) -> float:
-    """A q near the one given from which all scores keep 0.001 away."""
+    """A q near the given one that differs from all scores by at least 0.001."""
     scores = (1 - p.double()).flatten()
     while (scores - q).abs().min() < 1e-3:
         q += 7e-4
@@ -38,7 +38,7 @@ def _around(draw: Draw, n: int, p: float) -> Tensor:
 
 
 def _eighths(draw: Draw, n: int, classes: int) -> Tensor:
-    """Rows of eighths with the sum 1."""
+    """Rows of multiples of 1/8 with the sum 1."""
     cuts = [[0, *sorted(draw.whole(0, 8) for _ in range(classes - 1)), 8] for _ in range(n)]
     return torch.tensor(cuts).diff(dim=1) / 8
 
@@ -50,13 +50,13 @@ def sets_cases(seed: int) -> list[Case]:
     square = _rows(draw, side, side)
     eighths = torch.cat([_eighths(draw, n, 4), torch.tensor([[0.25, 0.5, 0.125, 0.125]])])
     return [
-        Case("a q that most sets of one class meet", (p, _clear(p, draw.real(0.6, 0.8)))),
+        Case("a q for which most sets have one class", (p, _clear(p, draw.real(0.6, 0.8)))),
         Case("as many examples as classes", (square, _clear(square, 0.7))),
-        Case("an unsure model: sets of several classes", (unsure, _clear(unsure, 0.85))),
+        Case("an uncertain model: sets of several classes", (unsure, _clear(unsure, 0.85))),
         Case("a small q: some sets are empty", (p, _clear(p, 0.4))),
         Case("scores a little above and below q", (_around(draw, n, 0.3), 0.7)),
-        Case("scores that are q exactly", (eighths, 0.75)),
-        Case("scores that are one half exactly", (eighths, 0.5)),
+        Case("scores equal to q", (eighths, 0.75)),
+        Case("scores equal to one half", (eighths, 0.5)),
         Case("a view that is not contiguous", (strided(p), _clear(p, 0.75))),
         Case("q is infinite: every class", (p, math.inf)),
         Case("q is 1: every class, probability 0 too", (eighths, 1.0)),
@@ -97,38 +97,40 @@ def _of_the_largest(p: Tensor, q: float) -> Tensor:
 SETS_MISTAKES = (
     Mistake(
         "strict inequality",
-        "A score of exactly q is in: use <=, or the promise of conformal_quantile is broken.",
+        "You leave out scores equal to q; use <=, or the coverage of conformal_quantile is not guaranteed.",
         lambda p, q: _score(p) < q,
     ),
     Mistake(
         "probability against q",
-        "You compare the probability with q; q is a bound for the score, 1 - probability.",
+        "You compare the probability with q; compare the score, 1 - probability.",
         lambda p, q: p.double() >= q,
     ),
     Mistake(
         "improbable classes",
-        "Your sets hold the classes with small probability; a class is in when its score 1 - p is at most q.",
+        "Your sets contain the classes with small probability; a class is in the set when its score 1 - p is at most q.",
         lambda p, q: p.double() <= q,
     ),
-    Mistake("turned round", "Your sets hold the strange classes; keep those with 1 - p <= q.", lambda p, q: _score(p) >= q),
+    Mistake(
+        "turned round", "Your sets contain the classes with large scores; use those with 1 - p <= q.", lambda p, q: _score(p) >= q
+    ),
     Mistake(
         "never empty",
-        "You always keep the most probable class; a set may be empty, and the rule is 1 - p <= q alone.",
+        "You always keep the most probable class; a set may be empty, so use 1 - p <= q alone.",
         _never_empty,
     ),
     Mistake(
         "every class where none is left",
-        "Where no class passes you name all of them; an empty set may stand, and 1 - p <= q alone decides.",
+        "Where no class has 1 - p <= q you return all classes; a set may be empty, so use 1 - p <= q alone.",
         _all_where_empty,
     ),
     Mistake(
         "at most one class",
-        "You keep the most probable class alone; every class with 1 - p <= q is in.",
+        "You keep the most probable class alone; every class with 1 - p <= q is in the set.",
         _at_most_one,
     ),
     Mistake(
         "added up",
-        "You add up the most probable classes until q is reached (that is APS, for other scores); compare each 1 - p with q.",
+        "You sum the largest probabilities until q is reached (APS, for other scores); compare each 1 - p with q.",
         _adding_up,
     ),
     Mistake(
@@ -138,23 +140,21 @@ SETS_MISTAKES = (
     ),
     Mistake(
         "softmax again",
-        "You took the softmax of probabilities; they come in as probabilities already.",
+        "You took the softmax of probabilities; use them as they are.",
         lambda p, q: _score(p.double().softmax(1)) <= q,
     ),
     Mistake(
         "infinite q",
-        "When q is infinite you return empty sets; then nothing is promised by any score, so every class is in.",
+        "When q is infinite you return empty sets; 1 - p <= q is true for every class then, so return all classes.",
         lambda p, q: right_sets(p, -1.0 if q == math.inf else q),
     ),
     Mistake(
         "transposed",
-        "Your sets are [c, n]; one row for each example is wanted, [n, c].",
+        "Your sets are [c, n]; return one row for each example, [n, c].",
         lambda p, q: right_sets(p, q).T.contiguous(),
     ),
-    Mistake(
-        "numbers", "You return numbers; the comparison itself is what is wanted, bool.", lambda p, q: right_sets(p, q).float()
-    ),
-    Mistake("sizes", "You return the sizes of the sets; the sets are wanted, bool [n, c].", lambda p, q: right_sets(p, q).sum(1)),
+    Mistake("numbers", "You return numbers; return the result of the comparison, bool.", lambda p, q: right_sets(p, q).float()),
+    Mistake("sizes", "You return the sizes of the sets; return the sets, bool [n, c].", lambda p, q: right_sets(p, q).sum(1)),
 )
 
 

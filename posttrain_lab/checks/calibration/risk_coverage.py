@@ -1,9 +1,9 @@
-"""Cases and known mistakes of `risk_coverage`: when only the surest questions are answered, how many answers are wrong?
+"""Cases and known mistakes of `risk_coverage`: if only the examples with the highest confidence are answered, which share of the answers is wrong?
 
 Conventions that the notebook states in the same words:
 - one point for each of the k different confidences t, from the largest down;
 - coverage: the share of all examples with confidence >= t; risk: the share of wrong answers among those;
-- so equal confidences come in together, and the last point is (1, error rate); two float tensors [k]; `correct` is bool.
+- so answers with equal confidences are added together, and the last point is (1, error rate); two float tensors [k]; `correct` is bool.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def coverage_cases(seed: int) -> list[Case]:
     confidence, correct = _answers(draw, n)
     tied = draw.codes(2, 6, n).float() / 8
     return [
-        Case("a handful of answers", _answers(draw, 6)),
+        Case("a few answers", _answers(draw, 6)),
         Case("different confidences", (confidence, correct)),
         Case("a view that is not contiguous", (strided(confidence), correct)),
         Case("many equal confidences", (tied, correct)),
@@ -58,7 +58,7 @@ def coverage_cases(seed: int) -> list[Case]:
 
 
 def _each(confidence: Tensor, correct: Tensor, order: Tensor | None = None) -> Curve:
-    """A point for each example, in this order (from the surest)."""
+    """A point for each example, in this order (from the highest confidence down)."""
     order = confidence.argsort(descending=True, stable=True) if order is None else order
     answered = torch.arange(1, len(order) + 1)
     return answered / len(order), (~correct[order]).cumsum(0) / answered
@@ -77,14 +77,14 @@ def _hits_not_moved(confidence: Tensor, correct: Tensor) -> Curve:
 
 
 def _without_t(confidence: Tensor, correct: Tensor) -> Curve:
-    """confidence > t; nothing is wrong where nothing is answered."""
+    """confidence > t; the risk is 0 where nothing is answered."""
     coverage, risk = right_risk_coverage(confidence, correct)
     zero = torch.zeros(1)
     return torch.cat([zero, coverage[:-1]]), torch.cat([zero, risk[:-1]])
 
 
 def _first_of_ties(confidence: Tensor, correct: Tensor) -> Curve:
-    """Where several are equal, the point of the first of them."""
+    """Among equal confidences, the point of the first."""
     coverage, risk = _each(confidence, correct)
     values = confidence.sort(descending=True, stable=True).values
     first = torch.cat([torch.tensor([True]), values[1:] != values[:-1]])
@@ -94,42 +94,42 @@ def _first_of_ties(confidence: Tensor, correct: Tensor) -> Curve:
 COVERAGE_MISTAKES = (
     Mistake(
         "unsure ones first",
-        "You answer the unsure questions first; sort by confidence from the largest down.",
+        "You answer the examples with the lowest confidence first; sort by confidence from the largest down.",
         _unsure_first,
     ),
     Mistake(
         "divided by all",
-        "You divide the wrong answers by all n; risk is their share among the questions answered so far.",
+        "You divide the wrong answers by all n; divide by the number of examples answered so far.",
         _with(lambda coverage, risk, n: (coverage, coverage * risk)),
     ),
     Mistake(
         "accuracy",
-        "You return the share of right answers; risk is the share of wrong ones.",
+        "You return the share of right answers as risk; return the share of wrong ones.",
         _with(lambda coverage, risk, n: (coverage, 1 - risk)),
     ),
     Mistake(
         "a point for each example",
-        "Equal confidences come in together, as one point; you give each example a point of its own.",
+        "You give each example a point of its own; give equal confidences one point together.",
         _each,
     ),
     Mistake(
         "first of equal ones",
-        "Where confidences are equal you take the point of the first; all of them are answered, so take the last.",
+        "Among equal confidences you take the point of the first; all of them are answered, so take that of the last.",
         _first_of_ties,
     ),
     Mistake(
         "hits not moved",
-        "You sorted the confidences but not `correct` with them; use the same order for both.",
+        "You sorted the confidences but not `correct`; use the same order for both.",
         _hits_not_moved,
     ),
     Mistake(
         "confidence above t",
-        "You answer when confidence > t; those with exactly t are answered too (>=), so that the last point is (1, error rate).",
+        "You answer when confidence > t; use confidence >= t, so that the last point is (1, error rate).",
         _without_t,
     ),
     Mistake(
         "from full coverage down",
-        "Your first point answers everything; begin with the surest, so that coverage rises.",
+        "Your first point answers everything; start with the highest confidence, so that coverage rises.",
         _with(lambda coverage, risk, n: (coverage.flip(0), risk.flip(0))),
     ),
     Mistake(
@@ -139,7 +139,7 @@ COVERAGE_MISTAKES = (
     ),
     Mistake(
         "risk of each step",
-        "Your risk is that of the newest examples alone; count all that are answered so far (a running sum).",
+        "Your risk is that of the last examples alone; count all examples answered so far (cumsum).",
         lambda confidence, correct: (
             right_risk_coverage(confidence, correct)[0],
             torch.stack([(~correct[confidence == t]).double().mean() for t in confidence.unique().flip(0)]),
@@ -147,12 +147,12 @@ COVERAGE_MISTAKES = (
     ),
     Mistake(
         "thresholds as coverage",
-        "You return the confidences themselves; coverage is the share of examples that reach them.",
+        "You return the confidences as coverage; return the share of examples with at least that confidence.",
         lambda confidence, correct: (confidence.unique().flip(0), right_risk_coverage(confidence, correct)[1]),
     ),
     Mistake(
         "a point at zero",
-        "You put a point (0, 0) in front; the first point is that of the largest confidence.",
+        "You add a point (0, 0); start with the point of the largest confidence.",
         _with(lambda coverage, risk, n: (torch.cat([torch.zeros(1), coverage]), torch.cat([torch.zeros(1), risk]))),
     ),
     Mistake("swapped", "You return (risk, coverage); coverage comes first.", _with(lambda coverage, risk, n: (risk, coverage))),

@@ -1,4 +1,4 @@
-"""The exercises of unit 05, in the notebook's order; each stands in the module with its name, conventions included."""
+"""The exercises of unit 05, in the notebook's order; each is in the module of its name, with its conventions."""
 
 from posttrain_lab.checks.cpu_kernels.arithmetic_intensity import arithmetic_intensity
 from posttrain_lab.checks.cpu_kernels.attainable import attainable

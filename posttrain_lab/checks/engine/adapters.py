@@ -1,8 +1,8 @@
-"""Adapters (`Exercise.through`): they stand between a check and the student's function, on the student's side.
+"""Adapters (`Exercise.through`): functions that a check calls in place of the student's function, in the student's process.
 
 An adapter gets the function and the case's arguments, and returns plain values for the judge. It is needed where several steps, an
-optimizer or an object that cannot travel are involved. It holds no wanted result, so a student who replaces it can only change what
-comes back, as with any answer. A function is an adapter when it is marked as one (`@adapter`): nothing else can be called by name.
+optimizer or an object that cannot be sent are involved. It contains no expected result, so a student who replaces it can only change what
+is returned, as with any answer. A function is an adapter if it is marked as one (`@adapter`): no other function can be called by name.
 """
 
 import copy
@@ -50,7 +50,7 @@ def find_adapter(through: str) -> Callable[..., Any]:
 
 @adapter
 def in_place(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, tuple[Any, ...]]:
-    """For a function whose task is to change its arguments: what it returned, and copies of the arguments as it left them.
+    """For a function whose task is to change its arguments: its result, and copies of the arguments after the call.
 
     >>> in_place(lambda items: items.append(3), [1, 2])
     (None, ([1, 2, 3],))

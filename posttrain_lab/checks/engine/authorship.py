@@ -1,9 +1,9 @@
 """Adapters (`Exercise.through`) for exercises that ask how a result is made: is it the student's own work?
 
-They run on the student's side and raise, in words for the student: `own` when one of the library's functions made the result; `by_blocks`
-when one call of torch or numpy multiplied whole matrices, or `tile` is never used; `in_vectors` when the decorator is gone; `launched` when
-no kernel is launched, or torch computes what the kernel should. Stand-ins (known mistakes in a student's place) are not watched. What
-compiled code does inside cannot be seen.
+They run in the student's process and raise an error with a message for the student: `own` when one of the library's
+functions made the result; `by_blocks` when one call of torch or numpy multiplied whole matrices, or `tile` is never used; `in_vectors`
+when the decorator is missing; `launched` when no kernel is launched, or torch computes what the kernel should. Stand-ins (known mistakes
+in place of a student's function) are not watched. What compiled code does cannot be observed.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from posttrain_lab.checks.engine.numpy_spy import PRODUCTS, WatchedArray, watchi
 from posttrain_lab.checks.engine.stand_ins import is_running, is_stand_in
 from posttrain_lab.kernels.gpu import interpreter
 
-# the packages whose functions do the job of these exercises, and the modules of theirs that students build on: decorators and SIMD words
+# the packages whose functions solve these exercises, and those of their modules that students may use: decorators and SIMD functions
 LIBRARY = {"posttrain_lab.kernels", "posttrain_lab.kernels.cpu", "posttrain_lab.kernels.gpu", "posttrain_lab.quantization"}
 SIMD = {"simd", "simd_bytes", "simd_floats", "simd_pairs", "simd_rounding", "simd_scaling"}
 OPEN = {f"posttrain_lab.kernels.cpu.{name}" for name in {"notebook", *SIMD}}
 TORCH_PRODUCTS = {"mm", "bmm", "addmm", "baddbmm", "_int_mm", "mv", "dot"}
-# ops of torch that compute; making, copying, cutting and converting tensors is left out
+# ops of torch that compute; ops that create, copy, slice or convert tensors are not listed
 COMPUTING = TORCH_PRODUCTS | set(
     """
     add sub rsub mul div abs neg floor round ceil trunc relu clamp clamp_min clamp_max maximum minimum max amax min amin
@@ -77,7 +77,9 @@ def by_blocks(function: Function, a: Tensor, b: Tensor, tile: int) -> Any:
     with _looking(look), watching(None, Blocks):
         result = own(function, a, b, tile)
     if not _reads(function, 2):
-        raise NotTheTask("your function never looks at `tile`; its blocks have `tile` rows, columns and inner numbers")
+        raise NotTheTask(
+            "your function never uses `tile`; each block has at most `tile` rows, `tile` columns and an inner size of `tile`"
+        )
     return result
 
 
@@ -86,7 +88,7 @@ WHOLE = "one call of {who} multiplied the whole matrices; cut them into blocks o
 
 @watcher
 def in_vectors(function: Function, *args: Any, **kwargs: Any) -> Any:
-    """The answer of a step that a decorator made into a product; without the decorator NotTheTask, unless it is still empty."""
+    """The result of the product that a decorator made of the student's step; NotTheTask without the decorator, unless the step is empty."""
     if not is_stand_in(function) and not _compiled(function):
         try:
             function(*args, **kwargs)
@@ -100,7 +102,7 @@ def in_vectors(function: Function, *args: Any, **kwargs: Any) -> Any:
 
 @watcher
 def launched(function: Function, *args: Any, **kwargs: Any) -> Any:
-    """The answer of a function that launches a kernel; NotTheTask when it launches none, or computes beside it."""
+    """The answer of a function that launches a kernel; NotTheTask when it launches none, or torch computes a part of the result."""
     if is_stand_in(function):
         return function(*args, **kwargs)
 

@@ -1,7 +1,7 @@
 """Which known mistake explains a failure? The one that gives the same outcomes as the submission on the same calls.
 
-What the oracle and the known mistakes give is the same every time, so it is computed once. `KnownOutcomes` keeps it beside the exercise,
-by what identifies a call: the seed and the number of the case, and for a mistake its name.
+What the oracle and the known mistakes give is the same every time, so it is computed once. `KnownOutcomes` stores it for each exercise;
+the keys identify a call: the seed and the number of the case, and for a mistake its name.
 """
 
 from functools import cache
@@ -49,12 +49,12 @@ class KnownOutcomes:
         return self._traces[key]
 
     def traces(self, submission: Submission, seed: int) -> list[Trace]:
-        """All that a function gives for one seed: the outcome of each case, the outcomes of each law."""
+        """All outcomes of a function for one seed: one for each case, several for each law."""
         cases = [[case.run(submission)] for case, _ in self.wanted(seed)]
         return cases + [law.follow(submission, seed)[1] for law in self.task.laws]
 
     def broken_law(self, mistake: Mistake, law: Law, seed: int) -> tuple[str | None, Trace]:
-        """How a known mistake breaks a law, and its outcomes on the way."""
+        """The complaint of a law about a known mistake, and the outcomes of its calls."""
         return law.follow(self._submission(mistake), seed)
 
     def _submission(self, mistake: Mistake) -> Submission:
@@ -63,12 +63,12 @@ class KnownOutcomes:
 
 @cache
 def known_outcomes(task: Task) -> KnownOutcomes:
-    """The one such object of an exercise."""
+    """The KnownOutcomes of an exercise, a single object."""
     return KnownOutcomes(task)
 
 
 def explain_case(task: Task, seed: int, number: int, outcome: Outcome, submission: Submission) -> Mistake | None:
-    """The known mistake with the same outcome on the failed case; of several the one that agrees most often elsewhere."""
+    """The known mistake with the same outcome on the failed case; if several fit, the one that agrees most often on other calls."""
     if outcome.unsolved:
         return None
     known = known_outcomes(task)
@@ -77,7 +77,7 @@ def explain_case(task: Task, seed: int, number: int, outcome: Outcome, submissio
 
 
 def explain_law(task: Task, law: Law, seed: int, trace: Trace, submission: Submission) -> Mistake | None:
-    """The known mistake that breaks the same law with the same outcomes; of several the one that agrees most often elsewhere."""
+    """The known mistake that breaks the same law with the same outcomes; if several fit, the one that agrees most often on other calls."""
     known = known_outcomes(task)
     found = ((mistake, *known.broken_law(mistake, law, seed)) for mistake in task.mistakes)
     suspects = [mistake for mistake, complaint, other in found if complaint and _agree(task, other, trace)]

@@ -18,7 +18,7 @@ HIDDEN_SEEDS = (101, 102, 103, 104)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says: passed or not, in one message, and how many calls it rests on."""
+    """The result of a check: passed or not, one message, and the number of calls that were made."""
 
     exercise: str
     passed: bool
@@ -73,8 +73,8 @@ class Exercise(Task):
             return outcome, f"{case.shown(self.name)}: {problem}" if not outcome.unsolved else problem
         try:
             complaint = self.judge(wanted, outcome)
-        except Exception as error:  # a value of a kind that cannot even be compared
-            complaint = f"your function returned something of another kind than expected ({type(error).__name__}: {error})."
+        except Exception as error:  # a value of a type that cannot be compared
+            complaint = f"your function returned a value of another type than expected ({type(error).__name__}: {error})."
         return outcome, complaint and f"{case.shown(self.name)}: {complaint}"
 
     def _failed(self, complaint: str, mistake: Mistake | None, calls: int) -> Verdict:

@@ -1,4 +1,4 @@
-"""Compare what was wanted with what was got, and say in words where they first differ. Only trusted code compares."""
+"""Compare the expected outcome with the actual one, and say in words where they first differ. Only trusted code compares."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def close(rtol: float = 1e-5, atol: float = 1e-6, strict_dtype: bool = False) ->
 
 
 def near(share: float, rtol: float = 0.0, strict_dtype: bool = False) -> Judge:
-    """A judge of floats like `close`, whose absolute tolerance is this share of the largest number that is wanted."""
+    """A judge of floats like `close`, whose absolute tolerance is this fraction of the largest expected magnitude."""
 
     def judge(want: Outcome, got: Outcome) -> str | None:
         return difference(want.value, got.value, rtol, share * _largest(want.value), strict_dtype)
@@ -63,7 +63,7 @@ def same(first: Outcome, second: Outcome, judge: Judge) -> bool:
         return False
     try:
         return judge(first, second) is None and judge(second, first) is None
-    except Exception:  # values of different kinds: a judge that needs one kind cannot find them equal
+    except Exception:  # values of types that the judge cannot compare are not equal
         return False
 
 
@@ -115,7 +115,9 @@ def _number_difference(want: float, got: Any, rtol: float, atol: float) -> str |
         return f"expected the whole number {want}, got {show(got)} (a float)."
     if isinstance(want, int):
         return None if want == got else f"expected {want}, got {got}."
-    within = abs(want) != float("inf") and abs(want - got) <= atol + rtol * abs(want)  # beside infinity all is near
+    within = abs(want) != float("inf") and abs(want - got) <= atol + rtol * abs(
+        want
+    )  # for infinity the tolerance would be infinite
     agree = want == got or within or (want != want and got != got)
     return None if agree else f"expected {show(want)}, got {show(got)}."
 

@@ -1,6 +1,6 @@
-"""Sees float products that leave torch: while it watches, tensors turn into arrays that report what is multiplied.
+"""Detects float products in numpy: while it is active, tensors are converted to arrays that report their products.
 
-Only where a check asks for whole-number arithmetic; everywhere else tensors turn into plain arrays.
+It is used where a check requires integer arithmetic; everywhere else tensors are converted to plain arrays.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ Report = Callable[[str, int], None]
 
 
 class WatchedArray(np.ndarray):
-    """An array whose float products are reported, `report(name, numbers multiplied one by one)`, as are its results'."""
+    """An array whose float products are reported, `report(name, number of elementwise products)`; its results are watched too."""
 
     report: Report | None = None
 
@@ -37,7 +37,7 @@ class WatchedArray(np.ndarray):
         return self._watched(result)
 
     def dot(self, other: Any, out: Any = None) -> Any:
-        """The method, which numpy does not announce."""
+        """The method, for which numpy calls neither __array_ufunc__ nor __array_function__."""
         return np.dot(self, other) if out is None else np.dot(self, other, out=out)
 
     def _note(self, name: str, operands: list[Any], result: Any) -> None:
@@ -66,7 +66,7 @@ def _plain(value: Any) -> Any:
 
 
 def unwatched(value: Any) -> Any:
-    """A result without the watch."""
+    """A result as a plain array."""
     return _plain(value)
 
 
@@ -74,7 +74,7 @@ def unwatched(value: Any) -> Any:
 def watching(report: Report | None, kind: type[WatchedArray] = WatchedArray) -> Iterator[None]:
     """While inside, `Tensor.numpy()`, `np.asarray(tensor)` and `np.array(tensor)` give watched arrays of this kind.
 
-    Without a `report` the arrays go on telling whoever watches outside of this block.
+    Without a `report` the arrays report to the enclosing block.
     """
 
     def watched(convert: Callable[..., Any]) -> Callable[..., Any]:

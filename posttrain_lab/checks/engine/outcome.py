@@ -1,4 +1,4 @@
-"""What one call of an answer gave, and what is wrong with it before its value is even looked at."""
+"""The outcome of one call of an answer, and the problems that are found before its value is compared."""
 
 import traceback
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ EMPTY = "The cell is still empty: replace `raise NotImplementedError` with your 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one call gave: a cleaned value, gradients, and what was noticed on the way."""
+    """The outcome of one call: a clean copy of the value, gradients, and what was noticed during the call."""
 
     value: Any = None
     gradients: tuple[Tensor | None, ...] = ()
@@ -22,7 +22,7 @@ class Outcome:
 
 
 def problem_of(outcome: Outcome) -> str | None:
-    """What is wrong before the value is even looked at: still empty, an error, an argument that was changed."""
+    """A problem that is found before the value is compared: an empty cell, an error, an argument that was changed."""
     if outcome.unsolved:
         return EMPTY
     if outcome.error:

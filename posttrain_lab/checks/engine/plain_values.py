@@ -1,6 +1,6 @@
-"""Copies on both ways through the boundary: of arguments, before a student's function gets them, and of what comes back.
+"""Copies in both directions: of arguments, before a student's function gets them, and of its results.
 
-Only plain kinds of values come back, and nothing that a student's object defines is called to copy or compare them.
+Results may have plain types only, and no method that a student's object defines is called to copy or compare them.
 """
 
 import copy
@@ -27,7 +27,7 @@ def _overlap_free(value: Tensor) -> bool:
 def clean(value: Any) -> Any:
     """A copy made only of plain tensors, numbers, strings, containers and torch.nn layers; TypeError for anything else.
 
-    Layers are built anew, so that nothing that was hung on an instance (a hook, another `forward` or `state_dict`) comes along.
+    New layers are built, so that nothing that was added to an instance (a hook, another `forward` or `state_dict`) is copied.
     """
     kind = type(value)
     if kind is Tensor or kind is nn.Parameter or kind is nn.Buffer:
@@ -59,7 +59,7 @@ def _plain_tensor(value: Tensor) -> Tensor:
 
 
 def identical(now: Any, before: Any) -> bool:
-    """Bit for bit, for tensors, modules and containers of them."""
+    """Are they equal bit for bit? For tensors, modules and containers of them."""
     if isinstance(before, Tensor):
         return isinstance(now, Tensor) and now.shape == before.shape and _equal_bits(now.detach(), before.detach())
     if isinstance(before, nn.Module):

@@ -1,4 +1,4 @@
-"""Random numbers for the cases of a check: from a seed of their own, so that no global generator is read or moved."""
+"""Random numbers for the cases of a check: from a seed of their own, so that no global generator is used or changed."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -62,5 +62,5 @@ def whole_floats(draw: Draw, *shape: int) -> Tensor:
 
 
 def plain(x: Tensor) -> np.ndarray:
-    """The numbers as a float64 array that `numpy_spy` does not watch: oracles have nothing to hide and would be slowed down."""
+    """The numbers as a float64 array that `numpy_spy` does not watch: oracles are trusted, and watching slows them down."""
     return np.array(x.tolist(), dtype=np.float64)

@@ -1,7 +1,7 @@
-"""Calls and outcomes as bytes: a JSON tree with the tensors beside it in safetensors. Nothing is ever unpickled.
+"""Calls and outcomes as bytes: a JSON tree, and the tensors as safetensors. Nothing is ever unpickled.
 
 The grader sends arguments to the student's kernel and reads outcomes back through this. Tensors keep dtype, strides and sharing;
-`torch.nn` layers travel as their name, constructor arguments and tensors; only the kinds listed here exist.
+`torch.nn` layers are sent as their name, constructor arguments and tensors; only the types listed here can be sent.
 """
 
 import json
@@ -37,7 +37,7 @@ LIMIT = 64 * 2**20
 
 
 class WireError(ValueError):
-    """Bytes that are not a value, or a value that has no way to be sent."""
+    """Bytes that are not a value, or a value that cannot be sent."""
 
 
 def encode(value: Any) -> bytes:
@@ -67,11 +67,11 @@ def decode(raw: bytes) -> Any:
 
 
 def rebuilt(layer: nn.Module) -> nn.Module:
-    """The layer as it would arrive: made anew from its name, options and tensors, without the way through bytes."""
+    """A copy of the layer as the receiver would build it, from its name, options and tensors, but without encoding it."""
     tensors: dict[str, Tensor] = {}
     tree = json.loads(json.dumps(_pack(layer, tensors, {})))
     if any(type(tensor) is not Tensor for tensor in tensors.values()):
-        raise WireError("a layer whose tensors are of a class of their own cannot travel")
+        raise WireError("a layer whose tensors are of a subclass of Tensor cannot be sent")
     return _unpack(tree, tensors, {})
 
 
@@ -94,7 +94,7 @@ def _pack(value: Any, tensors: dict[str, Tensor], numbers: dict[int, str]) -> An
         return {"kind": "Outcome", "fields": _pack(vars(value), tensors, numbers)}
     if isinstance(value, nn.Module):
         return _pack_layer(value, tensors, numbers)
-    raise WireError(f"a {type(value).__name__} cannot travel between the grader and the student's code")
+    raise WireError(f"a {type(value).__name__} cannot be sent between the grader and the student's code")
 
 
 def _pack_tensor(value: Tensor, tensors: dict[str, Tensor], numbers: dict[int, str]) -> Any:
@@ -109,7 +109,7 @@ def _pack_tensor(value: Tensor, tensors: dict[str, Tensor], numbers: dict[int, s
 def _pack_layer(layer: nn.Module, tensors: dict[str, Tensor], numbers: dict[int, str]) -> Any:
     name = type(layer).__name__
     if name not in LAYERS or type(layer) is not LAYERS[name][0]:
-        raise WireError(f"a layer {name} cannot travel; these can: {', '.join(LAYERS)}")
+        raise WireError(f"a layer {name} cannot be sent; these can: {', '.join(LAYERS)}")
     own = {**dict(layer.named_parameters(recurse=False, remove_duplicate=False)), **dict(layer.named_buffers(recurse=False))}
     return {
         "kind": "layer",
@@ -153,7 +153,7 @@ def _unpack_tensor(tree: dict[str, Any], tensors: dict[str, Tensor], seen: dict[
     result = stored
     if list(stored.stride()) != tree["strides"] and stored.numel() and all(s > 0 for s in tree["strides"]):
         if sum((n - 1) * s for n, s in zip(stored.shape, tree["strides"], strict=True)) >= LIMIT:
-            raise WireError("the strides of a tensor reach too far")
+            raise WireError("the strides of a tensor need too much memory")
         result = torch.empty_strided(stored.shape, tree["strides"], dtype=stored.dtype)
         result.copy_(stored)
     if tree["parameter"] is not None:
@@ -163,7 +163,7 @@ def _unpack_tensor(tree: dict[str, Any], tensors: dict[str, Tensor], seen: dict[
 
 
 def _unpack_layer(tree: dict[str, Any], tensors: dict[str, Tensor], seen: dict[str, Tensor]) -> nn.Module:
-    """Build the layer without storage, then hand it its tensors: sizes that only the options claim cost nothing."""
+    """Build the layer without storage, then set its tensors: wrong sizes in the options cannot allocate memory."""
     kind, names = LAYERS[tree["name"]]
     options = {key: _unpack(tree["options"][key], tensors, seen) for key in names}
     own = {key: _unpack(item, tensors, seen) for key, item in tree["tensors"].items()}

@@ -1,7 +1,7 @@
-"""Known mistakes in a student's place: while one of them runs, nobody asks how its result was made.
+"""Known mistakes in place of a student's function: while one of them runs, it is not checked how its result is made.
 
 The proof puts a known mistake under the exercise's name and runs the notebook's own check cell. The mistake is plain torch, where a
-student would have launched a kernel; `authorship` looks away while it runs. Only what `stand_in` returned is trusted so.
+student would have launched a kernel; `authorship` checks nothing while it runs. Only what `stand_in` returned is trusted so.
 """
 
 import functools

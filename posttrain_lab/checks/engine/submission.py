@@ -1,6 +1,6 @@
-"""The only way by which a check reaches a student's code: call it with copies, and look at a cleaned copy of what comes back.
+"""The only way in which a check runs a student's code: call it with copies, and use a clean copy of what it returns.
 
-`LocalSubmission` calls in this process (the notebook). While grading, the tests run in a trusted process and the same calls travel to the
+`LocalSubmission` calls in this process (the notebook). While grading, the tests run in a trusted process and the same calls are sent to the
 student's kernel. Nothing that a student's object defines (`==`, hash, repr, a tensor subclass) is ever trusted.
 """
 
@@ -23,19 +23,19 @@ from posttrain_lab.checks.engine.numpy_spy import unwatched, watching
 from posttrain_lab.checks.engine.outcome import Outcome, describe
 from posttrain_lab.checks.engine.plain_values import clean, copied, identical
 
-# float multiplications for each number returned: scales need a few, a product of matrices one for every input
+# float multiplications for each element of the result: scales need a few, a product of matrices one for every input
 MULTIPLIED_OFTEN = 8
 FLOAT_PRODUCTS = {"mul", "mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "linear", "convolution", "_convolution"}
 
 
 class Submission(Protocol):
-    """One function of a student's, wherever it runs."""
+    """One function of a student, in this process or another."""
 
     def call(self, *args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Outcome: ...
 
 
 class _ProductSpy(TorchDispatchMode):
-    """Notes every matrix product or convolution of floating tensors, and counts their elementwise multiplications."""
+    """Records every matrix product or convolution of floating tensors, and counts their elementwise multiplications."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _ProductSpy(TorchDispatchMode):
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Watch torch, and numpy arrays that tensors turn into."""
+        """Watch torch, and the numpy arrays to which tensors are converted."""
         with self, watching(self._note_array):
             yield
 
@@ -53,7 +53,7 @@ class _ProductSpy(TorchDispatchMode):
         self.seen.extend([f"numpy {name}"] if name else [])
 
     def products(self, result: Any) -> tuple[str, ...]:
-        """What was noted; "mul" when the products were made one by one."""
+        """What was recorded; "mul" when the products were made one by one."""
         often = MULTIPLIED_OFTEN * (max(1, result.numel()) if type(result) is Tensor else 1)
         return (*self.seen, "mul") if self.multiplied > often else tuple(self.seen)
 
@@ -119,14 +119,14 @@ class LocalSubmission:
 
 
 def is_library(function: Any, library: str) -> bool:
-    """Is it this very object, "module:name" below `posttrain_lab`? (A module that nobody has imported yet cannot be its home.)"""
+    """Is it this very object, "module:name" below `posttrain_lab`? (A module that is not imported yet cannot have defined it.)"""
     module, _, name = library.partition(":")
     home = sys.modules.get(f"posttrain_lab.{module}")
     return bool(library) and home is not None and function is getattr(home, name)
 
 
 def _has_codes(args: tuple[Any, ...]) -> bool:
-    """Only where whole numbers come in does it matter whether floats are multiplied (and the spy slows all else down)."""
+    """Is an argument an integer tensor? Only then are float products a mistake (and the spy slows every call down)."""
     return any(isinstance(arg, Tensor) and not arg.is_floating_point() and arg.dtype != torch.bool for arg in args)
 
 

@@ -1,4 +1,4 @@
-"""An exercise as data: what is asked, an oracle, cases, laws, and the known mistakes with the sentence that each deserves."""
+"""An exercise as data: what is asked, an oracle, cases, laws, and the known mistakes, each with its message."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from posttrain_lab.checks.engine.submission import LocalSubmission, Submission
 
 @dataclass(frozen=True)
 class Case:
-    """One call: its arguments, in words what is special about it, and for which arguments a gradient is wanted."""
+    """One call: its arguments, a few words that describe it, and the arguments for which a gradient is computed."""
 
     words: str
     args: tuple[Any, ...]
@@ -39,20 +39,20 @@ class Mistake:
 
 
 class Call(Protocol):
-    """What a law calls: the student's function, its value returned (an exception of the student's code ends the law)."""
+    """What a law calls: the student's function. Only its value is returned; an exception in it ends the law."""
 
     def __call__(self, *args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Law:
-    """Something every right answer obeys: `complaint(call, seed)` is None, or a sentence that says how it was broken."""
+    """A property of every right answer: `complaint(call, seed)` is None, or a sentence that says how it is violated."""
 
     name: str
     complaint: Callable[[Call, int], str | None]
 
     def follow(self, submission: Submission, seed: int) -> tuple[str | None, list[Outcome]]:
-        """The complaint of this law, if there is one, and every outcome on the way, for the diagnosis."""
+        """The complaint of this law, or None, and the outcomes of all its calls, for the diagnosis."""
         trace: list[Outcome] = []
 
         def call(*args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Any:
@@ -66,8 +66,8 @@ class Law:
             complaint = self.complaint(call, seed)
         except _Broken as broken:
             complaint = problem_of(broken.outcome)
-        except Exception as error:  # a value of a shape that the law could not even compare
-            complaint = f"your function returned something of another kind than expected ({type(error).__name__}: {error})."
+        except Exception as error:  # a value of a type or shape that the law cannot compare
+            complaint = f"your function returned a value of another type than expected ({type(error).__name__}: {error})."
         return complaint and f"{self.name}: {complaint}", trace
 
 
@@ -82,8 +82,8 @@ class _Broken(Exception):
 class Task:
     """The data of one exercise. `points`, `difficulty` (1 to 5) and `minutes` are what the notebook states.
 
-    - `oracle`, `cases(seed)`, `judge`: what is right, for which calls, and when an answer equals it; `laws`: what else holds.
-    - `mistakes`: the known wrong answers, each with its sentence.
+    - `oracle`, `cases(seed)`, `judge`: the right results, the calls, and how a result is compared; `laws`: further properties.
+    - `mistakes`: the known wrong answers, each with its message.
     - `function`, `attribute`: the name that the notebook defines, where it is not the exercise's own (the class `FakeQuantize`
       for `fake_quantize`), and the part of it to call (`apply`).
     - `through`: the adapter by which the function is called; `library`: the library's own function for this job. Both are
@@ -117,7 +117,7 @@ class Task:
 
 
 def _short(value: Any) -> str:
-    """An argument in a few letters: small ones whole, tensors as dtype and shape."""
+    """A short text for an argument: small ones completely, tensors as dtype and shape."""
     if isinstance(value, Tensor):
         small = value.numel() <= 6 and value.ndim == 1
         return str([round(one, 4) for one in value.tolist()]) if small else f"{str(value.dtype)[6:]} {list(value.shape)}"

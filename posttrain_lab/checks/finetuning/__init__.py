@@ -1,7 +1,7 @@
-"""The exercises of unit 03, in the notebook's order; each stands in the module with its name, conventions included.
+"""The exercises of unit 03, in the notebook's order; each is in the module of its name, with its conventions.
 
-Most of them work through an adapter on the student's side (marked @adapter): layers, optimizers and networks that are changed in place
-cannot travel, what can be seen of them from outside can.
+Most of them use an adapter in the student's process (marked @adapter): layers, optimizers and networks that are changed in place cannot
+be sent, but their outputs, gradients and tensors can.
 """
 
 from posttrain_lab.checks.finetuning.adamw_step import adamw_step

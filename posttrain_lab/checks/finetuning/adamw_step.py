@@ -1,12 +1,12 @@
-"""Cases and known mistakes of `adamw_step`: one step of AdamW, in place, twenty times (eight where the case is about the numbers).
+"""Cases and known mistakes of `adamw_step`: one step of AdamW, in place, called twenty times (eight times in cases about special values).
 
-Conventions that the notebook states in the same words: `param` and `state` are changed in place and nothing is returned; `grad` stays
-as it was; `state` is {} before the first step and belongs to this parameter: what is kept in it is free; first the decay,
+Conventions that the notebook states in the same words: `param` and `state` are changed in place and nothing is returned; `grad` is
+not changed; `state` is {} before the first step and belongs to this parameter: what is stored in it is free; first the decay,
 param *= 1 - lr * weight_decay, then the step; both means are corrected by 1 - beta^t with t = 1 in the first step; eps is added to the
 root of the corrected second mean.
 
 Tolerance: 20 steps in float32. Each rounds the parameter (2^-24 of at most 10 here) and a step of at most 2 lr by some 2^-22: together below
-1e-4 for all cases, while every known mistake moves a number by more than 1e-3.
+1e-4 for all cases, while every known mistake changes an element by more than 1e-3.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def walk(
     eps: float,
     weight_decay: float,
 ) -> dict[str, Any]:
-    """The adapter: walk two parameters in turn, the second with the gradients in reverse order; where they were after each step."""
+    """The adapter: step two parameters in turn, the second with the gradients in reverse order; their values after each step."""
     params, states, kept = (_twin(start), _twin(start)), ({}, {}), []
     untouched = True
     for forwards, backwards in zip(grads, grads.flip(0), strict=True):
@@ -96,7 +96,7 @@ def _returned(param: Tensor, grad: Tensor, state: State, *rest: Any) -> Tensor:
 
 
 def _forgotten(param: Tensor, grad: Tensor, state: State, *rest: Any) -> None:
-    """Keeps nothing from step to step."""
+    """Stores nothing between the steps."""
     right_step(param, grad, {}, *rest)
 
 
@@ -112,37 +112,37 @@ def step_cases(seed: int) -> list[Case]:
     large = draw.normal(FEW, 2, 3) * 1e4
     return [
         Case("gradients as small as eps, with decay", (draw.normal(n, 2), tiny, 0.2, (0.7, 0.9), 3e-4, 0.5)),
-        Case("the usual settings, a large decay", (start, grads, 0.05, usual, 1e-8, draw.real(0.3, 0.6))),
+        Case("the default settings, a large decay", (start, grads, 0.05, usual, 1e-8, draw.real(0.3, 0.6))),
         Case("without weight decay", (draw.normal(n) * 2, drift, 0.1, usual, 1e-8, 0.0)),
         Case("gradients as small as eps", (draw.normal(n, 2), tiny, 0.1, (0.8, 0.95), 1e-4, 0.0)),
         Case("gradients in the thousands", (draw.normal(2, 3), large, 0.02, usual, 1e-8, 0.1)),
         Case("gradients that are 0 in some steps", (draw.normal(5), quiet, 0.1, (0.5, 0.8), 1e-3, 0.2)),
         Case("a large learning rate and a large decay", (draw.normal(n) * 3, drift[:FEW].flip(0), 0.3, (0.9, 0.99), 1e-6, 0.7)),
         Case("a view that is not contiguous", (strided(start), grads[:FEW], 0.03, (0.6, 0.9), 1e-5, 0.2)),
-        Case("a single number", (draw.normal(), draw.normal(FEW), 0.1, usual, 1e-8, 0.3)),
-        Case("no numbers at all", (torch.zeros(0), torch.zeros(FEW, 0), 0.1, usual, 1e-8, 0.3)),
+        Case("a single element", (draw.normal(), draw.normal(FEW), 0.1, usual, 1e-8, 0.3)),
+        Case("no elements", (torch.zeros(0), torch.zeros(FEW, 0), 0.1, usual, 1e-8, 0.3)),
     ]
 
 
 STEP_MISTAKES = (
     Mistake(
         "no bias correction",
-        "Both means begin at 0 and are too small at first: divide m by 1 - beta1^t and v by 1 - beta2^t.",
+        "Both means start at 0 and are too small at first: divide m by 1 - beta1^t and v by 1 - beta2^t.",
         _step("no correction"),
     ),
     Mistake(
         "second mean not corrected",
-        "You corrected the first mean only; v begins at 0 too: divide it by 1 - beta2^t before the root.",
+        "You corrected the first mean only; v starts at 0 too: divide it by 1 - beta2^t before the root.",
         _step("second not corrected"),
     ),
     Mistake(
         "first mean not corrected",
-        "You corrected the second mean only; m begins at 0 too: divide it by 1 - beta1^t.",
+        "You corrected the second mean only; m starts at 0 too: divide it by 1 - beta1^t.",
         _step("first not corrected"),
     ),
     Mistake(
         "eps inside the root",
-        "Your eps stands inside the root, where it counts as its own root; add it to the root.",
+        "You add eps inside the root; add it to the root, after taking it.",
         _step("eps inside"),
     ),
     Mistake(
@@ -152,17 +152,17 @@ STEP_MISTAKES = (
     ),
     Mistake(
         "decay through the gradient",
-        "You add the decay to the gradient, where Adam divides it away (Adam with L2); AdamW shrinks the parameter itself.",
+        "You add the decay to the gradient, where it is divided by the root of v (Adam with L2); multiply the parameter itself.",
         _step("through the gradient"),
     ),
     Mistake(
         "decay after the step",
-        "You shrink the parameter after the step, and the step with it; shrink first, step then.",
+        "You apply the decay after the step, so the step is decayed too; apply the decay first.",
         _step("after the step"),
     ),
     Mistake(
         "decay without lr",
-        "You shrink by 1 - weight_decay; the factor is 1 - lr * weight_decay.",
+        "You multiply by 1 - weight_decay; the factor is 1 - lr * weight_decay.",
         _step("without lr"),
     ),
     Mistake("no decay", "The weight decay is missing: param *= 1 - lr * weight_decay.", _step("no decay")),
@@ -173,35 +173,35 @@ STEP_MISTAKES = (
     ),
     Mistake(
         "nothing kept",
-        "Your means are lost after each step: keep them in `state`, which comes back with the next one.",
+        "Your means are lost after each step; store them in `state`, which is passed to the next step again.",
         _forgotten,
     ),
     Mistake(
         "betas swapped",
-        "betas[0] belongs to the mean of the gradient, betas[1] to the mean of its square; you have them the other way round.",
+        "betas[0] belongs to the mean of the gradient, betas[1] to the mean of its square; you swapped them.",
         _step("betas swapped"),
     ),
     Mistake(
         "not squared",
-        "Your second mean averages the gradient's size; it is the mean of the squared gradient.",
+        "Your second mean averages the magnitude of the gradient; average the squared gradient.",
         _step("not squared"),
     ),
-    Mistake("eps as a floor", "You take the larger one of the root and eps; add eps to the root.", _step("eps as a floor")),
-    Mistake("no root", "You divide by the second mean; divide by its root.", _step("no root")),
+    Mistake("eps as a floor", "You take the maximum of the root and eps; add eps to the root.", _step("eps as a floor")),
+    Mistake("no root", "You divide by the second mean; divide by its square root.", _step("no root")),
     Mistake(
         "not averaged",
-        "Your first mean adds the whole gradient; the new gradient counts 1 - beta1.",
+        "Your first mean adds the whole gradient; multiply the new gradient by 1 - beta1.",
         _step("not averaged"),
     ),
-    Mistake("uphill", "You step along the gradient, uphill; subtract the step.", _step("uphill")),
+    Mistake("uphill", "You add the step, so the loss grows; subtract it.", _step("uphill")),
     Mistake(
         "not in place",
-        "`param` is as it was: the step must change it in place (copy_, sub_, addcdiv_); what you return is not looked at.",
+        "`param` is not changed: change it in place (copy_, sub_, addcdiv_); what you return is not used.",
         _returned,
     ),
     Mistake(
         "no eps",
-        "eps is missing: where all gradients were 0 you divide 0 by 0.",
+        "eps is missing: where all gradients were 0 you divide 0 by 0; add eps to the root.",
         _step("no eps"),
     ),
 )

@@ -24,7 +24,7 @@ def _log(logits: Tensor, temperature: float) -> Tensor:
 
 
 def _divergence(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p || q) of each row, both given as logarithms."""
+    """KL(p || q) of each row; both are given as log-probabilities."""
     return (p.exp() * (p - q)).sum(1)
 
 
@@ -47,7 +47,7 @@ def distillation_cases(seed: int) -> list[Case]:
         return Case(words, (student, teacher, labels, temperature, weight), gradients=(0, 1))
 
     n, c = draw.whole(5, 9), draw.whole(3, 6)
-    usual = case("a usual mixture", n, c, draw.real(2.2, 4.0), draw.real(0.6, 0.8))
+    usual = case("both parts, a usual weight", n, c, draw.real(2.2, 4.0), draw.real(0.6, 0.8))
     student, teacher, labels, *rest = case("", 6, 4, 3.0, 0.4).args
     return [
         usual,
@@ -57,13 +57,13 @@ def distillation_cases(seed: int) -> list[Case]:
         case("a temperature below 1", n, c, 0.5, 0.5),
         case("a single image", 1, c, 2.5, 0.7),
         Case("a student that equals its teacher", (teacher, teacher, labels, *rest), gradients=(0, 1)),
-        Case("a teacher so sure that probabilities are 0", (student, 300 * teacher, labels, 2.0, 0.9), gradients=(0, 1)),
+        Case("a teacher so confident that probabilities are 0", (student, 300 * teacher, labels, 2.0, 0.9), gradients=(0, 1)),
         Case("logits that are not contiguous", (strided(student), teacher, labels, *rest), gradients=(0, 1)),
     ]
 
 
 def _with(divergence: Callable[[Tensor, Tensor, float], Any], weight: Callable[[float], float] = lambda w: w) -> Loss:
-    """The right mixture around another divergence of (student, teacher without gradient, T)."""
+    """The right weighted sum with another divergence of (student, teacher without gradient, T)."""
 
     def loss(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, w: float) -> Any:
         return _mixed(divergence(student, teacher.detach(), temperature), student, labels, weight(w))
@@ -105,7 +105,7 @@ def _hard(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 DISTILLATION_MISTAKES = (
     Mistake(
         "KL reversed",
-        "That is KL(student || teacher); the teacher's probabilities weigh the logarithms: KL(teacher || student).",
+        "That is KL(student || teacher); weight the logarithms with the teacher's probabilities: KL(teacher || student).",
         _with(lambda s, t, T: T**2 * _divergence(_log(s, T), _log(t, T)).mean()),
     ),
     Mistake(
@@ -117,12 +117,12 @@ DISTILLATION_MISTAKES = (
     Mistake("T^2 on both", "T^2 belongs to the teacher's part only, not to the labels' part.", _all_scaled),
     Mistake(
         "labels at temperature T",
-        "You compare the labels with the softened student; the labels' part has temperature 1.",
+        "You use the softened student for the labels; their cross-entropy has temperature 1.",
         _soft_labels,
     ),
     Mistake(
         "summed",
-        "You add the images up; take their mean (batchmean), or the loss grows with the batch.",
+        "You sum over the images; take their mean (batchmean), or the loss grows with the batch.",
         _summed,
     ),
     Mistake(
@@ -132,37 +132,37 @@ DISTILLATION_MISTAKES = (
     ),
     Mistake(
         "gradient to the teacher",
-        "A gradient reaches the teacher's logits; it only shows how: detach it.",
+        "A gradient reaches the teacher's logits; the teacher is not trained, so detach its logits.",
         _with_gradient,
     ),
     Mistake(
         "logarithms for the teacher",
-        "F.kl_div takes the teacher's probabilities unless log_target=True; you gave their logarithms.",
+        "F.kl_div takes the teacher's probabilities unless log_target=True; you passed their logarithms.",
         _with(lambda s, t, T: T**2 * F.kl_div(_log(s, T), _log(t, T), reduction="batchmean")),
     ),
     Mistake(
         "probabilities for the student",
-        "F.kl_div takes the student's log-probabilities first; you gave probabilities.",
+        "F.kl_div takes the student's log-probabilities first; you passed probabilities.",
         _with(lambda s, t, T: T**2 * F.kl_div((s / T).softmax(1), (t / T).softmax(1), reduction="batchmean")),
     ),
     Mistake(
         "softmax twice",
-        "Probabilities went through softmax again; it takes logits, and only once.",
+        "You apply softmax to probabilities; apply it to logits, and only once.",
         _with(lambda s, t, T: T**2 * _divergence(_log((t / T).softmax(1), 1), _log((s / T).softmax(1), 1)).mean()),
     ),
     Mistake(
         "logarithm of softmax",
-        "A probability can be 0 in float32, and its logarithm is infinite; use log_softmax.",
+        "A probability can be 0 in float32, and then its logarithm is -infinity; use log_softmax.",
         _with(_log_of_softmax),
     ),
     Mistake(
         "temperature on the student only",
-        "You soften the student only; the teacher's logits are divided by T too.",
+        "You soften the student only; divide the teacher's logits by T too.",
         _with(lambda s, t, T: T**2 * _divergence(_log(t, 1), _log(s, T)).mean()),
     ),
     Mistake(
         "temperature on the teacher only",
-        "You soften the teacher only; the student's logits are divided by T too.",
+        "You soften the teacher only; divide the student's logits by T too.",
         _with(lambda s, t, T: T**2 * _divergence(_log(t, T), _log(s, 1)).mean()),
     ),
     Mistake(
@@ -172,32 +172,32 @@ DISTILLATION_MISTAKES = (
     ),
     Mistake(
         "no temperature",
-        "The temperature does not soften anything; divide both logits by T before softmax.",
+        "Your function does not use the temperature; divide both logits by T before softmax.",
         _with(lambda s, t, T: T**2 * _rows(s, t, 1).mean()),
     ),
     Mistake(
         "cross-entropy, not KL",
-        "That is the cross-entropy with the teacher; KL is smaller by the teacher's own entropy, and 0 when both agree.",
+        "That is the cross-entropy with the teacher; subtract the teacher's own entropy to get KL, which is 0 when both agree.",
         _with(lambda s, t, T: -(T**2) * (_log(t, T).exp() * _log(s, T)).sum(1).mean()),
     ),
     Mistake(
         "the teacher's top class only",
-        "You use the teacher's most likely class only; its other probabilities teach too.",
+        "You use the teacher's most probable class only; use all of its probabilities.",
         _with(_hard),
     ),
     Mistake(
         "weights swapped",
-        "`weight` belongs to the teacher's part and 1 - weight to the labels'; you have them the other way round.",
+        "`weight` belongs to the teacher's part and 1 - weight to the labels'; you swapped them.",
         _with(lambda s, t, T: T**2 * _rows(s, t, T).mean(), lambda w: 1 - w),
     ),
     Mistake(
         "labels ignored",
-        "The labels play no part; add (1 - weight) times the cross-entropy with them.",
+        "Your function does not use the labels; add (1 - weight) times the cross-entropy with them.",
         lambda s, t, y, T, w: w * T**2 * _rows(s, t.detach(), T).mean(),
     ),
     Mistake(
         "teacher ignored",
-        "The teacher plays no part; add weight * T^2 times the mean KL(teacher || student).",
+        "Your function does not use the teacher; add weight * T^2 times the mean KL(teacher || student).",
         _with(lambda s, t, T: 0.0),
     ),
 )

@@ -1,10 +1,10 @@
-"""Cases and known mistakes of `ewc_penalty`: what it costs to move the weights that the old task needs.
+"""Cases and known mistakes of `ewc_penalty`: a penalty for changing the weights on which the old task depends.
 
-Conventions that the notebook states in the same words: strength / 2 * the sum over all numbers of fisher * (parameter - anchor)^2;
-`anchor` and `fisher` have the same keys, names of `model.named_parameters()`; parameters that they do not name (a new head) are free; the
+Conventions that the notebook states in the same words: strength / 2 * the sum over all elements of fisher * (parameter - anchor)^2;
+`anchor` and `fisher` have the same keys, names of `model.named_parameters()`; parameters that they do not name (a new head) get no penalty; the
 result is a scalar tensor whose gradient reaches the parameters.
 
-The parameters of the network carry gradients of the new task (`.grad`), as they do in training: the penalty has no use for them.
+The parameters of the network carry gradients of the new task (`.grad`), as they do in training: the penalty does not use them.
 """
 
 import copy
@@ -48,11 +48,11 @@ def penalty_and_gradient(
 
 
 def _kept(model: nn.Module, before: list[Tensor]) -> str:
-    """What has become of the gradients of the new task?"""
+    """Were the gradients of the new task changed?"""
     now = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     if not any(bool(gradient.any()) for gradient in now):
         return "cleared"
-    return "as it was" if len(now) == len(before) and all(map(torch.equal, now, before)) else "changed"
+    return "not changed" if len(now) == len(before) and all(map(torch.equal, now, before)) else "changed"
 
 
 def _moved(model: nn.Module, anchor: Named) -> dict[str, Tensor]:
@@ -97,11 +97,11 @@ def penalty_cases(seed: int) -> list[Case]:
         square = nn.Sequential(nn.Linear(b, b), nn.ReLU(), nn.Linear(b, b))
         headed = nn.Sequential(nn.Linear(b, a), nn.Linear(a, 4))
         return [
-            _case(draw, "two layers that have moved", pair),
+            _case(draw, "two layers that have changed", pair),
             _case(draw, "a new head, which no anchor names", headed, ["0.weight", "0.bias"]),
             _case(draw, "a network with a batch norm", network),
             _case(draw, "exactly at the anchor", copy.deepcopy(pair), moved=0.0),
-            _zero_fisher(_case(draw, "weights that the old task does not need: Fisher 0", copy.deepcopy(pair))),
+            _zero_fisher(_case(draw, "weights on which the old task does not depend: Fisher 0", copy.deepcopy(pair))),
             _case(draw, "a single parameter", nn.Linear(b, 1, bias=False)),
             _shuffled(_case(draw, "a new first layer, and the names in another order", square, ["2.weight", "2.bias"])),
             _case(draw, "far from the anchor", copy.deepcopy(headed), moved=30.0),
@@ -135,7 +135,7 @@ def _heads_too(model: nn.Module, anchor: Named, fisher: Named, strength: float) 
 
 
 def _last_only(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
-    """Overwrites its sum."""
+    """Overwrites the sum."""
     total = torch.zeros(())
     for name, moved in _moved(model, anchor).items():
         total = (fisher[name] * moved.square()).sum()
@@ -175,47 +175,47 @@ def _goes_backward(model: nn.Module, *rest: Any) -> Tensor:
 PENALTY_MISTAKES = (
     Mistake(
         "square missing",
-        "The distance is not squared: moves up and down cancel, and the penalty can be negative.",
+        "You do not square the difference, so positive and negative ones cancel; square it.",
         _sum_of(lambda moved, fisher: fisher * moved),
     ),
     Mistake(
         "absolute distance",
-        "You take the size of the distance; it is squared, so that small moves are nearly free.",
+        "You take the absolute difference; square it, so that small changes cost almost nothing.",
         _sum_of(lambda moved, fisher: fisher * moved.abs()),
     ),
     Mistake(
         "half missing",
-        "The half is missing: strength / 2, so that the gradient is strength * fisher * distance.",
+        "The half is missing: strength / 2, so that the gradient is strength * fisher * difference.",
         _sum_of(lambda moved, fisher: fisher * moved.square(), lambda strength: strength),
     ),
     Mistake(
         "strength missing",
-        "`strength` plays no part; the sum is multiplied by strength / 2.",
+        "Your function does not use `strength`; multiply the sum by strength / 2.",
         _sum_of(lambda moved, fisher: fisher * moved.square(), lambda strength: 0.5),
     ),
     Mistake(
         "Fisher missing",
-        "All weights are held alike; multiply each squared distance by its entry of fisher.",
+        "All weights have the same penalty; multiply each squared difference by its entry of fisher.",
         _sum_of(lambda moved, fisher: moved.square()),
     ),
     Mistake(
         "Fisher squared",
-        "Fisher is squared together with the distance; only the distance is.",
+        "You square fisher together with the difference; square only the difference.",
         _sum_of(lambda moved, fisher: (fisher * moved).square()),
     ),
     Mistake(
         "Fisher of the new task",
-        "You weigh by the gradients of the new task (p.grad); `fisher` says what the old task needs.",
+        "You weight with the gradients of the new task (p.grad); weight with `fisher`, which belongs to the old task.",
         _new_fisher,
     ),
     Mistake(
         "anchor missing",
-        "You pull the weights to 0 (plain weight decay); they are pulled back to `anchor`.",
+        "Your penalty pulls the weights to 0 (plain weight decay); subtract `anchor` first.",
         _no_anchor,
     ),
     Mistake(
         "new parameters not left out",
-        "You ask for the anchor of every parameter; those that `anchor` does not name, as a new head, are free.",
+        "You look up the anchor of every parameter; those that `anchor` does not name, as a new head, get no penalty.",
         _heads_too,
     ),
     Mistake(
@@ -225,34 +225,34 @@ PENALTY_MISTAKES = (
     ),
     Mistake(
         "paired by place",
-        "You pair parameters and anchors by their place; look them up by name: the anchor need not name the first parameter.",
+        "You pair parameters and anchors by their order; look them up by name: the anchor need not name the first parameter.",
         _by_place,
     ),
     Mistake(
         "fisher paired by place",
-        "You pair anchor and fisher by their place; look both up by name, their order is free.",
+        "You pair anchor and fisher by their order; look both up by name, because their order may differ.",
         _fisher_by_place,
     ),
     Mistake(
         "gradients cleared",
-        "You clear the gradients of the new task; the loop that trains does that, the penalty only returns a number.",
+        "You clear the gradients of the new task; leave them, as the training loop clears them; the penalty only returns a tensor.",
         _clears,
     ),
     Mistake(
         "backward inside",
-        "You call backward() inside, so the penalty's gradient would be counted twice; return the penalty, no more.",
+        "You call backward() inside, so the penalty's gradient would be counted twice; only return the penalty.",
         _goes_backward,
     ),
-    Mistake("mean", "You take the mean over a parameter's numbers; add them all up.", _mean),
+    Mistake("mean", "You take the mean over the elements of a parameter; sum over all of them.", _mean),
     Mistake("weights only", "Biases are left out; every parameter that `anchor` names counts.", _weights_only),
     Mistake(
         "root of the sum",
-        "You take the root, a distance; the penalty is the sum of squares itself, and its gradient at the anchor is 0.",
+        "You take the square root; return the sum of squares itself, whose gradient at the anchor is 0.",
         lambda model, anchor, fisher, strength: right_penalty(model, anchor, fisher, strength).sqrt(),
     ),
     Mistake(
         "no gradient",
-        "No gradient comes back to the parameters (item, detach, .data or no_grad): the penalty would hold nothing.",
+        "No gradient reaches the parameters, so the penalty has no effect; do not use item, detach, .data or no_grad.",
         lambda model, anchor, fisher, strength: right_penalty(model, anchor, fisher, strength).detach(),
     ),
 )

@@ -1,12 +1,12 @@
-"""Cases and known mistakes of `freeze`: which parameters learn, and what becomes of batch norms that do not.
+"""Cases and known mistakes of `freeze`: which parameters are trained, and which batch norms are set to eval mode.
 
 Conventions that the notebook states in the same words: `trainable` holds exact names of `model.named_parameters()`; all other
-parameters get `requires_grad = False`, whatever they had before; `freeze` is called on a network in train mode; a batch norm none of
-whose parameters is trainable (also one that has none) goes to eval mode: it uses its stored statistics and leaves them as they are; every other
-layer stays in train mode; returned is the number of trainable numbers, a plain int.
+parameters get `requires_grad = False`, independent of what they had before; `freeze` is called on a network in train mode; a batch norm none of
+whose parameters is trainable (also one that has none) is set to eval mode: it uses its stored statistics and does not change them; every other
+layer stays in train mode; the result is the number of trainable elements, a plain int.
 
-The adapter puts a copy of the network into train mode, calls the student's function, and sends a batch through. What is compared is
-what can be seen from outside: flags, statistics before and after, and the output. How a batch norm is kept still is free.
+The adapter sets a copy of the network to train mode, calls the student's function, and runs the network on a batch. Only
+observable results are compared: flags, statistics after the batch, and the output. How a batch norm is frozen is free.
 """
 
 import copy
@@ -28,7 +28,7 @@ Freeze = Callable[[nn.Module, list[str]], Any]
 
 @adapter
 def frozen(function: Freeze, model: nn.Module, trainable: list[str], images: Tensor) -> dict[str, Any]:
-    """The adapter: freeze the network in train mode, send images through it, tell what can be seen, and put its numbers back."""
+    """The adapter: freeze the network in train mode, run it on images, return the observable results, and restore its tensors."""
     before, was_training = {name: tensor.clone() for name, tensor in model.state_dict().items()}, model.training
     returned = function(model.train(), list(trainable))
     flags = {name: bool(parameter.requires_grad) for name, parameter in model.named_parameters()}
@@ -41,7 +41,7 @@ def frozen(function: Freeze, model: nn.Module, trainable: list[str], images: Ten
 
 
 def freeze_judge() -> Judge:
-    """Flags and the number are equal; statistics and output agree within what float32 in any order gives (1e-4)."""
+    """Flags and the count must be equal; statistics and output within the rounding of float32 in any order (1e-4)."""
 
     def judge(want: Outcome, got: Outcome) -> str | None:
         first, second = want.value, got.value
@@ -57,7 +57,7 @@ def freeze_judge() -> Judge:
         if first["dropout"] != second["dropout"]:
             return "a dropout layer is no longer in train mode; only frozen batch norms change their mode."
         found = difference(first["returned"], second["returned"], 0.0, 0.0)
-        return found and f"the number of trainable numbers: {found}"
+        return found and f"the number of trainable elements: {found}"
 
     return judge
 
@@ -91,7 +91,7 @@ def right_freeze(model: nn.Module, trainable: list[str]) -> int:
 
 
 def _network(draw: Draw, *layers: nn.Module) -> nn.Sequential:
-    """A Sequential of these layers with drawn weights and statistics far from 0 and 1."""
+    """A Sequential of these layers with random weights and statistics far from 0 and 1."""
     model = nn.Sequential(*layers)
     for parameter in model.parameters():
         parameter.data = draw.normal(*parameter.shape) * 0.5 + 0.2
@@ -131,15 +131,15 @@ def freeze_cases(seed: int) -> list[Case]:
     x, small = draw.normal(draw.whole(4, 7), 1, 2, 2), draw.normal(5, 2, 2, 2)
     everything = [name for name, _ in deep.named_parameters()]
     return [
-        Case("some parameters of a network that came in frozen", (closed, ["0.weight", "1.weight", "7.bias"], x)),
+        Case("some parameters of a network that was frozen before", (closed, ["0.weight", "1.weight", "7.bias"], x)),
         Case("the last layer only", (deep, ["11.weight", "11.bias"], x)),
         Case("one batch norm and the head", (deep, ["4.weight", "4.bias", "11.weight"], strided(x))),
         Case("a name that is part of another", (deep, ["1.weight"], x)),
         Case("all batch norms", (deep, norms, x)),
         Case("a batch norm's bias alone", (deep, ["7.bias"], x)),
         Case("layers inside a layer, with dropout", (nested, ["0.conv.weight", "2.bias"], small)),
-        Case("nothing at all", (nested, [], small)),
-        Case("everything", (deep, everything, x)),
+        Case("no parameters", (nested, [], small)),
+        Case("all parameters", (deep, everything, x)),
         Case("a batch norm without parameters", (bare, ["4.weight", "4.bias"], x)),
     ]
 
@@ -160,7 +160,7 @@ def _wrong(
 
 
 def _on_modules(model: nn.Module, trainable: list[str]) -> int:
-    """Sets an attribute of this name on the layers, which nobody reads."""
+    """Sets an attribute of this name on the layers, where it has no effect."""
     layers = {name.rpartition(".")[0] for name in trainable}
     for name, module in model.named_modules():
         if not list(module.children()):
@@ -185,7 +185,7 @@ def _without_momentum(model: nn.Module) -> None:
 
 
 def _norms_first(model: nn.Module, trainable: list[str]) -> int:
-    """Looks at the flags that the network came with."""
+    """Uses the flags of the given network."""
     _still(layer for layer in _norms(model) if _is_frozen(layer))
     _flag(model, lambda name: name in trainable)
     return _count(model)
@@ -200,22 +200,22 @@ def _untracked(model: nn.Module) -> None:
 FREEZE_MISTAKES = (
     Mistake(
         "statistics move",
-        "Your frozen batch norms go on averaging: requires_grad does not stop running_mean and running_var, eval mode does.",
+        "Your frozen batch norms still update running_mean and running_var; requires_grad does not stop that, eval mode does.",
         _wrong(still=lambda model: None),
     ),
     Mistake(
         "requires_grad on modules",
-        "You set requires_grad on layers, where nobody reads it; it is a property of parameters (model.named_parameters()).",
+        "You set requires_grad on layers, where it has no effect; set it on parameters (model.named_parameters()).",
         _on_modules,
     ),
     Mistake(
         "the others trained",
-        "You froze the parameters that should learn, and left the others open: it is the wrong way round.",
+        "You froze the parameters that should be trainable, and left the others trainable; it is the other way round.",
         _wrong(lambda name, trainable: name not in trainable),
     ),
     Mistake(
         "never opened",
-        "You only close parameters; those that should learn may have come in frozen: set requires_grad to True for them.",
+        "You only freeze parameters; the named ones may have been frozen before: set requires_grad to True for them.",
         _never_opened,
     ),
     Mistake(
@@ -225,17 +225,17 @@ FREEZE_MISTAKES = (
     ),
     Mistake(
         "whole layers",
-        "You open the whole layer of each name; only the parameters that are named may learn.",
+        "You make the whole layer of each name trainable; only the named parameters may be trainable.",
         _wrong(lambda name, trainable: name.rpartition(".")[0] in {one.rpartition(".")[0] for one in trainable}),
     ),
     Mistake(
         "all batch norms still",
-        "You put every batch norm into eval mode; one that learns must go on averaging its statistics.",
+        "You set every batch norm to eval mode; one with a trainable parameter must stay in train mode.",
         _wrong(still=lambda model: _still(_norms(model))),
     ),
     Mistake(
         "whole network in eval mode",
-        "You put the whole network into eval mode; only frozen batch norms go there, the rest trains (dropout too).",
+        "You set the whole network to eval mode; only frozen batch norms belong there, the rest stays in train mode (dropout too).",
         _wrong(still=lambda model: _still([model])),
     ),
     Mistake(
@@ -250,7 +250,7 @@ FREEZE_MISTAKES = (
     ),
     Mistake(
         "half-frozen norms still",
-        "A batch norm learns as long as one of its parameters does; you freeze it as soon as one is frozen.",
+        "You freeze a batch norm as soon as one of its parameters is frozen; freeze it only when none is trainable.",
         _wrong(
             still=lambda model: _still(
                 layer
@@ -261,17 +261,17 @@ FREEZE_MISTAKES = (
     ),
     Mistake(
         "batch norms looked at first",
-        "You look at the batch norms before you set requires_grad, so you see the old flags; set the flags first.",
+        "You check the batch norms before you set requires_grad, so you use the old flags; set the flags first.",
         _norms_first,
     ),
     Mistake(
         "tensors counted",
-        "You count tensors; count the numbers in them (numel).",
+        "You count tensors; count their elements (numel).",
         _wrong(count=lambda model: sum(parameter.requires_grad for parameter in model.parameters())),
     ),
     Mistake(
         "all counted",
-        "You count all parameters; only those that are trainable are wanted.",
+        "You count all parameters; count only those that are trainable.",
         _wrong(count=lambda model: sum(parameter.numel() for parameter in model.parameters())),
     ),
 )

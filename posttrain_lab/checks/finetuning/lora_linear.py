@@ -1,13 +1,13 @@
-"""Cases and known mistakes of `LoRALinear`: a linear layer that learns through two thin matrices.
+"""Cases and known mistakes of `LoRALinear`: a frozen linear layer with a trainable low-rank correction.
 
 Conventions that the notebook states in the same words: `LoRALinear(linear, rank, alpha)` is an nn.Module with two trainable parameters,
-A [rank, in] and B [out, rank], and no other; one of them begins with zeros, the other with random numbers of any kind; the output is
+A [rank, in] and B [out, rank], and no other; one of them starts with zeros, the other with random numbers of any kind; the output is
 linear(x) + alpha / rank * x A^T B^T; `merge()` returns an nn.Linear with the weight W + alpha / rank * B A and the bias of the given
-layer; a second `merge()` raises an error; the given layer's weight and bias stay as they are, and the LoRALinear gives the same
+layer; a second `merge()` raises an error; the given layer's weight and bias are not changed, and the LoRALinear gives the same
 outputs after `merge()` as before.
 
-What the two parameters are called and whether they are stored transposed is free: the adapter finds them by their shapes (in, out and
-rank all differ), fills them with the case's numbers and reports what can be seen.
+The names of the two parameters and whether they are stored transposed are free: the adapter finds them by their shapes (in, out and
+rank all differ), fills them with the values of the case and returns the observable results.
 """
 
 import copy
@@ -30,11 +30,11 @@ Factors = dict[str, nn.Parameter]
 
 SENTENCES = {
     "starts as the given layer": "at the start the output must be that of the given layer.",
-    "can learn": "at the start neither A nor B gets a gradient other than 0, so nothing can ever be learned.",
-    "full rank": "the random factor has too small a rank: its rows are alike.",
+    "can learn": "at the start neither A nor B gets a gradient other than 0, so they can never change.",
+    "full rank": "the rank of the random factor is too small: its rows are equal.",
     "merged is a Linear": "merge() must return an nn.Linear.",
     "second merge raises": "a second merge() must raise an error.",
-    "given as it was": "the given layer's weight or bias was changed; it must stay as it is.",
+    "given as it was": "the given layer's weight or bias was changed; copy it before you change it.",
 }
 
 
@@ -49,7 +49,7 @@ def adapted(
     b: Tensor,
     x: Tensor,
 ) -> dict[str, Any]:
-    """The adapter: build the layer, look at its start, fill A and B, look at outputs and gradients, merge twice."""
+    """The adapter: build the layer, test its initial state, fill A and B, return outputs and gradients, merge twice."""
     linear = _linear(weight, bias)
     layer = function(linear, rank, alpha)
     factors = _factors(layer, a, b)
@@ -79,7 +79,7 @@ def _factors(layer: nn.Module, a: Tensor, b: Tensor) -> Factors:
         fits = [p for p in layer.parameters() if sorted(p.shape) == sorted(wanted.shape)]
         if len(fits) != 1:
             shapes = ", ".join(str(list(p.shape)) for p in layer.parameters())
-            raise ValueError(f"the parameters have the shapes {shapes}; wanted is one {name} {list(wanted.shape)} among them")
+            raise ValueError(f"the parameters have the shapes {shapes}; one of them must be {name} {list(wanted.shape)}")
         found[name] = fits[0]
     return found
 
@@ -141,7 +141,7 @@ def _merged(layer: Any, x: Tensor) -> dict[str, Any]:
 
 
 def lora_judge() -> Judge:
-    """Flags by their sentences, tensors within float32's rounding in any order (at most 9 products of numbers below 10: 1e-4)."""
+    """Flags, each with its sentence; tensors within float32's rounding in any order (at most 9 products of numbers below 10: 1e-4)."""
 
     def judge(want: Outcome, got: Outcome) -> str | None:
         for key, wanted in want.value.items():
@@ -149,7 +149,7 @@ def lora_judge() -> Judge:
             if key in SENTENCES and found is not wanted:
                 return SENTENCES[key]
             if key == "trainable" and found != wanted:
-                return f"trainable must be A and B only, found: {', '.join(found) or 'nothing'}."
+                return f"only A and B must be trainable, found: {', '.join(found) or 'nothing'}."
             if problem := difference(wanted, found, 1e-4, 1e-4):
                 return f"{key}: {problem}"
         return None

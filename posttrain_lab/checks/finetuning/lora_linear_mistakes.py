@@ -1,4 +1,4 @@
-"""The known mistakes of `LoRALinear`, each with the sentence that it deserves."""
+"""The known mistakes of `LoRALinear`, each with its message."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from posttrain_lab.checks.finetuning.lora_linear_oracle import LoRA
 
 
 class _Plain(LoRA):
-    """Keeps its factors as plain tensors."""
+    """Stores its factors as plain tensors."""
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__(linear, rank, alpha)
@@ -25,17 +25,17 @@ def _wrong(mistake: str) -> Callable[..., nn.Module]:
 LORA_MISTAKES = (
     Mistake(
         "both factors random",
-        "Your layer starts as another one: with A and B both random, B A is not 0; begin one of them with zeros.",
+        "Your layer does not start as the given one: with A and B both random, B A is not 0; start one of them with zeros.",
         _wrong("both random"),
     ),
     Mistake(
         "both factors zero",
-        "Both factors are 0, so the gradient of each is 0 and nothing can be learned; begin one of them at random.",
+        "Both factors are 0, so the gradient of each is 0 and they never change; start one of them with random numbers.",
         _wrong("both zero"),
     ),
     Mistake(
         "rows alike",
-        "All rows of your A are alike; they get the same gradients for ever, and the correction has rank 1: begin at random.",
+        "All rows of your A are equal; they always get the same gradients, so the correction has rank 1: start with random numbers.",
         _wrong("alike"),
     ),
     Mistake("scale alpha * rank", "You multiply by alpha * rank; the factor is alpha / rank.", _wrong("times rank")),
@@ -45,25 +45,35 @@ LORA_MISTAKES = (
     Mistake("root of the rank", "You divide by the root of the rank; the factor is alpha / rank.", _wrong("root")),
     Mistake(
         "base trained",
-        "The given layer's own weight learns too; only A and B may (requires_grad_(False) for the rest).",
+        "The given layer's own weight is trainable too; only A and B may be (requires_grad_(False) for the rest).",
         _wrong("base trained"),
     ),
-    Mistake("A fixed", "Only B learns; A must be trainable too.", _wrong("a fixed")),
+    Mistake("A fixed", "Only B is trainable; A must be trainable too.", _wrong("a fixed")),
     Mistake(
         "not parameters",
-        "A and B are no parameters of your module, so no optimizer finds them: wrap them in nn.Parameter.",
+        "A and B are not parameters of your module, so no optimizer finds them; wrap them in nn.Parameter.",
         _Plain,
     ),
     Mistake("base left out", "You return the correction alone; add the output of the given layer.", _wrong("base left out")),
-    Mistake("bias twice", "The bias is added twice; the correction has none of its own.", _wrong("bias twice")),
-    Mistake("merge unscaled", "Your merge() adds B A without the factor alpha / rank.", _wrong("merge unscaled")),
-    Mistake("merge forgets", "Your merge() returns the given layer's weight without the correction.", _wrong("merge forgets")),
+    Mistake("bias twice", "The bias is added twice; the correction has no bias, so add it once.", _wrong("bias twice")),
+    Mistake(
+        "merge unscaled", "Your merge() adds B A without the factor; multiply B A by alpha / rank.", _wrong("merge unscaled")
+    ),
+    Mistake(
+        "merge forgets",
+        "Your merge() returns the given layer's weight without the correction; add alpha / rank * B A.",
+        _wrong("merge forgets"),
+    ),
     Mistake(
         "merge gives the correction only",
         "Your merge() returns the correction alone; add it to the given layer's weight.",
         _wrong("delta only"),
     ),
-    Mistake("merge without bias", "The bias is lost in merge().", _wrong("merge without bias")),
+    Mistake(
+        "merge without bias",
+        "The bias is lost in merge(); give the new layer the bias of the given one.",
+        _wrong("merge without bias"),
+    ),
     Mistake(
         "merged in place",
         "Your merge() changes the given layer, and after it your own layer adds the correction twice; change a copy.",
@@ -71,8 +81,8 @@ LORA_MISTAKES = (
     ),
     Mistake(
         "merge twice",
-        "A second merge() goes through without an error; remember that it has happened, and raise.",
+        "A second merge() raises no error; store that the layer is merged, and raise an error the second time.",
         _wrong("merge twice"),
     ),
-    Mistake("weight returned", "Your merge() returns a tensor; an nn.Linear is wanted.", _wrong("weight returned")),
+    Mistake("weight returned", "Your merge() returns a tensor; return an nn.Linear.", _wrong("weight returned")),
 )

@@ -1,4 +1,4 @@
-"""The right answer to `LoRALinear`, with every step that a known mistake changes."""
+"""The right answer to `LoRALinear`, with all steps that the known mistakes change."""
 
 import copy
 from typing import Any

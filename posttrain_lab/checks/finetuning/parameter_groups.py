@@ -1,9 +1,10 @@
 """Cases and known mistakes of `parameter_groups`: a learning rate for each layer, and no weight decay where it does harm.
 
 Conventions that the notebook states in the same words: a layer is a module with parameters of its own, in the order of
-`model.modules()`; the last has the rate base_lr, each one before it `decay` times the rate of the next; every parameter stands in
+`model.modules()`; the last has the rate base_lr, each one before it `decay` times the rate of the next; every parameter is in
 exactly one group, a frozen one too; one that two layers share belongs to the first of them; biases and all parameters of norms get
-"weight_decay": 0.0; groups of other weights leave "weight_decay" out, so that the optimizer's own holds. The order and the number of groups are free.
+"weight_decay": 0.0; groups of other weights have no key "weight_decay", so that the optimizer's own value is used. The order and the
+number of groups are free.
 """
 
 from collections import OrderedDict
@@ -34,7 +35,7 @@ def grouped(function: Callable[..., Any], model: nn.Module, base_lr: float, deca
         listed = group["params"]
         for item in [listed] if isinstance(listed, Tensor) else listed:
             parameter = item[1] if isinstance(item, tuple) else item
-            name = names.get(id(parameter), "a tensor that is no parameter of the model")
+            name = names.get(id(parameter), "a tensor that is not a parameter of the model")
             decayed = str(group["weight_decay"]) if group.get("weight_decay", 0.0) is None else _plain(group.get("weight_decay"))
             found.setdefault(name, []).append((_plain(group.get("lr")), decayed))
     return found
@@ -52,7 +53,7 @@ def groups_judge() -> Judge:
             found = got.value.get(name)
             if not isinstance(found, list) or len(found) != len(rows):
                 times = len(found) if isinstance(found, list) else 0
-                return f"{name} stands in {times} groups; every parameter belongs in exactly one."
+                return f"{name} is in {times} groups; every parameter must be in exactly one."
             if not rows:
                 continue
             (rate, decay), (its_rate, its_decay) = rows[0], found[0]
@@ -88,7 +89,7 @@ def _groups(
     again: bool = False,
     decayed: dict[str, float] | None = None,
 ) -> Groups:
-    """One group for each parameter, by layers from the first to the last; `again` lists a shared one twice."""
+    """One group for each parameter, by layers from the first to the last; `again` lists a shared parameter twice."""
     groups: Groups = []
     seen: set[int] = set()
     found = layers(model)
@@ -134,8 +135,8 @@ def groups_cases(seed: int) -> list[Case]:
             Case("two layers that share a weight", (_tied(width), draw.real(0.01, 0.5), decay)),
             Case("layers without biases", (nn.Sequential(*(nn.Linear(4, 4, bias=False) for _ in range(width))), 0.001, 0.4)),
             Case("a single layer", (nn.Linear(width, 2), draw.real(0.01, 0.5), decay)),
-            Case("one rate for all: decay 1", (_nested(width), 0.02, 1.0)),
-            Case("a weight that is frozen for now", (_partly_frozen(width), draw.real(0.01, 0.5), decay)),
+            Case("the same rate for all: decay 1", (_nested(width), 0.02, 1.0)),
+            Case("a frozen weight", (_partly_frozen(width), draw.real(0.01, 0.5), decay)),
         ]
 
 
@@ -174,12 +175,12 @@ def _decay_none(model: nn.Module, base_lr: float, decay: float) -> Groups:
 PARAMETER_MISTAKES = (
     Mistake(
         "shared twice",
-        "A parameter that two layers share stands in two groups, and would be moved twice a step: list it with the first only.",
+        "A parameter that two layers share is in two groups and would change twice in each step; list it with the first layer only.",
         _wrong(again=True),
     ),
     Mistake(
         "order reversed",
-        "Your first layer learns fastest; the last has base_lr, and each one before it `decay` times the rate of the next.",
+        "Your first layer has the largest rate; the last has base_lr, and each one before it `decay` times the rate of the next.",
         _wrong(lambda base_lr, decay, place, count: base_lr * decay**place),
     ),
     Mistake(
@@ -194,57 +195,57 @@ PARAMETER_MISTAKES = (
     ),
     Mistake(
         "nothing decayed",
-        'You switch weight decay off for all parameters; only biases and norms get "weight_decay": 0.0.',
+        'You turn weight decay off for all parameters; only biases and norms get "weight_decay": 0.0.',
         _wrong(spared=lambda layer, name: True),
     ),
     Mistake(
         "one step too slow",
-        "Even your last layer is slowed down; its rate is base_lr itself, decay to the power 0.",
+        "Even your last layer has a smaller rate; its rate is base_lr itself, decay to the power 0.",
         _wrong(lambda base_lr, decay, place, count: base_lr * decay ** (count - place)),
     ),
     Mistake(
         "linear",
-        "Your rates fall by equal amounts; each layer has `decay` times the rate of the next, so they fall by equal factors.",
+        "Your rates decrease by equal amounts; they must decrease by equal factors: `decay` times the rate of the next layer.",
         _wrong(lambda base_lr, decay, place, count: base_lr * (1 - (1 - decay) * (count - 1 - place))),
     ),
     Mistake(
         "one rate",
-        "All your layers have the rate base_lr; those further from the output must be slower.",
+        "All your layers have the rate base_lr; those further from the output must have smaller rates.",
         _wrong(lambda base_lr, decay, place, count: base_lr),
     ),
     Mistake(
         "divided by decay",
-        "You divide by decay, so early layers get the larger rates; multiply, once for each layer behind.",
+        "You divide by decay, so early layers get the larger rates; multiply, once for each later layer.",
         _wrong(lambda base_lr, decay, place, count: base_lr / decay ** (count - 1 - place)),
     ),
     Mistake(
         "tensors for layers",
-        "You slow down with each tensor; the weight and the bias of one layer have one rate.",
+        "Your rate decreases with each tensor; the weight and the bias of one layer have the same rate.",
         _by_tensor,
     ),
     Mistake(
         "layers without parameters counted",
-        "You count layers that have no parameters (ReLU, Flatten); only those with parameters of their own are steps.",
+        "You count layers that have no parameters (ReLU, Flatten); count only those with parameters of their own.",
         _every_module,
     ),
     Mistake(
         "children for layers",
-        "You count only the outermost layers, so a whole block has one rate; model.modules() goes all the way down.",
+        "You count only the outermost layers, so a whole block has one rate; use model.modules(), which includes inner layers.",
         _wrong(layers=lambda model: [child for child in model.children() if any(True for _ in child.parameters())] or [model]),
     ),
     Mistake(
         "decay as weight decay",
-        "You took `decay` for the weight decay; it is the factor between the learning rates of neighbouring layers.",
+        "You used `decay` as the weight decay; it is the factor between the learning rates of neighbouring layers.",
         _as_weight_decay,
     ),
     Mistake(
         "frozen left out",
-        "You leave out parameters that require no gradient just now; every parameter stands in a group.",
+        "You leave out parameters with requires_grad = False; every parameter must be in a group.",
         _frozen_left_out,
     ),
     Mistake(
         "decay None",
-        'Your groups hold "weight_decay": None, with which no optimizer can compute; leave the key out.',
+        'Your groups contain "weight_decay": None, which no optimizer accepts; leave the key out.',
         _decay_none,
     ),
 )

@@ -1,17 +1,17 @@
-"""Cases and known mistakes of `recover`: train a compressed network on, without losing what was gained.
+"""Cases and known mistakes of `recover`: train a compressed network further and keep its pruned weights at 0.
 
-Conventions that the notebook states in the same words: a new network comes back, in eval mode, and the given one stays as it was;
-`masks` maps names of parameters to boolean tensors, true where a weight stays; the network comes with its pruned weights at 0, and
-they are exactly 0 after every step; it is trained on split.train only, for `epochs` times; a network whose weights come from a grid
-(a parametrization) keeps that grid.
+Conventions that the notebook states in the same words: the result is a new network, in eval mode, and the given one is not changed;
+`masks` maps names of parameters to boolean tensors, true where a weight stays; in the given network the pruned weights are 0, and
+they are exactly 0 after every step; it is trained on split.train only, for `epochs` passes; a network whose weights are rounded to a
+grid (a parametrization) keeps that grid.
 
-How much is won back depends on the optimizer, which is free. The network is drawn again until the reference (Adam, rate 2e-3, batches of
-64) wins back at least 15 points on the validation images; rates from 1e-3 to 2e-2 and batches from 32 to 128 then win at least 5,
-which is what a right answer must reach. The weights are small and the pixels large, so that few steps go far.
+How much accuracy is recovered depends on the optimizer, which is free. The network is drawn again until the reference (Adam, rate 2e-3,
+batches of 64) recovers at least 15 points on the validation images; rates from 1e-3 to 2e-2 and batches from 32 to 128 then recover at
+least 5, which a right answer must reach. The weights are small and the pixels large, so that few steps are enough.
 
 The adapter builds the split, marks its parts by one pixel (0, 0.001 and 0.002 in train, validation and test), and a hook on the network
-notes from which part a gradient came, from how many images (half to three times the epochs' are taken: some optimizers ask twice), whether
-a pruned weight was ever another number than 0 in a step, and whether gradients from before a step were still there after it.
+records from which part a gradient came, from how many images (half to three times those of the epochs are accepted: some optimizers compute
+a gradient twice a step), whether a pruned weight was ever other than 0 in a step, and whether gradients were not cleared after a step.
 """
 
 import copy
@@ -43,11 +43,11 @@ from posttrain_lab.checks.finetuning.recover_networks import (
 )
 from posttrain_lab.data.split import Split
 
-LEAST = 0.05  # points won back, as a part of 1
+LEAST = 0.05  # recovered accuracy, as a fraction
 
 
 class _Watch:
-    """What a hook on the network notes. It is shared by all copies of the network."""
+    """A hook on the network with its records. It is shared by all copies of the network."""
 
     def __init__(self, masks: Masks):
         self.masks, self.parts, self.largest, self.images = masks, set(), 0.0, 0
@@ -86,7 +86,7 @@ def largest_pruned(network: nn.Module, masks: Masks) -> float:
 def healed(
     function: Callable[..., nn.Module], model: nn.Module, masks: Masks, train: Pair, validation: Pair, epochs: int, step: float
 ) -> dict[str, Any]:
-    """The adapter: recover a copy of the network, on a grid where step > 0, and tell what can be seen."""
+    """The adapter: recover a copy of the network, on a grid where step > 0, and return the observable results."""
     own, held = marked(*train, "train"), marked(*validation, "validation")
     test = marked(validation[0].flip(0), (validation[1].flip(0) + 1) % CLASSES, "test")
     given, watch = copy.deepcopy(model), _Watch(masks)
@@ -96,7 +96,7 @@ def healed(
     before = copy.deepcopy(dict(given.state_dict()))
     found = function(given, copy.deepcopy(masks), Split("tiny", own, own.first(40), held, test), epochs)
     if not isinstance(found, nn.Module):
-        raise TypeError(f"a network is wanted, a {type(found).__name__} was returned")
+        raise TypeError(f"return a network; a {type(found).__name__} was returned")
     return {
         "given network as it was": all(torch.equal(before[name], now) for name, now in given.state_dict().items()),
         "new network": found is not given,
@@ -117,12 +117,12 @@ def healed(
 
 
 def _off_grid(weight: Tensor, step: float) -> float:
-    """How far the farthest weight is from the grid, in steps."""
+    """The largest distance of a weight from the grid, in steps."""
     return ((weight / step) - (weight / step).round()).abs().max().item() if step else 0.0
 
 
 def recover_judge() -> Judge:
-    """What must hold exactly, in words; then the accuracy."""
+    """The rules with their sentences, exactly; then the accuracy."""
 
     def judge(want: Outcome, got: Outcome) -> str | None:
         wanted, found = _rules(want.value), _rules(got.value)
@@ -132,12 +132,12 @@ def recover_judge() -> Judge:
 
 
 def _rules(found: dict[str, Any]) -> tuple[tuple[bool, str], ...]:
-    """What must hold, each with the sentence for when it does not."""
+    """The rules, each with the sentence for when it is violated."""
     own, end, way = found["given network as it was"], found["largest pruned weight"], found["in a step"]
     images, wanted = found["images"], found["images wanted"]
     return (
         (found["new network"] and own, "the given network was changed; train a copy of it."),
-        (found["eval mode"], "the network must come back in eval mode."),
+        (found["eval mode"], "the network must be returned in eval mode."),
         (
             found["trained on"] == [],
             f"a gradient came from the {' and '.join(found['trained on'])} images; train on split.train.",
@@ -145,21 +145,21 @@ def _rules(found: dict[str, Any]) -> tuple[tuple[bool, str], ...]:
         (found["something kept"], "the weights that should stay are 0."),
         (end == 0, f"a pruned weight is {end:.3g} at the end, not 0."),
         (way == 0, f"a pruned weight was {way:.3g} when a gradient was taken; it must be 0 after every step."),
-        (found["off the grid"] < 1e-3, "weights of the quantized layer lie beside their grid."),
-        (found["moved"], "no number of the network has changed."),
+        (found["off the grid"] < 1e-3, "weights of the quantized layer are not on their grid."),
+        (found["moved"], "no element of the network has changed."),
         (
             min(wanted, found["images of an epoch"]) <= 2 * images,
             f"gradients came from {images} images in all; an epoch has {found['images of an epoch']}.",
         ),
         (
             wanted <= 2 * images <= 6 * wanted,
-            f"gradients came from {images} images in all; {wanted} are wanted, each train image once in an epoch.",
+            f"gradients came from {images} images in all; {wanted} are expected, each train image once in an epoch.",
         ),
-        (not found["gradients left"], "gradients from before a step of the optimizer were still there after it."),
+        (not found["gradients left"], "gradients were not cleared between two steps of the optimizer."),
         (found["won back"] >= 0.0, f"validation accuracy fell by {-100 * found['won back']:.1f} points."),
         (
             found["won back"] >= found["wanted"] - 1e-9,
-            f"validation accuracy changed by {100 * found['won back']:+.1f} points; {100 * found['wanted']:+.1f} or more is wanted.",
+            f"validation accuracy changed by {100 * found['won back']:+.1f} points; it must be {100 * found['wanted']:+.1f} or more.",
         ),
     )
 
@@ -172,7 +172,7 @@ def recover_cases(seed: int) -> list[Case]:
         Case("85 % of the weights pruned", (*pruned, 4 + draw.whole(0, 1), 0.0)),
         Case("masks for the first layer only", (pruned[0], first_only, *pruned[2:], 4, 0.0)),
         Case("a layer on a coarse grid, nothing pruned", (*coarse, 5, STEP)),
-        Case("no epochs: the network as it came", (*pruned, 0, 0.0)),
+        Case("no epochs: an unchanged copy", (*pruned, 0, 0.0)),
     ]
 
 
@@ -215,62 +215,62 @@ RECOVER_MISTAKES = (
     ),
     Mistake(
         "masks at the end",
-        "You prune again only at the end: the network learned with weights that it then loses; apply the masks after every step.",
+        "You apply the masks only at the end, so the network was trained with weights that are then removed; apply them after every step.",
         _at_the_end,
     ),
     Mistake(
         "masks the wrong way round",
-        "You keep what was pruned and remove the rest: a mask is true where a weight stays.",
+        "You keep the pruned weights and remove the rest; a mask is true where a weight stays.",
         _wrong(lambda network, masks: apply(network, {name: ~mask for name, mask in masks.items()})),
     ),
     Mistake(
         "first mask only",
-        "Only the first mask is applied; go through all of them after every step.",
+        "You apply only the first mask; apply all of them after every step.",
         _wrong(_first_mask_only),
     ),
     Mistake(
         "given network trained",
-        "You train the network that you were given; it must stay as it was: copy.deepcopy first.",
+        "You train the given network, which must not change; use copy.deepcopy first.",
         _in_place,
     ),
     Mistake(
         "trained on validation",
-        "You train on the validation images; then they can no longer say whether anything was won: use split.train.",
+        "You train on the validation images; then they no longer show whether accuracy was recovered: use split.train.",
         _wrong(apply, "validation"),
     ),
     Mistake(
         "trained on test",
-        "You train on the test images, which are for the last number only: use split.train.",
+        "You train on the test images, which are for the final accuracy only: use split.train.",
         _wrong(apply, "test"),
     ),
     Mistake(
         "left in train mode",
-        "The network comes back in train mode, where batch norm and dropout behave otherwise: return it in eval mode.",
+        "You return the network in train mode, where batch norm and dropout work differently; return it in eval mode.",
         lambda model, masks, split, epochs: right_recover(model, masks, split, epochs).train(),
     ),
     Mistake(
         "nothing learned",
-        "The network that comes back is as it was: its weights must be moved by steps of the optimizer.",
+        "The returned network is not changed; call the optimizer's step() for every batch.",
         lambda model, masks, split, epochs: copy.deepcopy(model).eval(),
     ),
     Mistake(
         "gradients not cleared",
-        "Gradients of earlier batches add up: begin each step with optimizer.zero_grad().",
+        "Gradients of earlier batches add up; start each step with optimizer.zero_grad().",
         _not_cleared,
     ),
     Mistake(
         "one batch only",
-        "You stop after the first batch: return behind the loop, not in it.",
+        "You stop after the first batch; return after the loop, not in it.",
         _one_batch,
     ),
     Mistake(
         "one epoch only",
-        "You go through the images once; go through them `epochs` times.",
+        "You make one pass over the images; make `epochs` passes.",
         lambda model, masks, split, epochs: right_recover(model, masks, split, min(epochs, 1)),
     ),
     Mistake(
         "uphill",
-        "The loss grows with your steps: step against its gradient (loss.backward(), then optimizer.step()).",
+        "The loss grows with your steps; step against its gradient (loss.backward(), then optimizer.step()).",
         lambda model, masks, split, epochs: trained(model, split.train, epochs, lambda network: apply(network, masks), -1.0),
     ),
 )

@@ -1,7 +1,7 @@
-"""The small compressed networks that `recover` is checked on, the split beside them, and the reference that trains them on.
+"""The small compressed networks that `recover` is checked on, their data, and the reference that trains them further.
 
-Four classes of two clouds each in 16 dimensions; 24 hidden units. The first weights are made small and the pixels large, so that few
-steps of Adam go far.
+Four classes of two clusters each in 16 dimensions; 24 hidden units. The initial weights are small and the pixels large, so that few
+steps of Adam are enough.
 """
 
 import copy
@@ -32,17 +32,17 @@ PARTS = ("train", "validation", "test")
 CLASSES, SIDE, HIDDEN, TRAIN, VALIDATION = 4, 4, 24, 192, 300
 
 
-SMALL = 25.0  # the first weights are divided by it twice over, and the pixels multiplied: few steps of Adam go far
+SMALL = 25.0  # the initial weights are divided by its square, and the pixels multiplied by it: few steps of Adam are enough
 
 
 STEP = 1.2 / SMALL  # of the coarse grid
 
 
-REFERENCE = 0.15  # won back at least, as a part of 1
+REFERENCE = 0.15  # recovered accuracy at least, as a fraction
 
 
 class OnGrid(nn.Module):
-    """A weight as the nearest points of a grid with this step; gradients pass straight through."""
+    """A weight as the nearest points of a grid with this step; the gradient is straight-through."""
 
     def __init__(self, step: float):
         super().__init__()
@@ -102,7 +102,7 @@ def right_recover(model: nn.Module, masks: Masks, split: Split, epochs: int) -> 
 
 @lru_cache(maxsize=64)
 def compressed(seed: int, sparsity: float, step: float) -> tuple[nn.Sequential, Masks, Pair, Pair]:
-    """A trained network, pruned by magnitude or about to be rounded, that has lost much and wins REFERENCE back in 4 epochs."""
+    """A trained network, pruned by magnitude or about to be rounded, that has lost accuracy and recovers at least REFERENCE in 4 epochs."""
     draw = Draw(seed, f"{sparsity} {step}")
     while True:
         model, train, validation = _learned(draw)
@@ -119,7 +119,7 @@ def compressed(seed: int, sparsity: float, step: float) -> tuple[nn.Sequential, 
 
 
 def _learned(draw: Draw) -> tuple[nn.Sequential, Pair, Pair]:
-    """A network that tells four classes of two clouds each apart, its first weights made small and the pixels large."""
+    """A trained network for four classes of two clusters each; initial weights small, pixels large."""
     centres = 0.9 * draw.normal(CLASSES, 2, SIDE * SIDE)
     (images, labels), (others, their_labels) = _images(draw, centres, TRAIN), _images(draw, centres, VALIDATION)
     with torch.random.fork_rng(devices=[]):
@@ -133,7 +133,7 @@ def _learned(draw: Draw) -> tuple[nn.Sequential, Pair, Pair]:
 
 
 def _images(draw: Draw, centres: Tensor, n: int) -> Pair:
-    """Two clouds a class."""
+    """Two clusters for each class."""
     labels, which = draw.codes(0, CLASSES - 1, n).long(), draw.codes(0, 1, n).long()
     return (centres[labels, which] + 0.5 * draw.normal(n, SIDE * SIDE)).reshape(n, 1, SIDE, SIDE), labels
 

@@ -4,11 +4,11 @@ Conventions that the notebook states in the same words: p = softmax(logits), row
 "margin": the smallest difference of the two largest probabilities first; "random": any k different indices, by any generator; the result is
 an int64 tensor [k] of different row numbers, the most uncertain first; ties may be broken in any way; a probability may be 0.
 
-The law of "random": one call draws a tenth of 4,000 to 5,000 rows. (Every call begins with the same seed, so that several calls would not
-be independent.) For a fair choice the mean place of these rows, as a part of n, is 1/2 with a standard deviation of at most
-0.289 / sqrt(400) = 0.0145, and the same holds for their ranks by entropy. The limit of 0.09 is six of these. From one drawn row to the
-next it is 10 rows in the mean, and the gaps are nearly geometric: their standard deviation is 9.5, known to about 0.7 from 400 gaps. A slice
-of neighbours and evenly spaced rows have none; the limit of 5 is six of these 0.7 below 9.5.
+The law of "random": one call draws a tenth of 4,000 to 5,000 rows. (Every call starts with the same seed, so that several calls would not
+be independent.) For a uniform choice the mean position of these rows, as a fraction of n, is 1/2 with a standard deviation of at most
+0.289 / sqrt(400) = 0.0145, and the same holds for their ranks by entropy. The limit of 0.09 is six of these. The mean gap
+between drawn rows is 10, and gaps are nearly geometric: their standard deviation is 9.5, estimated to about 0.7 from 400 gaps. For a slice
+of neighbours or evenly spaced rows it is 0; the limit of 5 is six times 0.7 below 9.5.
 """
 
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def _apart(scores: Tensor, k: int) -> bool:
 
 
 def _pool(draw: Draw, n: int, c: int, k: int, sure: bool = False) -> Tensor:
-    """Logits whose k most uncertain rows are clear by both methods, and others by every rival (with `sure`, some p are 0)."""
+    """Logits whose k most uncertain rows are clear for both methods, and differ for every wrong score (`sure`: some p are 0)."""
     while True:
         logits = draw.normal(n, c) * draw.uniform(0.5, 4.0, n, 1)
         if sure:
@@ -106,14 +106,14 @@ def _problem(found: Any, k: int, n: int) -> str | None:
     """Is it k different row numbers?"""
     if type(found) is not Tensor or found.dtype != torch.int64 or found.shape != (k,):
         got = f"{str(found.dtype)[6:]} {list(found.shape)}" if type(found) is Tensor else type(found).__name__
-        return f"an int64 tensor [{k}] of row numbers is wanted, got {got}."
+        return f"an int64 tensor [{k}] of row numbers is expected, got {got}."
     if k and (found.min() < 0 or found.max() >= n):
         return f"row numbers run from 0 to {n - 1}, got {found.min().item()} to {found.max().item()}."
-    return None if len(found.unique()) == k else f"{k} different rows are wanted, {k - len(found.unique())} came twice."
+    return None if len(found.unique()) == k else f"{k} different rows are expected, {k - len(found.unique())} are repeated."
 
 
 def _any_rows(call: Call, seed: int) -> str | None:
-    """All rows at once, none at all, and rows that are all alike: different numbers, in any order."""
+    """All rows, no rows, and equal rows: different numbers, in any order."""
     draw = Draw(seed, "any rows")
     n = draw.whole(8, 12)
     for method in ("entropy", "margin", "random"):
@@ -132,17 +132,17 @@ def _fair(call: Call, seed: int) -> str | None:
         return problem
     place = torch.empty(n, dtype=torch.float64)
     place[_uncertainty(logits, "entropy").argsort()] = (torch.arange(n) + 0.5).double() / n
-    for what, places in (("place in the pool", (found + 0.5).double() / n), ("rank by entropy", place[found])):
+    for what, places in (("position in the pool", (found + 0.5).double() / n), ("rank by entropy", place[found])):
         mean = places.mean().item()
         if abs(mean - 0.5) > FAIR:
-            return f"of {k} rows drawn out of {n} the mean {what} is {mean:.2f} of the way, for a fair choice it is 0.5."
+            return f"of {k} rows drawn out of {n} the mean {what}, as a fraction, is {mean:.2f}; for a uniform choice it is 0.5."
     gaps = found.sort().values.diff().double().std().item()
     if gaps < UNEVEN:
-        return f"of {k} rows drawn out of {n} the gaps differ by {gaps:.1f} (standard deviation), for a fair choice by about 9.5."
+        return f"of {k} rows drawn out of {n} the standard deviation of the gaps is {gaps:.1f}; for a uniform choice it is about 9.5."
     return None
 
 
-SELECT_LAWS = (Law("k different rows", _any_rows), Law("random is fair", _fair))
+SELECT_LAWS = (Law("k different rows", _any_rows), Law("random is uniform", _fair))
 
 
 def _wrong(
@@ -175,32 +175,32 @@ def _nan_entropy(logits: Tensor) -> Tensor:
 SELECT_MISTAKES = (
     Mistake(
         "most certain first",
-        "You select the rows about which the network is most certain; nothing is learned from those.",
+        "You select the rows about which the network is most certain; select the most uncertain ones.",
         _wrong(lambda logits, method: -_uncertainty(logits, method)),
     ),
     Mistake(
         "largest margin first",
-        "You take the largest margins, the clearest rows; a small margin is the uncertain one.",
+        "You take the largest margins, the most certain rows; take the smallest.",
         _other(margin=lambda logits: _margin(_probabilities(logits))),
     ),
     Mistake(
         "smallest entropy first",
-        "You take the smallest entropies, the clearest rows; a large entropy is the uncertain one.",
+        "You take the smallest entropies, the most certain rows; take the largest.",
         _other(entropy=lambda logits: -_entropy(_probabilities(logits))),
     ),
     Mistake(
         "margin of logits",
-        "Your margin is one of logits; take softmax first: two large logits can be close while both probabilities are tiny.",
+        "Your margin is a difference of logits; take softmax first, because the margin is a difference of probabilities.",
         _other(margin=RIVALS["logits' margin"]),
     ),
     Mistake(
         "largest probability",
-        "You use the largest probability alone; the margin is its distance to the second largest.",
+        "You use the largest probability alone; the margin is its difference from the second largest.",
         _other(margin=RIVALS["top"]),
     ),
     Mistake(
         "largest minus smallest",
-        "You subtract the smallest probability; the margin is the distance of the two largest.",
+        "You subtract the smallest probability; the margin is the difference of the two largest.",
         _other(margin=RIVALS["spread"]),
     ),
     Mistake(
@@ -214,10 +214,14 @@ SELECT_MISTAKES = (
         _other(entropy=RIVALS["over the images"]),
     ),
     Mistake(
-        "always entropy", '`method` makes no difference; "margin" wants the smallest margins.', _other(margin=RIVALS["entropy"])
+        "always entropy",
+        'Your function ignores `method`; for "margin" take the smallest margins.',
+        _other(margin=RIVALS["entropy"]),
     ),
     Mistake(
-        "always margin", '`method` makes no difference; "entropy" wants the largest entropies.', _other(entropy=RIVALS["margin"])
+        "always margin",
+        'Your function ignores `method`; for "entropy" take the largest entropies.',
+        _other(entropy=RIVALS["margin"]),
     ),
     Mistake(
         "logarithm of 0",
@@ -231,32 +235,32 @@ SELECT_MISTAKES = (
     ),
     Mistake(
         "scores returned",
-        "You return the uncertainties; the row numbers are wanted (argsort, or topk(...).indices).",
+        "You return the uncertainties; return the row numbers (argsort, or topk(...).indices).",
         _wrong(last=lambda scores, k: scores.sort(descending=True).values[:k].float()),
     ),
     Mistake(
         "k ignored",
-        "You return all rows; only the first k are wanted.",
+        "You return all rows; return only the first k.",
         _wrong(last=lambda scores, k: _first(scores, len(scores))),
     ),
     Mistake(
         "duplicates",
-        "Your random rows come from drawing with replacement, so some come twice; use torch.randperm.",
+        "You draw the random rows with replacement, so some are repeated; use torch.randperm.",
         _wrong(random=lambda logits, k: torch.randint(len(logits), (k,)) if len(logits) else torch.arange(0)),
     ),
     Mistake(
         "the first k",
-        'Your "random" always takes the first rows; shuffle before you cut (torch.randperm).',
+        'Your "random" always takes the first rows; shuffle them first (torch.randperm).',
         _wrong(random=lambda logits, k: torch.arange(k)),
     ),
     Mistake(
         "a slice of the pool",
-        'Your "random" takes rows that are neighbours; draw each row for itself (torch.randperm).',
+        'Your "random" takes rows that are neighbours; draw each row independently (torch.randperm).',
         _wrong(random=lambda logits, k: torch.arange(k) + torch.randint(len(logits) - k + 1, ())),
     ),
     Mistake(
         "random is entropy",
-        'Your "random" looks at the logits; it must not: it is what the other methods have to beat.',
+        'Your "random" uses the logits; it must not, because it is the baseline for the other methods.',
         _wrong(random=lambda logits, k: right_select(logits, k, "entropy")),
     ),
 )

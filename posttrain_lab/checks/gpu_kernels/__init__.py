@@ -1,4 +1,4 @@
-"""The exercises of unit 06, in the notebook's order; each stands in the module with its name, conventions included.
+"""The exercises of unit 06, in the notebook's order; each is in the module of its name, with its conventions.
 
 Importing this needs no Triton: the oracles and known mistakes are plain torch. The notebook's kernels run on `kernels.gpu.interpreter`.
 """

@@ -1,4 +1,4 @@
-"""The exercises of unit 01, in the notebook's order; each stands in the module with its name, conventions included."""
+"""The exercises of unit 01, in the notebook's order; each is in the module of its name, with its conventions."""
 
 from posttrain_lab.checks.pruning.allocate_sparsity import allocate_sparsity
 from posttrain_lab.checks.pruning.csr_matmul import csr_matmul

@@ -1,14 +1,14 @@
-"""Cases, laws and known mistakes of `allocate_sparsity`: which layer gives how much, so that the curves promise the least loss.
+"""Cases, laws and known mistakes of `allocate_sparsity`: a sparsity for each layer, so that the curves predict the least loss.
 
 Conventions that the notebook states in the same words: curves[name][i] is the accuracy at sparsity i / (len - 1), linear between the
 points; sizes[name] counts its parameters; sum of size * (1 - sparsity) is at most the budget and at least 0.999 of it; the predicted
 loss is the sum over the layers of curve(0) - curve(sparsity).
 
-Many answers are right, so the laws ask for the result. With L the predicted loss and B the best one (cheapest steps first, which is
-optimal on curves that bend one way), the share (L - B) / (even - B) says how much of what can be won over one sparsity for all was
-missed. Seen in 150 drawn problems, worst: steps of 1 to 10 % of a layer 1 %, of 20 % 15 %. Problems are drawn again until each of
-these wrong ways misses 30 % or more: steps chosen by loss alone, equal losses, whole layers, the largest layers first. Limit 20 %.
-The plain cases have one answer each; 0.011 allows for what 0.1 % of a budget is in a layer.
+Many answers are right, so the laws judge the result. With L the predicted loss, B the smallest possible one (cheapest steps first, which
+is optimal for concave curves) and `even` that of one sparsity for all layers, the share of the possible gain that is missed is
+(L - B) / (even - B). The largest shares in 150 drawn problems: 1 % for steps of 1 to 10 % of a layer, 15 % for steps of 20 %. Problems are
+drawn again until each of these wrong methods misses 30 % or more: steps chosen by loss alone, equal losses, whole layers, the largest
+layers first. Limit 20 %. The other cases have one answer each; the tolerance 0.011 is what 0.1 % of a budget can be in one layer.
 """
 
 from functools import lru_cache
@@ -43,7 +43,7 @@ WRONG_WAYS = (by_loss, equal_losses, tolerant_first, tolerant_for_size, largest_
 
 
 def _bent(draw: Draw, points: int, start: float) -> list[float]:
-    """Flat at first, then ever steeper."""
+    """Flat at first, then steeper and steeper."""
     power, end = draw.real(1.5, 6.0), draw.real(0.05, 0.8)
     return [start - end * (k / (points - 1)) ** power for k in range(points)]
 
@@ -54,7 +54,7 @@ def _straight(start: float, end: float, points: int = 5) -> list[float]:
 
 @lru_cache(maxsize=64)
 def _problem(seed: int, number: int) -> tuple[Curves, Sizes, int]:
-    """Layers of different size and patience, where much is to be won and each wrong way misses it."""
+    """Layers of different size and sensitivity, where the possible gain is large and each wrong method misses it."""
     draw = Draw(seed, f"alloc {number}")
     while True:
         points, start = draw.pick((6, 11, 21)), draw.real(0.85, 0.95)
@@ -86,8 +86,8 @@ def allocate_cases(seed: int) -> list[Case]:
             "one layer loses nothing",
             ({"frail": frail, "patient": patient}, {"frail": a, "patient": b}, a + draw.whole(200, 900)),
         ),
-        Case("everything may stay", (bent, sizes, total)),
-        Case("nothing may stay", (bent, sizes, 0)),
+        Case("a budget of all parameters", (bent, sizes, total)),
+        Case("a budget of 0", (bent, sizes, 0)),
     ]
 
 
@@ -117,8 +117,8 @@ def _complaint(curves: Curves, sizes: Sizes, budget: int, shares: Shares) -> str
     if missed <= LIMIT:
         return None
     return (
-        f"the curves predict a loss of {loss:.4f}, where {best:.4f} is possible and one sparsity for all gives {even:.4f}: "
-        f"you miss {missed:.0%} of what can be won; a right answer misses less than {LIMIT:.0%}."
+        f"the curves predict a loss of {loss:.4f}, where {best:.4f} is possible and one sparsity for all layers gives {even:.4f}: "
+        f"you miss {missed:.0%} of the possible gain; a right answer misses at most {LIMIT:.0%}."
     )
 
 

@@ -1,4 +1,4 @@
-"""The known mistakes of `allocate_sparsity`, each with the sentence that it deserves."""
+"""The known mistakes of `allocate_sparsity`, each with its message."""
 
 from posttrain_lab.checks.engine.exercise import Mistake
 from posttrain_lab.checks.pruning.allocate_sparsity_oracle import (
@@ -30,7 +30,7 @@ def _by_size(curves: Curves, sizes: Sizes, budget: int) -> Shares:
 
 
 def _since_dense(curves: Curves, sizes: Sizes, budget: int) -> Shares:
-    """The price of a step counts what was lost before it."""
+    """The cost of a step includes what was lost before it."""
     shares = dict.fromkeys(curves, 0.0)
     while (surplus := kept_weights(sizes, shares) - budget) > 1e-7 * max(1, budget):
         open_ones = [name for name, share in shares.items() if share < 1]
@@ -40,7 +40,7 @@ def _since_dense(curves: Curves, sizes: Sizes, budget: int) -> Shares:
 
 
 def _beyond_one(curves: Curves, sizes: Sizes, budget: int) -> Shares:
-    """A layer of which nothing is left goes on for nothing."""
+    """An empty layer is still offered steps, which cost nothing."""
     shares = dict.fromkeys(curves, 0.0)
     while (surplus := kept_weights(sizes, shares) - budget) > 1e-7 * max(1, budget):
         losses = {
@@ -59,66 +59,68 @@ def _over_budget(curves: Curves, sizes: Sizes, budget: int) -> Shares:
 
 ALLOCATE_MISTAKES = (
     Mistake(
-        "one sparsity for all", "Every layer gets the same sparsity; the curves say which layers can give more.", even_sparsity
+        "one sparsity for all",
+        "Every layer gets the same sparsity; the curves show which layers can lose more weights.",
+        even_sparsity,
     ),
     Mistake(
         "sizes ignored",
-        "You look for the step that loses least; look for the smallest loss for each parameter that goes: divide by the size.",
+        "You choose the step with the smallest loss; choose the smallest loss per removed parameter: divide by the size.",
         by_loss,
     ),
     Mistake(
         "loss since the start",
-        "Your price counts all that the layer has lost so far; count what this step loses, curve(s) - curve(s + 0.01).",
+        "Your cost includes all that the layer has lost so far; use the loss of this step only, curve(s) - curve(s + 0.01).",
         _since_dense,
     ),
     Mistake(
         "in proportion to the size",
-        "Your sparsities follow the sizes of the layers alone; the curves say what a layer can give.",
+        "Your sparsities depend on the sizes of the layers alone; use the curves, which show how sensitive each layer is.",
         _by_size,
     ),
     Mistake(
         "beyond 1",
-        "A layer goes beyond sparsity 1, where nothing is left of it and a step seems free; offer no step from 1 on.",
+        "A layer goes beyond sparsity 1, where it is empty and a step seems to cost nothing; offer no step from 1 on.",
         _beyond_one,
     ),
     Mistake(
         "equal losses",
-        "You let each layer lose the same accuracy; a large layer gives more parameters for that, so it should lose more.",
+        "You let each layer lose the same accuracy; for that a large layer frees more parameters, so it should lose more.",
         equal_losses,
     ),
     Mistake(
         "most tolerant first",
-        "You empty the most tolerant layer, then the next; a curve gets steep near 1, so go on in small steps.",
+        "You empty the least sensitive layer, then the next; a curve gets steep near 1, so take small steps in all layers.",
         tolerant_first,
     ),
     Mistake(
         "whole layers",
-        "You empty whole layers, the cheapest for its size first; a curve gets steep near 1, so go on in small steps.",
+        "You empty whole layers, the cheapest for its size first; a curve gets steep near 1, so take small steps in all layers.",
         tolerant_for_size,
     ),
     Mistake(
         "largest layer first",
-        "You prune the largest layer first, whatever its curve says; weigh the loss against the parameters that go.",
+        "You prune the largest layer first and ignore its curve; divide the loss by the number of removed parameters.",
         largest_first,
     ),
     Mistake(
         "dearest step first",
-        "You take the step that loses most for each parameter; take the one that loses least.",
+        "You take the step with the largest loss per removed parameter; take the one with the smallest.",
         greedy(lambda loss, parameters: -loss / parameters, 0.05),
     ),
     Mistake(
         "ratio upside down",
-        "You multiply the loss by the parameters that go; divide by them: many parameters for a small loss is cheap.",
+        "You multiply the loss by the number of removed parameters; divide by it: many parameters for a small loss is cheap.",
         greedy(lambda loss, parameters: loss * parameters, 0.05),
     ),
     Mistake(
         "densities returned",
-        "You return which share of each layer stays; the sparsity, the share that goes, is wanted.",
+        "You return the share of each layer that is kept; return the sparsity, the share that is removed.",
         lambda curves, sizes, budget: {name: 1 - share for name, share in right_allocate(curves, sizes, budget).items()},
     ),
     Mistake(
         "budget removed",
-        "You remove as many parameters as the budget; the budget is what stays.",
+        "You remove as many parameters as the budget says; the budget is the number that is kept.",
         lambda curves, sizes, budget: right_allocate(curves, sizes, sum(sizes.values()) - budget),
     ),
     Mistake(

@@ -1,6 +1,6 @@
-"""The best answer to `allocate_sparsity` and some worse ones: the law measures an answer between them.
+"""The best answer to `allocate_sparsity` and some worse ones, with which the law compares an answer.
 
-The best allocation takes the cheapest steps first, which is optimal on curves that bend one way.
+The best allocation takes the cheapest steps first, which is optimal for concave curves.
 """
 
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def even_sparsity(curves: Curves, sizes: Sizes, budget: int) -> Shares:
 
 
 def equal_losses(curves: Curves, sizes: Sizes, budget: int) -> Shares:
-    """Every layer as far as the same loss of its own."""
+    """Each layer alone loses the same accuracy."""
     grid, limits = [k / 200 for k in range(201)], (0.0, 1.0)
 
     def shares(limit: float) -> Shares:
@@ -70,14 +70,14 @@ def equal_losses(curves: Curves, sizes: Sizes, budget: int) -> Shares:
         limits = (limits[0], middle) if kept_weights(sizes, shares(middle)) <= budget else (middle, limits[1])
     found = shares(limits[1])
     short = budget - kept_weights(sizes, found)
-    for name in sorted(found, key=lambda name: -found[name]):  # give back what the coarse grid took too much
+    for name in sorted(found, key=lambda name: -found[name]):  # undo what the coarse grid removed too much
         back = min(found[name], short / sizes[name])
         found[name], short = found[name] - back, short - back * sizes[name]
     return found
 
 
 def _whole_layers(key: Callable[[list[float], int], float]) -> Allocate:
-    """One layer after the other, each as far as it goes."""
+    """One layer after the other, each as far as possible."""
 
     def allocate_sparsity(curves: Curves, sizes: Sizes, budget: int) -> Shares:
         shares = dict.fromkeys(curves, 0.0)

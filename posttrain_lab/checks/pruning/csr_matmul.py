@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `csr_matmul`: multiply only what is left.
+"""Cases and known mistakes of `csr_matmul`: multiply only the weights that are left.
 
 Conventions that the notebook states in the same words, those of scipy: CSR as `to_csr` makes it, x [in, batch]; the product is
-[out, batch]. The values are small whole numbers, so every order of summation gives the same float: equal is asked for.
+[out, batch]. The values are small whole numbers, so every order of summation gives the same float: results must be equal.
 """
 
 from collections.abc import Callable
@@ -86,15 +86,13 @@ def _transposed(csr: Csr, x: Tensor) -> Tensor:
 PRODUCT_MISTAKES = (
     Mistake(
         "transposed",
-        "You multiply with the transposed weight: columns[j] picks a row of x, and the row of a value picks one of the result.",
+        "You multiply with the transposed weight: columns[j] selects a row of x, and the row of a value selects a row of the result.",
         _transposed,
     ),
     Mistake(
         "last value of each row", "You leave out the last value of each row; a slice already leaves its end out.", _rows_by(0, -1)
     ),
-    Mistake(
-        "first value of each row", "You leave out the first value of each row; it stands at row_pointers[row].", _rows_by(1, 0)
-    ),
+    Mistake("first value of each row", "You leave out the first value of each row; it is at row_pointers[row].", _rows_by(1, 0)),
     Mistake(
         "one value too many",
         "You take one value too many in each row; row_pointers[row + 1] belongs to the next row.",
@@ -107,7 +105,7 @@ PRODUCT_MISTAKES = (
     ),
     Mistake(
         "column ignored",
-        "You multiply the values of a row with x[0], x[1], ...; columns[j] says which row of x value j meets.",
+        "You multiply the values of a row with x[0], x[1], ...; value j is multiplied by row columns[j] of x.",
         _in_order,
     ),
     Mistake(
@@ -122,22 +120,22 @@ PRODUCT_MISTAKES = (
     ),
     Mistake(
         "one output too many",
-        "There is a row too many; row_pointers has one entry more than there are outputs.",
+        "Your result has one row too many; row_pointers has one entry more than there are outputs.",
         _product_of(lambda y, csr, x: torch.cat([y, 0 * y[:1]])),
     ),
     Mistake(
         "result transposed",
-        "Your result is [batch, out]; [out, batch] is wanted.",
+        "Your result is [batch, out]; return [out, batch].",
         _product_of(lambda y, csr, x: y.T.contiguous()),
     ),
     Mistake(
         "empty rows dropped",
-        "Rows without weights are missing from your result; they are outputs too, all 0.",
+        "Rows without weights are missing from your result; they are outputs too, and they are 0.",
         _product_of(lambda y, csr, x: y[csr[2].diff() > 0]),
     ),
     Mistake(
         "first column of x only",
-        "Only the first column of x is used; each weight meets the whole row x[columns[j]].",
+        "You use only the first column of x; multiply each weight by the whole row x[columns[j]].",
         _product_of(lambda y, csr, x: y[:, :1].expand(-1, x.shape[1]).contiguous()),
     ),
 )

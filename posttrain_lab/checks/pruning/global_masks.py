@@ -1,7 +1,7 @@
-"""Cases, laws and known mistakes of `global_masks`: all layers compete for the same places.
+"""Cases, laws and known mistakes of `global_masks`: the weights of all layers are ranked together.
 
-Conventions that the notebook states in the same words: a tensor with fewer than two axes (a bias, a norm) is left whole and not
-counted; of all others together exactly round(sparsity * their weights) go; every name comes back with a mask.
+Conventions that the notebook states in the same words: a tensor with fewer than two axes (a bias, a norm) is not pruned and not
+counted; of all others together exactly round(sparsity * total) weights are removed; the result has every name, with a mask.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def right_global(weights: Weights, sparsity: float) -> Weights:
 
 
 def _layers(draw: Draw, shapes: dict[str, tuple[int, ...]]) -> Weights:
-    """Tensors whose magnitudes are all 5 % apart, over all layers too; each layer larger or smaller as a whole."""
+    """Tensors whose magnitudes differ by 5 % or more, also between layers; each layer has another scale."""
     counts = [torch.Size(shape).numel() for shape in shapes.values()]
     lean = torch.cat([torch.full((count,), draw.real(0.0, 1.6)) + draw.uniform(0, 1, count) for count in counts])
     ranks = lean.argsort().argsort().double() - len(lean) / 2
@@ -96,13 +96,11 @@ def _ties(call: Call, seed: int) -> str | None:
 def _count_complaint(weights: Weights, masks: Weights, gone: int) -> str | None:
     flat, kept = (torch.cat([some[name].flatten() for name in _prunable(weights)]) for some in (weights, masks))
     if not masks["a.bias"].all():
-        return "the bias must be left whole."
+        return "the bias must not be pruned."
     if int((~kept).sum()) != gone:
-        return (
-            f"of {len(flat)} weights with equal ones among them exactly {gone} must go, your masks remove {int((~kept).sum())}."
-        )
+        return f"of {len(flat)} weights with equal ones among them exactly {gone} must be removed, your masks remove {int((~kept).sum())}."
     if flat.abs()[kept].min() < flat.abs()[~kept].max():
-        return "a weight is kept that is smaller than one that goes."
+        return "a weight is kept that is smaller than a removed one."
     return None
 
 
@@ -110,7 +108,7 @@ GLOBAL_LAWS = (Law("equal magnitudes", _ties),)
 
 
 def _thresholds(weights: Weights, sparsity: float, combine: Callable[[Tensor, Tensor], Tensor]) -> Weights:
-    """One threshold from those of the layers: `combine(thresholds, sizes)`; nothing and everything as they should be."""
+    """One threshold from those of the layers: `combine(thresholds, sizes)`; sparsity 0 and 1 are right."""
     some = _prunable(weights)
     if sparsity in (0.0, 1.0):
         return right_global(weights, sparsity)
@@ -120,7 +118,7 @@ def _thresholds(weights: Weights, sparsity: float, combine: Callable[[Tensor, Te
 
 
 def _compared(strict: bool) -> Callable[[Weights, float], Weights]:
-    """One threshold over all, with the equal ones all gone or all kept."""
+    """One threshold for all; weights equal to it are all removed or all kept."""
 
     def global_masks(weights: Weights, sparsity: float) -> Weights:
         some = _prunable(weights)
@@ -159,7 +157,7 @@ GLOBAL_MISTAKES = (
     ),
     Mistake(
         "mean of thresholds",
-        "You average the layers' thresholds; the threshold of all weights together is another number, and gives the exact count.",
+        "You average the layers' thresholds; rank all weights together, which gives another threshold and the exact count.",
         lambda weights, sparsity: _thresholds(weights, sparsity, lambda ends, sizes: ends.mean()),
     ),
     Mistake(
@@ -169,24 +167,24 @@ GLOBAL_MISTAKES = (
     ),
     Mistake(
         "biases counted",
-        "You prune biases too; tensors with fewer than two axes stay whole and are not counted.",
+        "You prune biases too; tensors with fewer than two axes are not pruned and not counted.",
         lambda weights, sparsity: _over_all(weights, sparsity, weights, torch.abs),
     ),
     Mistake(
         "biases by name",
-        "You tell biases by their names; the weight of a norm has one axis too and stays whole: look at the number of axes.",
+        "You recognize biases by their names; the weight of a norm has one axis too and is not pruned: use the number of axes.",
         lambda weights, sparsity: _over_all(weights, sparsity, {n: w for n, w in weights.items() if "bias" not in n}, torch.abs),
     ),
     Mistake(
         "half rounded up",
-        "One too many goes where the count ends in .5; count what goes, by Python's round: it takes a half to the even number.",
+        "You remove one weight too many where the count ends in .5; use Python's round, which rounds a half to the even number.",
         lambda weights, sparsity: _over_all(
             weights, sparsity, _prunable(weights), torch.abs, int(sparsity * _total(weights) + 0.5)
         ),
     ),
     Mistake(
         "biases in the total",
-        "You count biases in the total, so too many weights go; tensors with fewer than two axes are not counted.",
+        "You count biases in the total, so you remove too many weights; tensors with fewer than two axes are not counted.",
         _bias_in_total,
     ),
     Mistake(
@@ -196,7 +194,7 @@ GLOBAL_MISTAKES = (
     ),
     Mistake(
         "biases gone",
-        "Your masks of the biases are all False; what is not pruned is kept whole.",
+        "Your masks of the biases are all False; tensors that are not pruned get masks of True.",
         _changed(lambda mask, name: mask if mask.ndim >= 2 else ~mask),
     ),
     Mistake(
@@ -206,38 +204,40 @@ GLOBAL_MISTAKES = (
     ),
     Mistake(
         "keeps the smallest",
-        "You remove the largest weights of all; the smallest must go.",
+        "You remove the largest weights of all; remove the smallest.",
         lambda weights, sparsity: _over_all(weights, sparsity, _prunable(weights), lambda w: -w.abs()),
     ),
-    Mistake("mask inverted", "Your masks are True where a weight goes; True must mean kept.", _changed(lambda mask, name: ~mask)),
+    Mistake(
+        "mask inverted", "Your masks are True where a weight is removed; True must mean kept.", _changed(lambda mask, name: ~mask)
+    ),
     Mistake(
         "each layer scaled",
-        "You divide each layer by its largest weight first; then they are not ranked by the same measure.",
+        "You divide each layer by its largest weight first; rank the magnitudes themselves, in one list for all layers.",
         _normalized,
     ),
     Mistake(
         "count cut off",
-        "int() cuts the count off; round(sparsity * total) weights must go.",
+        "int() rounds the count down; remove round(sparsity * total) weights.",
         lambda weights, sparsity: _over_all(weights, sparsity, _prunable(weights), torch.abs, int(sparsity * _total(weights))),
     ),
     Mistake(
         "sparsity as density",
-        "You keep this share of the weights; sparsity is the share that goes.",
+        "You keep this share of the weights; sparsity is the share that is removed.",
         lambda weights, sparsity: right_global(weights, 1 - sparsity),
     ),
     Mistake(
         "strict threshold",
-        "Weights equal to your threshold all go, so too many go when some are equal; pick exactly k by position.",
+        "All weights equal to your threshold are removed, too many when some are equal; select exactly k by index.",
         _compared(strict=True),
     ),
     Mistake(
         "inclusive threshold",
-        "Weights equal to your threshold all stay, so too few go when some are equal; pick exactly k by position.",
+        "All weights equal to your threshold are kept, so too few are removed when some are equal; select exactly k by index.",
         _compared(strict=False),
     ),
     Mistake(
         "numbers, not bool",
-        "Your masks hold numbers; they must be bool tensors.",
+        "Your masks contain numbers; they must be bool tensors.",
         _changed(lambda mask, name: mask.float()),
     ),
     Mistake(

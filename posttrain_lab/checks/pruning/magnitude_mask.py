@@ -1,8 +1,8 @@
-"""Cases, laws and known mistakes of `magnitude_mask`: the smallest weights go.
+"""Cases, laws and known mistakes of `magnitude_mask`: the smallest weights are removed.
 
 Conventions that the notebook states in the same words: True means kept; exactly round(sparsity * number of weights) are False, as
-Python rounds (a half to the even number); among equal magnitudes any may go. Cases without ties have one answer; the law asks on ties
-for the count and for no smaller weight kept than removed.
+Python rounds (a half to the even number); among equal magnitudes any may be removed. Cases without ties have one answer; with ties the
+law requires the count, and that no kept weight is smaller than a removed one.
 """
 
 from collections.abc import Callable
@@ -38,8 +38,8 @@ def magnitude_cases(seed: int) -> list[Case]:
         Case("a view that is not contiguous", (strided(spread(draw, b, a)), clear_sparsity(draw, [a * b]))),
         Case("a transposed view", (spread(draw, a, b).T, clear_sparsity(draw, [a * b]))),
         Case("one huge weight among tiny ones", (_outlier(draw, a, b), clear_sparsity(draw, [a * b]))),
-        Case("a single weight that stays", (lone, 0.3)),
-        Case("a single weight that goes", (lone, 0.7)),
+        Case("a single weight that is kept", (lone, 0.3)),
+        Case("a single weight that is removed", (lone, 0.7)),
         Case("one axis, float64", (spread(draw, 3 * a).double(), clear_sparsity(draw, [3 * a]))),
     ]
 
@@ -56,9 +56,11 @@ def mask_complaint(weight: Tensor, mask: object, gone: int) -> str | None:
         return f"expected a bool tensor of shape {tuple(weight.shape)}."
     found = int((~mask).sum())
     if found != gone:
-        return f"of {weight.numel()} weights with equal ones among them exactly {gone} must go, your mask removes {found}."
+        return (
+            f"of {weight.numel()} weights with equal ones among them exactly {gone} must be removed, your mask removes {found}."
+        )
     if 0 < gone < weight.numel() and weight.abs()[mask].min() < weight.abs()[~mask].max():
-        return "a weight is kept that is smaller than one that goes."
+        return "a weight is kept that is smaller than a removed one."
     return None
 
 
@@ -73,7 +75,7 @@ def _ties(call: Call, seed: int) -> str | None:
 
 
 def _many_zeros(draw: Draw, rows: int, columns: int) -> Tensor:
-    """More zeros than any of the counts asks for."""
+    """More zeros than any of the counts."""
     weight = torch.zeros(rows, columns)
     weight[0] = spread(draw, columns)
     return weight
@@ -83,7 +85,7 @@ MAGNITUDE_LAWS = (Law("equal magnitudes", _ties),)
 
 
 def _by(change: Callable[[Tensor], Tensor]) -> Mask:
-    """The right count by other numbers than magnitudes."""
+    """The right count, ranked by other numbers than magnitudes."""
     return lambda weight, sparsity: lowest(change(weight), right_count(sparsity, weight.numel()))
 
 
@@ -93,7 +95,7 @@ def _counted(count: Callable[[float, int], int]) -> Mask:
 
 
 def _threshold(strict: bool) -> Mask:
-    """Compare with the last weight that goes (strict), or with the first that stays."""
+    """Compare with the last removed weight (strict), or with the first kept one."""
 
     def magnitude_mask(weight: Tensor, sparsity: float) -> Tensor:
         gone, order = right_count(sparsity, weight.numel()), weight.abs().flatten().sort().values
@@ -132,7 +134,7 @@ def _per_row(weight: Tensor, sparsity: float) -> Tensor:
 MAGNITUDE_MISTAKES = (
     Mistake(
         "signed",
-        "You compare weights with their sign, so all negative ones go first; a large negative weight matters as much: use abs().",
+        "You compare weights with their sign, so all negative ones are removed first; a large negative weight matters as much: use abs().",
         _by(lambda weight: weight),
     ),
     Mistake(
@@ -142,17 +144,17 @@ MAGNITUDE_MISTAKES = (
     ),
     Mistake(
         "mask inverted",
-        "Your mask is True where a weight goes; True must mean kept.",
+        "Your mask is True where a weight is removed; True must mean kept.",
         lambda weight, sparsity: ~right_magnitude(weight, sparsity),
     ),
     Mistake(
         "by position",
-        "You remove the first weights in memory, whatever their size; remove those with the smallest magnitude.",
+        "You remove the first weights in memory, independent of their size; remove those with the smallest magnitude.",
         lambda weight, sparsity: (torch.arange(weight.numel()) >= right_count(sparsity, weight.numel())).reshape(weight.shape),
     ),
     Mistake(
         "count cut off",
-        "int() cuts the count off; round(sparsity * n) weights must go.",
+        "int() rounds the count down; remove round(sparsity * n) weights.",
         _counted(lambda sparsity, count: int(sparsity * count)),
     ),
     Mistake(
@@ -162,54 +164,54 @@ MAGNITUDE_MISTAKES = (
     ),
     Mistake(
         "half rounded up",
-        "One too many goes where the count ends in .5; count what goes, by Python's round: it takes a half to the even number.",
+        "You remove one weight too many where the count ends in .5; use Python's round, which rounds a half to the even number.",
         _counted(lambda sparsity, count: int(sparsity * count + 0.5)),
     ),
     Mistake(
         "places as ranks",
-        "argsort gives the places in order of size, not the rank of each weight; its first k entries are the places that go.",
+        "argsort gives indices in order of size, not the rank of each weight; its first k entries are the indices to remove.",
         lambda weight, sparsity: (weight.abs().flatten().argsort() >= right_count(sparsity, weight.numel())).reshape(
             weight.shape
         ),
     ),
     Mistake(
         "sparsity as density",
-        "You keep this share of the weights; sparsity is the share that goes.",
+        "You keep this share of the weights; sparsity is the share that is removed.",
         _counted(lambda sparsity, count: count - right_count(sparsity, count)),
     ),
     Mistake(
         "strict threshold",
-        "Weights equal to your threshold all go, so too many go when some are equal; pick exactly k by position (argsort, topk).",
+        "All weights equal to your threshold are removed, too many when some are equal; select exactly k by index (argsort, topk).",
         _threshold(strict=True),
     ),
     Mistake(
         "inclusive threshold",
-        "Weights equal to your threshold all stay, so too few go when some are equal; pick exactly k by position (argsort, topk).",
+        "All weights equal to your threshold are kept, so too few are removed when some are equal; select exactly k (argsort, topk).",
         _threshold(strict=False),
     ),
     Mistake(
         "kthvalue(0)",
-        "kthvalue counts from 1 and has no value number 0: with sparsity 0 nothing is removed, and no threshold exists.",
+        "kthvalue counts from 1, so k = 0 is an error; with sparsity 0 nothing is removed and there is no threshold.",
         _kth,
     ),
     Mistake(
         "index past the end",
-        "With sparsity 1 you read one place behind the last weight: then all weights go, and no threshold exists.",
+        "With sparsity 1 you read one index after the last weight; then all weights are removed and there is no threshold.",
         _past_the_end,
     ),
     Mistake(
         "index -1",
-        "With sparsity 0 you read at index -1, the largest weight, and remove everything; then nothing is to be removed.",
+        "With sparsity 0 you read at index -1, the largest weight, and remove everything; with sparsity 0 remove nothing.",
         _minus_one,
     ),
     Mistake(
         "quantile, strict",
-        "torch.quantile interpolates between weights and gives no exact count (with sparsity 0 one weight goes); count, then pick k.",
+        "torch.quantile interpolates between weights and gives no exact count (with sparsity 0 it removes one); select exactly k weights.",
         _quantile(strict=True),
     ),
     Mistake(
         "quantile, inclusive",
-        "torch.quantile interpolates between weights and gives no exact count (with sparsity 1 one stays); count, then pick k.",
+        "torch.quantile interpolates between weights and gives no exact count (with sparsity 1 it keeps one); select exactly k weights.",
         _quantile(strict=False),
     ),
     Mistake(
@@ -219,17 +221,17 @@ MAGNITUDE_MISTAKES = (
     ),
     Mistake(
         "row by row",
-        "You remove the same share of every row; the smallest weights of the whole tensor go, wherever they are.",
+        "You remove the same share of every row; remove the smallest weights of the whole tensor, in any row.",
         _per_row,
     ),
     Mistake(
         "numbers, not bool",
-        "Your mask holds numbers; it must be a bool tensor (mask.bool(), or a comparison).",
+        "Your mask contains numbers; it must be a bool tensor (mask.bool(), or a comparison).",
         lambda weight, sparsity: right_magnitude(weight, sparsity).float(),
     ),
     Mistake(
         "masked weight",
-        "You return the weight with zeros in it; the mask is wanted, True where a weight is kept.",
+        "You return the weight with zeros in it; return the mask, True where a weight is kept.",
         lambda weight, sparsity: weight * right_magnitude(weight, sparsity),
     ),
     Mistake(

@@ -1,12 +1,12 @@
 """Cases and known mistakes of `masked_step`: an optimizer's step that leaves pruned weights at 0.
 
 Conventions that the notebook states in the same words: `masks` maps a parameter to a bool tensor, True where a weight is kept;
-parameters without a mask are free; the optimizer takes one ordinary step, and only then are pruned weights set to exactly 0, in
-place; all others are what the step made of them.
+parameters without a mask change freely; the optimizer takes one ordinary step, and only then are pruned weights set to exactly 0, in
+place; all others are as the step left them.
 
-An optimizer cannot travel: `stepped` builds one on the student's side, takes two ordinary steps (so that momentum has something to
-remember), then calls the function for each further step, and returns all weights after each. The pruned weights are not 0 at
-first: whoever masks the gradient only, or masks before the step, shows. 1e-6: a few float32 operations in another order.
+An optimizer cannot be sent: `stepped` builds one in the student's process, takes two ordinary steps (so that the momentum is not 0),
+then calls the function for each further step, and returns all weights after each. The pruned weights are not 0 at first, so an answer
+that masks the gradient only, or masks before the step, fails. 1e-6: a few float32 operations in another order.
 """
 
 from collections.abc import Callable
@@ -87,7 +87,7 @@ def step_cases(seed: int) -> list[Case]:
         gradients = [[draw.normal(*shape) for shape in shapes] for _ in range(5)]
         options = {key: value * draw.real(0.7, 1.0) if key == "lr" else value for key, value in options.items()}
         words = f"{kind} with {', '.join(key for key in options if key != 'lr') or 'a plain step'}" + (
-            "" if not number else ", a free bias" if number < 4 else ", a masked bias, a free kernel"
+            "" if not number else ", a bias without a mask" if number < 4 else ", a masked bias, a kernel without a mask"
         )
         cases.append(Case(words, (weights, masks, gradients, kind, options)))
     return cases
@@ -167,17 +167,17 @@ def _forgets(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Tensor]
 STEP_MISTAKES = (
     Mistake(
         "mask before the step",
-        "You mask before the step; momentum and weight decay then move the pruned weights again: mask after it.",
+        "You mask before the step; momentum and weight decay then change the pruned weights again: mask after it.",
         _before,
     ),
     Mistake(
         "gradient only",
-        "You mask the gradient only; momentum remembers older ones and old weights stay: set the weights themselves to 0.",
+        "You mask the gradient only; momentum contains older gradients, and old weights remain: set the weights themselves to 0.",
         _gradient_only,
     ),
     Mistake(
         "gradient and weights, before the step",
-        "Weights and gradients masked before the step are not enough: momentum still moves pruned weights; mask after it.",
+        "Weights and gradients masked before the step are not enough: momentum still changes pruned weights; mask after it.",
         _gradient_and_before,
     ),
     Mistake(
@@ -187,24 +187,24 @@ STEP_MISTAKES = (
     ),
     Mistake(
         "not masked",
-        "The weights are not masked: change the parameter itself, in place; a new tensor under a name of yours changes nothing.",
+        "The weights are not masked: change the parameter itself, in place; a new tensor in a variable of yours changes nothing.",
         lambda optimizer, masks: optimizer.step(),
     ),
     Mistake("two steps", "You take two steps; call optimizer.step() once.", _twice),
     Mistake("mask inverted", "You set the kept weights to 0; a mask is True where a weight is kept.", _inverted),
     Mistake(
         "first group only",
-        "You mask the first parameter group only; an optimizer can have several: go through masks.items().",
+        "You mask the first parameter group only; an optimizer can have several: loop over masks.items().",
         _first_group,
     ),
     Mistake(
         "biases never masked",
-        "You leave biases out; whatever has a mask is masked, a bias too: go through masks.items().",
+        "You leave biases out; every parameter with a mask is masked, a bias too: loop over masks.items().",
         _not_biases,
     ),
     Mistake(
         "a mask for every parameter",
-        "You look for a mask of every parameter; some have none (a bias): go through masks.items().",
+        "You look for a mask of every parameter; some have none (a bias): loop over masks.items().",
         _every_parameter,
     ),
     Mistake(
@@ -219,7 +219,7 @@ STEP_MISTAKES = (
     ),
     Mistake(
         "momentum lost",
-        "You clear the optimizer's state, so the weights that are kept lose their momentum; leave it alone.",
+        "You clear the optimizer's state, so the kept weights lose their momentum; do not change the state.",
         _forgets,
     ),
 )

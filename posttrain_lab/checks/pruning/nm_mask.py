@@ -1,4 +1,4 @@
-"""Cases, a law and known mistakes of `nm_mask`: n of each m neighbours stay.
+"""Cases, a law and known mistakes of `nm_mask`: n of each m neighbours are kept.
 
 Conventions that the notebook states in the same words: groups are m neighbours along `in` (columns 0 to m - 1, then m to 2m - 1, ...),
 m divides `in`, exactly n of each group are kept, among equal magnitudes any.
@@ -59,7 +59,7 @@ def _ties(call: Call, seed: int) -> str | None:
         if (kept.sum(2) != n).any():
             return f"with equal weights in a group of {m} some group keeps {int(kept.sum(2)[kept.sum(2) != n][0])}, not {n}."
         if (groups.masked_fill(~kept, torch.inf).amin(2) < groups.masked_fill(kept, -torch.inf).amax(2)).any():
-            return "a weight is kept that is smaller than one of its group that goes."
+            return "a weight is kept that is smaller than a removed one of its group."
     return None
 
 
@@ -95,7 +95,7 @@ NM_MISTAKES = (
     ),
     Mistake(
         "m - n kept",
-        "You keep m - n of each group; n are kept and m - n go.",
+        "You keep m - n of each group; keep n and remove m - n.",
         lambda weight, n, m: right_nm(weight, m - n, m),
     ),
     Mistake(
@@ -105,7 +105,7 @@ NM_MISTAKES = (
     ),
     Mistake(
         "mask inverted",
-        "Your mask is True where a weight goes; True must mean kept.",
+        "Your mask is True where a weight is removed; True must mean kept.",
         lambda weight, n, m: ~right_nm(weight, n, m),
     ),
     Mistake(
@@ -115,7 +115,7 @@ NM_MISTAKES = (
     ),
     Mistake(
         "whole rows",
-        "You keep n / m of each row wherever they are; each group of m must keep exactly n.",
+        "You keep the largest n / m of each whole row; each group of m must keep exactly n.",
         lambda weight, n, m: _best(weight.abs(), n * weight.shape[1] // m),
     ),
     Mistake(
@@ -125,22 +125,22 @@ NM_MISTAKES = (
     ),
     Mistake(
         "every so many columns",
-        "Your groups are columns that lie apart; a group is m neighbours: reshape to [out, in / m, m].",
+        "Your groups are columns that are not neighbours; a group is m neighbours: reshape to [out, in / m, m].",
         _interleaved,
     ),
     Mistake(
         "strict threshold",
-        "With equal weights in a group you keep fewer than n; pick exactly n by position (topk, scatter).",
+        "With equal weights in a group you keep fewer than n; select exactly n by index (topk, scatter).",
         _limit(strict=True),
     ),
     Mistake(
         "inclusive threshold",
-        "With equal weights in a group you keep more than n; pick exactly n by position (topk, scatter).",
+        "With equal weights in a group you keep more than n; select exactly n by index (topk, scatter).",
         _limit(strict=False),
     ),
     Mistake(
         "places as ranks",
-        "argsort gives the places in order of size, not the rank of each weight; take its last n places, or those of topk.",
+        "argsort gives indices in order of size, not the rank of each weight; take its last n indices, or those of topk.",
         lambda weight, n, m: (weight.abs().unflatten(1, (-1, m)).argsort(dim=2) >= m - n).flatten(1),
     ),
     Mistake(
@@ -155,7 +155,7 @@ NM_MISTAKES = (
     ),
     Mistake(
         "numbers, not bool",
-        "Your mask holds numbers; it must be a bool tensor.",
+        "Your mask contains numbers; it must be a bool tensor.",
         lambda weight, n, m: right_nm(weight, n, m).float(),
     ),
 )

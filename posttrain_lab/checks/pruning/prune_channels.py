@@ -1,12 +1,12 @@
-"""Cases and known mistakes of `prune_channels`: really smaller layers around a convolution.
+"""Cases and known mistakes of `prune_channels`: layers that are really smaller, around a convolution.
 
 Conventions that the notebook states in the same words: `keep` is a bool tensor [out], True where a channel stays; channels keep their
-order. "Masked" means that the next layer sees 0 in the removed channels, so all that belongs to them is cut out and nothing is moved
-elsewhere. A Linear behind a flatten owns area columns for each channel, side by side: channel c has c * area ... (c + 1) * area - 1.
-Three new layers come back, with sizes that say what they are, options and modes as before; the three that came in stay as they were,
-and share no tensor with the new ones: `cut` looks for that on the student's side, where both are.
+order. "Masked" means that the input of the next layer is 0 in the removed channels, so all that belongs to them is removed and nothing is
+added elsewhere. A Linear behind a flatten has `area` columns for each channel, side by side: channel c has c * area ... (c + 1) * area - 1.
+The result is three new layers with matching sizes, with options and modes as before; the three given layers are not changed and share
+no tensor with the new ones: `cut` tests that in the student's process, where both are.
 
-The tensors are copies of parts, so they are equal: rtol 1e-6 only allows for another dtype on the way.
+The tensors are copies of parts, so they are equal: rtol 1e-6 only allows for another dtype in between.
 """
 
 import copy
@@ -38,7 +38,7 @@ OPTIONS = {
 def cut(
     function: Callable[..., Any], conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor
 ) -> tuple[Any, list[str]]:
-    """What the function returns, and which of its tensors are the memory of a layer that came in."""
+    """What the function returns, and which of its tensors share memory with a given layer."""
     before = {memory for layer in (conv, bn, next_layer) for memory in _memories(layer).values()}
     layers = function(conv, bn, next_layer, keep)
     named = zip(NAMES, layers, strict=False) if isinstance(layers, tuple | list) else ()
@@ -47,7 +47,7 @@ def cut(
 
 
 def _memories(layer: nn.Module) -> dict[str, int]:
-    """Where each tensor with numbers in it begins, by name."""
+    """The address of each tensor that is not empty, by name."""
     return {name: one.untyped_storage().data_ptr() for name, one in layer.state_dict().items() if one.numel()}
 
 
@@ -62,7 +62,7 @@ def channels_judge() -> Judge:
             if found := _layer_difference(right, layer):
                 return f"{name}: {found}"
         if shared:
-            return f"{shared[0]} is still the old layer's own tensor, so training one would change the other; copy it."
+            return f"{shared[0]} is still the tensor of the given layer, so training one would change the other; copy it."
         return None
 
     return judge
@@ -76,7 +76,7 @@ def _layer_difference(right: nn.Module, layer: Any) -> str | None:
             return f"{option} must be {getattr(right, option)}, got {getattr(layer, option)}."
     ours, theirs = ({k: v for k, v in one.state_dict().items() if k != "num_batches_tracked"} for one in (right, layer))
     if missing := set(ours) ^ set(theirs):
-        return f"{sorted(missing)[0]} is {'missing' if missing & set(ours) else 'not wanted'}."
+        return f"{sorted(missing)[0]} is {'missing' if missing & set(ours) else 'too many'}."
     found = ((name, difference(ours[name], theirs[name], 1e-6, 0.0)) for name in ours)
     return next((f"{name}: {text}" for name, text in found if text), None)
 
@@ -96,7 +96,7 @@ def _filled(draw: Draw, layer: Any) -> Any:
 
 
 def _keep(draw: Draw, channels: int, count: int) -> Tensor:
-    """`count` of the channels, never the first ones alone: the first goes, the last stays (when there is a choice)."""
+    """`count` of the channels: the first is removed and the last is kept (when there is a choice)."""
     keep = torch.zeros(channels, dtype=torch.bool)
     keep[draw.shuffled(range(channels))[:count]] = True
     if 0 < count < channels and keep[0]:
@@ -124,10 +124,10 @@ def channel_cases(seed: int) -> list[Case]:
         Case("two convolutions", (*plain, _keep(draw, b, draw.whole(2, b - 2)))),
         Case("options of all kinds", (*odd, _keep(draw, b, draw.whole(2, b - 2)))),
         Case("a linear layer behind a flatten", (*flat, _keep(draw, b, draw.whole(2, b - 2)))),
-        Case("as many columns for a channel as channels", (*square, _keep(draw, 4, 2))),
+        Case("as many columns for each channel as channels", (*square, _keep(draw, 4, 2))),
         Case("a linear layer, one column for each channel", (*alone, _keep(draw, c, 2))),
-        Case("a single channel stays", (*plain, _keep(draw, b, 1))),
-        Case("all channels stay", (*flat, torch.ones(b, dtype=torch.bool))),
+        Case("a single channel is kept", (*plain, _keep(draw, b, 1))),
+        Case("all channels are kept", (*flat, torch.ones(b, dtype=torch.bool))),
         Case("layers in training mode", (*train, _keep(draw, b, draw.whole(2, b - 2)))),
         Case("a mask that is not contiguous", (*plain, _keep(draw, b, 3).repeat_interleave(2)[::2])),
     ]

@@ -1,4 +1,4 @@
-"""The known mistakes of `prune_channels`, each with the sentence that it deserves."""
+"""The known mistakes of `prune_channels`, each with its message."""
 
 import copy
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def _without_bias(layer: Any) -> Any:
 
 
 def _stale(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
-    """New tensors in layers whose sizes still say the old numbers."""
+    """New tensors in layers whose size attributes have the old values."""
     bias = None if conv.bias is None else conv.bias[keep]
     columns = channel_columns(next_layer, keep)
     return (
@@ -78,7 +78,7 @@ def _bias_whole(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tens
 
 
 def _area_forgotten(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
-    """Columns numbered like channels."""
+    """The mask of the channels is used for the columns."""
     first, middle, _ = right_channels(conv, bn, next_layer, keep)
     return first, middle, layer_with(next_layer, weight=next_layer.weight[:, keep.nonzero().flatten()])
 
@@ -94,7 +94,7 @@ def _order_of_columns(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep
 
 
 def _next_outputs(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
-    """The outputs of the next layer are cut in place of its inputs, where its shape lets that happen."""
+    """The outputs of the next layer are removed in place of its inputs, where its shape allows that."""
     first, middle, last = right_channels(conv, bn, next_layer, keep)
     if len(next_layer.weight) != len(keep):
         return first, middle, last
@@ -103,13 +103,13 @@ def _next_outputs(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Te
 
 
 def _inputs_of_first(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
-    """The inputs of conv are cut in place of its filters, where its shape lets that happen."""
+    """The inputs of conv are removed in place of its filters, where its shape allows that."""
     first, middle, last = right_channels(conv, bn, next_layer, keep)
     return (layer_with(conv, weight=conv.weight[:, keep]) if conv.in_channels == len(keep) else first), middle, last
 
 
 def _shift_moved(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
-    """What a removed channel would give if only its filter were 0 is added to the next bias."""
+    """The output of a removed channel with a filter of 0 is added to the next bias."""
     first, middle, last = right_channels(conv, bn, next_layer, keep)
     if next_layer.bias is None or bn.running_mean is None or bn.running_var is None:
         return first, middle, last
@@ -122,7 +122,7 @@ def _shift_moved(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Ten
 CHANNEL_MISTAKES = (
     Mistake(
         "zeroed, not removed",
-        "Your layers have their old sizes with zeros inside; that saves nothing: cut the channels out of the tensors.",
+        "Your layers have their old sizes with zeros inside; that saves nothing: remove the channels from the tensors.",
         _zeroed,
     ),
     Mistake(
@@ -142,17 +142,17 @@ CHANNEL_MISTAKES = (
     ),
     Mistake(
         "statistics fresh",
-        "Your new batch norm starts with mean 0 and variance 1; take over the kept part of running_mean and running_var.",
+        "Your new batch norm starts with mean 0 and variance 1; copy the kept part of running_mean and running_var.",
         _but(lambda layers, conv, bn, last, keep: (layers[0], _fresh_statistics(layers[1]), layers[2])),
     ),
     Mistake(
         "the others removed",
-        "You removed the channels that should stay; keep is True where a channel stays.",
+        "You removed the channels that should be kept; keep is True where a channel is kept.",
         lambda conv, bn, next_layer, keep: right_channels(conv, bn, next_layer, ~keep),
     ),
     Mistake(
         "first channels kept",
-        "You keep the first channels, as many as keep has; keep says which ones stay.",
+        "You keep the first channels; `keep` says which ones are kept, not only how many.",
         lambda conv, bn, next_layer, keep: right_channels(conv, bn, next_layer, keep.sort(descending=True).values),
     ),
     Mistake(
@@ -167,52 +167,52 @@ CHANNEL_MISTAKES = (
     ),
     Mistake(
         "one column a channel",
-        "Behind a flatten each channel owns in_features / channels columns of the linear layer; you take one for each.",
+        "Behind a flatten each channel has in_features / channels columns of the linear layer; you take one for each.",
         _area_forgotten,
     ),
     Mistake(
         "mask as columns",
-        "keep has one entry for each channel, a linear layer behind a flatten has several columns for each: repeat_interleave it.",
+        "`keep` has one entry for each channel, but a linear layer behind a flatten has several columns for each: repeat_interleave it.",
         _mask_as_columns,
     ),
     Mistake(
         "columns in another order",
-        "A channel's columns lie side by side after a flatten: repeat_interleave, not repeat.",
+        "The columns of a channel are side by side after a flatten: use repeat_interleave, not repeat.",
         _order_of_columns,
     ),
     Mistake(
         "bias as it was",
-        "You cut the weight of conv but not its bias, which has one number for each channel too.",
+        "You cut the weight of conv but not its bias, which has one element for each channel too.",
         _bias_whole,
     ),
     Mistake(
         "bias lost",
-        "The bias of conv is lost; where there is one, its kept part stays.",
+        "The bias of conv is lost; where there is one, copy its kept part.",
         _but(lambda layers, conv, bn, last, keep: (_without_bias(layers[0]), *layers[1:])),
     ),
     Mistake(
         "bias of the next layer lost",
-        "The bias of the next layer is lost; it belongs to its outputs and stays whole.",
+        "The bias of the next layer is lost; it belongs to the outputs of that layer, so copy all of it.",
         _but(lambda layers, conv, bn, last, keep: (*layers[:2], _without_bias(layers[2]))),
     ),
     Mistake(
         "shift moved on",
-        "You move what the batch norm gives for a zero filter into the next bias; here the next layer sees 0 in removed channels.",
+        "You add the batch norm's output for a zero filter to the next bias; here removed channels are 0 in the next layer's input.",
         _shift_moved,
     ),
     Mistake(
         "old sizes",
-        "Your tensors are smaller, but out_channels, num_features or in_features still say the old number; set them too.",
+        "Your tensors are smaller, but out_channels, num_features or in_features still have the old value; set them too.",
         _stale,
     ),
     Mistake(
         "options lost",
-        "Your new convolution lost the stride, padding or dilation of the old one; hand them over.",
+        "Your new convolution lost the stride, padding or dilation of the old one; pass them on.",
         _but(lambda layers, conv, bn, last, keep: (_options_lost(layers[0]), *layers[1:])),
     ),
     Mistake(
         "eps lost",
-        "Your new batch norm has the usual eps and momentum; hand over those of the old one.",
+        "Your new batch norm has the default eps and momentum; pass on those of the old one.",
         _but(lambda layers, conv, bn, last, keep: (layers[0], _fresh_norm(layers[1]), layers[2])),
     ),
     Mistake(

@@ -1,11 +1,11 @@
-"""Cases and known mistakes of `sensitivity_scan`: prune one layer alone, look at the validation images, put the weights back.
+"""Cases and known mistakes of `sensitivity_scan`: prune one layer alone, measure on the validation images, restore the weights.
 
 Conventions that the notebook states in the same words: every nn.Linear and nn.Conv2d of the model, by its name in named_modules();
-for each the accuracy in eval mode at each sparsity, in the order given; the model comes back as it was, each weight, buffer and mode.
+for each the accuracy in eval mode at each sparsity, in the order given; the model is not changed, no weight, buffer or mode.
 
-The student's function gets a network and a `Split`; as a Split cannot travel, `on_split` builds it on the student's side and returns the
-curves together with the state and the modes of the network, for the trusted side to compare. The parts of the split share no labels, so
-the wrong part shows. Of many images only those are used whose largest logit stays clear of the second in every pruning.
+The student's function gets a network and a `Split`; as a Split cannot be sent, `on_split` builds it in the student's process and returns
+the curves together with the state and the modes of the network, which the trusted process compares. The parts of the split have no label
+in common, so the wrong part is noticed. Only images are used whose largest logit is clearly above the second in every pruned network.
 """
 
 import copy
@@ -54,7 +54,7 @@ def _convolutions(draw: Draw) -> nn.Sequential:
 
 
 def _drawn(draw: Draw, model: nn.Sequential) -> nn.Sequential:
-    """The network with drawn weights and statistics."""
+    """The network with random weights and statistics."""
     for module in model.modules():
         if isinstance(module, LAYERS):
             fan = module.weight[0].numel()
@@ -71,7 +71,7 @@ def _drawn(draw: Draw, model: nn.Sequential) -> nn.Sequential:
 
 
 def _parts(draw: Draw, model: nn.Sequential, sparsities: list[float]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Images on which no pruning is in doubt; each part has other labels and another number of images."""
+    """Images whose class is clear in every pruned network; each part has other labels and another number of images."""
     images = draw.normal(220, 1, SIDE, SIDE)
     names = [name for name, _ in prunable_layers(model)]
     clear = torch.ones(len(images), dtype=torch.bool)

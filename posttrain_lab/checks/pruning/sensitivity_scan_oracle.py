@@ -1,4 +1,4 @@
-"""The right answer to `sensitivity_scan`: prune one layer alone, look at the validation images, put the weights back."""
+"""The right answer to `sensitivity_scan`: prune one layer alone, measure on the validation images, restore the weights."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
@@ -50,7 +50,7 @@ def scan(
     mode: Callable[[nn.Module], nn.Module] = nn.Module.eval,
     after: Callable[[nn.Module, list[float]], Any] = lambda model, sparsities: None,
 ) -> Scan:
-    """The right answer with one thing changed; `after` is what is left undone on the model itself."""
+    """The right answer with one thing changed; `after` names what is wrongly left on the model itself."""
 
     def sensitivity_scan(model: nn.Module, split: Split, sparsities: list[float]) -> Any:
         names, data, twin = [name for name, _ in prunable_layers(model, kinds)], getattr(split, part), mode(copy.deepcopy(model))

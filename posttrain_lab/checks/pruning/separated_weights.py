@@ -1,4 +1,4 @@
-"""Weights and sparsities for the cases: magnitudes that lie apart, and counts that no way of rounding can shift."""
+"""Weights and sparsities for the cases: magnitudes that differ clearly, and counts that are the same for every way of rounding."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def levels(draw: Draw, *shape: int, most: int = 2) -> Tensor:
 
 
 def clear_sparsity(draw: Draw, counts: Sequence[int], low: float = 0.2, high: float = 0.8, up: bool | None = None) -> float:
-    """A sparsity whose product with each count is at least 0.1 away from x.5; with `up` it is rounded up (or down) at the first."""
+    """A sparsity whose product with each count is at least 0.1 away from x.5; `up` says whether the first is rounded up or down."""
     while True:
         sparsity = round(draw.real(low, high), 4)
         parts = [sparsity * count % 1 for count in counts]
@@ -37,7 +37,7 @@ def clear_sparsity(draw: Draw, counts: Sequence[int], low: float = 0.2, high: fl
 
 
 def right_count(sparsity: float, count: int) -> int:
-    """How many of `count` weights go."""
+    """How many of `count` weights are removed."""
     return round(sparsity * count)
 
 

@@ -1,6 +1,6 @@
-"""Cases and known mistakes of `to_csr`: store only what is left.
+"""Cases and known mistakes of `to_csr`: store only the weights that are left.
 
-Conventions that the notebook states in the same words, those of scipy: values row by row in order of their columns, whatever is not
+Conventions that the notebook states in the same words, those of scipy: values row by row in order of their columns, all that are not
 exactly 0; `columns` and `row_pointers` int32, row_pointers [out + 1] from 0 to the number of values.
 """
 
@@ -33,7 +33,7 @@ def right_csr(weight: Tensor) -> Csr:
 
 
 def _pruned(draw: Draw, out: int, k: int, keep: float = 0.5) -> Tensor:
-    """Some weights, at least one in the first and in the last row, and never in the first column of the first."""
+    """Some weights, at least one in the first and in the last row, and the first is not in column 0."""
     weight = spread(draw, out, k) * (draw.uniform(0, 1, out, k) < keep)
     weight[0, 0] = 0.0
     weight[[0, -1], [-1, 0]] = 5.0
@@ -91,12 +91,12 @@ def _everything(weight: Tensor) -> Csr:
 CSR_MISTAKES = (
     Mistake(
         "first pointer missing",
-        "row_pointers starts with 0, where the first row begins: one entry more than there are rows.",
+        "Your row_pointers lacks the 0 at the start, where the first row begins; it has one entry more than there are rows.",
         _csr_of(lambda values, columns, pointers: (values, columns, pointers[1:])),
     ),
     Mistake(
         "last pointer missing",
-        "row_pointers ends with the number of values, where the last row ends: one entry more than there are rows.",
+        "Your row_pointers lacks the number of values at the end; it has one entry more than there are rows.",
         _csr_of(lambda values, columns, pointers: (values, columns, pointers[:-1])),
     ),
     Mistake(
@@ -116,22 +116,22 @@ CSR_MISTAKES = (
     ),
     Mistake(
         "columns first",
-        "You went down the columns; that is the transposed weight: values go row by row.",
+        "You stored the values column by column, which is the transposed weight; store them row by row.",
         lambda weight: right_csr(weight.T),
     ),
     Mistake(
         "zeros stored",
-        "You store every number, the zeros too; only what is not 0 is stored.",
+        "You store every weight, also the zeros; store only the weights that are not 0.",
         _everything,
     ),
     Mistake(
         "rows filled up",
-        "You fill short rows up with zeros; each row holds only what it has, and the pointers say how much.",
+        "You pad short rows with zeros; store only the values of each row, and let the pointers say how many.",
         _padded,
     ),
     Mistake(
         "row and column exchanged",
-        "You return the row of each value where its column is wanted.",
+        "You return the row of each value in `columns`; return its column.",
         lambda weight: (right_csr(weight)[0], weight.nonzero()[:, 0].to(torch.int32), right_csr(weight)[2]),
     ),
     Mistake(
@@ -156,7 +156,7 @@ CSR_MISTAKES = (
     ),
     Mistake(
         "magnitudes stored",
-        "Your values have lost their signs; the weights themselves are stored.",
+        "Your values have lost their signs; store the weights themselves.",
         _csr_of(lambda values, columns, pointers: (values.abs(), columns, pointers)),
     ),
     Mistake(
@@ -166,7 +166,7 @@ CSR_MISTAKES = (
     ),
     Mistake(
         "positions in the flat weight",
-        "Your columns count through the whole weight; a column starts again at 0 in each row.",
+        "Your columns are indices of the flattened weight; count the columns from 0 in each row.",
         lambda weight: (right_csr(weight)[0], weight.reshape(-1).nonzero()[:, 0].to(torch.int32), right_csr(weight)[2]),
     ),
 )

@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `wanda_scores`: weights judged together with their inputs.
+"""Cases and known mistakes of `wanda_scores`: a score from each weight and its inputs.
 
-Conventions that the notebook states in the same words: a Wanda score is |w| times the l2 norm of the column of inputs that the weight
-meets: the root of the sum of squares over all tokens, not divided by their number.
+Conventions that the notebook states in the same words: a Wanda score is |w| times the l2 norm of the weight's input, a column of
+`inputs`: the root of the sum of squares over all tokens, not divided by their number.
 """
 
 from collections.abc import Callable
@@ -63,19 +63,23 @@ WANDA_MISTAKES = (
         "You use the l1 norm, a sum of magnitudes; Wanda takes the l2 norm, the root of the sum of squares.",
         _wanda(lambda x: x.abs().sum(0)),
     ),
-    Mistake("weight only", "The inputs play no part in your score; multiply by their norm.", lambda weight, inputs: weight.abs()),
+    Mistake("weight only", "Your score does not use the inputs; multiply by their norm.", lambda weight, inputs: weight.abs()),
     Mistake(
         "inputs only",
-        "The weight plays no part in your score; multiply the norm by |w|.",
+        "Your score does not use the weight; multiply the norm by |w|.",
         lambda weight, inputs: _norm(inputs).expand(weight.shape).clone(),
     ),
-    Mistake("root forgotten", "You sum the squares of the inputs and take no root.", _wanda(lambda x: x.square().sum(0))),
+    Mistake(
+        "root forgotten",
+        "You sum the squares of the inputs and take no root; take the square root of the sum.",
+        _wanda(lambda x: x.square().sum(0)),
+    ),
     Mistake(
         "squared",
         "You square the whole score; it keeps the order, but the score is |w| times the norm.",
         lambda weight, inputs: (weight * _norm(inputs)).square(),
     ),
-    Mistake("signed", "Your scores have the weights' signs; the magnitude |w| counts.", _wanda(_norm, lambda w: w)),
+    Mistake("signed", "Your scores have the weights' signs; use the magnitude |w|.", _wanda(_norm, lambda w: w)),
     Mistake(
         "norm of each token",
         "You take the norm of each token (dim=1); each input feature has one, over all tokens (dim=0).",
@@ -93,12 +97,12 @@ WANDA_MISTAKES = (
     ),
     Mistake(
         "one norm for all",
-        "You take one norm of the whole matrix of inputs; each feature has its own.",
+        "You take one norm of the whole input matrix; take one for each feature.",
         _wanda(lambda x: x.norm()),
     ),
     Mistake(
         "deviation",
-        "You take the standard deviation, which subtracts the mean; the l2 norm does not.",
+        "You take the standard deviation, which subtracts the mean; use the l2 norm, which does not.",
         _wanda(lambda x: (x - x.mean(0)).square().sum(0).sqrt()),
     ),
 )

@@ -1,4 +1,4 @@
-"""The exercises of unit 02, in the notebook's order; each stands in the module with its name, conventions included."""
+"""The exercises of unit 02, in the notebook's order; each is in the module of its name, with its conventions."""
 
 from posttrain_lab.checks.quantization.affine_qparams import affine_qparams
 from posttrain_lab.checks.quantization.channel_qparams import channel_qparams

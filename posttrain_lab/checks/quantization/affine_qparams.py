@@ -1,8 +1,8 @@
-"""Cases and known mistakes of `affine_qparams`: which grid of codes fits a range of numbers?
+"""Cases and known mistakes of `affine_qparams`: which scale and zero point cover a range of real numbers?
 
 Conventions that the notebook states in the same words:
 - codes of b bits: -2^(b-1) ... 2^(b-1) - 1; symmetric: zero point 0 and codes +-(2^(b-1) - 1);
-- the range is first widened to hold 0; a range of zero width at 0 gives scale 1.0 and zero point 0.
+- the range is first widened to contain 0; a range of zero width at 0 gives scale 1.0 and zero point 0.
 """
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
@@ -80,22 +80,22 @@ def _variant(low: float, high: float, bits: int, symmetric: bool, **change: obje
 AFFINE_MISTAKES = (
     Mistake(
         "range without zero",
-        "Your range does not always hold 0, so zero gets no code: widen it first, low = min(low, 0), high = max(high, 0).",
+        "Your range does not always contain 0, so 0 has no code of its own: first take low = min(low, 0), high = max(high, 0).",
         lambda low, high, bits=8, symmetric=False: _variant(low, high, bits, symmetric, widen=False),
     ),
     Mistake(
         "zero point clamped instead",
-        "Clamping the zero point afterwards moves the whole range; widen the range to hold 0 first, then it never needs clamping.",
+        "Clamping the zero point afterwards shifts the whole range; first widen the range to contain 0, then no clamping is needed.",
         lambda low, high, bits=8, symmetric=False: _variant(low, high, bits, symmetric, widen=False, clamp=True),
     ),
     Mistake(
         "2^bits steps",
-        "2^bits codes have 2^bits - 1 steps between them, as five fingers have four gaps: divide by qmax - qmin.",
+        "You divide by 2^bits; 2^bits codes have only 2^bits - 1 steps between them: divide by qmax - qmin.",
         lambda low, high, bits=8, symmetric=False: _variant(low, high, bits, symmetric, one_more=True),
     ),
     Mistake(
         "sign of the zero point",
-        "The sign is wrong: low must land on the code qmin, so zero_point = qmin - low / scale.",
+        "The sign is wrong: low must get the code qmin, so zero_point = qmin - low / scale.",
         lambda low, high, bits=8, symmetric=False: _variant(low, high, bits, symmetric, sign=True),
     ),
     Mistake(
@@ -105,7 +105,7 @@ AFFINE_MISTAKES = (
     ),
     Mistake(
         "zero point truncated",
-        "int() cuts the zero point towards zero; round it, or low and high end up to a whole step away from their codes.",
+        "int() truncates the zero point; round it, or low and high are up to a whole step away from their codes.",
         lambda low, high, bits=8, symmetric=False: _variant(low, high, bits, symmetric, truncate=True),
     ),
     Mistake(
@@ -125,12 +125,12 @@ AFFINE_MISTAKES = (
     ),
     Mistake(
         "symmetric from the span",
-        "Symmetric codes must reach the end that is farther from zero, max(-low, high); half the span cuts that end off.",
+        "You used half of high - low, which clips the end farther from zero; symmetric codes must reach max(-low, high).",
         lambda low, high, bits=8, symmetric=False: _variant(low, high, bits, symmetric, span=True),
     ),
     Mistake(
         "tiny scale for zeros",
-        "For a tensor of zeros any scale works but a tiny one overflows later; the convention here is scale 1.0 and zero point 0.",
+        "For a tensor of zeros you return a tiny scale, by which later divisions overflow; return scale 1.0 and zero point 0.",
         lambda low, high, bits=8, symmetric=False: right_affine(low, high, bits, symmetric) if low or high else (1e-8, 0),
     ),
 )

@@ -90,17 +90,17 @@ CHANNEL_MISTAKES = (
     ),
     Mistake(
         "one scale for all",
-        "All your channels share one scale; the point is that a small channel gets a finer grid of its own.",
+        "All your channels share one scale; give each its own, so that channels of small weights get smaller steps.",
         lambda weight, bits=8, group=None: torch.full_like(right_channel(weight, bits, group), weight.abs().max() / _top(bits)),
     ),
     Mistake(
         "sign forgotten",
-        "You took the largest weight, not the largest magnitude; large negative weights fall off the grid (use abs).",
+        "You took the largest weight, not the largest magnitude; large negative weights are clipped: use abs().",
         lambda weight, bits=8, group=None: _shaped(_safe(_grouped(weight, group).amax(2) / _top(bits)), group),
     ),
     Mistake(
         "lowest code included",
-        "Symmetric codes end at +-(2^(bits-1) - 1); you divided by 2^(bits-1), and the largest weight has no code.",
+        "Symmetric codes end at +-(2^(bits-1) - 1); you divided by 2^(bits-1), so the largest weight has no code.",
         lambda weight, bits=8, group=None: _shaped(_safe(_grouped(weight, group).abs().amax(2) / (_top(bits) + 1)), group),
     ),
     Mistake(
@@ -117,12 +117,12 @@ CHANNEL_MISTAKES = (
     ),
     Mistake(
         "group ignored",
-        "`group` changes nothing in your function; each run of `group` neighbouring weights gets a scale of its own.",
+        "`group` changes nothing in your function; each `group` neighbouring weights get a scale of their own.",
         lambda weight, bits=8, group=None: right_channel(weight, bits),
     ),
     Mistake(
         "groups of distant weights",
-        "Your groups take every so-many-th weight; a group is `group` neighbours: reshape to [out, -1, group], reduce the last axis.",
+        "Your groups are weights that are not neighbours; a group is `group` neighbours: reshape to [out, -1, group], reduce the last axis.",
         lambda weight, bits=8, group=None: (
             right_channel(weight, bits)
             if group is None
@@ -131,12 +131,12 @@ CHANNEL_MISTAKES = (
     ),
     Mistake(
         "zero scale",
-        "A channel of zeros gets the scale 0 from you, and dividing by it gives NaN; use 1.0 there.",
+        "Your scale of a channel of zeros is 0, and dividing by it gives NaN; use 1.0 there.",
         lambda weight, bits=8, group=None: _shaped(_grouped(weight, group).abs().amax(2) / _top(bits), group),
     ),
     Mistake(
         "axis kept",
-        "Your scale keeps axes of size 1 (keepdim); the shape wanted is [out], or [out, in / group] with groups.",
+        "Your scale keeps axes of size 1 (keepdim); return the shape [out], or [out, in / group] with groups.",
         lambda weight, bits=8, group=None: (
             right_channel(weight, bits)[:, None] if group is None else right_channel(weight, bits, group)[..., None]
         ),

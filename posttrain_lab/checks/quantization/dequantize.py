@@ -1,4 +1,4 @@
-"""Cases and known mistakes of `dequantize`: from codes back to numbers.
+"""Cases and known mistakes of `dequantize`: from codes back to real numbers.
 
 The notebook asks for float32 and no other dtype.
 """
@@ -43,12 +43,12 @@ DEQUANTIZE_MISTAKES = (
     ),
     Mistake(
         "zero point forgotten",
-        "The zero point is missing: the code zero_point must come back as 0.0.",
+        "The zero point is missing: the code zero_point stands for 0.0, so subtract it first.",
         lambda q, scale, zero_point: q.float() * scale,
     ),
     Mistake(
         "zero point added",
-        "You added the zero point; quantize added it, so the way back subtracts it.",
+        "You added the zero point; quantize added it, so subtract it here.",
         lambda q, scale, zero_point: (q.float() + zero_point) * scale,
     ),
     Mistake(
@@ -63,17 +63,17 @@ DEQUANTIZE_MISTAKES = (
     ),
     Mistake(
         "divided by the scale",
-        "You divided by the scale; quantize divides, the way back multiplies.",
+        "You divided by the scale; quantize divides, so multiply here.",
         lambda q, scale, zero_point: (q.float() - zero_point) / scale,
     ),
     Mistake(
         "back to whole numbers",
-        "Your result is converted to whole numbers; codes stand for real numbers, float32.",
+        "You converted the result to whole numbers; codes stand for real numbers, so return float32.",
         lambda q, scale, zero_point: right_dequantize(q, scale, zero_point).to(torch.int32),
     ),
     Mistake(
         "rounded",
-        "You rounded the result; only the codes are whole, the numbers they stand for are not.",
+        "You rounded the result; only codes are whole numbers, so return the real numbers as they are.",
         lambda q, scale, zero_point: right_dequantize(q, scale, zero_point).round(),
     ),
     Mistake(
@@ -83,7 +83,7 @@ DEQUANTIZE_MISTAKES = (
     ),
     Mistake(
         "half precision",
-        "You return float16, which has 11 bits of precision and ends at 65504; float32 is wanted.",
+        "You return float16, which has 11 bits of precision and ends at 65504; return float32.",
         lambda q, scale, zero_point: right_dequantize(q, scale, zero_point).half(),
     ),
 )

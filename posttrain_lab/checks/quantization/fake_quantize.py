@@ -1,10 +1,10 @@
-"""Cases and known mistakes of `fake_quantize`: quantize and dequantize in one step, with a gradient that passes straight through.
+"""Cases and known mistakes of `fake_quantize`: quantize and dequantize in one step, with a straight-through gradient.
 
 Conventions that the notebook states in the same words: the scale is a number or a tensor that broadcasts; the gradient of x is the
 incoming gradient where the code before clamping lies in [qmin, qmax] (both ends included), and 0 elsewhere; scale, zero point and bits
 get None.
 
-So a number up to half a step beyond the end of the codes still passes the gradient on: it is rounded to that end, not clamped.
+So for a number up to half a step beyond the last code the gradient is still passed on: it is rounded to that code, not clamped.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from posttrain_lab.checks.quantization.quantize import around, ends, numbers
 
 
 class _Fake(torch.autograd.Function):
-    """The right answer; a subclass changes `mask` or what becomes of the gradient."""
+    """The right answer; `mistake` changes the result, the mask or the gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: float, zero_point: int, bits: int, mistake: str = "") -> Tensor:
@@ -78,8 +78,8 @@ def fake_cases(seed: int) -> list[Case]:
         Case("numbers exactly on the codes, both ends included", (at_the_ends, 0.25, 1, bits), gradients=(0,)),
         Case("numbers within and beyond half a step of both ends", (beyond, 0.5, -2, bits), gradients=(0,)),
         Case("a scale for each row", (x, scales, 0, bits), gradients=(0,)),
-        Case("all inside", (inside, 1 / 64, 0, 8), gradients=(0,)),
-        Case("all outside", (outside, 0.1, 3, 4), gradients=(0,)),
+        Case("all numbers in the range", (inside, 1 / 64, 0, 8), gradients=(0,)),
+        Case("all numbers outside the range", (outside, 0.1, 3, 4), gradients=(0,)),
         Case("a view that is not contiguous", (strided(strided_case.args[0]), *strided_case.args[1:]), gradients=(0,)),
         Case("an empty tensor", (torch.zeros(0), 0.1, 0, 8), gradients=(0,)),
         _fake_case(draw, "2 bits", 2, 2, 3, 2, 2),
@@ -93,25 +93,25 @@ def _wrong_fake(mistake: str) -> Any:
 FAKE_MISTAKES = (
     Mistake(
         "gradient everywhere",
-        "Your gradient passes outside the range too; a clamped number does not change the output, so its gradient is 0.",
+        "Your gradient is passed on outside the range too; a clamped number does not change the output, so its gradient is 0.",
         _wrong_fake("everywhere"),
     ),
     Mistake(
         "gradient nowhere",
-        "Your gradient is 0 everywhere, the true slope of a staircase, and nothing can learn; pass it straight through inside.",
+        "Your gradient is 0 everywhere, the derivative of rounding, so no weight is trained; pass it on unchanged in the range.",
         _wrong_fake("nowhere"),
     ),
     Mistake(
         "ends left out",
-        "The lowest and the highest code are inside: use >= and <=, only clamped numbers get no gradient.",
+        "The lowest and the highest code are in the range, so use >= and <=; only for clamped numbers the gradient is 0.",
         _wrong_fake("strict"),
     ),
     Mistake(
         "mask before rounding",
-        "Your mask looks at the code before rounding; a number less than half a step beyond an end is rounded to it, so it is inside.",
+        "Your mask uses the code before rounding; a number less than half a step beyond an end is rounded to it: round first.",
         _wrong_fake("unrounded"),
     ),
-    Mistake("mask inverted", "Your mask is the wrong way round: 1 inside the range, 0 outside.", _wrong_fake("inverted")),
+    Mistake("mask inverted", "Your mask is inverted; it must be 1 in the range and 0 outside.", _wrong_fake("inverted")),
     Mistake(
         "incoming gradient ignored",
         "You return the mask alone; multiply it by the incoming gradient (the chain rule).",
@@ -133,9 +133,11 @@ FAKE_MISTAKES = (
         _wrong_fake("without zero point"),
     ),
     Mistake(
-        "codes returned", "You return codes; fake quantization comes back to real numbers (dequantize).", _wrong_fake("codes")
+        "codes returned", "You return codes; fake quantization returns real numbers, so dequantize them.", _wrong_fake("codes")
     ),
-    Mistake("not clamped", "You never clamp: numbers outside the range must come back as its end.", _wrong_fake("not clamped")),
+    Mistake(
+        "not clamped", "You never clamp; numbers outside the range must become the end of the range.", _wrong_fake("not clamped")
+    ),
     Mistake("bits ignored", "You always use 8 bits; `bits` says how many codes there are.", _wrong_fake("bits ignored")),
 )
 

@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `fold_batchnorm`: one convolution that does the work of a convolution and a batch norm.
+"""Cases and known mistakes of `fold_batchnorm`: one convolution that computes the same as a convolution and a batch norm.
 
 Conventions that the notebook states in the same words: the result is a new Conv2d with a bias, float32, with the stride, padding, dilation
-and groups of `conv`; the running statistics are used, whatever mode the batch norm is in; both arguments stay as they were.
+and groups of `conv`; the running statistics are used in every mode of the batch norm; both arguments are not changed.
 
 The folded weight and bias are unique. Computed in float32 in any order they differ by a few 2^-24 of |weight| and of
 (|bias| + |mean|) * |gamma| / sqrt(var + eps) + |beta|, all below 50 here: rtol 1e-4 and atol 2e-5.
@@ -40,7 +40,7 @@ def fold_judge() -> Judge:
 
 def _difference_of_tensors(want: dict[str, Tensor], got: dict[str, Tensor]) -> str | None:
     if "bias" in want and "bias" not in got:
-        return "the new layer needs a bias: beta and the mean of the batch norm go there."
+        return "the new layer needs a bias: beta and the mean of the batch norm are folded into it."
     for name in want:
         if found := difference(want[name], got.get(name), 1e-4, 2e-5, strict_dtype=True):
             return f"{name}: {found}"
@@ -48,7 +48,7 @@ def _difference_of_tensors(want: dict[str, Tensor], got: dict[str, Tensor]) -> s
 
 
 def _layers(draw: Draw, conv: nn.Conv2d, eps: float = 1e-5, training: bool = False) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    """The pair with drawn weights, statistics far from 0 and 1, and gammas of both signs."""
+    """The two layers with random weights, statistics far from 0 and 1, and gammas of both signs."""
     n = conv.out_channels
     bn = nn.BatchNorm2d(n, eps=eps)
     conv.weight.data = draw.normal(*conv.weight.shape)
@@ -62,7 +62,7 @@ def _layers(draw: Draw, conv: nn.Conv2d, eps: float = 1e-5, training: bool = Fal
 
 
 def _extreme(draw: Draw) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    """A channel whose variance is 0, where eps alone holds the root above 0, and one whose gamma is 0."""
+    """A channel whose variance is 0, where only eps keeps the root above 0, and one whose gamma is 0."""
     conv, bn = _layers(draw, nn.Conv2d(2, 4, 3), eps=0.01)
     assert bn.running_var is not None
     bn.running_var[draw.whole(0, 1)] = 0.0
@@ -164,51 +164,53 @@ def _options_lost(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
 FOLD_MISTAKES = (
     Mistake(
         "batch norm dropped",
-        "Your layer is the convolution alone; the batch norm's work must go into its weight and bias.",
+        "Your layer is the convolution alone; fold the batch norm into its weight and bias.",
         _dropped,
     ),
     Mistake(
         "eps forgotten",
-        "eps is missing under the root; channels with a small variance come out too large.",
+        "eps is missing under the root; without it channels with a small variance become too large.",
         _wrong("no eps"),
     ),
     Mistake("eps fixed", "You use eps = 1e-5; every batch norm has its own (bn.eps).", _wrong("fixed eps")),
     Mistake("eps outside the root", "eps belongs under the root: sqrt(var + eps), not sqrt(var) + eps.", _wrong("eps outside")),
     Mistake(
-        "variance for deviation", "You divided by the variance; divide by its root, the standard deviation.", _wrong("variance")
+        "variance for deviation",
+        "You divided by the variance; divide by its square root, the standard deviation.",
+        _wrong("variance"),
     ),
-    Mistake(
-        "gamma forgotten", "gamma (bn.weight) is missing: it scales every channel after the normalization.", _wrong("no gamma")
-    ),
+    Mistake("gamma forgotten", "gamma (bn.weight) is missing: multiply every channel by it.", _wrong("no gamma")),
     Mistake("mean forgotten", "The running mean is missing from the bias; subtract it before scaling.", _wrong("no mean")),
-    Mistake("mean added", "You added the running mean; the batch norm subtracts it.", _wrong("mean added")),
+    Mistake("mean added", "You added the running mean; subtract it, as the batch norm does.", _wrong("mean added")),
     Mistake(
         "mean not scaled",
         "The mean is subtracted before the channel is scaled, so in the new bias it is scaled too.",
         _wrong("mean not scaled"),
     ),
-    Mistake("beta forgotten", "beta (bn.bias) is missing from the new bias.", _wrong("no beta")),
+    Mistake("beta forgotten", "beta (bn.bias) is missing from the new bias; add it.", _wrong("no beta")),
     Mistake(
         "bias not scaled",
         "The convolution's own bias passes through the batch norm too, so scale it like the weight.",
         _wrong("bias not scaled"),
     ),
     Mistake(
-        "bias dropped", "The convolution's own bias is lost; where there is one, it joins the new bias.", _wrong("bias dropped")
+        "bias dropped",
+        "The convolution's own bias is lost; where there is one, it is part of the new bias.",
+        _wrong("bias dropped"),
     ),
     Mistake(
         "scaled along the inputs",
-        "You scaled the input channels; a batch norm behind a convolution scales its outputs, axis 0 of the weight.",
+        "You scaled the input channels; a batch norm after a convolution scales its outputs, axis 0 of the weight.",
         _along_inputs,
     ),
     Mistake(
         "scale without axes",
-        "The scale has one number for each output: reshape it to [out, 1, 1, 1], or it meets the last axis of the weight.",
+        "The scale has one number for each output; reshape it to [out, 1, 1, 1], or it is broadcast along the last axis.",
         _last_axis,
     ),
     Mistake(
         "options lost",
-        "Your new layer lost the stride, padding or dilation of the old one; hand them over (or deepcopy the convolution).",
+        "Your new layer lost the stride, padding or dilation of the old one; pass them on (or deepcopy the convolution).",
         _options_lost,
     ),
 )

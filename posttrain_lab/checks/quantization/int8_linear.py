@@ -1,9 +1,9 @@
-"""Cases and known mistakes of `int8_linear`: a linear layer whose products and sums are whole numbers.
+"""Cases and known mistakes of `int8_linear`: a linear layer with integer products and integer sums.
 
 Conventions that the notebook states in the same words: acc = xq @ wq.T - x_zero * (sum of each row of wq), in int32 (int64 is right too);
 y = acc * (x_scale * w_scale) + bias in float32; bias is real numbers [out], or None.
 
-A matrix product of floats is a mistake even where its values are right; `Outcome.float_products` tells. Values: acc is exact, so float32
+A matrix product of floats is a mistake even where its values are right; `Outcome.float_products` lists them. Values: acc is exact, so float32
 rounds three times; where the bias cancels the product the error is relative to the larger of the two: rtol 1e-5 and 2e-6 of the largest
 output.
 """
@@ -23,7 +23,7 @@ def right_linear(xq: Tensor, x_scale: float, x_zero: int, wq: Tensor, w_scale: T
 
 
 def _scales(draw: Draw, out: int) -> Tensor:
-    """Very different from channel to channel."""
+    """Scales that differ much from channel to channel."""
     return draw.uniform(0.5, 1.5, out) * torch.logspace(-3, -1, out)
 
 
@@ -31,14 +31,14 @@ def _case(draw: Draw, words: str, shape: tuple[int, int, int], x_zero: int, bias
     """shape: n, in, out."""
     n, features, out = shape
     scale = draw.real(0.01, 0.2)
-    # of the size of the outputs, so that a bias that is scaled or lost shows
+    # of the size of the outputs, so that a scaled or lost bias is noticed
     scales = _scales(draw, out)
     offset = (draw.normal(out) + 2) * scale * scales * 3000 if bias else None
     return Case(words, (draw.codes(-128, 127, n, features), scale, x_zero, draw.codes(-127, 127, out, features), scales, offset))
 
 
 def _cancelling(draw: Draw) -> Case:
-    """Products that add up to more than 2^25 and come down again: float32 sums lose whole numbers, int32 does not."""
+    """Partial sums above 2^25 and a small total: float32 cannot represent all of these sums, int32 can."""
     half = 2300
     x, w = draw.codes(110, 127, 3, half), draw.codes(115, 127, 2, half)
     rest = draw.codes(-3, 3, 3, 7)
@@ -121,7 +121,7 @@ def _dequantized(xq: Tensor, x_scale: float, x_zero: int, wq: Tensor, w_scale: T
 LINEAR_MISTAKES = (
     Mistake(
         "float matmul",
-        "You turned codes into floats before the matrix product; multiply and add the int8 codes as int32, scale the sum once at the end.",
+        "You converted codes to floats before the matrix product; multiply and add the int8 codes as int32, scale the sum once at the end.",
         _dequantized,
     ),
     Mistake(
@@ -131,7 +131,7 @@ LINEAR_MISTAKES = (
     ),
     Mistake(
         "accumulates in int16",
-        "Your sums are int16; three products of codes can already pass 32,767: convert to int32 before the matrix product.",
+        "Your sums are int16; three products of codes can already exceed 32,767: convert to int32 before the matrix product.",
         _wrong("int16"),
     ),
     Mistake(
@@ -156,12 +156,12 @@ LINEAR_MISTAKES = (
     ),
     Mistake(
         "zero point once",
-        "You subtracted x_zero once from the finished sum; it sits in every product: x_zero times the row sums of wq.",
+        "You subtracted x_zero once from the finished sum; it is in every product, so subtract x_zero times the row sums of wq.",
         _wrong("once"),
     ),
     Mistake(
         "bias scaled",
-        "You added the bias before scaling; it is in real numbers, so add it after the multiplication by the scales.",
+        "You added the bias before scaling; it is a real number, so add it after the multiplication by the scales.",
         _wrong("bias scaled"),
     ),
     Mistake("bias forgotten", "The bias is missing; add it at the end where there is one.", _wrong("bias forgotten")),

@@ -1,14 +1,14 @@
 """Cases, a law and known mistakes of `observe`: which range of real numbers should the codes cover?
 
 Conventions that the notebook states in the same words:
-- the result is a pair of plain floats, low <= high, and is not widened to hold 0 (affine_qparams does that);
+- the result is a pair of plain floats, low <= high, and is not widened to contain 0 (affine_qparams does that);
 - minmax: smallest and largest number;
 - percentile: the quantiles 0.001 and 0.999 of x itself, interpolated linearly as torch.quantile does;
 - mse: the minmax range times each factor of torch.linspace(0.01, 1, 100); the one whose mean squared error after quantize and
   dequantize (affine_qparams with `bits` bits, asymmetric) is smallest.
 
-The mse range is judged by the error it leaves, at most 1.001 times the grid's best: ties, a finer grid and a cleverer search are all right.
-Outliers number at most 2 a side of 3,001 or more numbers, so that the quantiles lie between ordinary neighbours: there float32 and float64
+The mse range is judged by its error, at most 1.001 times the smallest one of the grid: ties, a finer grid and a better search are all right.
+There are at most 2 outliers on each side of 3,001 or more numbers, so the quantiles do not lie between outliers: there float32 and float64
 ranks, which differ by up to 2^-12, differ by less than 1e-4 in the result.
 """
 
@@ -38,7 +38,7 @@ def _quantiles(x: Tensor, low: float, high: float) -> Range:
 
 
 def _leftover(x: Tensor, ranges: Tensor, bits: int, clip: bool = True) -> Tensor:
-    """x - dequantize(quantize(x)) for each of the ranges [k, 2], float64 [k, n]; without `clip` as if there were codes beyond the ends."""
+    """x - dequantize(quantize(x)) for each of the ranges [k, 2], float64 [k, n]; without `clip` as if there were codes outside the range."""
     low, high = ranges[:, :1].double().clamp(max=0), ranges[:, 1:].double().clamp(min=0)
     qmin, qmax = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     scale = torch.where(high > low, (high - low) / (qmax - qmin), 1.0)
@@ -52,7 +52,7 @@ def _grid(x: Tensor) -> Tensor:
 
 
 def _pick(x: Tensor, errors: Tensor) -> Range:
-    """The range of the smallest error, the larger range on a tie."""
+    """The range with the smallest error; on a tie the larger range."""
     best = len(errors) - 1 - int(errors.flip(0).argmin())
     low, high = _grid(x)[best].tolist()
     return low, high
@@ -69,7 +69,7 @@ def right_observe(x: Tensor, method: str = "minmax", bits: int = 8) -> Range:
 
 
 def _with_outliers(draw: Draw, n: int) -> Tensor:
-    """Skewed numbers, two outliers above and two below, in any order."""
+    """Skewed numbers, two outliers above and two below, in random order."""
     x = draw.normal(n) + 0.5 * draw.normal(n).abs()
     x[:4] = torch.tensor([40.0, 30.0, -25.0, -20.0]) * draw.real(0.8, 1.2)
     return x[torch.randperm(n, generator=draw.generator)]
@@ -83,7 +83,7 @@ def observe_cases(seed: int) -> list[Case]:
     number = draw.real(-5.0, 5.0)
     return [
         Case("minmax", (draw.normal(5, 7) + 0.3, "minmax")),
-        Case("minmax of numbers that leave out zero", (positive, "minmax", 8)),
+        Case("minmax of positive numbers", (positive, "minmax", 8)),
         Case("minmax of negative numbers, a view that is not contiguous", (-strided(positive), "minmax", 4)),
         Case("percentile with a few outliers", (x, "percentile")),
         Case("percentile of a 2-D view", (_with_outliers(draw, 3900).reshape(60, 65).T, "percentile", 4)),
@@ -97,7 +97,7 @@ def observe_cases(seed: int) -> list[Case]:
 
 
 def _heavy_tails(draw: Draw) -> Tensor:
-    """2,001 numbers with an outlier on each side: so many that even with 8 bits it pays to clip (drawn again where it does not)."""
+    """2,001 numbers with an outlier on each side: so many that clipping reduces the error even with 8 bits (drawn again where it does not)."""
     while True:
         x = (draw.normal(2001) * draw.normal(2001).abs() * 1.5 + 0.3).clamp(-7.0, 7.0)
         x[draw.whole(0, 999)], x[draw.whole(1000, 2000)] = draw.real(12.0, 14.0), -draw.real(10.0, 12.0)
@@ -107,7 +107,7 @@ def _heavy_tails(draw: Draw) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _mse_inputs(seed: int) -> list[tuple[str, Tensor, int, float]]:
-    """In words, numbers, bits, and the grid's smallest error."""
+    """Description, numbers, bits, and the smallest error of the grid."""
     draw = Draw(seed, "observe mse")
     degenerate = (
         ("a constant tensor", torch.full((5,), draw.real(-3.0, 3.0)), 8),
@@ -120,17 +120,19 @@ def _mse_inputs(seed: int) -> list[tuple[str, Tensor, int, float]]:
 
 
 def mse_complaint(call: Call, seed: int) -> str | None:
-    """Is the error that the range leaves close to the best of the grid?"""
+    """Is the error of the range close to the smallest one of the grid?"""
     for words, x, bits, best in _mse_inputs(seed):
         found = call(x, "mse", bits)
         if not_a_range := difference((0.0, 0.0), found, 0.0, float("inf")):
             return f"{words}: {not_a_range}"
         low, high = found
         if not low <= high:
-            return f"{words}: low must not lie above high, got {found}."
+            return f"{words}: low must not be larger than high, got {found}."
         left = _leftover(x, torch.tensor([[low, high]]), bits).square().mean().item()
         if not left <= 1.001 * best + 1e-10 * x.square().max().item():
-            return f"{words}: [{low:.4g}, {high:.4g}] leaves a mean squared error of {left:.4g}, the grid's best {best:.4g}."
+            return (
+                f"{words}: [{low:.4g}, {high:.4g}] has a mean squared error of {left:.4g}, the best range of the grid {best:.4g}."
+            )
     return None
 
 
@@ -138,7 +140,7 @@ MSE_LAW = Law("mse", mse_complaint)
 
 
 def _but(**methods: Callable[[Tensor, int], Range]) -> Callable[..., Range]:
-    """The right observer, but for the methods given."""
+    """The right observer with the given methods replaced."""
 
     def observe(x: Tensor, method: str = "minmax", bits: int = 8) -> Range:
         return methods[method](x, bits) if method in methods else right_observe(x, method, bits)
@@ -165,57 +167,57 @@ def _share_of_the_range(x: Tensor, bits: int) -> Range:
 OBSERVE_MISTAKES = (
     Mistake(
         "quantile of magnitudes",
-        "You took one quantile of |x| for both sides; each side has a tail of its own: quantiles 0.001 and 0.999 of x.",
+        "You took one quantile of |x| for both sides; the two sides differ: take the quantiles 0.001 and 0.999 of x.",
         _but(percentile=lambda x, bits: (-_quantiles(x.abs(), 0, 0.999)[1], _quantiles(x.abs(), 0, 0.999)[1])),
     ),
     Mistake(
         "one tail only",
-        "You clip the upper tail only; outliers below are as harmful, so take the quantile 0.001 as low.",
+        "You clip the upper tail only; outliers below are as harmful: take the quantile 0.001 as low.",
         _but(percentile=lambda x, bits: (_minmax(x)[0], _quantiles(x, 0.001, 0.999)[1])),
     ),
     Mistake(
         "percent as a fraction",
-        "0.1 % is the fraction 0.001; with 0.1 you clip a tenth of the numbers on each side.",
+        "You clip a tenth of the numbers on each side; 0.1 % is the fraction 0.001.",
         _but(percentile=lambda x, bits: _quantiles(x, 0.1, 0.9)),
     ),
     Mistake(
         "one percent",
-        "You clip 1 % on each side; 0.1 % is wanted, the quantiles 0.001 and 0.999.",
+        "You clip 1 % on each side; clip 0.1 %, with the quantiles 0.001 and 0.999.",
         _but(percentile=lambda x, bits: _quantiles(x, 0.01, 0.99)),
     ),
     Mistake(
         "share of the range",
-        "You cut 0.1 % off the range; a percentile cuts 0.1 % of the numbers off, so sort (or use torch.quantile).",
+        "You cut off 0.1 % of the range; a percentile cuts off 0.1 % of the numbers, so sort them (or use torch.quantile).",
         _but(percentile=_share_of_the_range),
     ),
     Mistake(
         "zero included",
-        "You widened the range to hold 0; affine_qparams does that later, an observer reports what it saw.",
+        "You widened the range to contain 0; affine_qparams does that later, so return the range as it is.",
         _both(lambda ends: (min(ends[0], 0.0), max(ends[1], 0.0))),
     ),
     Mistake(
         "made symmetric",
-        "You return -m and m for the largest magnitude m; asymmetric codes can follow low and high by themselves.",
+        "You return -m and m for the largest magnitude m; the codes are asymmetric, so low and high need not be opposite numbers.",
         _both(lambda ends: (-max(map(abs, ends)), max(map(abs, ends)))),
     ),
     Mistake(
         "error without clipping",
-        "Your error leaves out clipping, so the narrowest range always wins; clamp the codes before you measure (quantize does).",
+        "Your error does not include clipping, so the narrowest range always has the smallest; clamp the codes before you measure (quantize does).",
         _but(mse=lambda x, bits: _pick(x, _leftover(x, _grid(x), bits, clip=False).square().mean(1))),
     ),
     Mistake(
         "mse is minmax",
-        "Your mse returns the whole range; the outlier makes all steps coarse, so a narrower range leaves a smaller error.",
+        "Your mse returns the whole range; the outlier makes all steps large, so try narrower ranges and keep the best.",
         _but(mse=lambda x, bits: _minmax(x)),
     ),
     Mistake(
         "bits ignored",
-        "Your mse measures with 8 bits whatever `bits` says; with fewer codes it pays to clip more.",
+        "Your mse always measures with 8 bits; pass `bits` on, as with fewer codes a narrower range is better.",
         _but(mse=lambda x, bits: _mse(x, 8)),
     ),
     Mistake(
         "absolute error",
-        "You compare mean absolute errors; the square weighs large errors more and gives a wider range.",
+        "You compare mean absolute errors; compare mean squared errors, in which large errors count more.",
         _but(mse=lambda x, bits: _pick(x, _leftover(x, _grid(x), bits).abs().mean(1))),
     ),
     Mistake(

@@ -2,13 +2,13 @@
 
 Conventions that the notebook states in the same words: the result are dequantized weights, float32, on the symmetric grid of
 channel_qparams(weight, bits); H = inputs.T @ inputs gets damping on its diagonal (0.01 of its mean works), so that fewer tokens than
-features, or a feature that is always 0, do no harm.
+features, or a feature that is always 0, cause no problem.
 
-The grid point of a weight is not unique (order of columns, amount of damping and even the method are free), so the laws ask for the result:
-a point of the grid, and on held-out inputs an output error that is a small part of the error of rounding to nearest. The limits come from
-100 drawn layers (24 inputs of 3 hidden causes, 48 outputs; drawn again until the answer below leaves at most 15 %), worst of 3 and 4 bits:
+The grid point of a weight is not unique (order of columns, amount of damping and even the method are free), so the laws judge the result:
+weights on the grid, and on held-out inputs an output error that is a small part of the error of rounding to nearest. The limits come from
+100 random layers (24 inputs of 3 latent factors, 48 outputs; drawn again until the oracle has at most 15 %), the worse of 3 and 4 bits:
 
-    right: this one 5-15 %, damping 0.001 to 0.1 5-18 %, columns by size 3-7 %, coordinate descent 5-13 %
+    right: the oracle 5-15 %, damping 0.001 to 0.1 5-18 %, columns by size 3-7 %, coordinate descent 5-13 %
     wrong: one inverse for all columns 31-59 %, error not divided 58-83 %, next column only 62-147 %, to nearest 100 %
 
 Limit 25 %. With 16 tokens for 24 features right answers reach 29 %: limit 40 %.
@@ -48,20 +48,20 @@ def _nearest(weight: Tensor, scale: Tensor, bits: int) -> Tensor:
 
 
 def _inverse(inputs: Tensor, damping: float) -> Tensor:
-    """The inverse of the damped H; without damping as an undamped student would get it."""
+    """The inverse of the damped H; damping 0 gives the result of an answer without damping."""
     hessian = inputs.double().T @ inputs.double()
     hessian += damping * hessian.diagonal().mean().clamp(min=1e-12) * torch.eye(len(hessian))
     return torch.cholesky_inverse(torch.linalg.cholesky(hessian))
 
 
 def _steps(inputs: Tensor, damping: float = 0.01) -> Tensor:
-    """For each column, how much of its error each column behind it takes over: rows of the Cholesky factor over their diagonal."""
+    """For each column, the share of its error that each later column compensates: rows of the Cholesky factor over their diagonal."""
     factor = torch.linalg.cholesky(_inverse(inputs, damping), upper=True)
     return factor / factor.diagonal()[:, None]
 
 
 def _rounded(weight: Tensor, bits: int, steps: Tensor, scale: Tensor | None = None) -> Tensor:
-    """Column by column: nearest point, and the error handed on by `steps`."""
+    """Column by column: round to nearest, then change the later columns by the error times `steps`."""
     scale = _scale(weight, bits) if scale is None else scale
     left, result = weight.double().clone(), torch.empty(weight.shape, dtype=torch.float64)
     for j in range(weight.shape[1]):
@@ -87,7 +87,7 @@ def _clear_weight(draw: Draw, out: int, features: int, bits: int) -> Tensor:
 
 
 def _mixed(draw: Draw, tokens: int, features: int) -> Tensor:
-    """Inputs with few hidden causes."""
+    """Inputs with few latent factors."""
     return draw.normal(tokens, CAUSES) @ draw.normal(CAUSES, features) + 0.2 * draw.normal(tokens, features)
 
 
@@ -99,16 +99,16 @@ def rounding_cases(seed: int) -> list[Case]:
     alone = torch.diag(draw.uniform(0.5, 4.0, side))
     on_grid = _plain(draw.normal(6, 9), torch.zeros(0), 3)
     return [
-        Case("inputs that never occur together: nearest is best", (weight, alone, 4)),
-        Case(f"{bits} bits, inputs that never occur together", (_clear_weight(draw, 3, side, bits), alone, bits)),
-        Case("weights that lie on the grid already", (on_grid, _mixed(draw, 40, 9), 3)),
+        Case("one nonzero input per token: rounding to nearest is best", (weight, alone, 4)),
+        Case(f"{bits} bits, one nonzero input per token", (_clear_weight(draw, 3, side, bits), alone, bits)),
+        Case("weights that are already on the grid", (on_grid, _mixed(draw, 40, 9), 3)),
         Case("a single feature, views that are not contiguous", (strided(_clear_weight(draw, 7, 1, 3)), draw.normal(1, 5).T, 3)),
     ]
 
 
 @lru_cache(maxsize=64)
 def _layer(seed: int, tokens: int, dead: bool) -> Layer:
-    """A layer where there is much to win; with `dead`, one feature is always 0."""
+    """A layer where the error can be reduced a lot; with `dead`, one feature is always 0."""
     draw = Draw(seed, f"layer {tokens}")
     while True:
         weight, mix = draw.normal(OUTPUTS, FEATURES), draw.normal(CAUSES, FEATURES)
@@ -120,7 +120,7 @@ def _layer(seed: int, tokens: int, dead: bool) -> Layer:
 
 
 def _left(layer: Layer, rounded: Tensor, bits: int) -> float:
-    """The held-out output error as a part of what rounding to nearest leaves."""
+    """The output error on held-out inputs, divided by that of rounding to nearest."""
     weight, _, held_out = layer
     errors = [((weight - w) @ held_out.T).square().sum().item() for w in (rounded, _plain(weight, weight, bits))]
     return errors[0] / errors[1]
@@ -132,12 +132,12 @@ def _complaint(layer: Layer, rounded: Tensor, bits: int, limit: float) -> str | 
         return problem
     steps = rounded.double() / _scale(weight, bits)
     if not ((steps - steps.round()).abs() < 1e-3).all() or (steps.abs() > _top(bits) + 1e-3).any():
-        return f"the result must lie on the grid of channel_qparams(weight, {bits}), whole multiples of each row's scale."
+        return f"the result must be on the grid of channel_qparams(weight, {bits}): whole multiples of each row's scale."
     left = _left(layer, rounded.float(), bits)
     if left < limit:
         return None
     return (
-        f"at {bits} bits the output error on held-out inputs is {left:.0%} of what rounding to nearest leaves; "
+        f"at {bits} bits the output error on held-out inputs is {left:.0%} of that of rounding to nearest; "
         f"a right answer stays below {limit:.0%}."
     )
 
@@ -205,38 +205,38 @@ def _not_rounded(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
 ROUNDING_MISTAKES = (
     Mistake(
         "error not handed on",
-        "That is rounding to nearest: hand each error on along row j of the upper factor, and round the columns of `rest`, "
-        "which received it.",
+        "That is rounding to nearest; change the later columns of `rest` by the error times row j of U, "
+        "and round columns of `rest`.",
         _plain,
     ),
     Mistake(
         "wrong sign",
-        "You hand the error on with the wrong sign, so the columns behind make it worse; subtract it times the factor.",
+        "You change the later columns with the wrong sign, so the error grows; subtract the error times the factor.",
         _changed(lambda steps: -steps),
     ),
     Mistake(
         "through H",
-        "You hand the error on through H; what the other columns should do about it stands in the inverse of H.",
+        "You use rows of H for the update; use the Cholesky factor of the inverse of H.",
         _through_hessian,
     ),
     Mistake(
         "one inverse for all columns",
-        "You use rows of one inverse of H; after each column the inverse of what is left is another: use its Cholesky factor.",
+        "You use rows of the inverse of H itself, which changes as columns are rounded; use rows of its upper Cholesky factor U.",
         _one_inverse,
     ),
     Mistake(
         "not divided by the diagonal",
-        "You forgot to divide the error by the diagonal entry of its column, so too little or too much is handed on.",
+        "You forgot to divide the error by U[j, j], so the update of the later columns is too small or too large.",
         _not_divided,
     ),
     Mistake(
         "next column only",
-        "You hand the error to the next column only; all columns behind that share inputs can make up for it.",
+        "You change the next column only; change all later columns, as each can compensate a part of the error.",
         _changed(lambda steps: torch.diag(steps.diagonal(1), 1)),
     ),
     Mistake(
         "no damping",
-        "Your H is singular here, as fewer tokens than features or a dead feature make it; add damping to its diagonal first.",
+        "Your H is singular with fewer tokens than features or a feature that is always 0; add damping to its diagonal first.",
         lambda weight, inputs, bits: _rounded(weight, bits, _steps(inputs, damping=0.0)),
     ),
     Mistake(
@@ -246,17 +246,17 @@ ROUNDING_MISTAKES = (
     ),
     Mistake(
         "grid from changed weights",
-        "You compute the scales again after weights have moved; the grid is fixed at the start, from the given weights.",
+        "You compute the scales again from changed weights; compute them once at the start, from the given weights.",
         _moving_grid,
     ),
     Mistake(
         "not rounded",
-        "You return the corrected weights before they were rounded; return their grid points.",
+        "You return the changed weights before rounding; return the rounded columns.",
         _not_rounded,
     ),
     Mistake(
         "codes returned",
-        "You return codes; the dequantized weights are wanted, codes times the scale of their row.",
+        "You return codes; return the dequantized weights, codes times the scale of their row.",
         lambda weight, inputs, bits: (right_rounding(weight, inputs, bits).double() / _scale(weight, bits)).round().float(),
     ),
     Mistake(

@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `quantize`: from numbers to codes.
+"""Cases and known mistakes of `quantize`: from real numbers to codes.
 
 Conventions that the notebook states in the same words: x / scale is rounded to nearest, ties to even, then the zero point is added, then
-clamped to the codes of `bits` bits; the result is int8 for all bits; whatever is too large, infinity too, saturates.
+clamped to the codes of `bits` bits; the result is int8 for any number of bits; numbers outside the range, infinity too, get the outermost code.
 
 Cases keep x / scale away from ties by 0.03 and from the ends of the codes, except where the scale is a power of two: there division,
 multiplication by 1 / scale, float32 and float64 are all exact. Exact ties come with odd zero points, where rounding before and after the
@@ -59,7 +59,7 @@ def quantize_cases(seed: int) -> list[Case]:
         _ties(draw),
         Case("a negative zero point", (numbers(draw, fine, -100, 8, 31), fine, -100)),
         Case("a positive zero point", (numbers(draw, 100 * fine, 90, 8, 31), 100 * fine, 90)),
-        Case("every code and beyond both ends", (whole, 0.25, draw.pick((-2, 0, 2)))),
+        Case("every code, and numbers beyond both ends", (whole, 0.25, draw.pick((-2, 0, 2)))),
         Case("far outside the range", (far, scale, draw.whole(-9, 9))),
         Case(f"{bits} bits", (numbers(draw, small_scale, small_zero, bits, 41), small_scale, small_zero, bits)),
         Case("2 bits, by name", (numbers(draw, 0.5, 0, 2, 23), 0.5, 0), {"bits": 2}),
@@ -89,22 +89,22 @@ def _away_from_zero(x: Tensor) -> Tensor:
 QUANTIZE_MISTAKES = (
     Mistake(
         "truncation",
-        "You cut off the fraction instead of rounding to the nearest code: 2.6 becomes 2 (and converting to int8 cuts too).",
+        "You cut off the fraction instead of rounding to the nearest code: 2.6 becomes 2 (and converting to int8 cuts it off too).",
         lambda x, scale, zero_point, bits=8: _codes((x / scale).trunc(), zero_point, bits),
     ),
     Mistake(
         "floor",
-        "You round down always; that moves every number half a step to the left on average: round to the nearest code.",
+        "You always round down, which is half a step too low on average; round to the nearest code.",
         lambda x, scale, zero_point, bits=8: _codes((x / scale).floor(), zero_point, bits),
     ),
     Mistake(
         "half up",
-        "floor(x + 0.5) sends every tie upwards; ties go to the even code, as torch.round does, so that they cancel on average.",
+        "floor(x + 0.5) rounds every tie up; round ties to the even code, as torch.round does, so that they cancel on average.",
         lambda x, scale, zero_point, bits=8: _codes((x / scale + 0.5).floor(), zero_point, bits),
     ),
     Mistake(
         "half away from zero",
-        "Your ties go away from zero, as in school; here they go to the even code, as torch.round does.",
+        "You round ties away from zero, as in school; round them to the even code, as torch.round does.",
         lambda x, scale, zero_point, bits=8: _codes(_away_from_zero(x / scale), zero_point, bits),
     ),
     Mistake(
@@ -114,7 +114,7 @@ QUANTIZE_MISTAKES = (
     ),
     Mistake(
         "zero point before rounding",
-        "You added the zero point before rounding; an odd one sends ties to the other neighbour: round x / scale first, then add.",
+        "You added the zero point before rounding; with an odd one ties are rounded the other way: round x / scale first, then add.",
         lambda x, scale, zero_point, bits=8: _codes((x / scale + zero_point).round(), 0, bits),
     ),
     Mistake(
@@ -124,7 +124,7 @@ QUANTIZE_MISTAKES = (
     ),
     Mistake(
         "zero point subtracted",
-        "You subtracted the zero point; it is the code of 0.0, so it is added here (and subtracted on the way back).",
+        "You subtracted the zero point; it is the code of 0.0, so it is added here (and subtracted in dequantize).",
         lambda x, scale, zero_point, bits=8: _codes((x / scale).round(), -zero_point, bits),
     ),
     Mistake(
@@ -134,7 +134,7 @@ QUANTIZE_MISTAKES = (
     ),
     Mistake(
         "clamped before the zero point",
-        "You clamp first and add the zero point after, so codes leave the range again; clamp last.",
+        "You clamp first and add the zero point after, so codes can be outside the range again; clamp last.",
         lambda x, scale, zero_point, bits=8: _wrapped((x / scale).round().clamp(*ends(bits)) + zero_point, 8),
     ),
     Mistake(

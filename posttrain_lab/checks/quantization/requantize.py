@@ -1,13 +1,13 @@
-"""Cases and known mistakes of `requantize`: from an int32 sum back to an int8 code, in whole numbers only.
+"""Cases and known mistakes of `requantize`: from an int32 sum to an int8 code, with integer arithmetic only.
 
 Conventions that the notebook states in the same words:
 - multiplier = m * 2^-shift with the whole number m in [2^30, 2^31): m = round(multiplier * 2^shift);
 - the product acc * m is an int64; (acc * m + 2^(shift-1)) >> shift rounds it to nearest, ties towards +infinity, once;
 - then the zero point is added, then the code is clamped to `bits` bits; int8.
 
-Ordinary cases stay 0.02 away from ties, where m's own rounding (31 bits: 2^-31 of the result) cannot matter, so any right order gives the same
-code. The others have a multiplier that 31 bits hold exactly; there the result is exact, and equal is asked for. Among them are products
-a hair below a tie, found by search: 53 bits of a double round them onto it, so arithmetic in floats is seen.
+Most cases stay 0.02 away from ties, where the rounding of m (31 bits: 2^-31 of the result) cannot matter, so any right order gives the same
+code. The others have a multiplier of 31 bits, so the exact result is known and required. Among them are products just below a tie, found by
+search: float64 with its 53 bits rounds them to the tie, so floating-point arithmetic is detected.
 """
 
 import math
@@ -48,7 +48,7 @@ def right_requantize(acc: Tensor, multiplier: float, zero_point: int, bits: int 
 
 
 def _sums(draw: Draw, multiplier: float, reach: float, *shape: int) -> Tensor:
-    """Sums whose product with the multiplier lies within +-reach and 0.02 or more away from a tie."""
+    """Sums whose product with the multiplier is within +-reach and 0.02 or more away from a tie."""
     top = int(min(reach / multiplier, 2**31 - 1))
     sums = torch.randint(-top, top + 1, (4 * math.prod(shape) + 99,), generator=draw.generator)
     fraction = (sums.double() * multiplier).remainder(1)
@@ -60,13 +60,13 @@ def _int32(*values: int) -> Tensor:
 
 
 def _hair_below_a_tie(draw: Draw) -> list[Case]:
-    words = "sums near 2^31 whose products lie a hair below a tie"
+    words = "sums near 2^31 whose products are just below a tie"
     found = [draw.pick(ODD), draw.pick(EVEN)]
     return [Case(words, (_int32(acc, -acc, acc // 3), m * 2.0**-shift, 0)) for acc, m, shift in found]
 
 
 def _close_to_ties(draw: Draw) -> Case:
-    """A multiplier that 31 bits hold and 16 do not, and sums whose products lie 1e-5 to 2e-3 of a code from a tie."""
+    """A multiplier that needs 31 bits, and sums whose products are 1e-5 to 2e-3 of a code away from a tie."""
     multiplier = (2 * draw.whole(2**29, 2**30 - 1) + 1) * 2.0**-55
     sums = torch.randint(-(2**31), 2**31 - 1, (30_000,), generator=draw.generator)
     distance = ((sums.double() * multiplier).remainder(1) - 0.5).abs()
@@ -80,11 +80,11 @@ def requantize_cases(seed: int) -> list[Case]:
     bits = draw.whole(2, 7)
     zero_point = draw.pick((draw.whole(-90, -20), draw.whole(20, 90)))
     half = draw.pick((1, 3, 7))
-    near_end = (draw.whole(60, 110) + 0.45) / 2**31  # 0.45: rounded to whole multiples of 2^-31 it is far off
+    near_end = (draw.whole(60, 110) + 0.45) / 2**31  # 0.45: rounded to a multiple of 2^-31 it is very inaccurate
     ties = (2 * torch.arange(-8, 9) + 1).to(torch.int32) * 2 ** (half - 1)
     return [
         Case("sums in and outside the range", (_sums(draw, small, 300.0, 61), small, zero_point)),
-        Case("exact ties, which go up", (ties, 2.0**-half, draw.whole(-9, 9))),
+        Case("exact ties, which are rounded up", (ties, 2.0**-half, draw.whole(-9, 9))),
         *_hair_below_a_tie(draw),
         _close_to_ties(draw),
         Case("the largest and smallest int32", (_int32(2**31 - 1, -(2**31), 2**31 - 7), near_end, -3)),
@@ -167,12 +167,12 @@ def _wrapped(acc: Tensor, multiplier: float, zero_point: int, bits: int = 8) -> 
 REQUANTIZE_MISTAKES = (
     Mistake(
         "float multiply",
-        "You multiply in floating point, which this exercise is to avoid; besides, float32 has 24 bits and its ties go to even.",
+        "You multiply in floating point; use int64, because float32 has only 24 bits and its round() takes ties to even.",
         lambda acc, multiplier, zero_point, bits=8: _clamped((acc * multiplier).round().nan_to_num() + zero_point, bits),
     ),
     Mistake(
         "float64 multiply",
-        "You multiply in float64: its 53 bits do not hold the 62-bit product; multiply the whole numbers acc and m in int64.",
+        "You multiply in float64, whose 53 bits are too few for the 62-bit product; multiply the whole numbers acc and m in int64.",
         lambda acc, multiplier, zero_point, bits=8: _clamped((acc.double() * multiplier + 0.5).floor() + zero_point, bits),
     ),
     Mistake(
@@ -185,10 +185,12 @@ REQUANTIZE_MISTAKES = (
         "You round towards zero, as integer division in C does; add 2^(shift-1), then shift right.",
         _towards_zero,
     ),
-    Mistake("ties to even", "Your ties go to the even code; adding 2^(shift-1) before the shift sends them up.", _half_even),
+    Mistake(
+        "ties to even", "You round ties to the even code; add 2^(shift-1) before the shift, which rounds them up.", _half_even
+    ),
     Mistake(
         "ties away from zero",
-        "Your negative ties go down (away from zero); adding 2^(shift-1) sends all ties up, -1.5 to -1.",
+        "You round negative ties down (away from zero); add 2^(shift-1) before the shift, which rounds all ties up, -1.5 to -1.",
         _half_away,
     ),
     Mistake(
@@ -198,12 +200,12 @@ REQUANTIZE_MISTAKES = (
     ),
     Mistake(
         "sums not widened",
-        "acc is int32, so acc * m overflows and wraps around; take acc to int64 before you multiply.",
+        "acc is int32, so acc * m overflows and wraps around; convert acc to int64 before you multiply.",
         _not_widened,
     ),
     Mistake(
         "divided, not shifted",
-        "You divide with /, which gives floats whose fraction is cut off later; shift the whole number right with >>.",
+        "You divide with /, which gives floats; shift the whole number right with >>.",
         _divided,
     ),
     Mistake(
@@ -213,7 +215,7 @@ REQUANTIZE_MISTAKES = (
     ),
     Mistake(
         "multiplier not normalized",
-        "You always shift by 31, so a small multiplier keeps only a few bits; choose the shift that puts m into [2^30, 2^31).",
+        "You always shift by 31, so a small multiplier keeps only a few bits; choose the shift so that m is in [2^30, 2^31).",
         _not_normalized,
     ),
     Mistake(
@@ -223,12 +225,12 @@ REQUANTIZE_MISTAKES = (
     ),
     Mistake(
         "zero point forgotten",
-        "The zero point is missing, or was added before the shift, which shifts it away: a sum of 0 must become the code zero_point.",
+        "The zero point is missing, or you added it before the shift; add it after the shift, so that a sum of 0 gets the code zero_point.",
         lambda acc, multiplier, zero_point, bits=8: right_requantize(acc, multiplier, 0, bits),
     ),
     Mistake(
         "clamped before the zero point",
-        "You clamp first and add the zero point after, so codes leave the range again; clamp last.",
+        "You clamp first and add the zero point after, so codes can be outside the range again; clamp last.",
         _clamped_first,
     ),
     Mistake("wraps around", "Codes outside the range wrap around to the other end; clamp before you convert to int8.", _wrapped),

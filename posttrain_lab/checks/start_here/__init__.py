@@ -1,4 +1,4 @@
-"""The exercises of unit 00, in the notebook's order; each stands in the module with its name, conventions included."""
+"""The exercises of unit 00, in the notebook's order; each is in the module of its name, with its conventions."""
 
 from posttrain_lab.checks.start_here.accuracy import accuracy
 from posttrain_lab.checks.start_here.latency import latency

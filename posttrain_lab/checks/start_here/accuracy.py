@@ -25,7 +25,7 @@ def _scored(draw: Draw, n: int, classes: int, hits: int) -> tuple[Tensor, Tensor
 
 
 def _square(draw: Draw) -> tuple[Tensor, Tensor]:
-    """As many examples as classes, where argmax over the wrong axis gives numbers too: here it hits one time less or more."""
+    """As many examples as classes, where argmax over the wrong axis gives a result too: here one with another number of hits."""
     n = draw.whole(5, 9)
     logits, labels = _scored(draw, n, n, n - 2)
     while int((logits.argmax(0) == labels).sum()) in (n - 2, 2):
@@ -34,7 +34,7 @@ def _square(draw: Draw) -> tuple[Tensor, Tensor]:
 
 
 def _close(draw: Draw) -> tuple[Tensor, Tensor]:
-    """Around 8, where float16 has steps of 1/128: the label's logit is 0.001 above the others of a lower place."""
+    """Around 8, where float16 has steps of 1/128: the label's logit is above the others by less, so in float16 all are equal."""
     labels = draw.codes(1, 4, 21).long()
     logits = torch.full((21, 5), 8.0)
     logits[torch.arange(21), labels] += 0.001
@@ -88,7 +88,7 @@ ACCURACY_MISTAKES = (
     ),
     Mistake(
         "error rate",
-        "That is the fraction of wrong answers; count where they agree.",
+        "That is the fraction of wrong answers; count where prediction and label agree.",
         lambda x, y: 1 - _hits(x, y).float().mean().item(),
     ),
     Mistake(

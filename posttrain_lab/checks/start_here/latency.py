@@ -3,7 +3,7 @@
 Conventions that the notebook states in the same words: (p20, p50, p80) in seconds of `repeats` measured calls, after `warmup` calls that
 are not measured. Which of the usual definitions of a percentile is used does not matter: sorted, the durations have a plateau of equal
 values around 20 %, 50 % and 80 % that is as wide as the definitions differ (nearest rank, linear interpolation, the nine of Hyndman and
-Fan: at most 1.5 places).
+Fan: at most 1.5 positions).
 """
 
 import time
@@ -32,7 +32,7 @@ def _sorted_durations(draw: Draw, n: int) -> list[float]:
 
 
 def _case(words: str, durations: list[float], warmup: int, seconds: float = 0.5) -> Case:
-    """Slow calls before (they are warm-up) and slower ones behind (they are never to be made)."""
+    """Slow calls before (the warm-up) and slower ones after (they must never be made)."""
     slow = [seconds + 0.1 * i for i in range(warmup)]
     return Case(words, (TimedCall((*slow, *durations, 3.0)), len(durations), warmup))
 
@@ -141,7 +141,7 @@ def _scaled(factor: float) -> Callable[[Function, int, int], Percentiles]:
 LATENCY_MISTAKES = (
     Mistake(
         "mean",
-        "You return the mean (and a deviation): one slow call moves it; sort the times and take order statistics.",
+        "You return the mean (and a deviation): one slow call changes it a lot; sort the times and take order statistics.",
         _mean,
     ),
     Mistake(
@@ -156,12 +156,12 @@ LATENCY_MISTAKES = (
     ),
     Mistake(
         "warm-up measured",
-        "Your warm-up calls are among the times; make them first, without the clock.",
+        "Your times include the warm-up calls; make those first, without measuring them.",
         lambda fn, repeats, warmup: right_latency(fn, repeats + warmup, 0),
     ),
     Mistake(
         "fewer measured calls",
-        "You took the warm-up calls out of `repeats`; `repeats` calls are measured, after the warm-up.",
+        "You subtracted the warm-up calls from `repeats`; measure `repeats` calls, after the warm-up.",
         lambda fn, repeats, warmup: _ranks(sorted(_times(fn, max(1, repeats - warmup), warmup))),
     ),
     Mistake("total", "You return the time of all calls together; the time of one call is wanted.", _total),
@@ -177,12 +177,12 @@ LATENCY_MISTAKES = (
     ),
     Mistake(
         "not sorted",
-        "You took the calls at 20, 50 and 80 % of the order they came in; sort the times first.",
+        "You took the calls at 20, 50 and 80 % of the order in which they were made; sort the times first.",
         lambda fn, repeats, warmup: _ranks(_times(fn, repeats, warmup)),
     ),
     Mistake(
         "processor's time",
-        "That clock counts the processor's work and stands still while a call waits; read time.perf_counter.",
+        "That clock measures processor time and does not advance while a call waits; use time.perf_counter.",
         _processor_time,
     ),
     Mistake(
@@ -194,7 +194,7 @@ LATENCY_MISTAKES = (
     Mistake("nanoseconds", "You return nanoseconds; seconds are wanted.", _scaled(1e9)),
     Mistake(
         "order reversed",
-        "The fast end comes first: (p20, p50, p80).",
+        "You return the slow end first; the order is (p20, p50, p80).",
         lambda fn, repeats, warmup: right_latency(fn, repeats, warmup)[::-1],
     ),
 )

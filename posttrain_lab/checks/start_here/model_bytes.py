@@ -60,14 +60,14 @@ def bytes_cases(seed: int) -> list[Case]:
             Case("two layers that share one weight", (_tied(a),)),
             Case("two batch norms that share a buffer", (_same_mean(a),)),
             Case("a buffer that is not saved, and so not in state_dict()", (_unsaved(b),)),
-            Case("a layer without numbers", (nn.ReLU(),)),
+            Case("a layer without parameters and buffers", (nn.ReLU(),)),
         ]
 
 
 BYTES_MISTAKES = (
     Mistake(
         "4 bytes for all",
-        "You count 4 bytes for every number; float16 takes 2, int8 takes 1: ask each tensor (element_size).",
+        "You count 4 bytes for every element; float16 takes 2, int8 takes 1: ask each tensor (element_size).",
         lambda model: sum(4 * tensor.numel() for tensor in _tensors(model).values()),
     ),
     Mistake(
@@ -92,24 +92,24 @@ BYTES_MISTAKES = (
     ),
     Mistake(
         "numbers, not bytes",
-        "You count numbers; multiply each tensor's count by its bytes per number (element_size).",
+        "You count elements; multiply each tensor's count by its bytes per element (element_size).",
         lambda model: sum(tensor.numel() for tensor in _tensors(model).values()),
     ),
     Mistake(
         "bits",
-        "You count bits: one byte has eight.",
+        "You count bits; a byte has eight bits, so divide by 8.",
         lambda model: 8 * right_bytes(model),
     ),
     Mistake(
         "one dtype for all",
-        "You take the width of the first tensor for all of them; layers may differ in dtype.",
+        "You use the bytes per element of the first tensor for all of them; layers may differ in dtype.",
         lambda model: (
             sum(t.numel() for t in _tensors(model).values()) * next((t.element_size() for t in _tensors(model).values()), 0)
         ),
     ),
     Mistake(
         "top level only",
-        "You look at the outermost module alone; its layers have layers of their own (parameters() goes all the way down).",
+        "You look at the outermost module alone; its layers may contain further layers (parameters() includes them all).",
         lambda model: sum(t.nbytes for t in [*model.parameters(recurse=False), *model.buffers(recurse=False)]),
     ),
 )

@@ -11,7 +11,7 @@ from posttrain_lab.checks.engine.random_cases import Draw
 
 
 def _wilson(hits: int, n: int, z: float, **change: float) -> tuple[float, float]:
-    """The interval with its three corrections, each of which a mistake may take away."""
+    """The interval with its three corrections; a mistake may leave one of them out."""
     p = hits / n
     center = p + change.get("shift", 1.0) * z * z / (2 * n)
     half = z * math.sqrt(p * (1 - p) / n + change.get("inner", 1.0) * z * z / (4 * n * n))
@@ -52,24 +52,24 @@ def wilson_cases(seed: int) -> list[Case]:
 WILSON_MISTAKES = (
     Mistake(
         "normal approximation",
-        "That is p plus or minus z sqrt(p(1-p)/n): it leaves [0, 1] and claims certainty at 0 hits; use Wilson's formula.",
+        "That is p plus or minus z sqrt(p(1-p)/n): it leaves [0, 1], and at 0 hits it has no width; use Wilson's formula.",
         _wald,
     ),
     Mistake(
         "clamped normal approximation",
-        "Clamping the normal approximation to [0, 1] hides its fault: at 0 hits it still has no width; use Wilson's formula.",
+        "Clamping the normal approximation to [0, 1] hides the problem: at 0 hits it still has no width; use Wilson's formula.",
         lambda hits, n, z=1.96: (max(0.0, _wald(hits, n, z)[0]), min(1.0, _wald(hits, n, z)[1])),
     ),
     Mistake("z ignored", "You always use 1.96; z is an argument.", lambda hits, n, z=1.96: _wilson(hits, n, 1.96)),
     Mistake(
         "center not moved",
-        "Wilson's center is p + z^2/(2n), not p: with few examples it moves towards one half.",
+        "Wilson's center is p + z^2/(2n), not p: with few examples it is moved towards one half.",
         lambda hits, n, z=1.96: _wilson(hits, n, z, shift=0.0),
     ),
     Mistake("not divided", "You forgot to divide by 1 + z^2/n.", lambda hits, n, z=1.96: _wilson(hits, n, z, shrink=0.0)),
     Mistake(
         "inner term missing",
-        "Under the root belongs z^2/(4n^2) as well; without it the interval has no width at 0 hits.",
+        "The term z^2/(4n^2) is missing under the root; without it the interval has no width at 0 hits.",
         lambda hits, n, z=1.96: _wilson(hits, n, z, inner=0.0),
     ),
     Mistake(
@@ -82,7 +82,11 @@ WILSON_MISTAKES = (
         "You return the center and half the width; the two ends are wanted: center - half and center + half.",
         lambda hits, n, z=1.96: (sum(_wilson(hits, n, z)) / 2, (_wilson(hits, n, z)[1] - _wilson(hits, n, z)[0]) / 2),
     ),
-    Mistake("ends swapped", "The lower end comes first.", lambda hits, n, z=1.96: _wilson(hits, n, z)[::-1]),
+    Mistake(
+        "ends swapped",
+        "You return the upper end first; the lower end comes first.",
+        lambda hits, n, z=1.96: _wilson(hits, n, z)[::-1],
+    ),
 )
 
 

@@ -31,6 +31,6 @@ def test_one_percent_of_temperature_can_be_seen_in_float32(seed):
         assert LOW < best < HIGH, case.words
 
 
-def test_a_temperature_that_stopped_on_its_way_is_told_so():
+def test_a_temperature_between_1_and_the_optimum_gets_a_hint():
     verdict = fit_temperature.check(fit_temperature.submission(lambda logits, labels: 1.37), (0,))
     assert "did the optimizer stop too early?" in verdict.message

@@ -61,7 +61,7 @@ def test_blocks_pass_and_a_tile_that_is_never_used_does_not():
         return sum(x.int() @ y.int() for x, y in zip(a.split(tile, 1), b.split(tile), strict=True))
 
     assert torch.equal(authorship.by_blocks(blocks, A, B, 4), kernels.int8_matmul(A, B))
-    with pytest.raises(NotTheTask, match="never looks at `tile`"):
+    with pytest.raises(NotTheTask, match="never uses `tile`"):
         authorship.by_blocks(lambda a, b, tile: blocks(a, b, 5), A, B, 4)
     assert authorship.by_blocks(lambda *args: 3, A, B, 4) == 3
 

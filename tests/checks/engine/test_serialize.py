@@ -1,4 +1,4 @@
-"""Bytes between the grader and a student's process: what travels arrives as it was, and hostile bytes are an error, never code."""
+"""Bytes between the grader and a student's process: what is sent arrives unchanged, and hostile bytes are an error, never code."""
 
 import json
 import pickle
@@ -95,8 +95,8 @@ def test_outcomes_and_timed_calls_arrive():
 
 
 @pytest.mark.parametrize("value", [{1, 2}, b"raw", lambda: 0, nn.LSTM(1, 1), type("Mine", (nn.Linear,), {})(1, 1), object()])
-def test_other_kinds_do_not_travel(value):
-    with pytest.raises(WireError, match="cannot travel"):
+def test_other_types_cannot_be_sent(value):
+    with pytest.raises(WireError, match="cannot be sent"):
         encode(value)
 
 
