@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 
 from posttrain_lab.grading.course import Course, CourseError, read_notebook, standard_check
 from posttrain_lab.grading.source_edits import listed, with_import, with_item
-from posttrain_lab.units import UNITS, Unit, find
+from posttrain_lab.units import UNITS, CourseUnit, find
 from posttrain_lab.whole_files import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -97,7 +97,7 @@ def new_unit(course: Course, name: str) -> Plan:
         raise CourseError(f"There is a unit {name!r} already; choose another name.")
     number = f"{int(UNITS[-1].folder.partition('_')[0]) + 1:02}"
     title = name.replace("_", " ").capitalize()
-    unit = Unit(f"{number}_{name}", name, f"{title}: a question", "say in a few words what one does", reading=5)
+    unit = CourseUnit(f"{number}_{name}", name, f"{title}: a question", "say in a few words what one does", reading=5)
     plan = Plan(course.root)
     listing = f'"""The exercises of unit {number}, in the notebook\'s order; each stands in the module with its name."""\n\nEXERCISES = ()\n'
     plan.make(f"posttrain_lab/checks/{name}/__init__.py", listing)
@@ -106,14 +106,14 @@ def new_unit(course: Course, name: str) -> Plan:
         plan.make(f"solutions/{unit.folder}/{file}", f'"""Unit {number}: {what}"""\n\n{answers} = {{}}\n')
     _make_page(plan, unit, number)
     strings = [f'    "{text}",' for text in (unit.folder, unit.module, unit.title, unit.does)]
-    plan.add_item("posttrain_lab/units.py", "UNITS", "\n".join(["Unit(", *strings, f"    reading={unit.reading},", ")"]))
+    plan.add_item("posttrain_lab/units.py", "UNITS", "\n".join(["CourseUnit(", *strings, f"    reading={unit.reading},", ")"]))
     plan.add_item("tests/checks/test_exercises.py", "POINTS", f'"{unit.folder}": {{}}')
     _make_glossary(plan, unit)
     _add_floor(plan, unit)
     return plan
 
 
-def _make_page(plan: Plan, unit: Unit, number: str) -> None:
+def _make_page(plan: Plan, unit: CourseUnit, number: str) -> None:
     """A notebook with an opening, a setup cell and a last section, and its percent twin."""
     words: dict[str, object] = {"heading": unit.heading, "minutes": unit.minutes(0), "number": number}
     page = jupytext.reads(_filled("page", words), fmt="py:percent")
@@ -135,7 +135,7 @@ def _filled(template: str, words: dict[str, object]) -> str:
     return Template((TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")).substitute(words)
 
 
-def _add_cells(plan: Plan, course: Course, unit: Unit, name: str, cells: list[NotebookNode]) -> None:
+def _add_cells(plan: Plan, course: Course, unit: CourseUnit, name: str, cells: list[NotebookNode]) -> None:
     """The exercise's cells in front of the section that follows the last exercise, in the notebook and in its percent twin."""
     path = f"solutions/{unit.folder}/{unit.folder}"
     notebook = read_notebook(course.source(unit.folder))
@@ -155,13 +155,13 @@ def _add_cells(plan: Plan, course: Course, unit: Unit, name: str, cells: list[No
     plan.change(f"{path}.py", jupytext.writes(notebook, fmt="py:percent"))
 
 
-def _glossary_file(unit: Unit) -> tuple[str, str]:
+def _glossary_file(unit: CourseUnit) -> tuple[str, str]:
     """The file of a unit's words, and the name of the listing in it."""
     name = unit.folder.partition("_")[2]
     return f"posttrain_lab/glossary/words_{name}.py", f"{name.upper()}_WORDS"
 
 
-def _add_term(plan: Plan, unit: Unit, name: str) -> None:
+def _add_term(plan: Plan, unit: CourseUnit, name: str) -> None:
     """A term to be explained, when the glossary has none of this name; its test fails until it has a sentence."""
     from posttrain_lab.glossary import TERMS, Term
 
@@ -172,7 +172,7 @@ def _add_term(plan: Plan, unit: Unit, name: str) -> None:
         plan.add_item(*_glossary_file(unit), f'Term(\n    "{term.name}",\n    "{term.meaning}",\n)')
 
 
-def _make_glossary(plan: Plan, unit: Unit) -> None:
+def _make_glossary(plan: Plan, unit: CourseUnit) -> None:
     """An empty file of words, and its place in the glossary."""
     path, listing = _glossary_file(unit)
     plan.make(
@@ -186,7 +186,7 @@ def _make_glossary(plan: Plan, unit: Unit) -> None:
     plan.add_item(glossary, "WORDS", f"*{listing}")
 
 
-def _add_floor(plan: Plan, unit: Unit) -> None:
+def _add_floor(plan: Plan, unit: CourseUnit) -> None:
     """The contract that the engine knows no exercise holds for the new unit too."""
     last = f"posttrain_lab.checks.{UNITS[-1].module}"
     settings = plan.read("pyproject.toml")

@@ -159,7 +159,7 @@ def test_a_new_exercise_fails_the_proof_by_name_until_it_is_written(repository):
 @pytest.mark.slow
 def test_what_is_generated_is_formatted_and_passes_the_linter(checkout, monkeypatch):
     new_unit(checkout, "tiny").write()
-    monkeypatch.setattr(units, "UNITS", (*units.UNITS, units.Unit(NEW, "tiny", "Tiny: a question", "write", reading=5)))
+    monkeypatch.setattr(units, "UNITS", (*units.UNITS, units.CourseUnit(NEW, "tiny", "Tiny: a question", "write", reading=5)))
     new_exercise(checkout, NEW, "first").write()
     new_exercise(checkout, NEW, "second").write()
     new_exercise(checkout, "00_start_here", "trimmed_mean").write()
