@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 UPWARDS = {
     "Floors: nothing imports upwards": ("data/split.py", "import posttrain_lab.measure"),
     "Checks: the engine knows no exercise": ("checks/engine/judges.py", "import posttrain_lab.checks.pruning.to_csr"),
-    "No circles": ("pruning/masks.py", "import posttrain_lab.pruning.structured"),
+    "No circles": ("kernels/panel_layout.py", "import posttrain_lab.kernels.packed"),
 }
 
 

@@ -12,7 +12,6 @@ MODULES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8
 MODULE_LINES, FUNCTION_LINES = 300, 30
 # functions that may be longer, each with its reason
 LONG_FUNCTIONS = {
-    ("kernels/__init__.py", "int8_conv2d"): "the public form of an op with eleven arguments, each of which it checks",
     ("kernels/cpu/int4_microkernel.py", "four_rows"): "one tile of registers: Numba would not keep it in registers across a call",
     ("kernels/cpu/notebook.py", "in_tiles"): "its loops are the function that it compiles",
     ("kernels/gpu/interpreter.py", "_watched"): "the loads and stores of Triton, each with its replacement",
