@@ -76,7 +76,7 @@ DOT_MISTAKES = (
     ),
     Mistake(
         "unsigned",
-        "You read the codes as unsigned bytes, 0 to 255; int8 goes from -128 to 127.",
+        "You read the codes as unsigned bytes, 0 to 255; int8 codes are -128 to 127.",
         lambda a, b: int((a.long().remainder(256) * b.long().remainder(256)).sum()),
     ),
     Mistake(

@@ -46,7 +46,7 @@ def nm_cases(seed: int) -> list[Case]:
 
 NM_MISTAKES = (
     Mistake(
-        "places swapped",
+        "positions swapped",
         "You swapped the two positions: position % 4 belongs to the first value, position // 4 to the second.",
         lambda values, positions, x: right_nm(values.flip(2), positions, x),
     ),
@@ -74,7 +74,7 @@ NM_MISTAKES = (
         ),
     ),
     Mistake(
-        "places ignored",
+        "positions ignored",
         "You take the first two rows of each group; the byte contains the two positions.",
         lambda values, positions, x: right_nm(values, torch.full_like(positions, 4), x),
     ),

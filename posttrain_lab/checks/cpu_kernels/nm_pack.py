@@ -48,7 +48,7 @@ def nm_pack_cases(seed: int) -> list[Case]:
     ]
 
 
-def _places_of(choose: Callable[[Tensor], Tensor], code: Callable[[Tensor], Tensor] | None = None) -> Callable[[Tensor], Any]:
+def _positions_of(choose: Callable[[Tensor], Tensor], code: Callable[[Tensor], Tensor] | None = None) -> Callable[[Tensor], Any]:
     def nm_pack(weight: Tensor) -> Places:
         groups = weight.unflatten(1, (-1, 4))
         places = choose(groups)
@@ -75,36 +75,36 @@ def _signed(groups: Tensor) -> Tensor:
 
 
 NM_PACK_MISTAKES = (
-    Mistake("signed", "You keep the largest values; keep the largest magnitudes: sort by abs().", _places_of(_signed)),
+    Mistake("signed", "You keep the largest values; keep the largest magnitudes: sort by abs().", _positions_of(_signed)),
     Mistake(
         "smallest kept",
         "You keep the two smallest magnitudes; sort in descending order.",
-        _places_of(lambda groups: _largest(groups, descending=False).sort(dim=2).values),
+        _positions_of(lambda groups: _largest(groups, descending=False).sort(dim=2).values),
     ),
     Mistake(
         "order of magnitude",
         "Your two values are in the order of their magnitudes; sort the two positions, the earlier one comes first.",
-        _places_of(_largest),
+        _positions_of(_largest),
     ),
     Mistake(
         "later of equals",
         "Of equal magnitudes you keep the later one; keep the earlier one: sort with stable=True.",
-        _places_of(_later),
+        _positions_of(_later),
     ),
     Mistake(
         "first two",
         "You keep the first two of each four; keep the two largest magnitudes.",
-        _places_of(lambda groups: torch.tensor([0, 1]).expand(*groups.shape[:2], 2)),
+        _positions_of(lambda groups: torch.tensor([0, 1]).expand(*groups.shape[:2], 2)),
     ),
     Mistake(
-        "places swapped",
+        "positions swapped",
         "You swapped the two positions in the byte: the first one is in bits 0 and 1, the second in bits 2 and 3.",
-        _places_of(_inside, lambda places: 4 * places[..., 0] + places[..., 1]),
+        _positions_of(_inside, lambda places: 4 * places[..., 0] + places[..., 1]),
     ),
     Mistake(
-        "a nibble for each place",
+        "a nibble for each position",
         "You shift the second position by 4 bits; a position has two bits, so multiply the second by 4.",
-        _places_of(_inside, lambda places: places[..., 0] + 16 * places[..., 1]),
+        _positions_of(_inside, lambda places: places[..., 0] + 16 * places[..., 1]),
     ),
     Mistake(
         "magnitudes stored",
@@ -112,7 +112,7 @@ NM_PACK_MISTAKES = (
         lambda weight: (right_nm_pack(weight)[0].abs(), right_nm_pack(weight)[1]),
     ),
     Mistake(
-        "places in the row",
+        "positions in the row",
         "Your positions count from the start of the row; within a group they are 0 to 3.",
         lambda weight: (
             right_nm_pack(weight)[0],
@@ -122,7 +122,7 @@ NM_PACK_MISTAKES = (
     Mistake(
         "a mask of bits",
         "Your byte has one bit for each kept position; store the two positions themselves, first + 4 * second.",
-        _places_of(_inside, lambda places: (1 << places).sum(2)),
+        _positions_of(_inside, lambda places: (1 << places).sum(2)),
     ),
     Mistake(
         "one group",

@@ -88,15 +88,15 @@ def _one_scale(x: Tensor) -> tuple[Tensor, Tensor]:
     return _coded(x, scale), scale.expand(len(x)).clone()
 
 
-def _behind(x: Tensor) -> int:
+def _lanes_beyond(x: Tensor) -> int:
     """Lanes beyond the end of a row, in a block of the next power of two."""
     return (1 << (x.shape[1] - 1).bit_length()) - x.shape[1]
 
 
 def _rows_unmasked(what: str) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     def row_quantize(x: Tensor) -> tuple[Tensor, Tensor]:
-        if _behind(x):
-            raise outside(what, _behind(x))
+        if _lanes_beyond(x):
+            raise outside(what, _lanes_beyond(x))
         return right_rows(x)
 
     return row_quantize
@@ -104,7 +104,7 @@ def _rows_unmasked(what: str) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
 
 def _without_other(x: Tensor) -> tuple[Tensor, Tensor]:
     """The interpreter returns infinity for masked lanes when `other` is not given."""
-    if _behind(x):
+    if _lanes_beyond(x):
         return torch.zeros(x.shape, dtype=torch.int8), torch.full((len(x),), torch.inf)
     return right_rows(x)
 
