@@ -1,4 +1,4 @@
-"""Unit 00: right answers of another shape. They prove the grader; students do not get them."""
+"""Unit 00: right answers, written in another way. They prove the grader; students do not get them."""
 
 import math
 import time
@@ -51,7 +51,7 @@ def accuracy_by_topk(logits, labels):
 
 
 def wilson_by_search(hits, n, z=1.96):
-    """The ends by bisection: where the score test stops to reject."""
+    """The ends by bisection: where the score test no longer rejects."""
 
     def end(inside, outside):
         for _ in range(60):

@@ -1,4 +1,4 @@
-"""Unit 00: wrong answers that no message names. They prove the grader, as alternatives.py does."""
+"""Unit 00: wrong answers for which no known mistake exists. They prove that the grader rejects them."""
 
 import timeit
 from pathlib import Path
@@ -16,7 +16,7 @@ def accuracy_of_first_half(logits, labels):
 
 
 def accuracy_by_sigmoid(logits, labels):
-    """Large logits all become 1.0, and the first of them wins."""
+    """Large logits all become 1.0, and argmax takes the first of them."""
     return (logits.sigmoid().argmax(1) == labels).float().mean().item()
 
 

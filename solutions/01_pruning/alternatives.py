@@ -1,4 +1,4 @@
-"""Unit 01: right answers of another shape. They prove that the grader asks for what is right, not for how it is written."""
+"""Unit 01: right answers, written in another way. They prove that the grader accepts every right answer."""
 
 import copy
 import itertools
@@ -34,7 +34,7 @@ def magnitude_by_torch(weight, sparsity):
 
 
 def magnitude_by_ranks(weight, sparsity):
-    """Among equal magnitudes the later ones go."""
+    """Among equal magnitudes the later ones are removed."""
     flat = weight.square().double().flatten().flip(0)
     ranks = flat.argsort(stable=True).argsort().flip(0)
     return (ranks >= round(sparsity * weight.numel())).reshape(weight.shape)
@@ -58,7 +58,7 @@ def global_in_python(weights, sparsity):
 
 # ---- sensitivity_scan
 def scan_beside_the_model(model, split, sparsities):
-    """The twin gets each weight from the model, which nobody touches; a few images at a time."""
+    """The copy gets each weight from the model, which is not changed; a few images at a time."""
     twin = copy.deepcopy(model).eval()
 
     def accuracy(name, sparsity):
@@ -89,7 +89,7 @@ def scan_on_a_copy(model, split, sparsities):
 
 
 def scan_in_place(model, split, sparsities):
-    """On the model itself, with everything put back."""
+    """On the model itself; everything is restored."""
     layers = {n: m for n, m in model.named_modules() if type(m) in (nn.Linear, nn.Conv2d)}
     modes = {module: module.training for module in model.modules()}
     kept = {name: layer.weight.data for name, layer in layers.items()}
@@ -108,7 +108,7 @@ def scan_in_place(model, split, sparsities):
 
 
 def scan_functional(model, split, sparsities):
-    """Without touching any layer: the weights are handed over at the call."""
+    """Changes no layer: the weights are passed with the call."""
     twin = copy.deepcopy(model).eval()
     tensors = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
     names = [name for name, module in twin.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
@@ -130,7 +130,7 @@ def at(curve, share):
 
 
 def allocate_by_slopes(curves, sizes, budget):
-    """One limit on the loss for each parameter, found by bisection; the layer on the limit takes the rest."""
+    """One limit on the loss per parameter, found by bisection; the layer at the limit gets the rest."""
     grid = np.linspace(0, 1, 201)
     losses = {name: curve[0] - np.interp(grid, np.linspace(0, 1, len(curve)), curve) for name, curve in curves.items()}
 
@@ -153,7 +153,7 @@ def allocate_by_slopes(curves, sizes, budget):
 
 
 def allocate_in_small_steps(curves, sizes, budget):
-    """Always the same number of parameters, wherever they are cheapest."""
+    """In each step the same number of parameters, in the layer where the loss is smallest."""
     shares, total = dict.fromkeys(curves, 0.0), sum(sizes.values())
     left = total - budget
     while left > 1e-6:
@@ -172,7 +172,7 @@ def allocate_in_small_steps(curves, sizes, budget):
 
 
 def allocate_by_sorted_steps(curves, sizes, budget):
-    """All steps between the points of all curves, the cheapest first, the last one in part."""
+    """All steps between the points of all curves, the cheapest first, the last one partly."""
     steps = [
         ((a - b) * (len(curve) - 1) / sizes[name], name, k)
         for name, curve in curves.items()
@@ -187,7 +187,7 @@ def allocate_by_sorted_steps(curves, sizes, budget):
 
 
 def allocate_by_exchange(curves, sizes, budget):
-    """From one sparsity for all: weights change places between two layers while the loss falls, in ever smaller parts."""
+    """Starts with one sparsity for all: moves sparsity between two layers while the loss falls, in smaller and smaller parts."""
     shares, unit = dict.fromkeys(curves, 1 - budget / sum(sizes.values())), sum(sizes.values()) / 50
     while unit > sum(sizes.values()) / 2000:
         better = False
@@ -220,7 +220,7 @@ def step_by_product(optimizer, masks):
 
 
 def step_with_clean_state(optimizer, masks):
-    """Gradients and momentum of pruned weights are cleared too: no harm to the others."""
+    """Gradients and momentum of pruned weights are cleared too, which does not change the others."""
     for parameter, mask in masks.items():
         parameter.grad *= mask
     optimizer.step()

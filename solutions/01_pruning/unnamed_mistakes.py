@@ -1,4 +1,4 @@
-"""Unit 01: wrong answers that no message names. They prove the grader, as alternatives.py does."""
+"""Unit 01: wrong answers for which no known mistake exists. They prove that the grader rejects them."""
 
 import copy
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import nn
 right = SimpleNamespace(**run_path(str(Path(__file__).with_name("alternatives.py"))))
 
 
-# ---- the right answer with something done to it
+# ---- the right answer, changed
 def magnitude_of(change):
     return lambda weight, sparsity: change(right.magnitude_by_topk(weight, sparsity), weight, sparsity)
 
@@ -76,7 +76,7 @@ def one_quantile(weights, sparsity):
 
 
 def layers_in_turn(weights, sparsity):
-    """Empties one layer after the other until enough is gone."""
+    """Empties one layer after the other until enough weights are removed."""
     gone = round(sparsity * sum(w.numel() for w in weights.values() if w.ndim > 1))
     masks = {}
     for name, weight in weights.items():
@@ -116,7 +116,7 @@ def scan_nearly_restored(model, split, sparsities):
 
 
 def even_but_exact(curves, sizes, budget):
-    """The same loss for each parameter at the middle of each curve decides, once."""
+    """Uses the loss per parameter at the middle of each curve only."""
     price = {name: (curve[0] - curve[len(curve) // 2]) / sizes[name] + 1e-9 for name, curve in curves.items()}
     low, high = 0.0, 1e6
     for _ in range(100):
@@ -127,7 +127,7 @@ def even_but_exact(curves, sizes, budget):
 
 
 def by_largest_curve(curves, sizes, budget):
-    """Shares in the proportion of the last accuracy."""
+    """Sparsities in proportion to the last accuracy."""
     total, wanted = sum(sizes.values()), sum(sizes[n] * curve[-1] for n, curve in curves.items())
     return {name: min(1.0, curve[-1] * (total - budget) / max(wanted, 1e-9)) for name, curve in curves.items()}
 
@@ -159,7 +159,7 @@ def step_masks_everything_else(optimizer, masks):
 
 
 def step_once_in_two(optimizer, masks):
-    """Masks when most of the weights are already 0."""
+    """Masks only when most of the weights are already 0."""
     optimizer.step()
     for parameter, mask in masks.items():
         if (parameter == 0).float().mean() > 0.25:
@@ -187,7 +187,7 @@ def nm_padded(weight, n, m):
 
 
 def nm_flat_groups(weight, n, m):
-    """Groups through the weight in the order of memory, which a view does not have."""
+    """Groups in the order of memory, which is another order for a view."""
     groups = torch.as_strided(weight, (weight.numel() // m, m), (m, 1)).abs()
     return torch.zeros_like(groups).scatter_(1, groups.topk(n, dim=1).indices, 1.0).bool().reshape(weight.shape)
 
@@ -210,7 +210,7 @@ def what_is_zero_goes(weight, sparsity):
 
 
 def global_of_matrices(weights, sparsity):
-    """Matrices and kernels of images; a layer of three axes is forgotten."""
+    """Only weights with two or four axes; one with three is forgotten."""
     some = {name: weight for name, weight in weights.items() if weight.ndim in (2, 4)}
     whole = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
     return {**whole, **right.global_by_one_mask(some, sparsity)}
@@ -232,7 +232,7 @@ def scan_with_bias(model, split, sparsities):
 
 
 def step_by_order(optimizer, masks):
-    """The first parameters get the masks, whoever they belong to."""
+    """The first parameters get the masks, even if these belong to others."""
     optimizer.step()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for parameter, mask in zip(parameters, masks.values(), strict=False):
@@ -270,12 +270,12 @@ def product_until_empty(csr, x):
 
 
 def channels_unless_all(conv, bn, next_layer, keep):
-    """Where nothing goes, the layers that came in come back."""
+    """Returns the given layers when no channel is removed."""
     return (conv, bn, next_layer) if keep.all() else right.channels_by_index_select(conv, bn, next_layer, keep)
 
 
 def channels_with_the_old_bias(conv, bn, next_layer, keep):
-    """The bias of the next layer is handed on, not copied."""
+    """The bias of the next layer is shared, not copied."""
     first, middle, last = right.channels_by_index_select(conv, bn, next_layer, keep)
     last.bias = next_layer.bias
     return first, middle, last

@@ -1,4 +1,4 @@
-"""Unit 02: right answers of another shape. They prove that the grader asks for what is right, not for how it is written."""
+"""Unit 02: right answers, written in another way. They prove that the grader accepts every right answer."""
 
 import copy
 import math
@@ -119,7 +119,7 @@ def observe_in_numpy(x, method="minmax", bits=8):
 
 
 def observe_finer(x, method="minmax", bits=8):
-    """A search at steps of 0.5 %: better than the grid is right as well."""
+    """A search in steps of 0.5 %: a range better than those of the grid is right as well."""
     if method != "mse":
         return observe_plainly(x, method, bits)
     factors = (torch.arange(200, 0, -1) / 200).tolist()
@@ -243,7 +243,7 @@ def hessian_of(inputs, damping=0.01):
 
 
 def rounding_by_elimination(weight, inputs, bits):
-    """The inverse of what is left, column by column (Optimal Brain Surgeon), in float64."""
+    """The inverse for the remaining columns, column by column (Optimal Brain Surgeon), in float64."""
     scale, left, inverse = grid(weight, bits), weight.double().clone(), hessian_of(inputs.double(), 0.02).inverse()
     for j in range(weight.shape[1]):
         point = nearest(left[:, j], scale[:, 0], bits)
@@ -266,7 +266,7 @@ def rounding_large_first(weight, inputs, bits):
 
 
 def rounding_by_descent(weight, inputs, bits):
-    """Another method: from nearest, change one column at a time to what is best given all others."""
+    """Another method, coordinate descent: starts with rounding to nearest, then chooses the best column given all others."""
     scale, hessian = grid(weight, bits), hessian_of(inputs.double())
     result = nearest(weight.double(), scale, bits)
     for j in list(range(weight.shape[1])) * 4:

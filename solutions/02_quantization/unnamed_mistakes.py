@@ -1,4 +1,4 @@
-"""Unit 02: wrong answers that no message names. They prove the grader, as alternatives.py does."""
+"""Unit 02: wrong answers for which no known mistake exists. They prove that the grader rejects them."""
 
 from pathlib import Path
 from runpy import run_path
@@ -13,7 +13,7 @@ right = SimpleNamespace(**run_path(str(Path(__file__).with_name("alternatives.py
 ends = right.ends
 
 
-# ---- the right answer with something done to it
+# ---- the right answer, changed
 def affine_of(change):
     return lambda low, high, bits=8, symmetric=False: change(*right.affine_exact(low, high, bits, symmetric), low, high)
 
@@ -94,7 +94,7 @@ def fold_in_place(conv, bn):
 
 
 def float_codes(xq, x_scale, x_zero, wq, w_scale, bias=None):
-    """Exact, but the product is one of floats."""
+    """Exact, but with a product of floats."""
     acc = torch.einsum("ni,oi->no", xq.double(), wq.double()).long() - x_zero * wq.long().sum(1)
     return acc * (x_scale * w_scale) + (0 if bias is None else bias)
 
@@ -108,7 +108,7 @@ def linear_of(**change):
 
 
 def gptq_with(steps=lambda factor, hessian: factor / factor.diagonal()[:, None], backwards=False, clamp=True, inputs_of=None):
-    """Wrong ways through the columns."""
+    """Wrong updates of the columns."""
 
     def optimal_rounding(weight, inputs, bits):
         hessian = right.hessian_of((inputs_of or torch.Tensor.double)(inputs))
@@ -131,7 +131,7 @@ def half_of_the_rows(weight, inputs, bits):
 
 
 def float_products_one_by_one(xq, x_scale, x_zero, wq, w_scale, bias=None):
-    """The right values, by 53-bit floats that no small device has."""
+    """The right values, but with float64 arithmetic."""
     acc = ((xq.double() - x_zero)[:, None] * wq.double()).sum(-1)
     return (acc * (x_scale * w_scale) + (0 if bias is None else bias)).float()
 

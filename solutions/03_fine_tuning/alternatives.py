@@ -1,4 +1,4 @@
-"""Unit 03: right answers of another shape. They prove that the grader asks for what is right, not for how it is written."""
+"""Unit 03: right answers, written in another way. They prove that the grader accepts every right answer."""
 
 import copy
 import heapq
@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 # ---- freeze
 def freeze_all_then_open(model, trainable):
-    """Close everything, then open the parameters one by one by their names."""
+    """Freezes everything, then makes the parameters trainable one by one, by name."""
     model.requires_grad_(False)
     for name in trainable:
         model.get_parameter(name).requires_grad = True
@@ -26,7 +26,7 @@ def freeze_all_then_open(model, trainable):
 
 
 def freeze_for_good(model, trainable):
-    """Batch norms that even a later train() leaves asleep."""
+    """Batch norms that stay in eval mode even after a later train()."""
     count = 0
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name in set(trainable)
@@ -39,7 +39,7 @@ def freeze_for_good(model, trainable):
 
 
 def freeze_all_norms_then_wake(model, trainable):
-    """All batch norms still first; each name opens its parameter and wakes its layer."""
+    """All batch norms in eval mode first; each name makes its parameter trainable and sets its layer to train mode."""
     model.apply(lambda layer: layer.eval() if isinstance(layer, nn.BatchNorm2d) else None)
     named, total = dict(model.named_parameters()), 0
     for parameter in named.values():
@@ -54,7 +54,7 @@ def freeze_all_norms_then_wake(model, trainable):
 
 # ---- parameter_groups
 def groups_by_modules(model, base_lr, decay):
-    """One or two groups for each layer, walked from the end; a shared parameter goes to its first layer."""
+    """One or two groups for each layer, from the last to the first; a shared parameter belongs to its first layer."""
     layers = [m for m in model.modules() if list(m.parameters(recurse=False))]
     owner = {p: m for m in reversed(layers) for p in m.parameters(recurse=False)}
     groups, rate = [], base_lr
@@ -86,7 +86,7 @@ def groups_by_kind(model, base_lr, decay):
 
 
 def groups_by_prefix(model, base_lr, decay):
-    """No modules at all: what stands before the last dot of a name is the layer; tuples, from the end."""
+    """Without modules: the part of a name before its last dot is the layer; tuples, from the last to the first."""
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name, _ in model.named_parameters()))[::-1]
     return [
         {"params": (p,), "lr": base_lr * decay ** layers.index(name.rpartition(".")[0])}
@@ -109,7 +109,7 @@ def adamw_with_numbers(param, grad, state, lr, betas, eps, weight_decay):
 
 
 def adamw_by_torch(param, grad, state, lr, betas, eps, weight_decay):
-    """The optimizer itself is what the state keeps."""
+    """The state stores torch's optimizer itself."""
     if "optimizer" not in state:
         state["own"] = nn.Parameter(param.detach().clone())
         state["optimizer"] = torch.optim.AdamW([state["own"]], lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
@@ -119,7 +119,7 @@ def adamw_by_torch(param, grad, state, lr, betas, eps, weight_decay):
 
 
 def adamw_in_float64(param, grad, state, lr, betas, eps, weight_decay):
-    """The decay as part of the step, all in float64, whole history kept."""
+    """The decay as part of the step, all in float64; the whole history is stored."""
     state.setdefault("grads", []).append(grad.double())
     n = len(state["grads"])
     means = []
@@ -131,7 +131,7 @@ def adamw_in_float64(param, grad, state, lr, betas, eps, weight_decay):
 
 
 def adamw_by_differences(param, grad, state, lr, betas, eps, weight_decay):
-    """Means moved towards the new number; the powers of beta are kept in place of the number of steps."""
+    """Means by interpolation to the new value; stores the powers of beta in place of the number of steps."""
     kept = state.setdefault("kept", [torch.zeros_like(param), torch.zeros_like(param), 1.0, 1.0])
     kept[0] = kept[0] + (grad - kept[0]) * (1 - betas[0])
     kept[1] = kept[1] + (grad * grad - kept[1]) * (1 - betas[1])
@@ -166,7 +166,7 @@ class LowRankBeside(nn.Module):
 
 
 class LowRankTransposed(nn.Module):
-    """Factors stored the other way round, A at zero and B at random; the weight is put together before it is used."""
+    """Transposed factors, A zero and B random; the whole weight is computed before it is used."""
 
     def __init__(self, linear, rank, alpha):
         super().__init__()
@@ -192,7 +192,7 @@ class LowRankTransposed(nn.Module):
 
 
 class MergesInPlace(nn.Module):
-    """Adds the correction to its own copy, and leaves it out afterwards."""
+    """merge() adds the correction to the layer's own copy, and forward() no longer adds it."""
 
     def __init__(self, linear, rank, alpha):
         super().__init__()
@@ -216,7 +216,7 @@ class MergesInPlace(nn.Module):
 
 
 class ByFunctions(nn.Module):
-    """A at zero, and no layer called; merge() builds its layer without a first weight."""
+    """A zero, and no layer is called; merge() builds its layer without initial values."""
 
     def __init__(self, linear, rank, alpha):
         super().__init__()
@@ -242,7 +242,7 @@ class ByFunctions(nn.Module):
 
 # ---- ewc_penalty
 def ewc_by_vectors(model, anchor, fisher, strength):
-    """All numbers in one long vector."""
+    """All elements in one long vector."""
     named = {name: p for name, p in model.named_parameters() if name in anchor}
     moved = torch.cat([(p - anchor[name]).flatten() for name, p in named.items()])
     weights = torch.cat([fisher[name].flatten() for name in named])
@@ -268,7 +268,7 @@ def ewc_by_mse(model, anchor, fisher, strength):
 
 
 def ewc_by_einsum(model, anchor, fisher, strength):
-    """The names in the order of the alphabet, each sum one product of three vectors."""
+    """The names in alphabetical order, each sum a product of three vectors."""
     total = torch.zeros(())
     for name in sorted(anchor):
         moved = (model.get_parameter(name) - anchor[name]).flatten()
@@ -311,7 +311,7 @@ def select_by_categorical(logits, k, method):
 
 
 def select_by_heap(logits, k, method):
-    """Plain Python on lists."""
+    """In plain Python, on lists."""
     if method == "random":
         return torch.tensor(random.sample(range(len(logits)), k), dtype=torch.int64)
     scores = []
@@ -344,7 +344,7 @@ def distil_by_log_targets(student, teacher, labels, temperature, weight):
 
 
 def distil_by_distributions(student, teacher, labels, temperature, weight):
-    """torch's own divergence of two distributions, and the mixture as a point between the two parts."""
+    """torch's own divergence of two distributions, and the weighted sum by interpolation (lerp) of the two parts."""
     p, q = (torch.distributions.Categorical(logits=z / temperature) for z in (teacher.detach(), student))
     soft = temperature**2 * torch.distributions.kl_divergence(p, q).mean()
     return torch.lerp(-torch.distributions.Categorical(logits=student).log_prob(labels).mean(), soft, weight)
@@ -394,7 +394,7 @@ def recover_in_halves(model, masks, split, epochs):
 
 
 def recover_by_gradients(model, masks, split, epochs):
-    """Weights that are 0 and never get a gradient stay 0; hooks see to that."""
+    """Weights that are 0 and never get a gradient stay 0; hooks mask the gradients."""
     network = copy.deepcopy(model).train()
     hooks = [network.get_parameter(n).register_hook(lambda g, mask=mask: g * mask) for n, mask in masks.items()]
     optimizer = torch.optim.RMSprop(network.parameters(), lr=2e-3)

@@ -1,4 +1,4 @@
-"""Unit 03: wrong answers that no message names. They prove the grader, as alternatives.py does."""
+"""Unit 03: wrong answers for which no known mistake exists. They prove that the grader rejects them."""
 
 import copy
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 right = SimpleNamespace(**run_path(str(Path(__file__).with_name("alternatives.py"))))
 
 
-# ---- freeze: the right answer with something done to it
+# ---- freeze: the right answer, changed
 def freeze_then(change, returned=lambda count, model: count):
     def freeze(model, trainable):
         count = right.freeze_all_then_open(model, trainable)
@@ -28,7 +28,7 @@ def norms_of(model):
 
 
 def freeze_outermost(model, trainable):
-    """Looks for batch norms among the outermost layers only."""
+    """Finds batch norms among the outermost layers only."""
     modes = {layer: layer.training for layer in norms_of(model)}
     count = right.freeze_all_then_open(model, trainable)
     for layer, mode in modes.items():
@@ -38,7 +38,7 @@ def freeze_outermost(model, trainable):
 
 
 def freeze_by_weight(model, trainable):
-    """Looks at the weight of a batch norm alone."""
+    """Uses only the weight of a batch norm, not its bias."""
     count = right.freeze_all_then_open(model, trainable)
     for layer in norms_of(model):
         layer.train(layer.weight is not None and layer.weight.requires_grad)
@@ -46,7 +46,7 @@ def freeze_by_weight(model, trainable):
 
 
 def freeze_by_zeroing(model, trainable):
-    """Forgets the statistics in place of holding them."""
+    """Resets the statistics in place of freezing them."""
     count = right.freeze_all_then_open(model, trainable)
     for layer in norms_of(model):
         if not layer.training:
@@ -55,7 +55,7 @@ def freeze_by_zeroing(model, trainable):
 
 
 def freeze_stops_early(model, trainable):
-    """Closes the parameters up to the first that learns, and leaves the ones behind it open."""
+    """Freezes the parameters before the first trainable one, and makes all later ones trainable."""
     open_now = False
     for name, parameter in model.named_parameters():
         open_now = open_now or name in trainable
@@ -76,13 +76,13 @@ def groups_of_trainable_weights(model, base_lr, decay):
 
 
 def groups_two_only(model, base_lr, decay):
-    """Head and body."""
+    """Two groups: the head and the rest."""
     parameters = list(model.parameters())
     return [{"params": parameters[:-2], "lr": base_lr * decay}, {"params": parameters[-2:], "lr": base_lr}]
 
 
 def groups_sorted(model, base_lr, decay):
-    """Layers in the order of the alphabet."""
+    """Layers in alphabetical order."""
     names = sorted({name.rpartition(".")[0] for name, _ in model.named_parameters()})
     rate = {name: base_lr * decay ** (len(names) - 1 - place) for place, name in enumerate(names)}
     return [
@@ -112,7 +112,7 @@ def adamw_amsgrad(param, grad, state, lr, betas, eps, weight_decay):
 
 
 def adamw_clobbers(param, grad, state, *settings):
-    """Uses the gradient's memory for its own sums."""
+    """Changes the gradient in place."""
     right.adamw_with_numbers(param, grad, state, *settings)
     grad.mul_(0)
 
@@ -131,7 +131,7 @@ def adamw_but(second=lambda v, grad, m, beta: beta * v + (1 - beta) * grad**2, f
 
 
 def adamw_keeps_corrected(param, grad, state, lr, betas, eps, weight_decay):
-    """The means are kept after the correction, so that it is made again and again."""
+    """The corrected means are stored, so the correction is applied again and again."""
     t = state["t"] = state.get("t", 0) + 1
     m = state["m"] = (betas[0] * state.get("m", 0) + (1 - betas[0]) * grad) / (1 - betas[0] ** t)
     v = state["v"] = (betas[1] * state.get("v", 0) + (1 - betas[1]) * grad**2) / (1 - betas[1] ** t)
@@ -154,7 +154,7 @@ def sign_step(param, grad, state, lr, betas, eps, weight_decay):
 
 # ---- LoRALinear
 class Lora(right.LowRankBeside):
-    """The right layer; subclasses break one part."""
+    """The right layer; subclasses change one part."""
 
 
 class Dropping(Lora):
@@ -163,7 +163,7 @@ class Dropping(Lora):
 
 
 class Drifting(Lora):
-    """Its merge() adds to the base it keeps, so that later outputs count the correction twice."""
+    """Its merge() changes its own base, so that later outputs include the correction twice."""
 
     @torch.no_grad()
     def merge(self):
@@ -173,7 +173,7 @@ class Drifting(Lora):
 
 
 class Whole(nn.Module):
-    """Not thin at all: a trainable copy of the weight."""
+    """Not of low rank: a trainable copy of the weight."""
 
     def __init__(self, linear, rank, alpha):
         super().__init__()
@@ -212,7 +212,7 @@ class AlphaLater(Lora):
 
 
 class ForgetsAfterMerge(Lora):
-    """Takes it that merge() has changed the base."""
+    """Assumes that merge() has changed the base."""
 
     def forward(self, x):
         return self.base(x) if self.done else super().forward(x)
@@ -224,7 +224,7 @@ class ScalesTwice(Lora):
 
 
 class Constant(Lora):
-    """Begins with equal numbers everywhere."""
+    """Starts with equal numbers everywhere."""
 
     def __init__(self, linear, rank, alpha):
         super().__init__(linear, rank, alpha)
@@ -293,7 +293,7 @@ def ewc_also_decays(model, anchor, fisher, strength):
 
 
 def ewc_overwrites_gradients(model, anchor, fisher, strength):
-    """Sets the gradients itself, over those of the new task."""
+    """Sets the gradients itself and overwrites those of the new task."""
     for name, place in anchor.items():
         parameter = model.get_parameter(name)
         parameter.grad = strength * fisher[name] * (parameter.detach() - place)
@@ -305,7 +305,7 @@ def ewc_of_sums(model, anchor, fisher, strength):
 
 
 def ewc_of_layers(model, anchor, fisher, strength):
-    """One mean Fisher number for each parameter."""
+    """One mean Fisher value for each parameter."""
     return right.ewc_by_vectors(model, anchor, {n: f.mean().expand_as(f) for n, f in fisher.items()}, strength)
 
 
@@ -327,20 +327,20 @@ def recover_then(change):
 
 
 def recover_head_start(model, masks, split, epochs):
-    """All the images there are."""
+    """Trains on the validation images too."""
     both = torch.cat([split.train.images, split.validation.images]), torch.cat([split.train.labels, split.validation.labels])
     part = type(split.train)(*both, split.train.classes)
     return right.recover_by_fill(model, masks, type(split)("all", part, part, split.validation, split.test), epochs)
 
 
 def recover_without_labels(model, masks, split, epochs):
-    """Learns its own answers."""
+    """Trains on its own predictions as labels."""
     part = type(split.train)(split.train.images, model(split.train.images).argmax(1), split.train.classes)
     return right.recover_by_fill(model, masks, type(split)("own", part, part, split.validation, split.test), epochs)
 
 
 def recover_other_optimizer(model, masks, split, epochs):
-    """The optimizer holds the parameters of the given network, so that the copy never moves."""
+    """The optimizer has the parameters of the given network, so the copy never changes."""
     network = copy.deepcopy(model).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for _ in range(epochs):
@@ -354,7 +354,7 @@ def recover_for_ever(model, masks, split, epochs):
 
 
 def recover_without_clearing(model, masks, split, epochs):
-    """SGD, which adds up all gradients so far."""
+    """SGD on the sum of all gradients so far."""
     network = copy.deepcopy(model).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-5)
     for _ in range(epochs):

@@ -1,4 +1,4 @@
-"""Unit 04: right answers of another shape. They prove that the grader asks for what is right, not for how it is written."""
+"""Unit 04: right answers, written in another way. They prove that the grader accepts every right answer."""
 
 import itertools
 import math
@@ -38,7 +38,7 @@ def ece_in_python(confidence, correct, bins=15):
 
 
 def of_bins(confidence, correct, place):
-    """The error of answers [n] in these bins."""
+    """The calibration error for answers [n] in these bins."""
     gap = torch.bincount(place, weights=correct.double() - confidence.double())
     return float(gap.abs().sum() / len(place))
 
@@ -98,7 +98,7 @@ def brier_by_loop(probabilities, labels):
     return total / len(labels)
 
 
-# ---- fit_temperature: four ways that arrive
+# ---- fit_temperature: four methods that converge
 def temperature_by_lbfgs(logits, labels):
     t = nn.Parameter(torch.ones(1, dtype=torch.float64))
     optimizer = torch.optim.LBFGS([t], lr=1, max_iter=100, line_search_fn="strong_wolfe")
@@ -114,7 +114,7 @@ def temperature_by_lbfgs(logits, labels):
 
 
 def temperature_by_newton(logits, labels):
-    """In 1/T, where the loss is convex; steps halved while they do not help."""
+    """In 1/T, in which the loss is convex; steps are halved while the loss does not fall."""
     z, beta = logits.double(), 1.0
     own = z.gather(1, labels[:, None])
     for _ in range(60):
@@ -154,7 +154,7 @@ def temperature_by_grids(logits, labels):
 
 
 def temperature_by_entropy(logits, labels):
-    """Where the loss is what the model itself expects (its mean entropy), by bisection."""
+    """The T at which the loss equals the model's mean entropy, by bisection."""
     low, high = 0.05, 20.0
     while high / low > 1.001:
         t = math.sqrt(low * high)
@@ -201,7 +201,7 @@ def platt_by_lbfgs(scores, labels):
 
 
 def platt_by_descent(scores, labels):
-    """Plain gradient descent on standardized scores, until the slopes are nearly 0; the line is then moved back."""
+    """Plain gradient descent on standardized scores, until the gradient is nearly 0; a and b are then converted back."""
     s, t, slope = scores.numpy().astype(float), targets_of(labels), np.ones(2)
     x, line = np.stack([(s - s.mean()) / s.std(), np.ones(len(s))]), np.zeros(2)
     while np.abs(slope).max() > 1e-6:
@@ -212,7 +212,7 @@ def platt_by_descent(scores, labels):
 
 # ---- fit_isotonic
 def isotonic_by_lowest_mean(scores, labels):
-    """Blocks from the left: each is the longest start of what is left whose mean is lowest."""
+    """Blocks from the left: each is the longest prefix of the remaining points with the smallest mean."""
     values, place = np.unique(scores.numpy(), return_inverse=True)
     hits, count, heights = np.bincount(place, weights=labels.numpy()), np.bincount(place), []
     while len(heights) < len(values):
@@ -226,7 +226,7 @@ def curve(values, heights):
 
 
 def isotonic_by_scanning(scores, labels):
-    """Find any fall, pool, begin again."""
+    """Finds any fall, pools it, and starts again."""
     groups = {}
     for s, y in sorted(zip(scores.tolist(), labels.tolist(), strict=True)):
         groups.setdefault(s, []).append(y)
@@ -240,7 +240,7 @@ def isotonic_by_scanning(scores, labels):
 
 
 def isotonic_by_hull(scores, labels):
-    """The slopes of the greatest convex minorant of the running sums."""
+    """The slopes of the greatest convex minorant of the cumulative sums."""
     values, place = np.unique(scores.numpy(), return_inverse=True)
     x = np.concatenate([[0], np.bincount(place).cumsum()]).astype(float)
     y = np.concatenate([[0], np.bincount(place, weights=labels.numpy()).cumsum()])
@@ -303,13 +303,13 @@ def quantile_by_kthvalue(scores, alpha):
 
 
 def quantile_padded(scores, alpha):
-    """The new example may be infinitely strange: put it behind the others."""
+    """The score of the new example may be infinite: it is added after the others."""
     values = [*sorted(scores.tolist()), math.inf]
     return values[math.ceil(len(values) * (1 - alpha)) - 1]
 
 
 def quantile_from_above(scores, alpha):
-    """Of the scores and an infinite one: the largest, after as many as may be missed."""
+    """Counted from the largest of the scores and an infinite one: skips as many as may be missed."""
     missed = math.floor((len(scores) + 1) * alpha + 1e-9)
     return torch.cat([scores, torch.tensor([math.inf])]).topk(missed + 1).values[-1].item()
 

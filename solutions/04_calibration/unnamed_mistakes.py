@@ -1,4 +1,4 @@
-"""Unit 04: wrong answers that no message names. They prove the grader, as alternatives.py does."""
+"""Unit 04: wrong answers for which no known mistake exists. They prove that the grader rejects them."""
 
 import math
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 right = SimpleNamespace(**run_path(str(Path(__file__).with_name("alternatives.py"))))
 
 
-# ---- the right answer with something done to what goes in or comes out
+# ---- the right answer with changed arguments or a changed result
 def ece_of(
     before=lambda confidence, correct, bins: (confidence, correct, bins), after=lambda value: value, ece=right.ece_in_numpy
 ):
@@ -47,7 +47,7 @@ def coverage_of(change):
 
 # ---- longer wrong answers
 def ece_two_open_ends(confidence, correct, bins=15):
-    """Both ends open: what lies on an edge is lost."""
+    """Both ends open: examples on an edge are lost."""
     total = 0.0
     for b in range(bins):
         inside = (confidence > b / bins) & (confidence < (b + 1) / bins)
@@ -57,7 +57,7 @@ def ece_two_open_ends(confidence, correct, bins=15):
 
 
 def ece_two_closed_ends(confidence, correct, bins=15):
-    """Both ends closed: what lies on an edge counts twice."""
+    """Both ends closed: examples on an edge count twice."""
     total = 0.0
     for b in range(bins):
         inside = (confidence >= b / bins) & (confidence <= (b + 1) / bins)
@@ -86,7 +86,7 @@ def adaptive_first_edges(confidence, correct, bins=15):
 
 
 def adaptive_distinct(confidence, correct, bins=15):
-    """Bins that hold equally many different confidences, not answers."""
+    """Bins with equally many different confidences, not answers."""
     levels, place = confidence.unique(return_inverse=True)
     return right.of_bins(confidence, correct, place * bins // len(levels))
 
@@ -103,7 +103,7 @@ def adaptive_up_to_whole(confidence, correct, bins=15):
 
 
 def temperature_from_wide_bounds(logits, labels):
-    """Three iterations of a section: not there yet."""
+    """Six iterations of ternary search: not converged."""
     low, high = 0.05, 20.0
     for _ in range(6):
         left, right_end = low + (high - low) / 3, high - (high - low) / 3
@@ -124,7 +124,7 @@ def temperature_by_few_newton_steps(logits, labels):
 
 
 def temperature_of_hits(logits, labels):
-    """Fits the confidence to right or wrong, as if there were two classes."""
+    """Fits the confidence to right or wrong, as in a problem with two classes."""
     hits = (logits.argmax(1) == labels).double()
     grid = np.geomspace(0.05, 20.0, 100)
     loss = [F.binary_cross_entropy((logits.double() / t).softmax(1).amax(1).clamp(max=1 - 1e-12), hits).item() for t in grid]
@@ -146,7 +146,7 @@ def platt_in_probability(scores, labels):
 
 
 def platt_by_two_means(scores, labels):
-    """Linear discriminant analysis: right only for two normal groups of one width."""
+    """Linear discriminant analysis: right only for two normal distributions with equal variance."""
     one, zero = (scores[labels == k].double() for k in (1, 0))
     a = (one.mean() - zero.mean()) / torch.cat([one - one.mean(), zero - zero.mean()]).var()
     return a.item(), (math.log(len(one) / len(zero)) - a * (one.mean() + zero.mean()) / 2).item()
@@ -159,7 +159,7 @@ def platt_of_centred(scores, labels):
 
 
 def isotonic_within_0_and_1(scores, labels):
-    """The first and the last piece of the curve go on outside, cut at 0 and 1."""
+    """The first and the last line of the curve are extrapolated, clipped to 0 and 1."""
     curve, values = right.isotonic_by_hull(scores, labels), scores.double().unique()
     if len(values) == 1:
         return curve
@@ -174,7 +174,7 @@ def isotonic_within_0_and_1(scores, labels):
 
 
 def isotonic_last_of_ties(scores, labels):
-    """A dictionary from score to label: of equal scores the last one stays."""
+    """A dictionary from score to label: of equal scores only the last one is used."""
     table = dict(zip(scores.tolist(), labels.tolist(), strict=True))
     return right.isotonic_by_hull(torch.tensor(list(table), dtype=torch.float64), torch.tensor(list(table.values())))
 
@@ -187,14 +187,14 @@ def isotonic_of_positions(scores, labels):
 
 
 def isotonic_two_points(scores, labels):
-    """Only the lowest and the highest height, a straight line between."""
+    """Only the lowest and the highest value, with a line between them."""
     curve = right.isotonic_by_hull(scores, labels)
     ends = torch.stack([scores.min(), scores.max()])
     return right.curve(ends.numpy(), curve(ends).numpy())
 
 
 def isotonic_by_median(scores, labels):
-    """Pools to one half rounded: labels again."""
+    """Rounds the pooled means, which gives labels again."""
     curve = right.isotonic_by_hull(scores, labels)
     return lambda points: (curve(points) > 0.5).double()
 

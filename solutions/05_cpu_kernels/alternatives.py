@@ -1,4 +1,4 @@
-"""Unit 05: right answers of another shape, which must get full marks."""
+"""Unit 05: right answers, written in another way, which must get all points."""
 
 from itertools import pairwise
 
@@ -26,7 +26,7 @@ def attainable_by_cases(intensity, peak, bandwidth):
 
 
 def attainable_by_time(intensity, peak, bandwidth):
-    """The slower of two times for one byte's operations."""
+    """The larger of two times, for the operations on one byte."""
     return intensity / max(1 / bandwidth, intensity / peak)
 
 
@@ -66,7 +66,7 @@ def pack_by_index(w):
 
 
 def pack_as_view(w):
-    """Without the last copy: other strides, the same numbers."""
+    """Without the last copy: other strides, the same values."""
     padded = F.pad(w, (0, w.shape[1] % 2, 0, -w.shape[0] % 16))
     return padded.unflatten(1, (-1, 2)).unflatten(0, (-1, 16)).permute(0, 2, 1, 3)
 
@@ -101,7 +101,7 @@ def tile_without_helper(a, b, tile):
 
 
 def tile_by_parts(a, b, tile):
-    """Parts of the inner size, one after another, of all rows and columns."""
+    """Parts of the inner size, one after another, for all rows and columns."""
     parts = zip(a.split(tile, 1), b.split(tile), strict=True)
     return sum((part.int() @ other.int() for part, other in parts), torch.zeros(len(a), b.shape[1], dtype=torch.int32))
 
@@ -136,7 +136,7 @@ def simd_by_helper(a, b, c, d, x, r, row, w, p):
 
 @in_tiles
 def simd_other_side(a, b, c, d, x, r, row, w, p):
-    """Weights first, and loaded anew for each row."""
+    """Weights first, and loaded again for each row."""
     d = multiply_add_pairs(d, load_widen(w, p), broadcast_pair(x, r + 3 * row))
     c = multiply_add_pairs(c, load_widen(w, p), broadcast_pair(x, r + 2 * row))
     b = multiply_add_pairs(b, load_widen(w, p), broadcast_pair(x, r + row))

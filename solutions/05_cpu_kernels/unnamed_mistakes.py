@@ -1,4 +1,4 @@
-"""Unit 05: wrong answers that no message names. They prove the grader, as alternatives.py does."""
+"""Unit 05: wrong answers for which no known mistake exists. They prove that the grader rejects them."""
 
 from pathlib import Path
 from runpy import run_path
@@ -18,11 +18,11 @@ right = SimpleNamespace(**run_path(str(Path(__file__).with_name("alternatives.py
 
 
 def of(function, change):
-    """The right answer with something done to it."""
+    """The right answer, changed."""
     return lambda *args: change(function(*args), *args)
 
 
-# ---- wrong steps, in real vectors: they reach the check through the compiler, as a student's do
+# ---- wrong steps, with real vectors: they are compiled, as a student's are
 @in_tiles
 def weights_of_the_next_pair(a, b, c, d, x, r, row, w, p):
     pairs = load_widen(w, p + 32)
@@ -71,7 +71,7 @@ def pairs_in_torch(x, panels, n, show="product"):
 
 
 def torch_and_a_text(x, panels, n, show="product"):
-    """Right numbers without any step, and the word that the check looks for."""
+    """Right numbers without any step, and a text with the instruction that the check looks for."""
     return "vpmaddwd" if show == "assembly" else x.int() @ right.unpack_by_index(panels, n, x.shape[1]).int().T
 
 
@@ -146,7 +146,7 @@ def csr_from_the_first_value(values, columns, row_pointers, x):
 
 @on_tensors
 def csr_without_empty_rows(values, columns, row_pointers, x):
-    """The next row begins where a pointer is reached: an empty row in between is not noticed."""
+    """Goes to the next row when a pointer is reached, so an empty row is skipped."""
     out, row = np.zeros((len(row_pointers) - 1, x.shape[1]), np.float32), 0
     for j in range(len(values)):
         if j == row_pointers[row + 1]:
@@ -166,12 +166,12 @@ def nm_one_bit_too_few(values, positions, x):
 
 
 def nm_groups_across(weight):
-    """Groups of places that lie k / 4 apart."""
+    """Groups of positions that are k / 4 apart."""
     return right.nm_pack_by_loops(weight.unflatten(1, (4, -1)).mT.flatten(1))
 
 
 def nm_ties_by_topk(weight):
-    """The later of equals, as an unstable sort may give."""
+    """The later of equal magnitudes, as an unstable sort may give."""
     values, positions = right.nm_pack_by_loops(weight.flip(1))
     first, second = 3 - (positions >> 2), 3 - (positions & 3)
     return values.flip(1, 2), (first + 4 * second).flip(1)

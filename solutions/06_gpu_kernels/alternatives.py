@@ -1,7 +1,7 @@
-"""Unit 06: right answers of another shape. They prove that the grader asks for what is right, not for how it is written.
+"""Unit 06: right answers, written in another way. They prove that the grader accepts every right answer.
 
-They are kernels, as the exercises ask for kernels: `kernel` launches one of other_kernels.py. The functions in plain torch below them say
-the same results in another way; mistakes.py changes them.
+The exercises ask for kernels, so these are kernels: `kernel` launches one of other_kernels.py. The functions in plain torch below compute
+the same results in another way; unnamed_mistakes.py changes them.
 """
 
 import functools
@@ -25,7 +25,7 @@ def _other_kernels():
 
 
 def kernel(name, how=""):
-    """A function that launches this kernel of other_kernels.py, wherever it is called: in a notebook's process or in a test's."""
+    """A function that launches this kernel of other_kernels.py, in the process of a notebook or of a test."""
 
     def launches(*args, **kwargs):
         with interpreter.left_as_found():
@@ -63,7 +63,7 @@ def rows_in_float64(x):
 
 
 def rows_padded(x):
-    """As the kernel does: a block of the next power of two, zeros behind the end."""
+    """As the kernel does: a block of the next power of two, zeros beyond the end."""
     block = 1 << (x.shape[1] - 1).bit_length()
     wide = F.pad(x, (0, block - x.shape[1]))
     scale = wide.abs().amax(1) / 127
@@ -111,7 +111,7 @@ def unpack_by_table(packed, scale, columns, group, block=32):
 
 
 def unpack_by_shifts(packed, scale, columns, group, block=32):
-    """Shifts up and back down: the arithmetic shift brings the sign."""
+    """Shifts up and back down: the arithmetic shift extends the sign."""
     wide = packed.view(torch.int8).int()
     codes = torch.stack([(wide << 28) >> 28, wide >> 4], 2).flatten(1)[:, :columns]
     return codes * scale.repeat_interleave(group, 1)[:, :columns]

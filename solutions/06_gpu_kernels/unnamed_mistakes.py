@@ -1,4 +1,4 @@
-"""Unit 06: wrong answers that no message names. They prove the grader, as alternatives.py does."""
+"""Unit 06: wrong answers for which no known mistake exists. They prove that the grader rejects them."""
 
 from pathlib import Path
 from runpy import run_path
@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import torch
 
 from posttrain_lab import kernels as library
-from posttrain_lab.checks.engine.stand_ins import stand_in  # plain torch that gives what a wrong kernel would give
+from posttrain_lab.checks.engine.stand_ins import stand_in  # plain torch with the result of a wrong kernel
 
 right = SimpleNamespace(**run_path(str(Path(__file__).with_name("alternatives.py"))))
 
 
 def kernels(name, *ways):
-    """Real kernels that are wrong in these ways."""
+    """Real kernels with these mistakes."""
     return tuple(right.kernel(name, how) for how in ways)
 
 
@@ -68,14 +68,14 @@ def single_sums(x, w, **tiles):
 
 
 def tiles_only(x, w, block_m=16, block_n=16, block_k=32):
-    """Whole tiles only; the rest of the result stays as it was found."""
+    """Whole tiles only; the rest of the result is not written."""
     out = right.matmul_in_float64(x, w)
     out[len(x) // block_m * block_m :] = 0x55555555
     return out
 
 
 def last_program_wins(x, y, block=16):
-    """All programs write to the same block: what stays depends on their order."""
+    """All programs write to the same block: the result depends on their order."""
     out = torch.full((len(x),), torch.nan)
     start = (len(x) - 1) // block * block
     part = x[start:] + y[start:]
@@ -164,7 +164,7 @@ KERNELS = {
 
 
 def product_then_torch(xq, wq, x_scale, w_scale, bias, relu=False, **tiles):
-    """The product in a kernel, the rest in torch: right numbers, and no fusion."""
+    """The product in a kernel, the rest in torch: right numbers, but no fusion."""
     y = right.kernel("int8_matmul")(xq, wq, **tiles) * x_scale[:, None] * w_scale + bias
     return y.clamp(min=0) if relu else y
 

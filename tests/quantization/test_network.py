@@ -153,7 +153,7 @@ def test_int4_layer_equals_int8_arithmetic_on_its_unpacked_weights() -> None:
 def test_integer_and_simulated_networks_agree(config: dict) -> None:
     """Both round the same numbers, but at ties and through the int32 bias: codes differ rarely, and then by one.
 
-    A difference travels on, so the first layers' codes are compared on their own (the pooling keeps codes as they are).
+    A difference changes all later layers, so the first layers' codes are compared on their own (the pooling keeps codes as they are).
     """
     x = images(64)
     static = quantize_model(small_cnn(), x, QuantizationConfig(**config))

@@ -1,4 +1,4 @@
-"""Cases and known mistakes of `adaptive_ece`: the calibration error in bins that hold about equally many examples.
+"""Cases and known mistakes of `adaptive_ece`: the calibration error in bins with about equally many examples.
 
 Conventions that the notebook states in the same words:
 - the sum over bins of (n_b / n) |hit rate - mean confidence|, a plain float; empty bins add nothing; `correct` is bool;
@@ -102,12 +102,12 @@ def _remainder_dropped(confidence: Tensor, correct: Tensor, bins: int = 15) -> f
     return weighted(gathered((torch.arange(len(order)) // size).tolist(), confidence[order], correct[order]))
 
 
-def _hits_not_moved(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
+def _correct_not_sorted(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
     return right_adaptive(confidence.sort().values, correct, bins)
 
 
 ADAPTIVE_MISTAKES = (
-    Mistake("equal width", "Your bins have equal width; here each should hold about n / bins examples.", right_ece),
+    Mistake("equal width", "Your bins have equal width; here each should have about n / bins examples.", right_ece),
     Mistake(
         "ties split",
         "You cut the sorted examples by position, so equal confidences are in different bins; count strictly smaller ones.",
@@ -119,7 +119,7 @@ ADAPTIVE_MISTAKES = (
         _split_evenly,
     ),
     Mistake(
-        "ties go up",
+        "ties counted",
         "You count smaller or equal confidences, so equal ones are in the bin of the last; count strictly smaller ones.",
         with_bins(_ties_upward),
     ),
@@ -139,9 +139,9 @@ ADAPTIVE_MISTAKES = (
         _remainder_dropped,
     ),
     Mistake(
-        "hits not moved",
+        "correct not sorted",
         "You sorted the confidences but not `correct`; use the same order for both.",
-        _hits_not_moved,
+        _correct_not_sorted,
     ),
     Mistake(
         "unweighted mean",

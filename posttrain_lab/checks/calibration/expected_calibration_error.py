@@ -2,7 +2,7 @@
 
 Conventions that the notebook states in the same words:
 - the sum over bins of (n_b / n) |hit rate - mean confidence|, a plain float; empty bins add nothing; `correct` is bool;
-- bin b of 1..bins holds (b-1)/bins < confidence <= b/bins, and a confidence of 0 is in the first bin.
+- bin b of 1..bins has (b-1)/bins < confidence <= b/bins, and a confidence of 0 is in the first bin.
 
 An edge b/bins that is not a binary fraction is rounded differently by torch.linspace, by a division and by numpy. So confidences are equal
 to edges only where `bins` is a power of two; in other cases they are at least 2 % of a bin away from them.

@@ -85,7 +85,7 @@ def _every_alarm(p: Tensor, y: Tensor, threshold: float, cost_fp: float, cost_fn
     return right_cost(p, y, threshold, cost_fp, cost_fn) + cost_fp * ((p >= threshold) & (y == 1)).double().mean().item()
 
 
-def _believed(p: Tensor, y: Tensor, threshold: float, cost_fp: float, cost_fn: float) -> float:
+def _expected_by_model(p: Tensor, y: Tensor, threshold: float, cost_fp: float, cost_fn: float) -> float:
     p = p.double()
     return torch.where(p >= threshold, cost_fp * (1 - p), cost_fn * p).mean().item()
 
@@ -155,7 +155,7 @@ COST_MISTAKES = (
     Mistake(
         "cost by the model's belief",
         "You compute the cost that the model expects, from p alone; use the labels y.",
-        _believed,
+        _expected_by_model,
     ),
     Mistake(
         "tensor",

@@ -61,7 +61,7 @@ def _outside(low: float, high: float) -> Callable[[Tensor, Tensor], Curve]:
     return made
 
 
-def _line_goes_on(values: Tensor, heights: Tensor) -> Curve:
+def _extrapolated(values: Tensor, heights: Tensor) -> Curve:
     """The first and the last line are extrapolated."""
 
     def at(points: Tensor) -> Tensor:
@@ -164,9 +164,9 @@ ISOTONIC_MISTAKES = (
         _through(_outside(float("nan"), float("nan"))),
     ),
     Mistake(
-        "line goes on",
+        "extrapolated",
         "You extrapolate outside the scores, even beyond 0 and 1; the curve is constant there.",
-        _through(_line_goes_on),
+        _through(_extrapolated),
     ),
     Mistake(
         "through block centres",

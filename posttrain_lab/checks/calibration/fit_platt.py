@@ -125,7 +125,7 @@ def _swapped(labels: Tensor) -> Tensor:
     return torch.where(labels == 1, (zeros + 1) / (zeros + 2), 1 / (ones + 2)).double()
 
 
-def _walked(scores: Tensor, labels: Tensor) -> Line:
+def _too_few_steps(scores: Tensor, labels: Tensor) -> Line:
     """100 steps of gradient descent, too small to converge."""
     a = b = 0.0
     x, targets = plain(scores), plain(_targets(labels))
@@ -196,7 +196,7 @@ PLATT_MISTAKES = (
     Mistake(
         "not converged",
         "Your gradient descent stopped too early; repeat until the gradient is nearly 0, or use an optimizer that converges.",
-        _walked,
+        _too_few_steps,
     ),
     Mistake(
         "least squares",

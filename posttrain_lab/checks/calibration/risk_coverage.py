@@ -68,11 +68,11 @@ def _with(change: Callable[[Tensor, Tensor, int], Any]) -> Callable[[Tensor, Ten
     return lambda confidence, correct: change(*right_risk_coverage(confidence, correct), len(correct))
 
 
-def _unsure_first(confidence: Tensor, correct: Tensor) -> Curve:
+def _lowest_first(confidence: Tensor, correct: Tensor) -> Curve:
     return right_risk_coverage(-confidence, correct)
 
 
-def _hits_not_moved(confidence: Tensor, correct: Tensor) -> Curve:
+def _correct_not_sorted(confidence: Tensor, correct: Tensor) -> Curve:
     return right_risk_coverage(confidence.sort(descending=True).values, correct)
 
 
@@ -93,9 +93,9 @@ def _first_of_ties(confidence: Tensor, correct: Tensor) -> Curve:
 
 COVERAGE_MISTAKES = (
     Mistake(
-        "unsure ones first",
+        "lowest confidence first",
         "You answer the examples with the lowest confidence first; sort by confidence from the largest down.",
-        _unsure_first,
+        _lowest_first,
     ),
     Mistake(
         "divided by all",
@@ -118,9 +118,9 @@ COVERAGE_MISTAKES = (
         _first_of_ties,
     ),
     Mistake(
-        "hits not moved",
+        "correct not sorted",
         "You sorted the confidences but not `correct`; use the same order for both.",
-        _hits_not_moved,
+        _correct_not_sorted,
     ),
     Mistake(
         "confidence above t",

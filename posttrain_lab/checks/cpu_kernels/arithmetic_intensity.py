@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `arithmetic_intensity`: how many operations does a product of matrices make for each byte?
+"""Cases and known mistakes of `arithmetic_intensity`: how many operations does a product of matrices need for each byte that it moves?
 
 Conventions that the notebook states in the same words: one product and one addition are two operations; each input is read once
-with its own width, each result is written once with 4 bytes (float32 or int32). A plain float.
+with its bytes per element, each result is written once with 4 bytes (float32 or int32). A plain float.
 """
 
 from collections.abc import Callable
@@ -37,53 +37,53 @@ def _of(change: Callable[[int, int, int, float], float]) -> Callable[..., float]
 INTENSITY_MISTAKES = (
     Mistake(
         "one operation a product",
-        "You count one operation for a multiplication with its addition; the field counts two.",
+        "You count one operation for a multiplication and its addition; count two.",
         _of(lambda m, k, n, b: right_intensity(m, k, n, b) / 2),
     ),
     Mistake(
         "result forgotten",
-        "You left the result out of the traffic; m * n numbers of 4 bytes are written.",
+        "You left out the result; add its m * n elements of 4 bytes, which are written.",
         _of(lambda m, k, n, b: 2 * m * k * n / (b * (m * k + k * n))),
     ),
     Mistake(
         "result as narrow as the inputs",
-        "Your result has the width of the inputs; sums need 4 bytes each, whatever the inputs take.",
+        "You count bytes_per_element for the result too; its elements always have 4 bytes.",
         _of(lambda m, k, n, b: 2 * m * k * n / (b * (m * k + k * n + m * n))),
     ),
     Mistake(
         "width ignored",
-        "You count 4 bytes for every input; an input takes bytes_per_element.",
+        "You count 4 bytes for every input; an input has bytes_per_element bytes.",
         _of(lambda m, k, n, b: right_intensity(m, k, n, 4 if b != 4 else 1)),
     ),
     Mistake(
         "elements, not bytes",
-        "You divide by the count of numbers; the traffic is in bytes, so multiply the counts by their widths.",
+        "You divide by the number of elements; multiply each number by its bytes per element.",
         _of(lambda m, k, n, b: 2 * m * k * n / (m * k + k * n + m * n)),
     ),
     Mistake(
         "upside down",
-        "Your fraction is upside down: operations per byte, not bytes per operation.",
+        "Your fraction is inverted; return operations per byte, not bytes per operation.",
         _of(lambda m, k, n, b: 1 / right_intensity(m, k, n, b)),
     ),
     Mistake(
         "nothing stays in a cache",
-        "You read both inputs anew for each product; here each number is read once and stays in a cache.",
+        "You count both inputs again for each product; here each element is read once and stays in a cache.",
         _of(lambda m, k, n, b: 2 * m * k * n / (2 * b * m * k * n + 4 * m * n)),
     ),
     Mistake(
         "weights only",
-        "You count the right matrix only; the left one (m * k) is read too.",
+        "You count the right matrix only; add the left one (m * k), which is read too.",
         _of(lambda m, k, n, b: 2 * m * k * n / (b * k * n + 4 * m * n)),
     ),
     Mistake(
         "inner size left out",
-        "A result is a sum over k products, so there are m * k * n products, not m * n.",
+        "You count m * n products; each result is a sum of k products, so there are m * k * n.",
         _of(lambda m, k, n, b: right_intensity(m, k, n, b) / k if k > 1 else 0.0),
     ),
 )
 
 
-# 1e-9: float64 keeps 16 digits, and a few operations are made
+# 1e-9: float64 has 16 digits, and there are only a few operations
 arithmetic_intensity = Exercise(
     name="arithmetic_intensity",
     unit="05_cpu_kernels",

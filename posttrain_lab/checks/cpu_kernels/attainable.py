@@ -1,6 +1,6 @@
-"""Cases and known mistakes of `attainable`: how fast may a product of matrices be at best?
+"""Cases and known mistakes of `attainable`: how fast can a product of matrices be at best?
 
-The smaller one of the peak and of what the memory can feed: intensity times bandwidth. A plain float.
+The minimum of the peak and of what the memory allows: intensity times bandwidth. A plain float.
 """
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
@@ -29,23 +29,27 @@ def attainable_cases(seed: int) -> list[Case]:
 ATTAINABLE_MISTAKES = (
     Mistake(
         "max",
-        "You took the larger of the two; the slower one holds everything up, so take the smaller.",
+        "You took the larger of the two; the slower of memory and arithmetic is the limit, so take the smaller.",
         lambda intensity, peak, bandwidth: max(peak, intensity * bandwidth),
     ),
-    Mistake("always the peak", "You always return the peak; below the ridge memory is slower.", lambda i, peak, bandwidth: peak),
+    Mistake(
+        "always the peak",
+        "You always return the peak; below the ridge the memory is the limit, so take the minimum.",
+        lambda i, peak, bandwidth: peak,
+    ),
     Mistake(
         "always the slope",
-        "You always return intensity * bandwidth; above the ridge no machine is faster than its peak.",
+        "You always return intensity * bandwidth; above the ridge the peak is the limit, so take the minimum.",
         lambda intensity, peak, bandwidth: intensity * bandwidth,
     ),
     Mistake(
         "divided",
-        "You divide the bandwidth by the intensity; operations per byte times bytes per second gives operations per second.",
+        "You divide the bandwidth by the intensity; multiply: operations per byte times bytes per second.",
         lambda intensity, peak, bandwidth: min(peak, bandwidth / intensity if intensity else peak),
     ),
     Mistake(
         "harmonic",
-        "You add the two times; arithmetic and memory work at the same time, so the slower one alone counts.",
+        "You add the two times; arithmetic and memory work at the same time, so only the slower one counts.",
         lambda i, peak, bandwidth: 1 / (1 / peak + 1 / (i * bandwidth)) if i else 0.0,
     ),
     Mistake(

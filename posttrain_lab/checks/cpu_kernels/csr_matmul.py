@@ -1,7 +1,7 @@
 """Cases and known mistakes of `csr_matmul`: a product with the weights that are left.
 
 Conventions that the notebook states in the same words: CSR as in scipy, x is [in, batch], the result [out, batch]. All values are small
-whole numbers, so every order of summation gives the same float: equal is asked for.
+whole numbers, so every order of summation gives the same float: results must be equal.
 """
 
 from collections.abc import Callable
@@ -88,7 +88,7 @@ def _csr_of(change: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _transposed(values: Tensor, columns: Tensor, row_pointers: Tensor, x: Tensor) -> Tensor:
-    """Adds into the row `column` of the result what row `row` of x says; outside it is an IndexError."""
+    """Adds row `row` of x to row `column` of the result; outside of them it is an IndexError."""
     weight = _dense(values, columns, row_pointers, len(x))
     if len(weight) > len(x) or (len(columns) and int(columns.max()) >= len(weight)):
         raise IndexError(OUTSIDE)
@@ -103,32 +103,32 @@ def _in_order(values: Tensor, columns: Tensor, row_pointers: Tensor, x: Tensor) 
 CSR_MISTAKES = (
     Mistake(
         "last value of each row",
-        "You leave out the last value of each row; range already leaves its end out, so it is row_pointers[row + 1].",
+        "You leave out the last value of each row; range already excludes its end, so the end is row_pointers[row + 1].",
         _by_rows(0, -1),
     ),
     Mistake(
         "first value of each row",
-        "You leave out the first value of each row; it stands at row_pointers[row].",
+        "You leave out the first value of each row; it is at row_pointers[row].",
         _by_rows(1, 0),
     ),
     Mistake(
         "one value too many",
-        "Your loops leave the arrays: values of a row end before row_pointers[row + 1], rows end before len(row_pointers) - 1.",
+        "Your loops run past the end: values of a row end before row_pointers[row + 1], rows before len(row_pointers) - 1.",
         _by_rows(0, 1),
     ),
     Mistake(
         "overwritten",
-        "Each value overwrites what the row held; add the products up.",
+        "Each value overwrites the result of its row; add up the products.",
         _by_rows(0, 0, assign=True),
     ),
     Mistake(
         "column ignored",
-        "You multiply the values of a row with x[0], x[1], ...; columns[j] says which row of x value j meets.",
+        "You multiply the values of a row with x[0], x[1], ...; value j is multiplied by row columns[j] of x.",
         _in_order,
     ),
     Mistake(
         "transposed",
-        "You multiply with the transposed weight: columns[j] picks a row of x, not of the result.",
+        "You multiply with the transposed weight: columns[j] selects a row of x, not of the result.",
         _transposed,
     ),
     Mistake(
@@ -138,17 +138,17 @@ CSR_MISTAKES = (
     ),
     Mistake(
         "one output too many",
-        "There is a row too many; row_pointers has one entry more than there are outputs.",
+        "Your result has one row too many; row_pointers has one entry more than there are outputs.",
         _csr_of(lambda y, columns, pointers, x: torch.cat([y, 0 * y[:1]])),
     ),
     Mistake(
         "result transposed",
-        "Your result is [batch, outputs]; [outputs, batch] is wanted.",
+        "Your result is [batch, outputs]; return [outputs, batch].",
         _csr_of(lambda y, columns, pointers, x: y.T.contiguous()),
     ),
     Mistake(
         "uninitialised output",
-        "Rows without weights hold what was in memory before; start from zeros, not from empty.",
+        "Rows without weights contain old values from memory; create the result with zeros, not with empty.",
         _csr_of(lambda y, columns, pointers, x: torch.where(pointers.diff()[:, None] > 0, y, 1e9)),
     ),
     Mistake(
@@ -158,7 +158,7 @@ CSR_MISTAKES = (
     ),
     Mistake(
         "first column of x only",
-        "Only the first column of x is used; each weight meets the whole row x[columns[j]].",
+        "You use only the first column of x; multiply each weight by the whole row x[columns[j]].",
         _csr_of(lambda y, columns, pointers, x: y[:, :1].expand(-1, x.shape[1]).contiguous()),
     ),
 )

@@ -1,6 +1,6 @@
 """Cases and known mistakes of `int8_dot`: an exact sum of products of int8 numbers, a plain int.
 
-Sums stay below 2^31; some pass 2^24, where float32 loses whole numbers.
+Sums stay below 2^31; some are above 2^24, where float32 cannot represent every whole number.
 """
 
 import torch
@@ -22,10 +22,10 @@ def dot_cases(seed: int) -> list[Case]:
     return [
         Case("a few numbers", (draw.codes(60, 127, 7), draw.codes(40, 127, 7))),
         Case("an odd size", (draw.codes(-128, 127, 2 * size + 1), draw.codes(-128, 127, 2 * size + 1))),
-        Case("all at the lowest code", (lowest, lowest)),
-        Case("both ends", (lowest, -1 - lowest)),
+        Case("only the lowest code", (lowest, lowest)),
+        Case("the lowest and the highest code", (lowest, -1 - lowest)),
         Case("sums beyond 2^24, an odd result", (torch.cat([lowest, lowest[:1] + 129]), torch.cat([lowest, lowest[:1] + 129]))),
-        Case("one pair of ends", (lowest[:2], lowest[:2])),
+        Case("one pair of lowest codes", (lowest[:2], lowest[:2])),
         Case("small numbers", (draw.codes(-3, 3, 40), draw.codes(-3, 3, 40))),
         Case("a single number", (draw.codes(100, 127, 1), draw.codes(-128, -90, 1))),
         Case("no number", (lowest[:0], lowest[:0])),
@@ -38,7 +38,7 @@ def _saturated(values: Tensor, bits: int) -> Tensor:
 
 
 def _pairs_in_int16(a: Tensor, b: Tensor) -> int:
-    """What instructions for unsigned times signed bytes do: neighbours are added in 16 bits that saturate."""
+    """As instructions for unsigned times signed bytes work: neighbours are added in 16 bits with saturation."""
     products = torch.nn.functional.pad(a.long() * b.long(), (0, len(a) % 2))
     return int(_saturated(products.reshape(-1, 2).sum(1), 16).sum())
 
@@ -51,22 +51,22 @@ DOT_MISTAKES = (
     ),
     Mistake(
         "products in int16",
-        "You widen to int16 and sum there; products of ends fit, three of them do not: sum in int32.",
+        "You widen to int16 and sum there; one product fits, the sum of two or more may not: sum in int32.",
         lambda a, b: int(wrapped(right_dot(a, b) * torch.ones((), dtype=torch.long), 16)),
     ),
     Mistake(
         "sum in int8",
-        "Your sum is int8 again; only the width of the products was changed, the sum needs int32 too.",
+        "Your sum is int8 again; only the products are wider: use int32 for the sum too.",
         lambda a, b: int(wrapped(right_dot(a, b) * torch.ones((), dtype=torch.long), 8)),
     ),
     Mistake(
         "pairs saturate",
-        "Two products of ends add up to 32,768, one more than int16 holds; add the pairs in int32.",
+        "Two products of lowest codes add up to 32,768, one more than the largest int16; add the pairs in int32.",
         _pairs_in_int16,
     ),
     Mistake(
         "sums in float32",
-        "You sum in float32, which is exact to 2^24 only; whole numbers of 32 bits are exact here.",
+        "You sum in float32, which is exact up to 2^24 only; sum in int32.",
         lambda a, b: int(torch.dot(a.float(), b.float()).item()),
     ),
     Mistake(
@@ -76,17 +76,17 @@ DOT_MISTAKES = (
     ),
     Mistake(
         "unsigned",
-        "You read the codes as unsigned bytes, 0 to 255; int8 goes from -128 to 127.",
+        "You read the codes as unsigned bytes, 0 to 255; int8 codes are -128 to 127.",
         lambda a, b: int((a.long().remainder(256) * b.long().remainder(256)).sum()),
     ),
     Mistake(
         "magnitudes",
-        "You multiply magnitudes; the signs belong to the products.",
+        "You multiply magnitudes; multiply the codes with their signs.",
         lambda a, b: int((a.long().abs() * b.long().abs()).sum()),
     ),
     Mistake(
         "a tensor",
-        "You return a tensor; a plain int is wanted, so end with .item() or int(...).",
+        "You return a tensor; return a plain int: .item() or int(...).",
         lambda a, b: a.long() @ b.long(),
     ),
 )

@@ -1,4 +1,4 @@
-"""What the checks of unit 05 share: judges of whole numbers, exact products, and sums that wrap around."""
+"""Shared by the checks of unit 05: judges for integers, exact products, and sums that wrap around."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ def whole_judge() -> Judge:
 
 
 def wrapped(sums: Tensor, bits: int) -> Tensor:
-    """What an accumulator of so many bits holds: the sums, wrapped around."""
+    """The values of an accumulator with this number of bits: the sums, wrapped around."""
     return (sums.long() + 2 ** (bits - 1)).remainder(2**bits) - 2 ** (bits - 1)
 
 

@@ -1,6 +1,6 @@
 """Cases and known mistakes of `nm_matmul`: a product with 2:4 sparse weights, packed as `nm_pack` packs them.
 
-Values are small whole numbers, so every order of summation gives the same float: equal is asked for.
+Values are small whole numbers, so every order of summation gives the same float: results must be equal.
 """
 
 import torch
@@ -33,7 +33,7 @@ def nm_cases(seed: int) -> list[Case]:
     same = draw.whole(3, 5)
     return [
         Case("some rows and groups", (*packed(out, groups), whole_floats(draw, 4 * groups, batch))),
-        Case("every pair of places", (whole_floats(draw, 1, 6, 2), every[None], whole_floats(draw, 24, 3))),
+        Case("every pair of positions", (whole_floats(draw, 1, 6, 2), every[None], whole_floats(draw, 24, 3))),
         Case("as many outputs as inputs and columns", (*packed(4 * same, same), whole_floats(draw, 4 * same, 4 * same))),
         Case("a single group", (*packed(3, 1), whole_floats(draw, 4, 5))),
         Case("a single output", (*packed(1, groups), whole_floats(draw, 4 * groups, 3))),
@@ -46,23 +46,23 @@ def nm_cases(seed: int) -> list[Case]:
 
 NM_MISTAKES = (
     Mistake(
-        "places swapped",
-        "The two places are swapped: place % 4 belongs to the first value, place // 4 to the second.",
+        "positions swapped",
+        "You swapped the two positions: position % 4 belongs to the first value, position // 4 to the second.",
         lambda values, positions, x: right_nm(values.flip(2), positions, x),
     ),
     Mistake(
         "second value forgotten",
-        "The second value of each group is missing.",
+        "The second value of each group is missing; add its product too.",
         lambda values, positions, x: right_nm(values * torch.tensor([1.0, 0.0]), positions, x),
     ),
     Mistake(
         "first value forgotten",
-        "The first value of each group is missing.",
+        "The first value of each group is missing; add its product too.",
         lambda values, positions, x: right_nm(values * torch.tensor([0.0, 1.0]), positions, x),
     ),
     Mistake(
         "group forgotten",
-        "All groups read the first four rows of x; group g starts at row 4 * g.",
+        "You use the first four rows of x for all groups; group g starts at row 4 * g.",
         lambda values, positions, x: _unpacked(values, positions).unflatten(1, (-1, 4)).sum(1) @ x[:4],
     ),
     Mistake(
@@ -74,28 +74,28 @@ NM_MISTAKES = (
         ),
     ),
     Mistake(
-        "places ignored",
-        "You take the first two rows of each group; the byte says which two.",
+        "positions ignored",
+        "You take the first two rows of each group; the byte contains the two positions.",
         lambda values, positions, x: right_nm(values, torch.full_like(positions, 4), x),
     ),
     Mistake(
         "last group missing",
-        "The last group of each row is missing.",
+        "The last group of each row is missing; there are k / 4 groups.",
         lambda values, positions, x: right_nm(values[:, :-1], positions[:, :-1], x[:-4]),
     ),
     Mistake(
         "overwritten",
-        "Each group overwrites what the row held; add the products up.",
+        "Each group overwrites the result of its row; add up the products.",
         lambda values, positions, x: right_nm(values[:, -1:], positions[:, -1:], x[-4:]),
     ),
     Mistake(
         "result transposed",
-        "Your result is [batch, outputs]; [outputs, batch] is wanted.",
+        "Your result is [batch, outputs]; return [outputs, batch].",
         lambda values, positions, x: right_nm(values, positions, x).T.contiguous() + 0,
     ),
     Mistake(
         "uninitialised output",
-        "You add to what was in memory before; start from zeros, not from empty.",
+        "You add to old values from memory; create the result with zeros, not with empty.",
         lambda values, positions, x: right_nm(values, positions, x) + 1,
     ),
 )

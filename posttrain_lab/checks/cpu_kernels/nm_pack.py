@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `nm_pack`: 2:4 sparsity, two weights of each four and their places in a byte.
+"""Cases and known mistakes of `nm_pack`: 2:4 sparsity, two weights of each four and their positions in a byte.
 
 Conventions that the notebook states in the same words: of each four weights along `in` the two of largest magnitude are kept, the earlier
-one on a tie, in the order of their places; positions = first place + 4 * second place.
+one on a tie, in the order of their positions; positions = first position + 4 * second position.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def nm_pack_cases(seed: int) -> list[Case]:
     ]
 
 
-def _places_of(choose: Callable[[Tensor], Tensor], code: Callable[[Tensor], Tensor] | None = None) -> Callable[[Tensor], Any]:
+def _positions_of(choose: Callable[[Tensor], Tensor], code: Callable[[Tensor], Tensor] | None = None) -> Callable[[Tensor], Any]:
     def nm_pack(weight: Tensor) -> Places:
         groups = weight.unflatten(1, (-1, 4))
         places = choose(groups)
@@ -75,45 +75,45 @@ def _signed(groups: Tensor) -> Tensor:
 
 
 NM_PACK_MISTAKES = (
-    Mistake("signed", "You keep the largest numbers; the largest magnitudes are wanted, so sort by abs().", _places_of(_signed)),
+    Mistake("signed", "You keep the largest values; keep the largest magnitudes: sort by abs().", _positions_of(_signed)),
     Mistake(
         "smallest kept",
-        "You keep the two smallest magnitudes; sort from large to small.",
-        _places_of(lambda groups: _largest(groups, descending=False).sort(dim=2).values),
+        "You keep the two smallest magnitudes; sort in descending order.",
+        _positions_of(lambda groups: _largest(groups, descending=False).sort(dim=2).values),
     ),
     Mistake(
         "order of magnitude",
-        "Your two values stand in the order of their magnitudes; sort the two places, the earlier one comes first.",
-        _places_of(_largest),
+        "Your two values are in the order of their magnitudes; sort the two positions, the earlier one comes first.",
+        _positions_of(_largest),
     ),
     Mistake(
         "later of equals",
-        "Of equal magnitudes you keep the later one; the earlier one stays: sort with stable=True.",
-        _places_of(_later),
+        "Of equal magnitudes you keep the later one; keep the earlier one: sort with stable=True.",
+        _positions_of(_later),
     ),
     Mistake(
         "first two",
-        "You keep the first two of each four; the two largest magnitudes are wanted.",
-        _places_of(lambda groups: torch.tensor([0, 1]).expand(*groups.shape[:2], 2)),
+        "You keep the first two of each four; keep the two largest magnitudes.",
+        _positions_of(lambda groups: torch.tensor([0, 1]).expand(*groups.shape[:2], 2)),
     ),
     Mistake(
-        "places swapped",
-        "The two places are swapped in the byte: the first one stands in bits 0 and 1, the second in bits 2 and 3.",
-        _places_of(_inside, lambda places: 4 * places[..., 0] + places[..., 1]),
+        "positions swapped",
+        "You swapped the two positions in the byte: the first one is in bits 0 and 1, the second in bits 2 and 3.",
+        _positions_of(_inside, lambda places: 4 * places[..., 0] + places[..., 1]),
     ),
     Mistake(
-        "a nibble for each place",
-        "You shift the second place by 4 bits; two bits hold a place, so it is 4 times the second one.",
-        _places_of(_inside, lambda places: places[..., 0] + 16 * places[..., 1]),
+        "a nibble for each position",
+        "You shift the second position by 4 bits; a position has two bits, so multiply the second by 4.",
+        _positions_of(_inside, lambda places: places[..., 0] + 16 * places[..., 1]),
     ),
     Mistake(
         "magnitudes stored",
-        "You stored magnitudes; the values keep their signs.",
+        "You stored magnitudes; store the values with their signs.",
         lambda weight: (right_nm_pack(weight)[0].abs(), right_nm_pack(weight)[1]),
     ),
     Mistake(
-        "places in the row",
-        "Your places count from the start of the row; inside a group they go from 0 to 3.",
+        "positions in the row",
+        "Your positions count from the start of the row; within a group they are 0 to 3.",
         lambda weight: (
             right_nm_pack(weight)[0],
             (right_nm_pack(weight)[1].long() + 20 * torch.arange(weight.shape[1] // 4)).remainder(256).to(torch.uint8),
@@ -121,12 +121,12 @@ NM_PACK_MISTAKES = (
     ),
     Mistake(
         "a mask of bits",
-        "Your byte has one bit for each kept place; the two places themselves are wanted, first + 4 * second.",
-        _places_of(_inside, lambda places: (1 << places).sum(2)),
+        "Your byte has one bit for each kept position; store the two positions themselves, first + 4 * second.",
+        _positions_of(_inside, lambda places: (1 << places).sum(2)),
     ),
     Mistake(
         "one group",
-        "Your groups are taken down the outputs; four neighbours along the inputs (axis 1) form a group.",
+        "Your groups run along the outputs; four neighbours along the inputs (axis 1) form a group.",
         lambda weight: right_nm_pack(weight.T.contiguous()) if len(weight) % 4 == 0 else right_nm_pack(0 * weight),
     ),
 )

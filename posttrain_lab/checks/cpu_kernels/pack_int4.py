@@ -1,4 +1,4 @@
-"""Cases and known mistakes of `pack_int4`: two codes of 4 bits share a byte.
+"""Cases and known mistakes of `pack_int4`: two codes of 4 bits in each byte.
 
 Conventions that the notebook states in the same words: codes -8 to 7 in two's complement; byte i of a row holds code 2i in its low
 nibble (bits 0 to 3) and code 2i + 1 in its high one; where k is odd the last high nibble is 0.
@@ -30,7 +30,7 @@ def drawn_codes(draw: Draw) -> list[tuple[str, Tensor]]:
         ("codes from 0 to 7", draw.codes(0, 7, n, 8)),
         ("negative codes", draw.codes(-8, -1, n, 7)),
         ("one input", draw.codes(-8, -1, n, 1)),
-        ("all at the lowest code", torch.full((2, 5), -8, dtype=torch.int8)),
+        ("only the lowest code", torch.full((2, 5), -8, dtype=torch.int8)),
         ("no row", torch.zeros(0, 4, dtype=torch.int8)),
         ("a view that is not contiguous", strided(draw.codes(-8, 7, 3, 5))),
         ("a transposed view", draw.codes(-8, 7, 8, 5).T),
@@ -60,17 +60,17 @@ def _halves(codes: Tensor) -> Tensor:
 PACK4_MISTAKES = (
     Mistake(
         "sign spills over",
-        "A negative low code fills the high nibble with ones; keep four bits of it, & 15, before you join them.",
+        "A negative low code fills the high nibble with ones; keep four bits of it, & 15, before you combine them.",
         _bytes_of(lambda low, high: low | (high << 4)),
     ),
     Mistake(
         "sign spills into a sum",
-        "You add a negative low code, which borrows from the high nibble; keep four bits of it first, & 15.",
+        "You add a negative low code, which changes the high nibble; keep four bits of it first, & 15.",
         _bytes_of(lambda low, high: low + 16 * high),
     ),
     Mistake(
         "nibbles swapped",
-        "Your nibbles are swapped: code 2i belongs in the low one, code 2i + 1 in the high one.",
+        "You swapped the nibbles: code 2i is in the low one, code 2i + 1 in the high one.",
         _bytes_of(lambda low, high: 16 * (low % 16) + high % 16),
     ),
     Mistake(
@@ -80,30 +80,32 @@ PACK4_MISTAKES = (
     ),
     Mistake(
         "sign lost",
-        "You keep three bits, so -8 and 0 look the same; a nibble has four: & 15.",
+        "You keep three bits, so -8 and 0 become equal; keep four: & 15.",
         _bytes_of(lambda low, high: low % 8 + 16 * (high % 8)),
     ),
     Mistake(
         "magnitudes",
-        "You stored magnitudes; two's complement keeps the sign: the code & 15.",
+        "You stored magnitudes; use two's complement, which includes the sign: the code & 15.",
         _bytes_of(lambda low, high: low.abs() + 16 * high.abs()),
     ),
     Mistake(
         "last code lost",
-        "With an odd size the last code is missing; fill up with a 0 first.",
+        "With an odd size the last code is missing; pad with a 0 first.",
         lambda codes: right_pack4(codes[:, : codes.shape[1] // 2 * 2]),
     ),
     Mistake(
-        "two halves", "You joined code i with code i + k/2; neighbours share a byte: codes[:, ::2] and codes[:, 1::2].", _halves
+        "two halves",
+        "You combined code i with code i + k/2; neighbours are in one byte: codes[:, ::2] and codes[:, 1::2].",
+        _halves,
     ),
     Mistake(
         "signed bytes",
-        "Your bytes are int8; the dtype of packed codes is uint8.",
+        "Your bytes are int8; convert them to uint8.",
         lambda codes: right_pack4(codes).view(torch.int8),
     ),
     Mistake(
         "one code a byte",
-        "Every code still takes a byte of its own; two share one, so the rows become half as long.",
+        "You store each code in a byte of its own; store two in each byte, so that the rows are half as long.",
         lambda codes: codes.long().remainder(16).to(torch.uint8),
     ),
 )

@@ -1,7 +1,7 @@
 """Cases and known mistakes of `pack_weights`: rows of weights to panels of 16 outputs.
 
-Conventions that the notebook states in the same words: w int8 [n, k] becomes int8 [ceil(n / 16)][ceil(k / 2)][16][2]; the place [p][s][c][i]
-holds w[16 p + c, 2 s + i]; what is missing is 0.
+Conventions that the notebook states in the same words: w int8 [n, k] becomes int8 [ceil(n / 16)][ceil(k / 2)][16][2]; the element [p][s][c][i]
+is w[16 p + c, 2 s + i]; the edges are padded with 0.
 """
 
 import torch
@@ -30,12 +30,12 @@ def drawn_weights(draw: Draw) -> list[tuple[str, Tensor]]:
         ("whole panels and pairs", draw.codes(-128, 127, 16 * n, 2 * k)),
         ("an odd number of inputs", draw.codes(-128, 127, 16, 2 * k + 1)),
         ("a last panel with one output", draw.codes(-128, 127, 16 * n + 1, 2 * k)),
-        ("a last panel without one output", draw.codes(-128, 127, 16 * n - 1, 2 * k - 1)),
+        ("a last panel with 15 outputs", draw.codes(-128, 127, 16 * n - 1, 2 * k - 1)),
         ("as many outputs as inputs", draw.codes(-128, 127, 32, 32)),
         ("one input", draw.codes(-128, 127, 17, 1)),
         ("one output", draw.codes(-128, 127, 1, 2 * k + 1)),
-        ("one number", draw.codes(-128, -1, 1, 1)),
-        ("all at the lowest code", torch.full((19, 3), -128, dtype=torch.int8)),
+        ("a single weight", draw.codes(-128, -1, 1, 1)),
+        ("only the lowest code", torch.full((19, 3), -128, dtype=torch.int8)),
         ("a view that is not contiguous", view),
         ("a transposed view", turned),
     ]
@@ -46,7 +46,7 @@ def pack_cases(seed: int) -> list[Case]:
 
 
 def _interleaved(w: Tensor) -> Tensor:
-    """[panel][pair][2][16]: all first ones, then all second ones."""
+    """[panel][pair][2][16]: all first inputs of a pair, then all second ones."""
     packed = right_pack(w)
     return packed.mT.reshape(packed.shape)
 
@@ -71,7 +71,7 @@ def _strided_columns(w: Tensor) -> Tensor:
 
 
 def _repeated(w: Tensor) -> Tensor:
-    """The last row and column again in place of zeros."""
+    """The last row and column repeated in place of zeros."""
     n, k = w.shape
     rows = torch.cat([w, w[-1:].expand(-n % 16, k)])
     return right_pack(torch.cat([rows, rows[:, -1:].expand(-1, k % 2)], 1))
@@ -85,48 +85,48 @@ def _floor(w: Tensor) -> Tensor:
 PACK_MISTAKES = (
     Mistake(
         "pairs not interleaved",
-        "You put the first inputs of all 16 outputs before the second ones; the last axis is the pair, [16][2].",
+        "You stored the first inputs of all 16 outputs before the second ones; the last axis must be the pair, [16][2].",
         _interleaved,
     ),
     Mistake(
         "rows inside a panel",
-        "Inside a panel you keep the rows one after another; all 16 outputs of a pair stand together: transpose the axes 1 and 2.",
+        "Within a panel you store the rows one after another; store all 16 outputs of a pair together: transpose the axes 1 and 2.",
         _not_transposed,
     ),
     Mistake(
         "pairs from two halves",
-        "You pair input k with input k + K/2; a pair holds neighbours, 2s and 2s + 1.",
+        "You pair input k with input k + K/2; a pair has the neighbours 2s and 2s + 1.",
         _halves,
     ),
     Mistake(
         "outputs strided",
-        "You dealt the outputs out to the panels like cards; panel p holds the outputs 16 p to 16 p + 15.",
+        "You distributed neighbouring outputs over different panels; panel p has the outputs 16 p to 16 p + 15.",
         _strided_columns,
     ),
-    Mistake("padding repeats", "You filled up with the last weights again; what is missing is 0.", _repeated),
+    Mistake("padding repeats", "You padded with the last weights; pad with 0.", _repeated),
     Mistake(
         "tails cut off",
-        "You rounded the sizes down, so outputs or inputs are lost; round up and fill with 0.",
+        "You rounded the sizes down, so outputs or inputs are lost; round up and pad with 0.",
         _floor,
     ),
     Mistake(
         "transposed",
-        "You packed w.T; w is [outputs, inputs], and a panel holds 16 outputs.",
+        "You packed w.T; pack w, which is [outputs, inputs]: a panel has 16 outputs.",
         lambda w: right_pack(w.T),
     ),
     Mistake(
         "pairs turned round",
-        "The two inputs of a pair are swapped; input 2s comes first.",
+        "You swapped the two inputs of a pair; input 2s comes first.",
         lambda w: right_pack(w).flip(3),
     ),
     Mistake(
         "another panel too many",
-        "There is a panel of zeros too many; ceil(n / 16) panels are enough, so -n % 16 rows are missing.",
+        "You have an extra panel of zeros; ceil(n / 16) panels are enough, so pad with -n % 16 rows.",
         lambda w: torch.cat([right_pack(w), right_pack(w[:1] * 0)]),
     ),
     Mistake(
         "padded in front",
-        "You filled up in front; zeros go behind the last output and the last input.",
+        "You padded at the start; put the zeros after the last output and the last input.",
         lambda w: right_pack(F.pad(w, (w.shape[1] % 2, 0, -len(w) % 16, 0))),
     ),
 )

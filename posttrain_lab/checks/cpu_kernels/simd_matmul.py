@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `simd_matmul`: an exact product of int8 matrices, pair by pair, in SIMD words.
+"""Cases and known mistakes of `simd_matmul`: an exact product of int8 matrices, pair by pair, in SIMD instructions.
 
 `simd_matmul(x, panels, n)` gives the product; with "assembly" as a fourth argument, the compiled instructions as text. Of two such texts
-only one thing is compared: is there an instruction that multiplies pairs (on x86; elsewhere nothing is asked)?
+only one property is compared: is there an instruction that multiplies pairs (on x86; on other processors nothing is compared)?
 """
 
 import platform
@@ -21,14 +21,14 @@ PAIRS = ("vpmaddwd", "vpdpwssd")
 
 
 def simd_judge() -> Judge:
-    """Equal numbers; of an assembly listing, only whether it multiplies pairs where the wanted one does."""
+    """Equal numbers; an assembly listing must multiply pairs where the expected one does."""
     values = whole_judge()
 
     def judge(want: Outcome, got: Outcome) -> str | None:
         if not isinstance(want.value, str):
             return values(want, got)
         if not isinstance(got.value, str):
-            return "a text is wanted; leave the decorator @in_tiles above your function."
+            return "expected a text; leave the decorator @in_tiles above your function."
         if _multiplies_pairs(want.value) and not _multiplies_pairs(got.value):
             return f"the compiled code has no instruction that multiplies pairs ({' or '.join(PAIRS)}); use multiply_add_pairs."
         return None
@@ -68,7 +68,7 @@ def simd_cases(seed: int) -> list[Case]:
         case("a single row", 1, k, n - 1),
         case("one input", m - 1, 1, 17),
         case("one output", m, k, 1),
-        Case("all at the lowest code", (lowest, right_pack(lowest), 6)),
+        Case("only the lowest code", (lowest, right_pack(lowest), 6)),
         Case("no row", (x[:0], panels, 16)),
         Case("views that are not contiguous", (strided(x), panels.mT.contiguous().mT, 16)),
         Case("the compiled instructions", (x, panels, 16, "assembly")),
@@ -106,22 +106,22 @@ SIMD_MISTAKES = (
     ),
     Mistake(
         "last pair only",
-        "Your sums forget what they held; multiply_add_pairs(a, ...) adds to a, so pass the old sum in.",
+        "Your sums lose their old values; multiply_add_pairs(a, ...) adds to a, so pass the old sum.",
         _by_pairs(lambda x, w: _sums(x[:, -1:], w[-1:])),
     ),
     Mistake(
         "one row off",
-        "Each sum takes the row after its own; a belongs to x[r], b to x[r + row].",
-        _by_pairs(lambda x, w: _sums(torch.cat([x[1:], torch.full_like(x[:1], 7)]), w)),  # behind the operands lie sevens
+        "Each sum uses the row after its own; a belongs to x[r], b to x[r + row].",
+        _by_pairs(lambda x, w: _sums(torch.cat([x[1:], torch.full_like(x[:1], 7)]), w)),  # after the operands are sevens
     ),
     Mistake(
         "two rows swapped",
-        "The sums of two rows are swapped; return a, b, c, d in the order they came in.",
+        "The sums of two rows are swapped; return a, b, c, d in the order of the arguments.",
         _by_pairs(_rows((1, 0, 2, 3))),
     ),
     Mistake(
         "order reversed",
-        "The four sums come back in reverse; return a, b, c, d in the order they came in.",
+        "You return the four sums in reverse; return a, b, c, d in the order of the arguments.",
         _by_pairs(_rows((3, 2, 1, 0))),
     ),
     Mistake(
@@ -141,7 +141,7 @@ SIMD_MISTAKES = (
     ),
     Mistake(
         "no pair instruction",
-        "Right numbers, but without the machine's pair multiplication; use load_widen, broadcast_pair and multiply_add_pairs.",
+        "The numbers are right, but the code has no instruction that multiplies pairs; use load_widen, broadcast_pair and multiply_add_pairs.",
         _by_pairs(_sums, listing="vpmulld"),
     ),
 )

@@ -30,12 +30,12 @@ def tile_cases(seed: int) -> list[Case]:
         Case("whole tiles", (*_matrices(draw, 8, 16, 24), 8)),
         Case("tails in every direction", (*_matrices(draw, m, k, n), 8)),
         Case("square, and one more than a tile", (*_matrices(draw, 9, 9, 9), 8)),
-        Case("tiles of one number", (*_matrices(draw, 3, 5, 4), 1)),
+        Case("tiles of size 1", (*_matrices(draw, 3, 5, 4), 1)),
         Case("a tile larger than the matrices", (*_matrices(draw, m, 7, n), 64)),
         Case("a single row", (*_matrices(draw, 1, k, n), 4)),
-        Case("one inner number", (*_matrices(draw, m, 1, n), 4)),
+        Case("inner size 1", (*_matrices(draw, m, 1, n), 4)),
         Case("a single column", (*_matrices(draw, m, k, 1), 4)),
-        Case("all at the lowest code", (lowest, lowest.T.contiguous(), 7)),
+        Case("only the lowest code", (lowest, lowest.T.contiguous(), 7)),
         Case("no row", (left[:0], right, 4)),
         Case("views that are not contiguous", (strided(left), right.T.contiguous().T, 3)),
     ]
@@ -68,7 +68,7 @@ def _outside(a: Tensor, b: Tensor, tile: int = 32) -> Tensor:
 
 
 def _inner_second(a: Tensor, b: Tensor, tile: int = 32) -> Tensor:
-    """The triples (i, k, j) in place of (i, j, k): outside unless there are as many inner numbers as columns."""
+    """The triples (i, k, j) in place of (i, j, k): outside unless the inner size equals the number of columns."""
     if len(a) and a.shape[1] != b.shape[1]:
         raise IndexError(OUTSIDE)
     return product(a, b)
@@ -77,57 +77,57 @@ def _inner_second(a: Tensor, b: Tensor, tile: int = 32) -> Tensor:
 TILE_MISTAKES = (
     Mistake(
         "blocks end outside",
-        "Your last block sticks out of the matrix; end it at min(start + tile, size), in all three directions.",
+        "Your last block ends outside of the matrix; end it at min(start + tile, size), in all three directions.",
         _outside,
     ),
     Mistake(
         "indices in another order",
-        "add_block wants its two triples as (i, j, k): row, column, and the inner number last.",
+        "add_block takes its two triples as (i, j, k): row, column, and the inner index last.",
         _inner_second,
     ),
     Mistake(
         "tails left out",
-        "You run over whole tiles only; a last, smaller block covers what is left over in each direction.",
+        "You use whole tiles only; add a last, smaller block for the rest in each direction.",
         _blocks(lambda i, p, j, size: i.stop <= size[0] and p.stop <= size[1] and j.stop <= size[2]),
     ),
     Mistake(
         "inner tail left out",
-        "The last, smaller block of the inner size is missing, so some products are not in the sums.",
+        "The last, smaller block of the inner size is missing, so some products are not in the sums; end it at k.",
         _blocks(lambda i, p, j, size: p.stop <= size[1]),
     ),
     Mistake(
         "last rows left out",
-        "The last, smaller block of rows is missing.",
+        "The last, smaller block of rows is missing; end it at m.",
         _blocks(lambda i, p, j, size: i.stop <= size[0]),
     ),
     Mistake(
         "last columns left out",
-        "The last, smaller block of columns is missing.",
+        "The last, smaller block of columns is missing; end it at n.",
         _blocks(lambda i, p, j, size: j.stop <= size[2]),
     ),
     Mistake(
         "blocks overwritten",
-        "Each inner block overwrites what the one before left; blocks along the inner size are added up.",
+        "Each inner block overwrites the result of the one before; add up the blocks along the inner size.",
         _blocks(lambda *_: True, assign=True),
     ),
     Mistake(
         "diagonal blocks",
-        "You use one loop for rows and inner size; each block of rows meets every block of the inner size.",
+        "You use one loop for rows and inner size; use two, so that each block of rows is combined with every inner block.",
         _blocks(lambda i, p, j, size: i.start == p.start),
     ),
     Mistake(
         "first inner block",
-        "You never move along the inner size; a result needs all of its blocks.",
+        "You use only the first block of the inner size; add a loop over all of its blocks.",
         _blocks(lambda i, p, j, size: p.start == 0),
     ),
     Mistake(
         "sums in int8",
-        "Your result is int8 and wraps around; make `out` of np.int32.",
+        "Your result is int8 and wraps around; create `out` with dtype np.int32.",
         lambda a, b, tile=32: wrapped(product(a, b), 8).to(torch.int8),
     ),
     Mistake(
         "sums in int16",
-        "Your result is int16 and wraps around; make `out` of np.int32.",
+        "Your result is int16 and wraps around; create `out` with dtype np.int32.",
         lambda a, b, tile=32: wrapped(product(a, b), 16).to(torch.int16),
     ),
     Mistake(
@@ -136,7 +136,9 @@ TILE_MISTAKES = (
         lambda a, b, tile=32: product(a, b).T.contiguous(),
     ),
     Mistake(
-        "double precision", "Your result is made of floats; make `out` of np.int32.", lambda a, b, tile=32: product(a, b).double()
+        "double precision",
+        "Your result has floats; create `out` with dtype np.int32.",
+        lambda a, b, tile=32: product(a, b).double(),
     ),
 )
 

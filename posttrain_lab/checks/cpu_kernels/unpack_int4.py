@@ -1,7 +1,7 @@
 """Cases and known mistakes of `unpack_int4`: the two codes of each byte, with their signs.
 
 Conventions that the notebook states in the same words: codes -8 to 7 in two's complement; byte i of a row holds code 2i in its low
-nibble (bits 0 to 3) and code 2i + 1 in its high one; where k is odd the last high nibble means nothing.
+nibble (bits 0 to 3) and code 2i + 1 in its high one; where k is odd the last high nibble is not used.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def unpack4_cases(seed: int) -> list[Case]:
     cases = [Case(words, (right_pack4(codes), codes.shape[1])) for words, codes in drawn_codes(draw)]
     view = strided(draw.codes(-128, 127, 3, 4)).view(torch.uint8)
     filled = draw.codes(-128, 127, 4, 5).view(torch.uint8)
-    return [*cases, Case("bytes that are not contiguous", (view, 8)), Case("an odd size, the last nibble in use", (filled, 9))]
+    return [*cases, Case("bytes that are not contiguous", (view, 8)), Case("an odd size, the last nibble not 0", (filled, 9))]
 
 
 def _codes_of(change: Callable[[Tensor, Tensor, int], Tensor]) -> Callable[[Tensor, int], Tensor]:
@@ -47,7 +47,7 @@ def _codes_of(change: Callable[[Tensor, Tensor, int], Tensor]) -> Callable[[Tens
 UNPACK4_MISTAKES = (
     Mistake(
         "no sign",
-        "Your codes go from 0 to 15; bit 3 is the sign: nibbles from 8 to 15 stand for -8 to -1.",
+        "Your codes are 0 to 15; bit 3 is the sign bit: convert 8 to 15 to -8 to -1.",
         _codes_of(_joined),
     ),
     Mistake(
@@ -57,42 +57,42 @@ UNPACK4_MISTAKES = (
     ),
     Mistake(
         "sign of the low nibble only",
-        "The high codes have no sign; a uint8 shifts zeros in, so see the byte as int8 before the shift.",
+        "The high codes have no sign; a uint8 shifts zeros in, so view the byte as int8 before the shift.",
         _codes_of(lambda low, high, k: _joined(_signed(low), high, k)),
     ),
     Mistake(
         "minus 8",
-        "You subtracted 8; the nibbles are two's complement, not raised by 8.",
+        "You subtracted 8 from every nibble; nibbles are two's complement: subtract 16 from 8 to 15.",
         _codes_of(lambda low, high, k: _joined(low - 8, high - 8, k)),
     ),
     Mistake(
         "nibbles swapped",
-        "Your nibbles are swapped: the low one is code 2i, the high one is code 2i + 1.",
+        "You swapped the nibbles: the low one is code 2i, the high one is code 2i + 1.",
         _codes_of(lambda low, high, k: _joined(_signed(high), _signed(low), k)),
     ),
     Mistake(
         "two halves",
-        "You put all low codes before all high ones; they alternate: stack them on a new last axis, then flatten.",
+        "You put all low codes before all high ones; they must alternate: stack them on a new last axis, then flatten.",
         _codes_of(lambda low, high, k: torch.cat((_signed(low), _signed(high)), 1)[:, :k].to(torch.int8)),
     ),
     Mistake(
         "padding kept",
-        "With an odd k the last nibble is only filling; cut the result down to k codes.",
+        "With an odd k the last nibble is padding; cut the result to k codes.",
         _codes_of(lambda low, high, k: _joined(_signed(low), _signed(high), 2 * low.shape[1])),
     ),
     Mistake(
         "last code lost",
-        "With an odd k the last code is missing; the last byte still holds one.",
+        "With an odd k the last code is missing; it is in the low nibble of the last byte.",
         _codes_of(lambda low, high, k: _joined(_signed(low), _signed(high), k // 2 * 2)),
     ),
     Mistake(
         "wrong sign bit",
-        "You take 8 itself for a positive code; nibbles from 8 on are negative, 8 is -8.",
+        "You treat nibble 8 as a positive code; nibbles from 8 on are negative: 8 is -8.",
         _codes_of(lambda low, high, k: _joined(low - 16 * (low > 8), high - 16 * (high > 8), k)),
     ),
     Mistake(
         "high nibble not moved",
-        "You did not shift the high nibble down, so its codes come 16 times too large; >> 4 brings them to -8 to 7.",
+        "You did not shift the high nibble down, so its codes are 16 times too large; use >> 4.",
         _codes_of(lambda low, high, k: _joined(_signed(low), 16 * _signed(high), k)),
     ),
 )

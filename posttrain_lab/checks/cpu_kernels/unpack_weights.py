@@ -1,6 +1,6 @@
 """Cases and known mistakes of `unpack_weights`: panels of 16 outputs back to rows of weights [n, k].
 
-Conventions that the notebook states in the same words: the place [p][s][c][i] holds w[16 p + c, 2 s + i]; what is missing is left out.
+Conventions that the notebook states in the same words: the element [p][s][c][i] is w[16 p + c, 2 s + i]; the padding is removed.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from posttrain_lab.checks.engine.random_cases import Draw
 
 
 def unpack_cases(seed: int) -> list[Case]:
-    """Panels whose padding holds other numbers than 0 too: what is beyond n and k must not come back."""
+    """Panels whose padding has other numbers than 0: what is beyond n and k must not be returned."""
     draw, cases = Draw(seed, "unpack_weights"), []
     for words, w in drawn_weights(draw):
         panels, filling = right_pack(w), draw.codes(1, 9, 1)
@@ -36,47 +36,47 @@ def _all_rows(panels: Tensor) -> Tensor:
 UNPACK_MISTAKES = (
     Mistake(
         "padding kept",
-        "Your result holds the padding too; cut it down to [n, k] at the end.",
+        "Your result contains the padding; cut it to [n, k] at the end.",
         _unpack_of(lambda panels, n, k: _all_rows(panels)),
     ),
     Mistake(
         "columns not cut",
-        "You cut off the outputs that were filled in, but not the input: k may be odd, so take [:n, :k].",
+        "You cut off the padded outputs, but not the padded input: k may be odd, so take [:n, :k].",
         _unpack_of(lambda panels, n, k: _all_rows(panels)[:n]),
     ),
     Mistake(
         "rows not cut",
-        "You cut off the input that was filled in, but not the outputs: take [:n, :k].",
+        "You cut off the padded input, but not the padded outputs: take [:n, :k].",
         _unpack_of(lambda panels, n, k: _all_rows(panels)[:, :k]),
     ),
     Mistake(
         "only reshaped",
-        "You reshaped without moving an axis; first bring the pairs of one output together: transpose the axes 1 and 2.",
+        "You reshaped without moving an axis; first put the pairs of one output together: transpose the axes 1 and 2.",
         _unpack_of(lambda panels, n, k: panels.reshape(16 * len(panels), -1)[:n, :k]),
     ),
     Mistake(
         "transposed",
-        "Your result is [inputs, outputs]; [n, k] has the outputs first.",
+        "Your result is [inputs, outputs]; return [n, k], outputs first.",
         _unpack_of(lambda panels, n, k: right_unpack(panels, n, k).T),
     ),
     Mistake(
         "cut before",
-        "You took the first n * k numbers; the padding stands between them, so cut rows and columns after the reshape.",
+        "You took the first n * k elements; the padding is between them, so cut rows and columns after the reshape.",
         _unpack_of(lambda panels, n, k: panels.transpose(1, 2).flatten()[: n * k].reshape(n, k)),
     ),
     Mistake(
         "pairs turned round",
-        "The two inputs of a pair are swapped; input 2s comes first.",
+        "You swapped the two inputs of a pair; input 2s comes first.",
         _unpack_of(lambda panels, n, k: right_unpack(panels.flip(3), n, k)),
     ),
     Mistake(
         "pairs as two halves",
-        "You put all first inputs before all second ones; the pair is the last axis of a row too.",
+        "You put all first inputs before all second ones; the two inputs of a pair must be neighbours.",
         _unpack_of(lambda panels, n, k: panels.permute(0, 2, 3, 1).reshape(16 * len(panels), -1)[:n, :k]),
     ),
     Mistake(
         "panels mixed",
-        "Your outputs alternate between the panels; panel p holds the outputs 16 p to 16 p + 15.",
+        "Your outputs alternate between the panels; panel p has the outputs 16 p to 16 p + 15.",
         _unpack_of(lambda panels, n, k: panels.permute(2, 0, 1, 3).reshape(16 * len(panels), -1)[:n, :k]),
     ),
 )

@@ -1,4 +1,4 @@
-"""A function whose duration is known, on a clock that only it moves: how a check tests timing code without depending on time."""
+"""A function whose duration is known, on a clock that only it advances: a check tests timing code without depending on time."""
 
 import contextlib
 import time

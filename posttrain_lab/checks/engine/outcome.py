@@ -41,7 +41,7 @@ def describe(error: BaseException) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """Its text, whatever the student's exception class makes of str()."""
+    """Its text; str() of the student's exception class may raise or return anything."""
     try:
         return str.__getitem__(str(error), slice(300))
     except Exception:

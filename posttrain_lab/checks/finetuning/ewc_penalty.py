@@ -151,22 +151,22 @@ def _weights_only(model: nn.Module, anchor: Named, fisher: Named, strength: floa
     return right_penalty(model, {name: place for name, place in anchor.items() if name.endswith("weight")}, fisher, strength)
 
 
-def _by_place(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
+def _by_order(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
     rows = zip(model.parameters(), anchor.values(), fisher.values(), strict=False)
     return strength / 2 * torch.stack([(weight * (parameter - place).square()).sum() for parameter, place, weight in rows]).sum()
 
 
-def _fisher_by_place(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
+def _fisher_by_order(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
     rows = zip(_moved(model, anchor).values(), fisher.values(), strict=True)
     return strength / 2 * torch.stack([(weight * moved.square()).sum() for moved, weight in rows]).sum()
 
 
-def _clears(model: nn.Module, *rest: Any) -> Tensor:
+def _clears_gradients(model: nn.Module, *rest: Any) -> Tensor:
     model.zero_grad()
     return right_penalty(model, *rest)
 
 
-def _goes_backward(model: nn.Module, *rest: Any) -> Tensor:
+def _calls_backward(model: nn.Module, *rest: Any) -> Tensor:
     penalty = right_penalty(model, *rest)
     penalty.backward(retain_graph=True)
     return penalty
@@ -224,24 +224,24 @@ PENALTY_MISTAKES = (
         _last_only,
     ),
     Mistake(
-        "paired by place",
+        "paired by order",
         "You pair parameters and anchors by their order; look them up by name: the anchor need not name the first parameter.",
-        _by_place,
+        _by_order,
     ),
     Mistake(
-        "fisher paired by place",
+        "fisher paired by order",
         "You pair anchor and fisher by their order; look both up by name, because their order may differ.",
-        _fisher_by_place,
+        _fisher_by_order,
     ),
     Mistake(
         "gradients cleared",
         "You clear the gradients of the new task; leave them, as the training loop clears them; the penalty only returns a tensor.",
-        _clears,
+        _clears_gradients,
     ),
     Mistake(
         "backward inside",
         "You call backward() inside, so the penalty's gradient would be counted twice; only return the penalty.",
-        _goes_backward,
+        _calls_backward,
     ),
     Mistake("mean", "You take the mean over the elements of a parameter; sum over all of them.", _mean),
     Mistake("weights only", "Biases are left out; every parameter that `anchor` names counts.", _weights_only),

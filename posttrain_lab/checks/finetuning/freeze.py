@@ -1,6 +1,6 @@
 """Cases and known mistakes of `freeze`: which parameters are trained, and which batch norms are set to eval mode.
 
-Conventions that the notebook states in the same words: `trainable` holds exact names of `model.named_parameters()`; all other
+Conventions that the notebook states in the same words: `trainable` contains exact names of `model.named_parameters()`; all other
 parameters get `requires_grad = False`, independent of what they had before; `freeze` is called on a network in train mode; a batch norm none of
 whose parameters is trainable (also one that has none) is set to eval mode: it uses its stored statistics and does not change them; every other
 layer stays in train mode; the result is the number of trainable elements, a plain int.
@@ -33,11 +33,11 @@ def frozen(function: Freeze, model: nn.Module, trainable: list[str], images: Ten
     returned = function(model.train(), list(trainable))
     flags = {name: bool(parameter.requires_grad) for name, parameter in model.named_parameters()}
     output = model(images)
-    awake = [layer.training for layer in model.modules() if isinstance(layer, nn.Dropout)]
+    dropout_modes = [layer.training for layer in model.modules() if isinstance(layer, nn.Dropout)]
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(before)
     model.training = was_training
-    return {"returned": returned, "learns": flags, "output": output, "state": state, "dropout": awake}
+    return {"returned": returned, "learns": flags, "output": output, "state": state, "dropout": dropout_modes}
 
 
 def freeze_judge() -> Judge:
@@ -71,7 +71,7 @@ def _flag(model: nn.Module, learns: Callable[[str], bool]) -> None:
         parameter.requires_grad_(learns(name))
 
 
-def _still(layers: Iterable[nn.Module]) -> None:
+def _set_to_eval(layers: Iterable[nn.Module]) -> None:
     for layer in layers:
         layer.eval()
 
@@ -86,7 +86,7 @@ def _count(model: nn.Module) -> int:
 
 def right_freeze(model: nn.Module, trainable: list[str]) -> int:
     _flag(model, lambda name: name in trainable)
-    _still(layer for layer in _norms(model) if _is_frozen(layer))
+    _set_to_eval(layer for layer in _norms(model) if _is_frozen(layer))
     return _count(model)
 
 
@@ -146,14 +146,14 @@ def freeze_cases(seed: int) -> list[Case]:
 
 def _wrong(
     learns: Callable[[str, list[str]], bool] = lambda name, trainable: name in trainable,
-    still: Callable[[nn.Module], None] = lambda model: _still(layer for layer in _norms(model) if _is_frozen(layer)),
+    set_norms: Callable[[nn.Module], None] = lambda model: _set_to_eval(layer for layer in _norms(model) if _is_frozen(layer)),
     count: Callable[[nn.Module], Any] = _count,
 ) -> Freeze:
     """The right answer with one part changed."""
 
     def freeze(model: nn.Module, trainable: list[str]) -> Any:
         _flag(model, lambda name: learns(name, trainable))
-        still(model)
+        set_norms(model)
         return count(model)
 
     return freeze
@@ -170,11 +170,11 @@ def _on_modules(model: nn.Module, trainable: list[str]) -> int:
     return _count(model)
 
 
-def _never_opened(model: nn.Module, trainable: list[str]) -> int:
+def _never_made_trainable(model: nn.Module, trainable: list[str]) -> int:
     for name, parameter in model.named_parameters():
         if name not in trainable:
             parameter.requires_grad_(False)
-    _still(layer for layer in _norms(model) if _is_frozen(layer))
+    _set_to_eval(layer for layer in _norms(model) if _is_frozen(layer))
     return _count(model)
 
 
@@ -186,7 +186,7 @@ def _without_momentum(model: nn.Module) -> None:
 
 def _norms_first(model: nn.Module, trainable: list[str]) -> int:
     """Uses the flags of the given network."""
-    _still(layer for layer in _norms(model) if _is_frozen(layer))
+    _set_to_eval(layer for layer in _norms(model) if _is_frozen(layer))
     _flag(model, lambda name: name in trainable)
     return _count(model)
 
@@ -199,9 +199,9 @@ def _untracked(model: nn.Module) -> None:
 
 FREEZE_MISTAKES = (
     Mistake(
-        "statistics move",
+        "statistics updated",
         "Your frozen batch norms still update running_mean and running_var; requires_grad does not stop that, eval mode does.",
-        _wrong(still=lambda model: None),
+        _wrong(set_norms=lambda model: None),
     ),
     Mistake(
         "requires_grad on modules",
@@ -214,9 +214,9 @@ FREEZE_MISTAKES = (
         _wrong(lambda name, trainable: name not in trainable),
     ),
     Mistake(
-        "never opened",
+        "never made trainable",
         "You only freeze parameters; the named ones may have been frozen before: set requires_grad to True for them.",
-        _never_opened,
+        _never_made_trainable,
     ),
     Mistake(
         "part of a name",
@@ -229,30 +229,30 @@ FREEZE_MISTAKES = (
         _wrong(lambda name, trainable: name.rpartition(".")[0] in {one.rpartition(".")[0] for one in trainable}),
     ),
     Mistake(
-        "all batch norms still",
+        "all batch norms in eval mode",
         "You set every batch norm to eval mode; one with a trainable parameter must stay in train mode.",
-        _wrong(still=lambda model: _still(_norms(model))),
+        _wrong(set_norms=lambda model: _set_to_eval(_norms(model))),
     ),
     Mistake(
         "whole network in eval mode",
         "You set the whole network to eval mode; only frozen batch norms belong there, the rest stays in train mode (dropout too).",
-        _wrong(still=lambda model: _still([model])),
+        _wrong(set_norms=lambda model: _set_to_eval([model])),
     ),
     Mistake(
         "momentum 0",
         "With momentum 0 a batch norm still normalizes by the batch; frozen, it must use its stored statistics: eval mode.",
-        _wrong(still=_without_momentum),
+        _wrong(set_norms=_without_momentum),
     ),
     Mistake(
         "not tracked",
         "Without track_running_stats a batch norm normalizes by the batch; frozen, it must use its stored statistics: eval mode.",
-        _wrong(still=_untracked),
+        _wrong(set_norms=_untracked),
     ),
     Mistake(
-        "half-frozen norms still",
+        "half-frozen norms in eval mode",
         "You freeze a batch norm as soon as one of its parameters is frozen; freeze it only when none is trainable.",
         _wrong(
-            still=lambda model: _still(
+            set_norms=lambda model: _set_to_eval(
                 layer
                 for layer in _norms(model)
                 if _is_frozen(layer) or not all(parameter.requires_grad for parameter in layer.parameters())
@@ -260,7 +260,7 @@ FREEZE_MISTAKES = (
         ),
     ),
     Mistake(
-        "batch norms looked at first",
+        "batch norms checked first",
         "You check the batch norms before you set requires_grad, so you use the old flags; set the flags first.",
         _norms_first,
     ),

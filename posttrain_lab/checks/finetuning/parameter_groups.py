@@ -73,7 +73,7 @@ def _owners(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
 
 
-def _spared(layer: nn.Module, name: str) -> bool:
+def _without_decay(layer: nn.Module, name: str) -> bool:
     return name == "bias" or isinstance(layer, nn.BatchNorm2d | nn.LayerNorm)
 
 
@@ -84,7 +84,7 @@ def right_groups(model: nn.Module, base_lr: float, decay: float) -> Groups:
 def _groups(
     model: nn.Module,
     rate: Callable[[int, int], float],
-    spared: Callable[[nn.Module, str], bool] = _spared,
+    without_decay: Callable[[nn.Module, str], bool] = _without_decay,
     layers: Callable[[nn.Module], list[nn.Module]] = _owners,
     again: bool = False,
     decayed: dict[str, float] | None = None,
@@ -98,7 +98,7 @@ def _groups(
             if again or id(parameter) not in seen:
                 seen.add(id(parameter))
                 owner = layer.get_submodule(name.rpartition(".")[0])
-                extra = {"weight_decay": 0.0} if spared(owner, name.rpartition(".")[2]) else (decayed or {})
+                extra = {"weight_decay": 0.0} if without_decay(owner, name.rpartition(".")[2]) else (decayed or {})
                 groups.append({"params": [parameter], "lr": rate(place, len(found)), **extra})
     return groups
 
@@ -186,17 +186,17 @@ PARAMETER_MISTAKES = (
     Mistake(
         "biases decayed",
         'Biases get weight decay; give them "weight_decay": 0.0.',
-        _wrong(spared=lambda layer, name: isinstance(layer, nn.BatchNorm2d | nn.LayerNorm)),
+        _wrong(without_decay=lambda layer, name: isinstance(layer, nn.BatchNorm2d | nn.LayerNorm)),
     ),
     Mistake(
         "norms decayed",
         'The weights of norms get weight decay, which pulls a scale of 1 to 0; give all parameters of norms "weight_decay": 0.0.',
-        _wrong(spared=lambda layer, name: name == "bias"),
+        _wrong(without_decay=lambda layer, name: name == "bias"),
     ),
     Mistake(
         "nothing decayed",
         'You turn weight decay off for all parameters; only biases and norms get "weight_decay": 0.0.',
-        _wrong(spared=lambda layer, name: True),
+        _wrong(without_decay=lambda layer, name: True),
     ),
     Mistake(
         "one step too slow",

@@ -83,7 +83,7 @@ def largest_pruned(network: nn.Module, masks: Masks) -> float:
 
 
 @adapter
-def healed(
+def recover_copy(
     function: Callable[..., nn.Module], model: nn.Module, masks: Masks, train: Pair, validation: Pair, epochs: int, step: float
 ) -> dict[str, Any]:
     """The adapter: recover a copy of the network, on a grid where step > 0, and return the observable results."""
@@ -219,7 +219,7 @@ RECOVER_MISTAKES = (
         _at_the_end,
     ),
     Mistake(
-        "masks the wrong way round",
+        "masks inverted",
         "You keep the pruned weights and remove the rest; a mask is true where a weight stays.",
         _wrong(lambda network, masks: apply(network, {name: ~mask for name, mask in masks.items()})),
     ),
@@ -286,6 +286,6 @@ recover = Exercise(
     cases=recover_cases,
     mistakes=RECOVER_MISTAKES,
     judge=recover_judge(),
-    through="finetuning.recover:healed",
+    through="finetuning.recover:recover_copy",
     library="finetuning:recover",
 )

@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `block_sparse_matmul`: blocks that must be found before they are multiplied.
+"""Cases and known mistakes of `block_sparse_matmul`: only the kept blocks of a weight are read and multiplied.
 
 Conventions: a block-sparse weight [n, k] keeps square blocks: those of block row r are blocks[starts[r] : starts[r + 1]], blocks[i] is
-[out, in] of block column columns[i]. The results are whole numbers: equal is asked for.
+[out, in] of block column columns[i]. The results are whole numbers: they must be equal.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def sparse_cases(seed: int) -> list[Case]:
     rows = draw.whole(3, 13)
 
     def case(words: str, m: int, k: int, kept: list[list[int]], block_m: int = 16) -> Case:
-        """kept: the block columns of each block row."""
+        """`kept` is the list of block columns of each block row."""
         columns = [column for row in kept for column in row]
         counts = torch.tensor([0] + [len(row) for row in kept]).cumsum(0).to(torch.int32)
         blocks = draw.codes(-127, 127, len(columns), SIDE, SIDE)
@@ -61,7 +61,7 @@ def _wrong_sparse(mistake: str) -> Callable[..., Tensor]:
     def block_sparse_matmul(x: Tensor, blocks: Tensor, columns: Tensor, starts: Tensor, block_m: int = 16) -> Tensor:
         if mistake in ("read", "wrote") and len(x) % block_m:
             raise outside(mistake, -len(x) % block_m)
-        if mistake == "end included":  # the last row reads a column behind the last one
+        if mistake == "end included":  # the last row reads a column after the last one
             raise outside("read", 1)
         out, wide = torch.zeros(len(x), (len(starts) - 1) * SIDE, dtype=torch.int64), x.long()
         for row in range(len(starts) - 1):
@@ -83,7 +83,7 @@ def _wrong_sparse(mistake: str) -> Callable[..., Tensor]:
 SPARSE_MISTAKES = (
     Mistake(
         "not transposed",
-        "The blocks are [out, in] like the weight; multiply by the transposed block.",
+        "You did not transpose the blocks, which are [out, in] like the weight; multiply by the transposed block.",
         _wrong_sparse("not transposed"),
     ),
     Mistake(
@@ -93,7 +93,7 @@ SPARSE_MISTAKES = (
     ),
     Mistake(
         "end included",
-        "You take one block too many; those of a row end before starts[row + 1].",
+        "You take one block too many; those of a row end at starts[row + 1], exclusive.",
         _wrong_sparse("end included"),
     ),
     Mistake(
@@ -104,11 +104,13 @@ SPARSE_MISTAKES = (
     ),
     Mistake(
         "columns ignored",
-        "You took the blocks of x in order; block i belongs to block column columns[i].",
+        "You took the columns of x in order; block i belongs to block column columns[i].",
         _wrong_sparse("columns ignored"),
     ),
     Mistake(
-        "column not multiplied", "columns[i] counts blocks: the first column of x is columns[i] * B.", _wrong_sparse("elements")
+        "column not multiplied",
+        "You used columns[i] as a column of x, but it counts blocks; the first column is columns[i] * B.",
+        _wrong_sparse("elements"),
     ),
     Mistake(
         "total overwritten", "Only the last block of each row is left; add each product to total.", _wrong_sparse("overwritten")
@@ -118,8 +120,12 @@ SPARSE_MISTAKES = (
         "A row without blocks was not written; store total (zeros) there too.",
         _wrong_sparse("empty unwritten"),
     ),
-    Mistake("load without mask", "The last tile of rows reads outside of x; mask with m < M.", _wrong_sparse("read")),
-    Mistake("store without mask", "The last tile of rows writes outside; mask the store with m < M.", _wrong_sparse("wrote")),
+    Mistake(
+        "load without mask", "The last tile of rows reads beyond the end of x; mask the load with m < M.", _wrong_sparse("read")
+    ),
+    Mistake(
+        "store without mask", "The last tile of rows writes beyond the end; mask the store with m < M.", _wrong_sparse("wrote")
+    ),
 )
 
 

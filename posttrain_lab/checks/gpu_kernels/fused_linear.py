@@ -1,4 +1,4 @@
-"""Cases and known mistakes of `fused_linear`: a matrix product and what follows it, in one kernel.
+"""Cases and known mistakes of `fused_linear`: a matrix product and its epilogue, in one kernel.
 
 Conventions: acc = x @ w.T in int32; y = acc * (x_scale[m] * w_scale[n]) + bias[n], then relu if asked. Tolerance of y: acc below 2^24 is
 exact in float32, then three roundings; where the bias cancels the product the error is relative to the larger of the two: rtol 1e-5 and
@@ -81,21 +81,25 @@ def _wrong(mistake: str) -> Callable[..., Tensor]:
 FUSED_MISTAKES = (
     Mistake(
         "scales swapped",
-        "The scales are swapped: x_scale has one number a row (m), w_scale one a column (n).",
+        "You swapped the scales: x_scale has one element for each row (m), w_scale one for each column (n).",
         _wrong("scales swapped"),
     ),
     Mistake("scales added", "You added the scales; one unit of the sum is worth x_scale * w_scale.", _wrong("scales added")),
-    Mistake("x scale forgotten", "x_scale is missing: each row m is multiplied by x_scale[m].", _wrong("x scale forgotten")),
-    Mistake("w scale forgotten", "w_scale is missing: each column n is multiplied by w_scale[n].", _wrong("w scale forgotten")),
-    Mistake("bias scaled", "You added the bias before scaling; it is in real numbers, so add it after.", _wrong("bias scaled")),
+    Mistake("x scale forgotten", "x_scale is missing; multiply each row m by x_scale[m].", _wrong("x scale forgotten")),
+    Mistake("w scale forgotten", "w_scale is missing; multiply each column n by w_scale[n].", _wrong("w scale forgotten")),
+    Mistake(
+        "bias scaled",
+        "You added the bias before scaling; it is a real number, so add it after the scaling.",
+        _wrong("bias scaled"),
+    ),
     Mistake("bias forgotten", "The bias is missing; add bias[n] to each column.", _wrong("bias forgotten")),
     Mistake("bias along rows", "The bias belongs to the columns: load it at n, not at m.", _wrong("bias along rows")),
-    Mistake("relu before bias", "You cut off at 0 before the bias was added; relu comes last.", _wrong("relu before bias")),
-    Mistake("relu forgotten", "With RELU nothing may be below 0; take tl.maximum(y, 0.0) at the end.", _wrong("relu forgotten")),
-    Mistake("relu always", "relu was applied though it was not asked for; look at RELU.", _wrong("relu always")),
+    Mistake("relu before bias", "You applied relu before the bias; apply relu last.", _wrong("relu before bias")),
+    Mistake("relu forgotten", "With RELU no result may be below 0; use tl.maximum(y, 0.0) at the end.", _wrong("relu forgotten")),
+    Mistake("relu always", "You apply relu always; apply it only if RELU is true.", _wrong("relu always")),
     Mistake(
         "load without mask",
-        "A tile at the edge reads scales or bias outside; mask with m < M or n < N.",
+        "A tile at the edge reads scales or bias beyond the end; mask with m < M or n < N.",
         _wrong("unmasked"),
     ),
 )

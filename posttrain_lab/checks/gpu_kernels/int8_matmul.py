@@ -1,4 +1,4 @@
-"""Cases and known mistakes of `int8_matmul`: tiles of a matrix product and int32 sums.
+"""Cases and known mistakes of `int8_matmul`: a matrix product in tiles, with int32 sums.
 
 Conventions: x is [m, k], w is [n, k], both int8; out = x @ w.T in int32, exact.
 """
@@ -24,7 +24,7 @@ def drawn_codes(draw: Draw, m: int, n: int, k: int) -> tuple[Tensor, Tensor]:
 def matmul_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "int8_matmul")
     odd, more = 2 * draw.whole(8, 10) + 1, draw.whole(1, 9)
-    long = 1301 + 2 * more  # odd: so is a sum of that many odd products, and beyond 2^24 no float32 holds it
+    long = 1301 + 2 * more  # odd: a sum of that many odd products is odd, and above 2^24 float32 cannot represent it
     ends = torch.full((3, long), 127, dtype=torch.int8)
     lows = torch.full((2, long), -128, dtype=torch.int8)
     x, w = drawn_codes(draw, odd, more + 2, 40)
@@ -73,7 +73,7 @@ def _unmasked(what: str) -> Callable[..., Tensor]:
 
 
 def _untransposed(x: Tensor, w: Tensor, **tiles: int) -> Tensor:
-    """Reads w as if it were [k, n]: what lies at k * n_size + n."""
+    """Reads w as if it were [k, n]: the element at k * n_size + n."""
     return right_matmul(x, w.reshape(w.shape[1], w.shape[0]).T)
 
 
@@ -91,33 +91,33 @@ MATMUL_MISTAKES = (
     ),
     Mistake(
         "total overwritten",
-        "Only the last step of k is left: total was overwritten; pass total to tl.dot, or add to it.",
+        "You overwrite total, so only the last step of k is left; pass total to tl.dot, or add to it.",
         _steps_of_k("last"),
     ),
     Mistake(
         "tail of k left out",
-        "The last step of k, which is not full, was left out; loop to K and mask what lies behind.",
+        "You leave out the last step of k, which is not full; loop to K and mask what is beyond it.",
         _steps_of_k("whole"),
     ),
     Mistake(
         "every second step",
-        "Every second step of k was jumped over; each step advances by BK once.",
+        "You skip every second step of k; advance by BK once in each step.",
         _steps_of_k("each second"),
     ),
     Mistake(
         "load without mask",
-        "A tile at the edge reads outside; mask rows (m < M, n < N) and k < K in both loads, other=0.",
+        "A tile at the edge reads beyond the end; mask rows (m < M, n < N) and k < K in both loads, other=0.",
         _unmasked("read"),
     ),
     Mistake(
         "store without mask",
-        "A tile at the edge writes outside; mask the store with (m < M) & (n < N).",
+        "A tile at the edge writes beyond the end; mask the store with (m < M) & (n < N).",
         _unmasked("wrote"),
     ),
-    Mistake("w read as [k, n]", "w is [n, k]: the number for n and k lies at n * K + k, not at k * N + n.", _untransposed),
+    Mistake("w read as [k, n]", "You read w as [k, n]; it is [n, k], with the element for n and k at n * K + k.", _untransposed),
     Mistake(
         "stored transposed",
-        "The result is stored transposed: the number of row m, column n lies at m * N + n.",
+        "You store the result transposed; the element of row m, column n is at m * N + n.",
         _stored_transposed,
     ),
 )

@@ -1,6 +1,6 @@
-"""Cases and known mistakes of `masked_add`: the first kernel, and the mask at its end.
+"""Cases and known mistakes of `masked_add`: the first kernel, with a mask for the last block.
 
-Conventions that the notebook states in the same words: a program handles `block` neighbours. A sum of two float32 is exact up to one
+Conventions that the notebook states in the same words: a program adds `block` neighbours. A sum of two float32 is exact up to one
 rounding (1e-6).
 """
 
@@ -60,17 +60,17 @@ def _unmasked(what: str) -> Callable[..., Tensor]:
 ADD_MISTAKES = (
     Mistake(
         "load without mask",
-        "The last block reaches behind the end: give tl.load a mask that is true where the offset is below n.",
+        "Your last block reads beyond the end; give tl.load a mask that is true where the offset is below n.",
         _unmasked("read"),
     ),
     Mistake(
         "store without mask",
-        "The loads are masked, the store is not: give tl.store the mask too, or the last block writes into foreign memory.",
+        "The loads are masked, the store is not: give tl.store the mask too, or the last block writes beyond the end of the result.",
         _unmasked("wrote"),
     ),
     Mistake(
         "only the first block",
-        "Every program worked on the first block; add tl.program_id(0) * BLOCK to the offsets.",
+        "Every program computes the first block; add tl.program_id(0) * BLOCK to the offsets.",
         _first_block,
     ),
     Mistake(
@@ -80,12 +80,12 @@ ADD_MISTAKES = (
     ),
     Mistake(
         "tail left out",
-        "The last block, which is not full, was left out; the mask must be true up to offset n - 1.",
+        "You leave out the last block, which is not full; the mask must be true up to offset n - 1.",
         lambda x, y, block=16: torch.where(torch.arange(len(x)) < len(x) // block * block, x + y, torch.nan),
     ),
     Mistake(
         "last number left out",
-        "The last number was not written; the mask is offset < n, not offset < n - 1.",
+        "The last element is not written; the mask is offset < n, not offset < n - 1.",
         lambda x, y, block=16: torch.where(torch.arange(len(x)) < len(x) - 1, x + y, torch.nan),
     ),
     Mistake("x twice", "You added x to itself; load the second operand from y_ptr.", lambda x, y, block=16: x + x),

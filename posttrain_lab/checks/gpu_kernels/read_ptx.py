@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `read_ptx`: what does the text of a compiled kernel say?
+"""Cases and known mistakes of `read_ptx`: which instruction multiplies matrices, how often it occurs, and how many registers are declared.
 
 Conventions: comments (// to the end of the line) do not count. `multiply` is the first instruction whose name begins with "mma." or
-"wgmma.mma_async", "" when there is none; `times` is how often such instructions stand in the text; `registers` is the sum of the numbers
+"wgmma.mma_async", "" when there is none; `times` is how many such instructions the text has; `registers` is the sum of the numbers
 in all `.reg` lines, predicates included.
 """
 
@@ -36,7 +36,7 @@ OTHER = "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"
 
 
 def _ptx(draw: Draw, chip: str, times: int, guard: str = "", comment: bool = True, others: int = 0) -> str:
-    """A text in the shape that Triton writes: `times` multiply instructions, behind `guard`, and then `others` of another kind."""
+    """A text as Triton writes it: `times` multiply instructions after the predicate `guard`, and then `others` of another kind."""
     kinds = (("pred", "p"), ("b16", "rs"), ("b32", "r"), ("b64", "rd"))
     registers = [f"\t.reg .{kind} \t%{name}<{draw.whole(3, 400)}>;" for kind, name in kinds]
     lines = [f"\tld.global.b32 {{ %r{i} }}, [ %rd{i} + 0 ];" for i in range(draw.whole(1, 4))]
@@ -74,8 +74,8 @@ def reading_cases(seed: int) -> list[Case]:
         Case("a kernel for sm_90", (_ptx(draw, "sm_90", draw.whole(2, 5)),)),
         Case("a kernel without a matrix instruction", (_ptx(draw, draw.pick(("sm_80", "sm_75")), 0),)),
         Case("half precision on sm_75", (_ptx(draw, "sm_75", draw.whole(3, 6), comment=False),)),
-        Case("instructions behind a predicate", (_ptx(draw, "sm_80", draw.whole(2, 4), "@%p1 "),)),
-        Case("instructions behind the opposite of a predicate", (_ptx(draw, "sm_80", draw.whole(2, 4), "@!%p12 "),)),
+        Case("instructions after a predicate", (_ptx(draw, "sm_80", draw.whole(2, 4), "@%p1 "),)),
+        Case("instructions after a negated predicate", (_ptx(draw, "sm_80", draw.whole(2, 4), "@!%p12 "),)),
         Case("two kinds of instructions", (_ptx(draw, "sm_80", draw.whole(1, 3), others=draw.whole(1, 3)),)),
         Case("one instruction", (_ptx(draw, "sm_90", 1),)),
     ]
@@ -111,24 +111,24 @@ def _unpredicated(ptx: str) -> dict[str, Any]:
 
 
 def _kinds(change: Callable[[list[str]], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
-    """`change` of the right names."""
+    """`change` is applied to the right names."""
     return lambda ptx: {**right_read(ptx), **change(re.findall(INSTRUCTION, re.sub(r"//.*", "", ptx), re.MULTILINE))}
 
 
 READING_MISTAKES = (
     Mistake(
         "last kind",
-        "You return the last instruction's name; the first one in the text is wanted.",
+        "You return the name of the last instruction; return that of the first one in the text.",
         _kinds(lambda names: {"multiply": (names or [""])[-1]}),
     ),
     Mistake(
         "first kind counted",
-        "You count only instructions with the first one's name; every matrix instruction counts.",
+        "You count only instructions with the first one's name; count every matrix instruction.",
         _kinds(lambda names: {"times": names.count((names or [""])[0])}),
     ),
     Mistake(
         "comments counted",
-        "An instruction in a comment was counted; take away everything from // to the end of a line.",
+        "You count an instruction in a comment; remove everything from // to the end of a line.",
         _with_comments,
     ),
     Mistake(
@@ -139,35 +139,35 @@ READING_MISTAKES = (
         "mul and mad compute addresses here; count only mma. and wgmma.mma_async instructions.",
         _any_multiply,
     ),
-    Mistake(
-        "predicate missed", "An instruction may stand behind a predicate such as @%p1 or @!%p1; allow for both.", _unpredicated
-    ),
+    Mistake("predicate missed", "You miss instructions after a predicate; allow for one such as @%p1 or @!%p1.", _unpredicated),
     Mistake(
         "negated predicate missed",
-        "A predicate may be negated, as in @!%p1; allow for the ! too.",
+        "You miss instructions after a negated predicate, as in @!%p1; allow for the ! too.",
         lambda ptx: _unpredicated(re.sub(r"@%p\d+", "", ptx)),
     ),
     Mistake(
         "names counted once",
-        "You counted different names; times is how often the instructions stand in the text.",
+        "You counted different names; `times` is the number of such instructions in the text.",
         _changed(times=lambda p: int(right_read(p)["times"] > 0)),
     ),
     Mistake(
         "lines of .reg counted",
-        "You counted the .reg lines; each declares as many registers as the number in <...> says.",
+        "You counted the .reg lines; add up the numbers in <...>, which say how many registers each line declares.",
         _changed(registers=lambda p: len(_numbers(p))),
     ),
     Mistake(
         "largest .reg only",
-        "You took one .reg line; the registers of all kinds are added.",
+        "You used one .reg line; add up the registers of all kinds.",
         _changed(registers=lambda p: max(_numbers(p))),
     ),
     Mistake(
-        "predicates left out", "Predicate registers (.reg .pred) count too.", _changed(registers=lambda p: sum(_numbers(p)[1:]))
+        "predicates left out",
+        "You leave out predicate registers (.reg .pred); count them too.",
+        _changed(registers=lambda p: sum(_numbers(p)[1:])),
     ),
     Mistake(
         "only the kind",
-        "multiply is the whole name of the instruction, with all its dots.",
+        "Your `multiply` is only a part of the name; return the whole name of the instruction, with all its dots.",
         _changed(multiply=lambda p: right_read(p)["multiply"].split(".")[0]),
     ),
 )

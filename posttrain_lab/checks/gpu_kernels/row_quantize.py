@@ -1,7 +1,7 @@
-"""Cases and known mistakes of `row_quantize`: a program for each row, with a maximum inside.
+"""Cases and known mistakes of `row_quantize`: one program a row, which computes the maximum, the scale and the codes.
 
 Conventions that the notebook states in the same words: a row of zeros gets scale 1; codes are floor(x / scale + 0.5). A scale takes one
-division (1e-6). Quotients nearer than 1e-3 to a tie are taken out of the cases, so that an approximate division gives the same codes.
+division (1e-6). The cases have no quotients closer than 1e-3 to a tie, so that an approximate division gives the same codes.
 """
 
 from collections.abc import Callable
@@ -88,23 +88,23 @@ def _one_scale(x: Tensor) -> tuple[Tensor, Tensor]:
     return _coded(x, scale), scale.expand(len(x)).clone()
 
 
-def _behind(x: Tensor) -> int:
-    """Lanes behind the end of a row, in a block of the next power of two."""
+def _lanes_beyond(x: Tensor) -> int:
+    """Lanes beyond the end of a row, in a block of the next power of two."""
     return (1 << (x.shape[1] - 1).bit_length()) - x.shape[1]
 
 
 def _rows_unmasked(what: str) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     def row_quantize(x: Tensor) -> tuple[Tensor, Tensor]:
-        if _behind(x):
-            raise outside(what, _behind(x))
+        if _lanes_beyond(x):
+            raise outside(what, _lanes_beyond(x))
         return right_rows(x)
 
     return row_quantize
 
 
 def _without_other(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The interpreter gives infinity where a mask hides a number and nothing else is asked for."""
-    if _behind(x):
+    """The interpreter returns infinity for masked lanes when `other` is not given."""
+    if _lanes_beyond(x):
         return torch.zeros(x.shape, dtype=torch.int8), torch.full((len(x),), torch.inf)
     return right_rows(x)
 
@@ -112,42 +112,42 @@ def _without_other(x: Tensor) -> tuple[Tensor, Tensor]:
 ROWS_MISTAKES = (
     Mistake(
         "largest without abs",
-        "You took the largest number; the row's largest may be negative: take the maximum of tl.abs(x).",
+        "You took the largest number; the largest magnitude may be negative: take the maximum of tl.abs(x).",
         _signed,
     ),
     Mistake("truncates", "You cut off the fraction; add 0.5 and take tl.floor before the conversion to int8.", _truncated),
     Mistake(
-        "127 missing", "The largest magnitude must become code 127: the scale is the maximum divided by 127.", _with_steps(1)
+        "127 missing", "Your scale is the maximum; divide it by 127, so that the largest magnitude gets code 127.", _with_steps(1)
     ),
     Mistake(
         "divided by 128",
-        "You divided by 128, so the largest number gets code 128, which int8 does not have; divide by 127.",
+        "You divided by 128, so the largest magnitude gets code 128, which int8 does not have; divide by 127.",
         _with_steps(128),
     ),
     Mistake(
         "row of zeros",
-        "A row of zeros has the maximum 0, and 0 / 0 is no number; its scale is 1.0 (tl.where).",
+        "For a row of zeros you divide 0 by 0, which gives NaN; its scale is 1.0 (tl.where).",
         _zero_divided,
     ),
-    Mistake("one scale for all", "All rows got the same scale; each program finds the maximum of its own row.", _one_scale),
+    Mistake("one scale for all", "All rows have the same scale; compute the maximum of its own row in each program.", _one_scale),
     Mistake(
         "load without mask",
-        "Lanes behind the end of the row read the next row; mask the load with k < columns, other=0.0.",
+        "Lanes beyond the end of the row read the next row; mask the load with k < columns, other=0.0.",
         _rows_unmasked("read"),
     ),
     Mistake(
         "masked lanes without other",
-        "Masked lanes hold garbage and took part in the maximum; give tl.load other=0.0.",
+        "Masked lanes have undefined values and are included in the maximum; give tl.load other=0.0.",
         _without_other,
     ),
     Mistake(
         "store without mask",
-        "The codes behind the end of the row were stored too; mask the store with k < columns.",
+        "You store codes beyond the end of the row; mask the store with k < columns.",
         _rows_unmasked("wrote"),
     ),
     Mistake(
         "inverse stored",
-        "You stored 127 / maximum; the scale is what one step is worth, maximum / 127.",
+        "You stored 127 / maximum; the scale is the size of one step, maximum / 127.",
         lambda x: (right_rows(x)[0], 1 / right_rows(x)[1]),
     ),
 )

@@ -1,4 +1,4 @@
-"""Cases and known mistakes of `unpack_int4`: numbers that must be found in a byte before they are scaled.
+"""Cases and known mistakes of `unpack_int4`: 4-bit codes are extracted from bytes, then scaled.
 
 Conventions: a byte holds columns 2j (low four bits) and 2j + 1 (high), as signed codes -8 to 7; scale[row, column // group]. A product of
 a code and a float32 scale is one rounding (1e-6).
@@ -91,7 +91,7 @@ def _signed(found: Tensor) -> Tensor:
 UNPACK_MISTAKES = (
     Mistake(
         "high bits first",
-        "The halves of each byte are swapped: the even column has the low four bits.",
+        "You swapped the halves of each byte; the even column has the low four bits.",
         _wrong_unpack("high first"),
     ),
     Mistake("no sign", "Codes 8 to 15 stand for -8 to -1: subtract 16 from them.", _wrong_unpack("no sign")),
@@ -107,29 +107,39 @@ UNPACK_MISTAKES = (
     ),
     Mistake(
         "halves of the row",
-        "You put all low halves first; neighbours share a byte: column k is in byte k // 2.",
+        "You put all low halves first; neighbours are in one byte: column k is in byte k // 2.",
         _wrong_unpack("halves"),
     ),
-    Mistake("low bits twice", "Odd columns got the low bits; shift the byte right by 4 * (k % 2).", _wrong_unpack("low only")),
+    Mistake(
+        "low bits twice", "You use the low bits for odd columns; shift the byte right by 4 * (k % 2).", _wrong_unpack("low only")
+    ),
     Mistake(
         "not cut to four bits",
-        "Even columns still have the upper bits of their byte; take `& 15`.",
+        "Even columns still include the high bits of their byte; take `& 15`.",
         _wrong_unpack("high not cut"),
     ),
     Mistake(
         "first scale of the row",
-        "Every group has a scale of its own: column k uses scale k // group.",
+        "You use the first scale of the row for all columns; column k uses scale k // group.",
         _wrong_unpack("first scale"),
     ),
     Mistake(
         "scale transposed",
-        "The scales are read transposed: that of a row and a group lies at row * groups + group.",
+        "You read the scales transposed; that of a row and a group is at row * groups + group.",
         _wrong_unpack("scale transposed"),
     ),
-    Mistake("scale missing", "The codes are right, but not multiplied by their scales.", _wrong_unpack("scale missing")),
-    Mistake("load without mask", "The last block of a row reads outside; mask with k < columns.", _wrong_unpack("read")),
     Mistake(
-        "store without mask", "The last block of a row writes outside; mask the store with k < columns.", _wrong_unpack("wrote")
+        "scale missing", "The codes are right, but not scaled; multiply them by their scales.", _wrong_unpack("scale missing")
+    ),
+    Mistake(
+        "load without mask",
+        "The last block of a row reads beyond the end; mask the loads with k < columns.",
+        _wrong_unpack("read"),
+    ),
+    Mistake(
+        "store without mask",
+        "The last block of a row writes beyond the end; mask the store with k < columns.",
+        _wrong_unpack("wrote"),
     ),
 )
 

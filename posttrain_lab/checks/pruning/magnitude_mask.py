@@ -168,7 +168,7 @@ MAGNITUDE_MISTAKES = (
         _counted(lambda sparsity, count: int(sparsity * count + 0.5)),
     ),
     Mistake(
-        "places as ranks",
+        "indices as ranks",
         "argsort gives indices in order of size, not the rank of each weight; its first k entries are the indices to remove.",
         lambda weight, sparsity: (weight.abs().flatten().argsort() >= right_count(sparsity, weight.numel())).reshape(
             weight.shape

@@ -159,7 +159,7 @@ def _frozen(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Tensor])
         parameter.data = torch.where(mask, parameter.data, before[parameter])
 
 
-def _forgets(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Tensor]) -> None:
+def _clears_state(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Tensor]) -> None:
     optimizer.state.clear()
     right_step(optimizer, masks)
 
@@ -220,7 +220,7 @@ STEP_MISTAKES = (
     Mistake(
         "momentum lost",
         "You clear the optimizer's state, so the kept weights lose their momentum; do not change the state.",
-        _forgets,
+        _clears_state,
     ),
 )
 

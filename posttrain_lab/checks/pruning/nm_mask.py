@@ -139,7 +139,7 @@ NM_MISTAKES = (
         _limit(strict=False),
     ),
     Mistake(
-        "places as ranks",
+        "indices as ranks",
         "argsort gives indices in order of size, not the rank of each weight; take its last n indices, or those of topk.",
         lambda weight, n, m: (weight.abs().unflatten(1, (-1, m)).argsort(dim=2) >= m - n).flatten(1),
     ),

@@ -108,7 +108,7 @@ def _inputs_of_first(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep:
     return (layer_with(conv, weight=conv.weight[:, keep]) if conv.in_channels == len(keep) else first), middle, last
 
 
-def _shift_moved(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
+def _shift_added(conv: nn.Conv2d, bn: nn.BatchNorm2d, next_layer: Any, keep: Tensor) -> Layers:
     """The output of a removed channel with a filter of 0 is added to the next bias."""
     first, middle, last = right_channels(conv, bn, next_layer, keep)
     if next_layer.bias is None or bn.running_mean is None or bn.running_var is None:
@@ -196,9 +196,9 @@ CHANNEL_MISTAKES = (
         _but(lambda layers, conv, bn, last, keep: (*layers[:2], _without_bias(layers[2]))),
     ),
     Mistake(
-        "shift moved on",
+        "shift added to the next bias",
         "You add the batch norm's output for a zero filter to the next bias; here removed channels are 0 in the next layer's input.",
-        _shift_moved,
+        _shift_added,
     ),
     Mistake(
         "old sizes",

@@ -23,7 +23,7 @@ def _cumulative(model: nn.Module, split: Split, sparsities: list[float]) -> dict
     return curves
 
 
-def _kept_without_clone(model: nn.Module, split: Split, sparsities: list[float]) -> dict[str, list[float]]:
+def _stored_without_clone(model: nn.Module, split: Split, sparsities: list[float]) -> dict[str, list[float]]:
     """The stored weights share memory with the pruned ones."""
     twin = copy.deepcopy(model).eval()
     curves: dict[str, list[float]] = {name: [] for name, _ in prunable_layers(twin)}
@@ -39,7 +39,7 @@ def _left_pruned(model: nn.Module, sparsities: list[float]) -> None:
         layer.weight.data.mul_(right_magnitude(layer.weight.data, sparsities[-1]))
 
 
-def _before_stay(model: nn.Module, split: Split, sparsities: list[float]) -> dict[str, list[float]]:
+def _before_stay_pruned(model: nn.Module, split: Split, sparsities: list[float]) -> dict[str, list[float]]:
     """Layers before this one stay at the last sparsity."""
     curves, names, twin = {}, [name for name, _ in prunable_layers(model)], copy.deepcopy(model).eval()
     for name in names:
@@ -66,7 +66,7 @@ SCAN_MISTAKES = (
     Mistake(
         "layers before stay pruned",
         "The layers before are still pruned while you scan the next one; restore each layer's weights first.",
-        _before_stay,
+        _before_stay_pruned,
     ),
     Mistake(
         "sparsities on top of each other",
@@ -76,7 +76,7 @@ SCAN_MISTAKES = (
     Mistake(
         "kept without a copy",
         "The weights that you stored share memory with those you prune, so nothing is restored; clone() before you change them.",
-        _kept_without_clone,
+        _stored_without_clone,
     ),
     Mistake(
         "not put back",

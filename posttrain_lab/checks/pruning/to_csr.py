@@ -69,7 +69,7 @@ def _csr_of(change: Callable[[Tensor, Tensor, Tensor], Any]) -> Callable[[Tensor
     return lambda weight: change(*right_csr(weight))
 
 
-def _places(weight: Tensor) -> Any:
+def _rows_of_values(weight: Tensor) -> Any:
     rows, columns = weight.nonzero().T.to(torch.int32)
     return weight[weight != 0], columns.contiguous(), rows.contiguous()
 
@@ -112,7 +112,7 @@ CSR_MISTAKES = (
     Mistake(
         "row of each value",
         "You return the row of each value (the COO form); row_pointers has one entry for each row, and one more.",
-        _places,
+        _rows_of_values,
     ),
     Mistake(
         "columns first",

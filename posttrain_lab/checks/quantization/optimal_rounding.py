@@ -204,7 +204,7 @@ def _not_rounded(weight: Tensor, inputs: Tensor, bits: int) -> Tensor:
 
 ROUNDING_MISTAKES = (
     Mistake(
-        "error not handed on",
+        "rounding to nearest",
         "That is rounding to nearest; change the later columns of `rest` by the error times row j of U, "
         "and round columns of `rest`.",
         _plain,

@@ -59,7 +59,7 @@ def _int32(*values: int) -> Tensor:
     return torch.tensor(values, dtype=torch.int32)
 
 
-def _hair_below_a_tie(draw: Draw) -> list[Case]:
+def _just_below_ties(draw: Draw) -> list[Case]:
     words = "sums near 2^31 whose products are just below a tie"
     found = [draw.pick(ODD), draw.pick(EVEN)]
     return [Case(words, (_int32(acc, -acc, acc // 3), m * 2.0**-shift, 0)) for acc, m, shift in found]
@@ -85,7 +85,7 @@ def requantize_cases(seed: int) -> list[Case]:
     return [
         Case("sums in and outside the range", (_sums(draw, small, 300.0, 61), small, zero_point)),
         Case("exact ties, which are rounded up", (ties, 2.0**-half, draw.whole(-9, 9))),
-        *_hair_below_a_tie(draw),
+        *_just_below_ties(draw),
         _close_to_ties(draw),
         Case("the largest and smallest int32", (_int32(2**31 - 1, -(2**31), 2**31 - 7), near_end, -3)),
         Case("sums over all of int32", (_sums(draw, near_end, 200.0, 61), near_end, draw.whole(-9, 9))),

@@ -77,7 +77,7 @@ ACCURACY_MISTAKES = (
     ),
     Mistake(
         "percent",
-        "You return percent; the fraction is wanted, between 0 and 1.",
+        "You return percent; return a fraction between 0 and 1.",
         lambda x, y: 100 * _hits(x, y).float().mean().item(),
     ),
     Mistake("count", "You return how many are right; divide by the number of examples.", lambda x, y: _hits(x, y).sum().item()),

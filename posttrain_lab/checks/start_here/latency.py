@@ -164,7 +164,7 @@ LATENCY_MISTAKES = (
         "You subtracted the warm-up calls from `repeats`; measure `repeats` calls, after the warm-up.",
         lambda fn, repeats, warmup: _ranks(sorted(_times(fn, max(1, repeats - warmup), warmup))),
     ),
-    Mistake("total", "You return the time of all calls together; the time of one call is wanted.", _total),
+    Mistake("total", "You return the time of all calls together; return the time of one call.", _total),
     Mistake(
         "clock not restarted",
         "You never restart the clock, so each time includes all calls before it; read the clock before every call.",
@@ -172,7 +172,7 @@ LATENCY_MISTAKES = (
     ),
     Mistake(
         "extremes",
-        "You return the smallest and the largest time; they grow with the number of calls, so 20 % and 80 % are wanted.",
+        "You return the smallest and the largest time, which depend on the number of calls; return the 20th and 80th percentile.",
         _extremes,
     ),
     Mistake(
@@ -190,8 +190,8 @@ LATENCY_MISTAKES = (
         "You leave out the slowest calls; leave out the first `warmup` calls, whether they are slow or not.",
         _fastest_kept,
     ),
-    Mistake("milliseconds", "You return milliseconds; seconds are wanted.", _scaled(1e3)),
-    Mistake("nanoseconds", "You return nanoseconds; seconds are wanted.", _scaled(1e9)),
+    Mistake("milliseconds", "You return milliseconds; return seconds.", _scaled(1e3)),
+    Mistake("nanoseconds", "You return nanoseconds; return seconds.", _scaled(1e9)),
     Mistake(
         "order reversed",
         "You return the slow end first; the order is (p20, p50, p80).",

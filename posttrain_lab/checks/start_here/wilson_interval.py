@@ -79,7 +79,7 @@ WILSON_MISTAKES = (
     ),
     Mistake(
         "center and half",
-        "You return the center and half the width; the two ends are wanted: center - half and center + half.",
+        "You return the center and half the width; return the two ends, center - half and center + half.",
         lambda hits, n, z=1.96: (sum(_wilson(hits, n, z)) / 2, (_wilson(hits, n, z)[1] - _wilson(hits, n, z)[0]) / 2),
     ),
     Mistake(
