@@ -1,4 +1,4 @@
-"""Unit 06: kernels in place of the notebook's, right ones of another shape and wrong ones, each named by HOW.
+"""Unit 06: kernels in place of the notebook's, right ones written in another way and wrong ones, selected by HOW.
 
 `alternatives.py` loads this module when one of them is first called, because Triton's interpreter must be chosen before a kernel is made.
 """
@@ -14,7 +14,7 @@ from posttrain_lab.kernels.gpu import interpreter
 def add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr, HOW: tl.constexpr):
     first = tl.arange(0, BLOCK)
     i = tl.program_id(0) * BLOCK + first
-    if HOW == "clamped":  # lanes behind the end do the last number again
+    if HOW == "clamped":  # lanes beyond the end compute the last element again
         i = tl.minimum(i, n - 1)
         tl.store(out_ptr + i, tl.load(x_ptr + i) + tl.load(y_ptr + i))
     else:
@@ -71,7 +71,7 @@ def matmul_kernel(
     m = tl.program_id(0) * BM + tl.arange(0, BM)[:, None]
     n = tl.program_id(1) * BN + tl.arange(0, BN)[None, :]
     total, real = tl.zeros((BM, BN), tl.int32), tl.zeros((BM, BN), tl.float32)
-    if HOW == "in int8":  # number by number
+    if HOW == "in int8":  # element by element
         for k in range(0, K):
             x, w = tl.load(x_ptr + m * K + k, mask=m < M, other=0), tl.load(w_ptr + n * K + k, mask=n < N, other=0)
             total += x * w
@@ -156,7 +156,7 @@ def unpack_kernel(
     byte = tl.load(packed_ptr + line + k // 2, mask=k < columns, other=0).to(tl.int32)
     if HOW == "shift by one":
         byte = byte << 3 * (k % 2)
-    code = (byte << 28 - 4 * (k % 2)) >> 28  # up to the top of 32 bits and down again, with its sign
+    code = (byte << 28 - 4 * (k % 2)) >> 28  # shifted to the top of 32 bits and down again, which extends the sign
     place = k // group
     if HOW == "group of the byte":
         place = k // 2 // group
