@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import nbformat
 from nbformat.sign import NotebookNotary
 
-from posttrain_lab.kernels.cpu.compiling import NOTES
+from posttrain_lab.kernels.cpu.jit_cache import NOTES
 
 START = 120.0  # seconds that a server or a kernel may need to answer at first
 SETTINGS = {

@@ -9,7 +9,7 @@ import pytest
 
 from posttrain_lab import checks
 from posttrain_lab.checks import UNITS
-from posttrain_lab.grading.notebook_runner import machine_kept
+from posttrain_lab.grading.notebook_runner import machine_restored
 from posttrain_lab.grading.course import find_course, graded_cells, read_notebook, setup_sources
 
 
@@ -19,7 +19,7 @@ def unit(request):
     notebook = read_notebook(find_course().source(request.param))
     module = ModuleType("worked_examples")
     cells = [cell.source for cell in graded_cells(notebook) if cell.solution]
-    with machine_kept():  # unit 06 switches Triton's interpreter on
+    with machine_restored():  # unit 06 switches Triton's interpreter on
         for number, source in enumerate([*setup_sources(notebook), *cells]):
             name = f"<{request.param}, cell {number}>"  # a notebook's kernel keeps sources too: triton.jit reads them
             linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
