@@ -173,7 +173,7 @@ def _check_owned(name: str, annotation: Any) -> None:
 
 
 def _holds_array(kind: Any) -> bool:
-    return isinstance(kind, types.Array) or (isinstance(kind, types.BaseTuple) and any(map(_holds_array, kind.types)))
+    return isinstance(kind, types.Array) or any(map(_holds_array, getattr(kind, "types", ())))
 
 
 def _listener() -> Any:
