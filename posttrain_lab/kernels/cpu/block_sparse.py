@@ -38,8 +38,8 @@ class BlockRow(NamedTuple):
     values: Any
     columns: Any
     size: int
-    start: int
-    end: int
+    start: Any  # np.intp
+    end: Any
 
 
 @inner

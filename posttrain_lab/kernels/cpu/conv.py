@@ -131,7 +131,7 @@ def store_sums(sums, count, epilogue, to):
     raise NotImplementedError("for kernels only")
 
 
-@overload(store_sums, jit_options={"_nrt": False})
+@overload(store_sums, jit_options={"_nrt": False})  # type: ignore[typeddict-item]  # as in `inner`
 def _store_sums(sums, count, epilogue, to):
     def plain(sums, count, epilogue, to):
         store_plain_sums(sums, count, epilogue.compensation, to)

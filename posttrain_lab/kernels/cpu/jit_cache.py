@@ -165,15 +165,15 @@ def compiled(function: Callable) -> Callable:
 def _check_owned(name: str, annotation: Any) -> None:
     """Raises TypeError where a kernel would own, and free, an array that an inner function had only borrowed."""
     for expression, signature in annotation.calltypes.items():
-        called = annotation.typemap.get(expression.func.name) if getattr(expression, "op", None) == "call" else None
+        called: Any = annotation.typemap.get(expression.func.name) if getattr(expression, "op", None) == "call" else None
         is_part = isinstance(called, types.Dispatcher) and called.dispatcher._compiler.pipeline_class is Parts
         if is_part and _holds_array(signature.return_type):
             part = called.dispatcher.__name__
             raise TypeError(f"{name} gets an array from {part}, which only borrows its arrays; call it from an inner function.")
 
 
-def _holds_array(kind: types.Type) -> bool:
-    return isinstance(kind, types.Array) or (isinstance(kind, types.BaseTuple) and any(map(_holds_array, kind.types)))
+def _holds_array(kind: Any) -> bool:
+    return isinstance(kind, types.Array) or any(map(_holds_array, getattr(kind, "types", ())))
 
 
 def _listener() -> Any:

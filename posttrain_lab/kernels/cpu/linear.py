@@ -165,33 +165,27 @@ def multiply_many(x, weight, ending, out, shape, work_range):
 
 
 @inner
-def multiply_two_tiles(rows, weight, epilogue, out, pair, scratch):
-    """The results of a few rows for two tiles of outputs. weight: (panels, corrections, outputs); scratch: (sums, prefix)."""
-    (w, corrections, n), (sums, prefix), codes, k_size, m = weight, scratch, rows.codes, rows.length, rows.count
-    panels, stride = -(-n // PANEL), k_size * PANEL
-    tiles = tile_at(codes, w, pair[0], panels, stride, 0), tile_at(codes, w, pair[1], panels, stride, 0)
-    for r in range(m):
-        one_row(codes, r * k_size, k_size, tiles, sums, (r * COLUMNS, (m + r) * COLUMNS))
-    for i in range(2):
-        here, to = sums[i * m * COLUMNS :], OutputTile(out, 0, n, pair[i] * COLUMNS, min(COLUMNS, n - pair[i] * COLUMNS))
-        for r in range(m):
-            add_to_row(codes, r * k_size, corrections, to, (here, r * COLUMNS), prefix)
-        store_scaled_sums(here, m, epilogue, to)
-
-
-@inner
 def multiply_all_tiles(inputs, weight, ending, out, tiles, scratch):
-    """`multiply_few`, given `scratch`: (codes, row_scale, sums, prefix). inputs: (x, shape). tiles: (first, end)."""
-    (codes, row_scale, sums, prefix), m, n = scratch, inputs[1][0], len(ending[0])
-    corrections, half = corrections_of(weight[2], n), (tiles[1] - tiles[0] + 1) // 2
+    """`multiply_few`, given `scratch`: (codes, row_scale, sums, prefix). inputs: (x, (M, K)). tiles: (first, end)."""
+    (codes, row_scale, sums, prefix), (x, (m, k)), n = scratch, inputs, len(ending[0])
+    k_size, panels, half, bad = len(codes) // m, -(-n // PANEL), (tiles[1] - tiles[0] + 1) // 2, m
+    corrections, stride = corrections_of(weight[2], n), k_size * PANEL
     epilogue = Epilogue(corrections.compensation, row_scale, weight[1], ending[0], ending[1])
-    rows = Rows(codes, 0, 0, len(codes) // m, m)
-    bad = quantize_block(inputs[0], inputs[1], 0, rows, row_scale)
+    for r in range(m):
+        row_scale[r] = quantize_row(x, (r * k, k), codes, (r * k_size, k_size), SHIFT)
+        bad = min(bad, r) if row_scale[r] != row_scale[r] else bad  # NaN
     # Two tiles at a time (see `one_row`): one of the first half, and beside it one of the second half. With an odd number of tiles
     # the last one comes twice.
     for tile in range(tiles[0], tiles[0] + half):
         pair = tile, min(tile + half, tiles[1] - 1)
-        multiply_two_tiles(rows, (weight[0], corrections, n), epilogue, out, pair, (sums, prefix))
+        both = tile_at(codes, weight[0], pair[0], panels, stride, 0), tile_at(codes, weight[0], pair[1], panels, stride, 0)
+        for r in range(m):
+            one_row(codes, r * k_size, k_size, both, sums, (r * COLUMNS, (m + r) * COLUMNS))
+        for i in range(2):
+            here, to = sums[i * m * COLUMNS :], OutputTile(out, 0, n, pair[i] * COLUMNS, min(COLUMNS, n - pair[i] * COLUMNS))
+            for r in range(m):
+                add_to_row(codes, r * k_size, corrections, to, (here, r * COLUMNS), prefix)
+            store_scaled_sums(here, m, epilogue, to)
     return bad
 
 
