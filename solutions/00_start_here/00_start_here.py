@@ -478,8 +478,9 @@ passport_plots.passport_card(passport)
 #
 # - **Good, but not for every class.** The overall accuracy hides the [worst class](../glossary.md#worst-class-accuracy), which
 #   lies far below it. In every later unit look at both: a change can leave the first alone and ruin the second.
-# - **Known within limits.** Even 10,000 images leave an interval. A later unit that gains or loses less than its width
-#   has shown nothing with these images alone. And the interval holds for images like these, not for photographs
+# - **Known within limits.** Even 10,000 images leave an interval. A later unit that gains or loses less than its width has
+#   to compare both networks image by image: they see the same images, and only those count for which one is right and
+#   the other wrong. And the interval holds for images like these, not for photographs
 #   from your phone.
 # - **Small and fast are two things.** The bytes and the time are in different parts. Storing the weights in fewer
 #   bits reduces the bytes, and may or may not reduce the time.

@@ -237,7 +237,7 @@ plots.accuracy_against_sparsity(shares, both, dense_accuracy, len(few))
 #
 # <details><summary>Answer</summary>
 #
-# Half of the first, none of the second. A layer whose weights are all small can lose everything, and then no signal
+# About half of the first, none of the second. A layer whose weights are all small can lose everything, and then no signal
 # passes. Magnitudes of different layers are not quite comparable, but this ranking compares them.
 #
 # </details>
@@ -317,8 +317,8 @@ plots.layer_shares({"all layers together": nine_tenths, "layer by layer": even},
 # *What is seen: above, two curves; the one with a single ranking lies higher. Below, two bars for each layer: the single ranking
 # removes far fewer from the first layer, and fewer from the last, than from the large layers between them.*
 #
-# **Question.** The first and the last layer are small, and they keep most of their weights. What does this cost, and what is
-# gained?
+# **Question.** The first and the last layer are small, and they keep a larger share of their weights. What does this cost, and
+# what is gained?
 #
 # <details><summary>Answer</summary>
 #
@@ -527,8 +527,8 @@ widgets.slider_figure(draw_front, **handles)
 #
 # **Aim:** take a step of any optimizer so that pruned weights are exactly 0 afterwards.
 #
-# An optimizer knows nothing of masks. Its momentum contains old gradients, and weight decay needs no gradient, so a weight
-# whose gradient is masked can change all the same.
+# An optimizer knows nothing of masks. Its momentum contains old gradients, so a weight whose gradient is masked can change
+# all the same. (Weight decay needs no gradient either, but it leaves a zero at zero.)
 #
 # - `masks` maps a parameter to its `bool` mask, True where a weight is kept. Parameters without a mask (a bias) change
 #   freely; an optimizer may have several parameter groups.
@@ -744,7 +744,8 @@ plots.tickets([1 - ticket.sparsity for ticket in tickets], runs, len(half))
 #
 # <details><summary>Answer</summary>
 #
-# The free mask, always: it may take the largest of the whole tensor. The pattern is more regular and costs some accuracy.
+# The free mask, unless both are equal: it may take the largest of the whole tensor. The pattern is more regular and usually costs
+# some accuracy.
 #
 # </details>
 
@@ -808,7 +809,7 @@ plots.patterns({name: mask[:16, :16] for name, mask in corner.items()})
 #
 # <details><summary>Answer</summary>
 #
-# 0, however large they are. Magnitude alone would keep them.
+# 0, however large they are. Magnitude alone would keep the large ones.
 #
 # </details>
 
@@ -833,7 +834,7 @@ checks.pruning.wanda_scores(wanda_scores, hidden=True)
 
 # %% [markdown]
 # The large linear layer, once by magnitude and once by your scores; its inputs come from calibration images. Wanda compares
-# weights within a row, so half of each *row* goes. The figure shows some weights of both rankings.
+# weights within a row, so the same share of each *row* goes. The figure shows some weights of both rankings.
 
 # %% tags=["nbval-ignore-output"]
 with torch.no_grad():
@@ -928,8 +929,8 @@ for sparsity in fine_grid:
 plots.bytes_against_sparsity(fine_grid, stored)
 
 # %% [markdown]
-# *What is seen: the dense line is flat. Your CSR begins at twice its height, crosses it in the middle and falls to almost
-# nothing; a bit mask (one bit for each position) is smaller than both for most sparsities. 2 of 4 has one size, a little above
+# *What is seen: the dense line is flat. Your CSR begins at twice its height, crosses it in the middle and falls to about a
+# tenth; a bit mask (one bit for each position) is smaller than both for most sparsities. 2 of 4 has one size, a little above
 # half.*
 #
 # **Question.** The bit mask is smaller than CSR nearly everywhere. Why is it not used for multiplying?
@@ -1034,15 +1035,17 @@ plots.break_even(speed, sparsities, batches)
 # %% [markdown]
 # *What is seen: four tables of coloured cells, sparsity across and batch up; above for the small layer, below for the large one,
 # PyTorch's CSR on the left and the course's kernel on the right. Cells below 1 are marked "slower" and are reddish: there
-# pruning made the layer slower. Cells above 1 are bluish. Red lies on the left, at few zeros.*
+# pruning made the layer slower. Cells above 1 are bluish. Most of the red lies on the left, at few zeros; for a batch of 1 and
+# for the small layer it often reaches far to the right.*
 #
-# **Question.** Half of the multiplications are gone at 50 %. Why is the sparse product not faster there?
+# **Question.** Half of the multiplications are gone at 50 %. Why is the sparse product still slower in many of these cells?
 #
 # <details><summary>Answer</summary>
 #
 # Dense code does 8 or 16 multiplications in one instruction and reads memory in order. Sparse code reads an index for
 # every weight. It must save many multiplications to make up for that, and at a batch of 1 it cannot even use one weight
-# for several columns. Where the border lies depends on the processor and the kernel: it has to be measured.
+# for several columns. In a small layer the fixed costs of a call count more. Where the border lies depends on the processor
+# and the kernel: it has to be measured.
 #
 # </details>
 
@@ -1179,7 +1182,8 @@ passport_plots.latency_bars(passports)
 
 # %% [markdown]
 # *What is seen: for one image at a time and for batches of 64, one bar for each network, milliseconds for one image. The
-# network full of zeros takes as long as the dense one; the bar of the network with fewer channels is shorter.*
+# network full of zeros does the same operations as the dense one. Where their bars differ, that comes from measuring: the clock
+# of the processor and other programs change between two measurements. The bar of the network with fewer channels is shorter.*
 #
 # The same networks once more: the size of a file that leaves the zeros out, and the speed when the linear layers run on the
 # sparse kernel.
@@ -1243,10 +1247,11 @@ widgets.run_button("Quantize the pruned network", lambda: course_results.prune_t
 #   this loss is larger than chance explains. In the shipped table nine in ten are removed for less than one point: with more
 #   images, more training, and a score that does not depend on a layer's scale.
 # - **Bytes.** Zeros save bytes only in a file that leaves them out. Below half, CSR is larger than dense.
-# - **What was not faster.** The network with 90 % zeros is *not faster*: its time is in convolutions, which multiply zeros like
-#   any other number, and the linear layers that the sparse kernel speeds up take little of the time. The map has red cells,
-#   where pruning made even a linear layer slower. 2:4 costs next to nothing in the table, at half of the weights; run as dense
-#   layers it is not faster either.
+# - **What was not faster.** Zeros alone do not make the network faster: its time is in convolutions, which multiply zeros like any
+#   other number, and the linear layers that the sparse kernel speeds up take little of the time. If your table shows a
+#   difference all the same, time both networks by turns, several times: what stays is more than chance. In the shipped table none
+#   stayed (column `speedup_batch_64` of its file). The map has red cells, where pruning made even a linear layer slower. 2:4
+#   costs next to nothing in the table, at half of the weights; run as dense layers it is not faster either.
 # - **What was faster.** Removing channels needs no special kernel, and half of the arithmetic saves a good part of the time at a
 #   batch of 64. It is not twice as fast, though: in the shipped table no seed was (column `speedup_batch_64` of its file). At
 #   the same accuracy it leaves many more weights than unstructured zeros do, and at a batch of 1 fixed costs take away much of
@@ -1269,7 +1274,7 @@ widgets.quiz(
         widgets.Question(
             "Why is the mask applied after the optimizer's step?",
             (
-                "Momentum and weight decay move weights without a gradient",
+                "Momentum moves weights whose gradient is zero",
                 "Gradients of pruned weights are always 0",
                 "It is faster",
             ),
@@ -1289,7 +1294,7 @@ widgets.quiz(
             "The layer that reads the channel loses inputs, but all its outputs stay.",
         ),
         widgets.Question(
-            "Why does CSR lose against a dense product at 50 % zeros?",
+            "Why does CSR often lose against a dense product at 50 % zeros?",
             (
                 "It multiplies the zeros too",
                 "Reading an index for each weight costs more than the saved half of the multiplications",

@@ -549,12 +549,14 @@ widgets.slider_figure(draw_errors, bits=widgets.Choice((3, 4, 6, 8), start=4, la
 # Return a *new* `nn.Conv2d` with a bias, all other settings (stride, padding, ...) as before; do not change `conv` and
 # `bn`. `copy.deepcopy` helps, and so does `nn.Parameter`.
 #
-# **Predict:** why must this happen before quantization, not after?
+# **Predict:** why is this done before quantization, not after?
 #
 # <details><summary>Answer</summary>
 #
-# Afterwards the factor would multiply weights that already lie on a grid, and the products lie on no grid: they would
-# have to be rounded again, or the batch norm would stay as a float operation between the integer layers.
+# The factor differs from channel to channel. With one scale for the whole tensor, the weights would no longer lie on a
+# common grid and would have to be rounded again. With one scale per channel the codes could stay: the factor can be
+# multiplied into the scale of its channel. But the bias and the range of the outputs to be quantized are those of the
+# folded layer, so fold first. Without folding, the batch norm stays as a float operation between the integer layers.
 #
 # </details>
 
@@ -682,7 +684,7 @@ plots.rounding_errors(sums, {"your requantize": requantize(sums, 0.0625, 0) - re
 #
 # <details><summary>Answer</summary>
 #
-# m is rounded by at most 0.5, and m is at least 2^30, so its relative error is below 2^-31. The output is at most a few
+# m is rounded by at most 0.5, and m is at least 2^30, so its relative error is at most 2^-31. The output is at most a few
 # hundred steps, so the product is wrong by less than a millionth of a step. This matters only when a result is almost
 # exactly a tie.
 #
@@ -780,7 +782,8 @@ plots.agreement(measure.predict(model, sixty), measure.predict(yours, sixty))
 #
 # <details><summary>Answer</summary>
 #
-# For those whose two largest logits differ by no more than the changes. The network was already uncertain about them.
+# For those whose two largest logits differ by no more than twice the largest change: one may fall while the other rises.
+# The network was already uncertain about them.
 #
 # </details>
 
@@ -1123,9 +1126,11 @@ plots.layer_errors(layer_errors)
 #
 # <details><summary>Answer</summary>
 #
-# Neighbouring pixels and features of one image are correlated. So a later weight with nearly the same input can compensate
-# an earlier error. If all inputs were independent, H would be diagonal, no column could help another, and the method
-# would be rounding to nearest.
+# An element of H is the product of two inputs, summed over all tokens. Neighbouring pixels and features of one image are
+# often large together, so H is far from diagonal, and a later weight can compensate an earlier error. There is no gain if
+# H is diagonal: then no column can help another, and the method is rounding to nearest. Inputs that are independent of
+# each other make H (nearly) diagonal only if their means are 0. Behind a ReLU the means are positive: then a later weight
+# can at least compensate the mean of an error.
 #
 # </details>
 
@@ -1148,8 +1153,10 @@ low, high = metrics.wilson_interval(round(scores[best] * len(half)), len(half))
 print(f"chosen: {best}, with the 95 % interval {low:.1%} to {high:.1%}")
 
 # %% [markdown]
-# Look at the interval before you trust the choice. If the candidates lie closer together than the interval is wide, these
-# images do not show that one is better.
+# Look at the interval before you trust the choice: it says how far off one accuracy may be. For a comparison of two
+# candidates on the same images it is too wide, because both are right, or both wrong, on most images. Only the images
+# count for which one is right and the other wrong. If b of these are in favour of one candidate and c in favour of the
+# other, a difference $b - c$ of less than about $2 \sqrt{b + c}$ may be chance.
 #
 # Is the integer network correct? Another program should give the same numbers. *onnxruntime* runs the same integer
 # network in the ONNX format.
@@ -1236,8 +1243,9 @@ widgets.run_button("Quantize the pruned network", lambda: course_results.prune_t
 #
 # - **Size.** Eight bits make the file about four times smaller, and four bits almost eight times. "Almost", because
 #   scales and biases stay wide.
-# - **Accuracy.** At 8 bits the loss is smaller than the test's own interval: with 10,000 images it cannot be told from
-#   chance. At 4 bits per channel the loss is visible, and its size depends on the way of rounding.
+# - **Accuracy.** Both networks saw the same 10,000 images, so compare the printed counts: right answers that became wrong,
+#   and wrong ones that became right. If they differ by less than about twice the square root of their sum, the difference
+#   may be chance. At 4 bits the loss is larger, and its size depends on the way of rounding.
 # - **Time.** Compare the latencies in the table with the race. This network is small, its convolutions are
 #   many small products, and each layer must cut the image into patches and rescale its sums. If int8 is
 #   slower here, that is the true result on this processor: PyTorch's float convolution is tuned for it, and without
@@ -1261,7 +1269,7 @@ widgets.quiz(
             "Zeros are frequent. If 0 were dequantized to a small number, all these errors would have the same sign.",
         ),
         widgets.Question(
-            "Activations with one huge outlier, 4 bits. Which range has the smallest error?",
+            "10,000 activations between 0 and 1, a single one of 10, and 4 bits. Which range has the smallest squared error?",
             (
                 "from the smallest to the largest number",
                 "one that clips the outlier",
@@ -1273,26 +1281,28 @@ widgets.quiz(
         widgets.Question(
             "Why is the batch norm folded into the convolution before rounding?",
             (
-                "Afterwards its factor would move the weights off their grid",
+                "Afterwards its factors would move the channels off a grid that they share",
                 "Batch norm cannot run on calibration images",
                 "Because the convolution has no bias",
             ),
             0,
-            "A grid times an arbitrary factor per channel is no longer the grid of the codes. Fold first, then round.",
+            "Each channel has a factor of its own. With one scale per channel it could go into the scale; the bias and the "
+            "range of the outputs would still change. Fold first, then round.",
         ),
         widgets.Question(
-            "The float network and a fake-quantized one take nearly the same bytes and time. Why?",
+            "A fake-quantized network takes as many bytes as the float network, and more time. Why?",
             (
                 "Fake quantization failed",
                 "Its values lie on a grid, but are still stored and multiplied as 32-bit floats",
                 "int8 products are as slow as float ones",
             ),
             1,
-            "Fake quantization predicts the accuracy of an integer network. As a simulation it saves nothing.",
+            "Fake quantization predicts the accuracy of an integer network. As a simulation it saves nothing, and rounding "
+            "costs time.",
         ),
         widgets.Question(
             "What does GPTQ use that rounding to nearest does not?",
-            ("the labels of the images", "gradients of the loss", "how the inputs of the layer are correlated"),
+            ("the labels of the images", "gradients of the loss", "which inputs of the layer are large together"),
             2,
             "Only inputs, no labels: products of inputs say how later weights can compensate an earlier error.",
         ),
@@ -1313,8 +1323,8 @@ widgets.quiz(
 # - Esser et al. 2020, *Learned Step Size Quantization*: the scale becomes a parameter too.
 # - Frantar et al. 2022, *GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers*: exercise
 #   10.
-# - Lin et al. 2023, *AWQ: Activation-aware Weight Quantization*: protect the weights with large inputs.
-# - Xiao et al. 2022, *SmoothQuant*: move the difficulty from activations to weights.
+# - Lin et al. 2024, *AWQ: Activation-aware Weight Quantization*: protect the weights with large inputs.
+# - Xiao et al. 2023, *SmoothQuant*: move the difficulty from activations to weights.
 #
 # ## If you want more
 #

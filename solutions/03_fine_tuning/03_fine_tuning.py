@@ -830,7 +830,7 @@ plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
 
 # %% [markdown]
 # *What is seen: three curves from one common point, means of eight runs with 95 % intervals, all measured just now. Where
-# the intervals overlap, no method is shown to be better.*
+# the intervals overlap, this figure does not show that one method is better.*
 #
 # **Question.** Look for label counts at which entropy or margin is no better, or worse, than random. What can go wrong
 # with ten at a time, and with a network that was trained on few labels?
@@ -968,7 +968,7 @@ print("gain of each pair, points:", ", ".join(f"{100 * d:+.1f}" for d in differe
 #
 # After pruning, the weights that are left were trained together with others that are removed. Some more training lets them
 # take over the work of these. This is called *recovery*. But an optimizer changes every weight, also those at 0:
-# momentum, decay and the gradient itself make them nonzero again.
+# momentum and the gradient itself make them nonzero again.
 #
 # - `masks` maps names of parameters to boolean tensors, **true where a weight stays**. In the given network the
 #   pruned weights are 0; they must be **exactly 0 after every step**. `recovered.get_parameter(name).data` and `mul_`

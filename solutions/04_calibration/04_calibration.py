@@ -109,7 +109,7 @@ for low in (0.5, 0.9, 0.99):
 
 # %% tags=["widget", "nbval-ignore-output"]
 widgets.predict(
-    "A network is pruned and quantized until its accuracy has fallen by 30 points. What does its confidence do?",
+    "The weights of a network are rounded to 2 bits, and most of its accuracy is lost. What does its confidence do?",
     ["it falls as much", "it falls less: the network is overconfident", "it falls more: the network is underconfident"],
     "The section 'Bits and zeros' measures twenty such networks.",
 )
@@ -635,8 +635,8 @@ plots.probability_maps({name: (grid, p) for name, p in maps.items()}, (middle, s
 #
 # A function that is linear in the log-odds cannot fit: the scores of naive Bayes become very large on the right, but the share
 # of deaths does not rise any more there. The true curve is not in the family of Platt's curves. The isotonic curve assumes only
-# that a higher score means a higher risk, but it can overfit: with few people its steps follow chance, and its ends
-# reach 0 and 1.
+# that a higher score means a higher risk, but it can overfit: with few people its steps follow chance. Here its lowest step
+# claims a risk of exactly 0, only because none of these people died.
 #
 # </details>
 
@@ -820,7 +820,8 @@ checks.calibration.conformal_quantile(conformal_quantile, hidden=True)
 #
 # <details><summary>Answer</summary>
 #
-# Both make them larger. An uncertain model gives similar probabilities to several classes, and all of them may be in the set.
+# A larger q can only add classes. An uncertain model gives similar probabilities to several classes: if q is large enough, all of
+# them are in the set; if q is small, the set may be empty.
 #
 # </details>
 
@@ -1095,7 +1096,9 @@ plots.error_maps(rows, columns, maps, "weights set to zero", "bits of a weight")
 #
 # <details><summary>Answer</summary>
 #
-# No: if it did, the middle map would be light. The confidence of a compressed network does not show how much accuracy was lost.
+# No: if it did, the middle map would be light. The map does not say in which direction they differ. At 2 bits the confidence
+# falls less than the accuracy: the network is overconfident. With 80 % zeros and more bits it falls more: the network is
+# underconfident. So the confidence of a compressed network does not show how much accuracy was lost.
 # Where compression cost no accuracy, the old temperature was still good, and the new one differs by chance. Note what fitting
 # again cannot do: the left map stays as it is. The networks of 2 bits are hardly better than chance; their new temperature makes
 # their confidences low, as those of the model that says "one in ten".
@@ -1183,13 +1186,14 @@ measure.compare(passports)
 # - **Costs.** The model was not changed. A map of its scores and a threshold that follows from the costs saved a large part of
 #   the cost; the interval says how uncertain this is. Most of it came from the threshold: 0.5 is right only when both mistakes
 #   cost the same.
-# - **Where calibration did not help.** Platt's map made naive Bayes more expensive than before, because the shape of the map was
+# - **Where calibration did not help.** At the same threshold Platt's map made naive Bayes more expensive, because the shape of the map was
 #   wrong. Logistic regression, as it is, was as good as any: it needed no calibration. And for choosing what to answer, the
 #   temperature made no difference.
 # - **What it cannot do.** No map makes a model more accurate at telling examples apart. "One in ten, always" had no calibration
 #   error and no use. Look at a proper score, too.
-# - **Compression.** As long as accuracy is not lost, calibration is not either. Beyond that the confidence falls less than the
-#   accuracy. Fitting a single parameter again, on a thousand labelled images, makes the networks calibrated, not more accurate.
+# - **Compression.** As long as accuracy is not lost, calibration is not either. Beyond that the confidence does not follow: at 2
+#   bits it falls less than the accuracy, with most weights removed it can fall more. Fitting a single parameter again, on a thousand
+#   labelled images, makes the networks nearly calibrated, not more accurate.
 # - **Shift.** Everything here holds for new examples from the same source. Rotated and blurred images are not.
 # - **What was not measured.** Whether the costs are right, whether a nurse's visit helps, other places, other decades, other
 #   seeds of the split. An average cost per person also hides differences: most misses may be in one group.

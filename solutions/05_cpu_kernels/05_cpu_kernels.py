@@ -278,8 +278,8 @@ plots.accumulators(lengths, {"your int8_dot": exact, "int16": [wrapped(t, 16) fo
 # <details><summary>Answer</summary>
 #
 # The sum of two products of up to 255 · 127 = 32,385 each does not fit 16 bits. With two large codes side by side the sum
-# is clamped to 32,767. Libraries avoid it by using only 7 bits on such machines. Products of *pairs of int16 into int32*, which
-# you will use, never saturate for int8 values. The end of the unit explains how bytes can be multiplied exactly.
+# is clamped to 32,767 (or to −32,768). Libraries avoid it by using only 7 bits on such machines. Products of *pairs of int16 into
+# int32*, which you will use, never saturate for int8 values. The end of the unit explains how bytes can be multiplied exactly.
 #
 # </details>
 #
@@ -1023,11 +1023,11 @@ widgets.quiz(
             "Why are products of int8 codes summed in int32?",
             (
                 "Because int32 is faster than int16",
-                "Because three products of the largest codes already exceed int16",
+                "Because two products of -128 and -128 already exceed int16",
                 "Because the result is scaled by a float",
             ),
             1,
-            "One product needs up to 16 bits; each doubling of the number of products needs one bit more.",
+            "One product, 16,384, still fits 16 bits. Two make 32,768, one too many, and each doubling needs one bit more.",
         ),
         widgets.Question(
             "What does packing change?",

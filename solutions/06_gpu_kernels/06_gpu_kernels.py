@@ -722,7 +722,8 @@ plots.curves(
 # **Aim:** find in the text of a compiled kernel which instruction multiplies matrices, how often it occurs, and how many registers are declared.
 #
 # A line has one instruction; its name comes first, or after a predicate such as `@%p1`. Comments run from `//` to the end of the line and
-# do not count. [Tensor cores](../glossary.md#tensor-core) are reached by names that begin with `mma.` or with `wgmma.mma_async`.
+# do not count. In the code of this unit [tensor cores](../glossary.md#tensor-core) are reached by names that begin with `mma.` or with
+# `wgmma.mma_async`. (PTX has others, `wmma.mma` for older code and `tcgen05.mma` for newer chips. Triton uses neither for the chips here.)
 # Registers are declared by lines such as `.reg .b32 %r<423>;`: 423 of them. Return a dict:
 #
 # - `"multiply"`: the whole name of the first such instruction, `""` if there is none;

@@ -167,7 +167,7 @@ def _clears_state(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Te
 STEP_MISTAKES = (
     Mistake(
         "mask before the step",
-        "You mask before the step; momentum and weight decay then change the pruned weights again: mask after it.",
+        "You mask before the step; momentum and the gradient then change the pruned weights again: mask after it.",
         _before,
     ),
     Mistake(
