@@ -59,7 +59,7 @@ def recover(
     """How much accuracy does a pruned network recover by more training? A new one, with every masked weight exactly 0.
 
     masks: {parameter's name: true where a weight stays}; trained on split.train for `epochs`. The masks are applied after
-    every step, so that momentum and weight decay cannot bring a weight back. Of all epochs, and the start, the one with
+    every step, so that gradients and momentum cannot bring a weight back. Of all epochs, and the start, the one with
     the best accuracy on split.validation is returned, in eval mode: validation never falls. split.test is not used.
     `config`: how to train; its epochs are replaced.
     Raises ValueError or TypeError for masks of other names, shapes or dtypes, and as `train` does.

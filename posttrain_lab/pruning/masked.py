@@ -1,4 +1,4 @@
-"""Train a network whose pruned weights must stay 0: momentum and weight decay change them, so the mask is applied after each step.
+"""Train a network whose pruned weights must stay 0: gradients and momentum change them, so the mask is applied after each step.
 
 `train_masked` is the course's one training loop with this step in its hook.
 """
@@ -60,7 +60,7 @@ def train_masked(
 ) -> tuple[nn.Module, list[float]]:
     """Train the weights that are left of a pruned network.
 
-    masks: by layer; exactly these weights are 0 in the returned network, in spite of momentum and weight decay.
+    masks: by layer; exactly these weights are 0 in the returned network, in spite of gradients and momentum.
     Returns (a new model in eval mode, the mean loss of each epoch), as `posttrain_lab.training.train`. Raises as it and `apply_masks`.
     """
     if isinstance(data, Split):

@@ -29,7 +29,7 @@ def awq_scale(
 
     weight [out, in]; inputs [tokens, in]; group: weights that share a scale, None for a whole output channel. Returns
     s [in]. The rounded weight is fake_quantize_weight(weight * s, ...) / s. Raises like `optimal_rounding`.
-    Source: Lin et al. 2023, "AWQ: Activation-aware Weight Quantization".
+    Source: Lin et al. 2024, "AWQ: Activation-aware Weight Quantization".
 
     >>> inputs = torch.tensor([[100.0, 1.0], [90.0, -1.0]])
     >>> scale = awq_scale(torch.tensor([[0.12, 1.0]]), inputs, bits=3)
@@ -61,7 +61,7 @@ def smoothquant(
 
     weight [out, in]; inputs [tokens, in]; strength 0 (weights get equal ranges) to 1 (inputs do). Returns (W * s,
     s): divide the inputs by s, or fold 1 / s into the layer before (`smooth_pair`). Features or columns of zeros have
-    s = 1. Raises like `optimal_rounding`, and ValueError for a strength outside 0..1. Source: Xiao et al. 2022,
+    s = 1. Raises like `optimal_rounding`, and ValueError for a strength outside 0..1. Source: Xiao et al. 2023,
     "SmoothQuant".
 
     >>> smoothquant(torch.tensor([[1.0, 1.0]]), torch.tensor([[100.0, 1.0]]))[1]
@@ -82,7 +82,7 @@ def smooth_pair(
     """Where does the division by s go? Into the layer before: two new linear layers whose composition is unchanged.
 
     first [hidden, in] and second [out, hidden], with nothing or a ReLU between them (positive factors commute with a
-    ReLU); inputs [tokens, hidden]: the inputs of `second`. Raises like `smoothquant`. Source: Xiao et al. 2022.
+    ReLU); inputs [tokens, hidden]: the inputs of `second`. Raises like `smoothquant`. Source: Xiao et al. 2023.
 
     >>> first, second = smooth_pair(nn.Linear(2, 3), nn.Linear(3, 1), torch.rand(5, 3))
     >>> first.weight.shape, second.weight.shape

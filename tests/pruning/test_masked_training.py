@@ -1,4 +1,4 @@
-"""Pruned weights stay 0 through momentum and weight decay; schedules end where they should."""
+"""Pruned weights stay 0 through gradients, momentum and weight decay; schedules end where they should."""
 
 import itertools
 from dataclasses import replace
