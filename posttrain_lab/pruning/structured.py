@@ -138,18 +138,22 @@ def remove_units(model: nn.Module, groups: tuple[Group, ...], keep: Keep, exampl
         if not name:
             raise ValueError("remove_units wants a network of several layers, got a single one: its outputs are the answer.")
         owner = smaller.get_submodule(parent)
-        setattr(owner, child, _sliced(getattr(owner, child), side, gone))
+        setattr(owner, child, _sliced(getattr(owner, child), side, gone, _is_depthwise(model.get_submodule(name))))
     _compare(smaller, mask_units(model, groups, keep), example)
     return smaller
 
 
-def _sliced(layer: Any, side: str, gone: set[int]) -> Any:
+def _is_depthwise(layer: Any) -> bool:
+    """One input for each group. Asked of the network as it was: a grouped convolution may have one input a group left, and is none."""
+    return getattr(layer, "groups", 1) == getattr(layer, "in_channels", 0) > 1
+
+
+def _sliced(layer: Any, side: str, gone: set[int], depthwise: bool) -> Any:
     """The layer without these positions of one side; a depthwise convolution loses groups and inputs with its outputs."""
     if side == "norm":
         return slice_norm(layer, _left(layer.num_features, gone))
     if side == "in":
         return slice_inputs(layer, _left(layer.weight.shape[1], gone))
-    depthwise = getattr(layer, "groups", 1) == getattr(layer, "in_channels", 0) > 1
     each = len(layer.weight) // layer.groups if depthwise else 1
     layer = slice_outputs(layer, _left(len(layer.weight), gone))
     if depthwise:
