@@ -137,11 +137,11 @@ class ExerciseTests:
         verdict = self.exercise.check(self.exercise.submission(blank))
         assert (verdict.message, verdict.mistake, verdict.calls) == (EMPTY, "", 1)
 
-    @pytest.mark.parametrize("value", ODD_VALUES)
-    def test_any_value_gets_a_verdict(self, value):
-        verdict = self.exercise.check(self.exercise.submission(lambda *args, **kwargs: value), (0,))
-        assert not verdict.passed
-        assert self.exercise.name in verdict.message
+    def test_any_value_gets_a_verdict(self):
+        for value in ODD_VALUES:
+            verdict = self.exercise.check(self.exercise.submission(lambda *args, _value=value, **kwargs: _value), (0,))
+            assert not verdict.passed, value
+            assert self.exercise.name in verdict.message, value
 
     # ---- the same verdict
     @pytest.mark.slow
