@@ -123,7 +123,8 @@ widgets.predict(
 # - `model.modules()` goes through all layers, also those inside others, and `isinstance(layer, nn.BatchNorm2d)`
 #   recognizes a batch norm. Set all `requires_grad` first, then look at the batch norms.
 #
-# A later `model.train()` would set the batch norms back to train mode. So the order is: train mode first, freeze second.
+# A later `model.train()` would set the batch norms back to train mode. So the order is: train mode first, freeze second. Leave
+# `train` and all other attributes of the layers as they are: whoever unfreezes the network later needs them.
 #
 # **Predict:** you freeze everything but the last layer with `requires_grad = False` alone, and train on the new
 # digits. Then you put the old last layer back. Does the network answer as before on the old digits?

@@ -4,7 +4,6 @@ import copy
 import heapq
 import math
 import random
-from types import MethodType
 
 import numpy as np
 import torch
@@ -25,16 +24,17 @@ def freeze_all_then_open(model, trainable):
     return sum(model.get_parameter(name).numel() for name in trainable)
 
 
-def freeze_for_good(model, trainable):
-    """Batch norms that stay in eval mode even after a later train()."""
-    count = 0
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = name in set(trainable)
-        count += parameter.numel() * parameter.requires_grad
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d) and True not in [p.requires_grad for p in module.parameters()]:
-            module.training = False
-            module.train = MethodType(lambda self, mode=True: self, module)
+def freeze_by_layers(model, trainable):
+    """Layer by layer, each parameter under its full name; the mode of a batch norm through its attribute."""
+    names, count = frozenset(trainable), 0
+    for prefix, layer in model.named_modules():
+        learns = False
+        for name, parameter in layer.named_parameters(prefix=prefix, recurse=False):
+            parameter.requires_grad = name in names
+            learns |= name in names
+            count += parameter.numel() if name in names else 0
+        if isinstance(layer, nn.BatchNorm2d) and not learns:
+            layer.training = False
     return count
 
 
@@ -435,7 +435,7 @@ def recover_best_epoch(model, masks, split, epochs):
 
 
 ALTERNATIVES = {
-    "freeze": (freeze_all_then_open, freeze_for_good, freeze_all_norms_then_wake),
+    "freeze": (freeze_all_then_open, freeze_by_layers, freeze_all_norms_then_wake),
     "parameter_groups": (groups_by_modules, groups_by_kind, groups_by_prefix),
     "adamw_step": (adamw_with_numbers, adamw_by_torch, adamw_in_float64, adamw_by_differences),
     "LoRALinear": (LowRankBeside, LowRankTransposed, MergesInPlace, ByFunctions),

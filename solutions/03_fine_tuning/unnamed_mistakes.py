@@ -3,7 +3,7 @@
 import copy
 from pathlib import Path
 from runpy import run_path
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 
 import torch
 from torch import nn
@@ -64,6 +64,35 @@ def freeze_stops_early(model, trainable):
         if not any(p.requires_grad for p in layer.parameters()):
             layer.eval()
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def freeze_for_good(model, trainable):
+    """Batch norms that stay in eval mode even after a later train(): they can never be trained again."""
+    count = right.freeze_all_then_open(model, trainable)
+    for layer in norms_of(model):
+        if not layer.training:
+            layer.train = MethodType(lambda self, mode=True: self, layer)
+    return count
+
+
+def freeze_one_level(model, trainable):
+    """Looks for batch norms in the network and in its layers, but not in layers of these."""
+    modes = {layer: layer.training for layer in norms_of(model)}
+    count = right.freeze_all_then_open(model, trainable)
+    seen = {one for child in model.children() for one in (child, *child.children())}
+    for layer in norms_of(model):
+        if layer not in seen:
+            layer.train(modes[layer])
+    return count
+
+
+def freeze_every_norm(model, trainable):
+    """Sets layers of any kind of norm to eval mode."""
+    count = right.freeze_all_then_open(model, trainable)
+    for layer in model.modules():
+        if "Norm" in type(layer).__name__ and not any(p.requires_grad for p in layer.parameters()):
+            layer.eval()
+    return count
 
 
 # ---- parameter_groups
@@ -389,11 +418,16 @@ WRONG = {
         freeze_by_weight,
         freeze_by_zeroing,
         freeze_stops_early,
+        freeze_for_good,
+        freeze_one_level,
+        freeze_every_norm,
         freeze_then(lambda model: None, lambda count, model: float(count)),
         freeze_then(lambda model: None, lambda count, model: count + sum(b.numel() for b in model.buffers())),
         freeze_then(lambda model: [p.mul_(0) for p in model.parameters() if not p.requires_grad]),
         freeze_then(lambda model: [layer.eval() for layer in model.modules() if isinstance(layer, nn.Dropout)]),
         freeze_then(lambda model: [layer.train() for layer in norms_of(model)]),
+        freeze_then(lambda model: [setattr(layer, "momentum", 0.05) for layer in norms_of(model)]),
+        freeze_then(lambda model: [layer.eval() for layer in model.modules() if not list(layer.parameters())]),
     ),
     "parameter_groups": (
         groups_of_trainable_weights,
