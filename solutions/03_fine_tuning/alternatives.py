@@ -95,6 +95,33 @@ def groups_by_prefix(model, base_lr, decay):
     ]
 
 
+def groups_by_walk(model, base_lr, decay):
+    """By recursion over the children; two groups for each layer that has both kinds, made from named dicts."""
+    owners = []
+
+    def visit(module, known):
+        if id(module) in known:
+            return
+        known.add(id(module))
+        if any(p is not None for p in module._parameters.values()):
+            owners.append(module)
+        for child in module.children():
+            visit(child, known)
+
+    visit(model, set())
+    home = {}
+    for layer in owners:
+        for p in layer.parameters(recurse=False):
+            home.setdefault(p, layer)
+    groups = []
+    for steps, layer in enumerate(reversed(owners)):
+        own = [p for p, its in home.items() if its is layer]
+        for kind, options in ((1, {"weight_decay": 0.0}), (2, {})):
+            some = [p for p in own if min(p.dim(), 2) == kind]
+            groups += [dict(params=some, lr=base_lr * decay**steps, **options)] if some else []
+    return groups
+
+
 # ---- adamw_step
 def adamw_with_numbers(param, grad, state, lr, betas, eps, weight_decay):
     """In place, as torch's own loop does it."""
@@ -436,7 +463,7 @@ def recover_best_epoch(model, masks, split, epochs):
 
 ALTERNATIVES = {
     "freeze": (freeze_all_then_open, freeze_by_layers, freeze_all_norms_then_wake),
-    "parameter_groups": (groups_by_modules, groups_by_kind, groups_by_prefix),
+    "parameter_groups": (groups_by_modules, groups_by_kind, groups_by_prefix, groups_by_walk),
     "adamw_step": (adamw_with_numbers, adamw_by_torch, adamw_in_float64, adamw_by_differences),
     "LoRALinear": (LowRankBeside, LowRankTransposed, MergesInPlace, ByFunctions),
     "ewc_penalty": (ewc_by_vectors, ewc_in_a_loop, ewc_by_mse, ewc_by_einsum),
