@@ -310,12 +310,13 @@ widgets.slider_figure(draw_rates, decay=widgets.Slider(0.3, 1.0, start=0.6, step
 # m \leftarrow \beta_1 m + (1 - \beta_1) g \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2$$
 # $$\theta \leftarrow \theta - lr \cdot \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + eps}$$
 #
-# - `param` and `state` are changed **in place** (`mul_`, `sub_`), and nothing is returned. `grad` is not changed.
+# - `param` and `state` are changed **in place** (`mul_`, `sub_`; a new `param.data` counts too), and nothing is returned.
+#   `grad` is not changed.
 # - `state` is `{}` before the first step and belongs to this parameter. You choose what to store in it:
 #   `state.get("t", 0)` helps. m and v begin at 0; dividing by $1 - \beta^t$ corrects the bias that this causes.
 # - First the decay, then the step. eps is added to the root of the *corrected* second mean.
 #
-# `param`, `grad` are float `[*shape]`.
+# `param`, `grad` are float `[*shape]`, in float64 the step is as exact as float64. A beta or eps may be 0.
 #
 # **Predict:** the gradients of two weights are 10 and 0.001. With lr 0.1 and no decay, by how much does each change in the
 # first step?

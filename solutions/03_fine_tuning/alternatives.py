@@ -167,6 +167,17 @@ def adamw_by_differences(param, grad, state, lr, betas, eps, weight_decay):
     param.copy_(param - lr * weight_decay * param - lr * step)
 
 
+def adamw_undebiased_at_once(param, grad, state, lr, betas, eps, weight_decay):
+    """Both means in one stacked tensor, both corrections in the rate, as Kingma and Ba propose (eps scaled with them)."""
+    beta = torch.tensor(betas, dtype=torch.float64).reshape(2, *[1] * grad.ndim)
+    state["means"] = state.get("means", 0) * beta + (1 - beta) * torch.stack([grad, grad**2]).double()
+    state["steps"] = state.get("steps", 0) + 1
+    first, second = (1 - b ** state["steps"] for b in betas)
+    m, v = state["means"]
+    moved = param.double() * (1 - lr * weight_decay) - lr * second**0.5 / first * m / (v.sqrt() + eps * second**0.5)
+    param[...] = moved.to(param.dtype)
+
+
 # ---- LoRALinear
 class LowRankBeside(nn.Module):
     """Two linear layers without biases; the given layer is copied."""
@@ -464,7 +475,7 @@ def recover_best_epoch(model, masks, split, epochs):
 ALTERNATIVES = {
     "freeze": (freeze_all_then_open, freeze_by_layers, freeze_all_norms_then_wake),
     "parameter_groups": (groups_by_modules, groups_by_kind, groups_by_prefix, groups_by_walk),
-    "adamw_step": (adamw_with_numbers, adamw_by_torch, adamw_in_float64, adamw_by_differences),
+    "adamw_step": (adamw_with_numbers, adamw_by_torch, adamw_in_float64, adamw_by_differences, adamw_undebiased_at_once),
     "LoRALinear": (LowRankBeside, LowRankTransposed, MergesInPlace, ByFunctions),
     "ewc_penalty": (ewc_by_vectors, ewc_in_a_loop, ewc_by_mse, ewc_by_einsum),
     "select_for_labelling": (select_by_topk, select_in_numpy, select_by_categorical, select_by_heap),

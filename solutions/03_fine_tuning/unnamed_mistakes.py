@@ -177,6 +177,37 @@ def adamw_one_memory(param, grad, state, lr, betas, eps, weight_decay):
     param.mul_(1 - lr * weight_decay).sub_(lr * m / (1 - betas[0] ** t) / ((v / (1 - betas[1] ** t)).abs().sqrt() + eps))
 
 
+def adamw_then(change):
+    """Changes the gradient first."""
+    return lambda param, grad, *rest: right.adamw_with_numbers(param, change(param, grad), *rest)
+
+
+def adamw_forgets(after):
+    """Begins anew after some steps."""
+
+    def adamw_step(param, grad, state, *settings):
+        if state.get("step", 0) >= after:
+            state.clear()
+        right.adamw_with_numbers(param, grad, state, *settings)
+
+    return adamw_step
+
+
+def adamw_in_float32(param, grad, state, *settings):
+    """A parameter in float64 is stepped in float32."""
+    low = param.float()
+    right.adamw_with_numbers(low, grad.float(), state, *settings)
+    param.copy_(low)
+
+
+def adamw_of_one(param, grad, state, *settings):
+    """One state for all parameters."""
+    right.adamw_by_differences(param, grad, ONE_STATE.setdefault(tuple(param.shape), {}), *settings)
+
+
+ONE_STATE = {}
+
+
 def sign_step(param, grad, state, lr, betas, eps, weight_decay):
     param.mul_(1 - lr * weight_decay).sub_(lr * grad.sign())
 
@@ -434,7 +465,7 @@ WRONG = {
         groups_two_only,
         groups_sorted,
         groups_then(lambda groups: groups[:-1]),
-        groups_then(lambda groups: groups[:12]),
+        groups_then(lambda groups: groups[:9]),
         groups_then(lambda groups: [{**g, "lr": round(g["lr"], 5)} for g in groups]),
         groups_then(lambda groups: [{**g, "params": [p.detach() for p in g["params"]]} for g in groups]),
         groups_then(lambda groups: [{**g, "lr": max(g["lr"], 1e-2)} for g in groups]),
@@ -449,6 +480,12 @@ WRONG = {
         adamw_clobbers,
         adamw_keeps_corrected,
         adamw_one_memory,
+        adamw_in_float32,
+        adamw_of_one,
+        adamw_forgets(after=30),
+        adamw_with(eps=lambda eps: eps or 1e-8, betas=lambda betas: (betas[0] or 0.9, betas[1])),
+        adamw_then(lambda param, grad: grad.clamp(-1e5, 1e5)),
+        adamw_then(lambda param, grad: grad.bfloat16().to(grad.dtype)),
         adamw_but(second=lambda v, grad, m, beta: beta * v + (1 - beta) * m**2),
         adamw_but(first=lambda m, grad, beta, t: (beta * m + (1 - beta) * grad) / (1 - beta**t)),
         sign_step,
