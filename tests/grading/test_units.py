@@ -6,11 +6,14 @@ for the others what it asks its kernel to run is compared with what nbgrader's k
 """
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import nbgrader.api
 import pytest
 
 from posttrain_lab import checks
@@ -27,6 +30,14 @@ from posttrain_lab.grading.session import StudentKernel
 COURSE = find_course()
 FIRST, *OTHERS = COURSE.units()
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def alembic_answers_once() -> Iterator[None]:
+    """nbgrader asks this program for the version of its database at every new gradebook, 3 seconds each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nbgrader.api, "get_alembic_version", cache(nbgrader.api.get_alembic_version))
+        yield
 
 
 @dataclass
