@@ -79,6 +79,8 @@ class _Trial:
             if complaint:
                 before = Passed(tuple(self.passed), seed, number)
                 return self._failed(complaint, explain_case(self.exercise, before, outcome, self.submission))
+            if found := self._unmannerly(wanted.notes, outcome):  # the value is right, so no known mistake explains it
+                return self._failed(f"{case.shown(self.exercise.name)}: {found}", None)
         return None
 
     def again(self, seed: int) -> Verdict | None:
@@ -111,7 +113,6 @@ class _Trial:
             complaint = self.exercise.judge(wanted, outcome)
         except Exception as error:  # a value of a type that cannot be compared
             complaint = f"your function returned a value of another type than expected ({type(error).__name__}: {error})."
-        complaint = complaint or self._unmannerly(wanted.notes, outcome)
         return outcome, complaint and f"{case.shown(self.exercise.name)}: {complaint}"
 
     def _unmannerly(self, wanted: Iterable[str], outcome: Outcome) -> str | None:
