@@ -44,6 +44,16 @@ def _rounded(decimals: int) -> Callable[[Any], Any]:
     return change
 
 
+def _three_digits(value: Any) -> Any:
+    """Significant digits, so that small numbers suffer as much as large ones."""
+    if not isinstance(value, Tensor):
+        return float(f"{value:.3g}")
+    if not value.is_floating_point():
+        return value
+    size = 10.0 ** (value.detach().double().abs().clamp_min(1e-300).log10().floor() - 2)
+    return torch.where(value.isfinite(), ((value.double() / size).round() * size).to(value.dtype), value)
+
+
 def _spread(t: Tensor) -> Tensor:
     """The same numbers, every second element of a wider tensor."""
     if t.ndim == 0 or t.numel() < 2:
@@ -96,10 +106,8 @@ OUTPUT_FORMS = named(
         "float16 for floats": _out(_from(FLOATS, torch.float16)),
         "rounded to bfloat16": _out(_tensor(lambda t: t.bfloat16().to(t.dtype) if t.is_floating_point() else t)),
         "rounded to 4 decimals": _out(_rounded(4)),
-        "rounded to 6 decimals": _out(_rounded(6)),
-        "floats for integers": _out(
-            _tensor(lambda t: t if t.is_floating_point() or t.dtype == torch.bool else t.float())
-        ),
+        "rounded to 3 digits": _out(_three_digits),
+        "floats for integers": _out(_tensor(lambda t: t if t.is_floating_point() or t.dtype == torch.bool else t.float())),
         "uint8 for bool": _out(_from((torch.bool,), torch.uint8)),
         "int64 for int32": _out(_from((torch.int32,), torch.int64)),
         "int16 for int8": _out(_from((torch.int8,), torch.int16)),
@@ -109,7 +117,7 @@ OUTPUT_FORMS = named(
         ),
         "detached": _out(_tensor(lambda t: t.detach() if t.requires_grad else t)),
         "a tensor for a number": _out(_number(torch.tensor)),
-        "numpy's float32 for a number": _out(_number(np.float32)),
+        "numpy's float16 for a number": _out(_number(np.float16)),
         "one buffer for all results": _one_buffer,
         "memory shared": _shared,
     },

@@ -10,6 +10,7 @@ from posttrain_lab.checks.engine.exercise import Exercise
 from posttrain_lab.grading.course import Course, CourseError, find_course, graded_cells, read_notebook, setup_sources
 from posttrain_lab.grading.notebook_runner import NotebookRunner
 from posttrain_lab.proof.forked import NoAnswer, forked
+from posttrain_lab.proof.mutants import chosen, mutants
 from posttrain_lab.proof.saboteurs import Saboteur, Seen, honest
 
 LIMIT = 30.0  # seconds of processor time for one answer
@@ -67,6 +68,8 @@ class Bench:
 
     def honest(self, exercise: Exercise) -> tuple[Judged, bool]:
         """The verdict on the right answer in a wrapper that does nothing, and whether it may be watched (a decorator is hidden)."""
+        right = exercise.submission(self.runner.names[exercise.function_name])
+        exercise.check(right)  # here, so that every child finds what the oracle gives
         wrapper = Saboteur("honest", "none", honest)
         judged = self.of_saboteur(exercise, wrapper)
         if judged.passed or not is_watcher(exercise.through):
@@ -121,3 +124,10 @@ def sabotaged(bench: Bench, exercise: Exercise, saboteurs: tuple[Saboteur, ...])
         yield bench.of_saboteur(exercise, saboteur, watched)
 
 
+def mutated(bench: Bench, exercise: Exercise, count: int, seed: int = 0) -> Iterator[Judged]:
+    """The verdict on mutants of the notebook's own answer: `count` of them, chosen by the seed."""
+    found = mutants(bench.solutions[exercise.name])
+    right = bench.runner.names[exercise.function_name]
+    exercise.check(exercise.submission(right))  # here, so that every child finds what the oracle gives
+    for mutant in chosen(found, count, seed):
+        yield bench.of_source(exercise, mutant.change, mutant.source)
