@@ -34,10 +34,16 @@ class Bench:
         self.unit, self.exercises = unit, checks.exercises(unit)
         notebook = read_notebook((course or find_course()).source(unit))
         self.solutions = {cell.grade_id: cell.source for cell in graded_cells(notebook) if cell.solution}
-        self.runner = NotebookRunner()
+        self.runner, self._prepared = NotebookRunner(), set[str]()
         for source in (*setup_sources(notebook), *self.solutions.values()):
             if not (ran := self.runner.run(source, "<solved>")).ok:
                 raise CourseError(f"A solved cell of {unit} ends with {ran.message}; run `posttrain-lab prove {unit}` first.")
+
+    def prepared(self, exercise: Exercise) -> None:
+        """Check the right answer once in this process, so that every child finds what the oracle gives."""
+        if exercise.name not in self._prepared:
+            self._prepared.add(exercise.name)
+            exercise.check(exercise.submission(self.runner.names[exercise.function_name]))
 
     def of_source(self, exercise: Exercise, name: str, source: str) -> Judged:
         """The verdict on the function that a cell defines."""
@@ -50,6 +56,7 @@ class Bench:
             verdict = exercise.check(exercise.submission(self.runner.names[exercise.function_name]))
             return verdict.passed, verdict.message
 
+        self.prepared(exercise)
         return _judged(exercise.name, name, lambda: (*work(), 1))
 
     def of_saboteur(self, exercise: Exercise, saboteur: Saboteur, watched: bool = True) -> Judged:
@@ -64,12 +71,11 @@ class Bench:
             verdict = exercise.check(submission)
             return verdict.passed, verdict.message, seen.acted
 
+        self.prepared(exercise)
         return _judged(exercise.name, saboteur.name, work)
 
     def honest(self, exercise: Exercise) -> tuple[Judged, bool]:
         """The verdict on the right answer in a wrapper that does nothing, and whether it may be watched (a decorator is hidden)."""
-        right = exercise.submission(self.runner.names[exercise.function_name])
-        exercise.check(right)  # here, so that every child finds what the oracle gives
         wrapper = Saboteur("honest", "none", honest)
         judged = self.of_saboteur(exercise, wrapper)
         if judged.passed or not is_watcher(exercise.through):
@@ -127,7 +133,5 @@ def sabotaged(bench: Bench, exercise: Exercise, saboteurs: tuple[Saboteur, ...])
 def mutated(bench: Bench, exercise: Exercise, count: int, seed: int = 0) -> Iterator[Judged]:
     """The verdict on mutants of the notebook's own answer: `count` of them, chosen by the seed."""
     found = mutants(bench.solutions[exercise.name])
-    right = bench.runner.names[exercise.function_name]
-    exercise.check(exercise.submission(right))  # here, so that every child finds what the oracle gives
     for mutant in chosen(found, count, seed):
         yield bench.of_source(exercise, mutant.change, mutant.source)

@@ -20,7 +20,9 @@ def test_a_long_result_comes_back():
     assert len(forked.forked(lambda: "x" * 300_000, 5)) == 300_000
 
 
-@pytest.mark.parametrize("work", [lambda: 1 / 0, lambda: os.kill(os.getpid(), 9), lambda: sys.exit(3)], ids=["raises", "crashes", "exits"])
+@pytest.mark.parametrize(
+    "work", [lambda: 1 / 0, lambda: os.kill(os.getpid(), 9), lambda: sys.exit(3)], ids=["raises", "crashes", "exits"]
+)
 def test_no_result_is_an_error(work):
     with pytest.raises(forked.NoAnswer, match="no verdict"):
         forked.forked(work, 5)
