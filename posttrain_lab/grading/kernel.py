@@ -5,8 +5,8 @@ of the student's code, checked field by field, and copied again before a judge g
 replace the checks, torch, builtins or the helper itself: it can only change its own answers, and an answer passes only
 if it is right.
 
-Two things cannot be seen from outside the kernel, and its report is trusted: that an argument was not changed in place,
-and which float products were computed. And right answers may be copied from anywhere: to find this out, read the source
+Some things cannot be seen from outside the kernel, and its report is trusted: which float products were computed, and what a call
+left changed (`manners`). And right answers may be copied from anywhere: to find this out, read the source
 of a submission.
 """
 
@@ -30,6 +30,7 @@ HELPER = "posttrain_lab.grading.kernel_side"
 WIDTHS = {"in_features", "out_features", "in_channels", "out_channels", "num_features", "normalized_shape"}
 LARGEST_WIDTH, LARGEST_OPTION = 4096, 64
 MESSAGE_CHARACTERS = 2000
+MOST_NOTES = 10_000
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def vetted(outcome: Any) -> Outcome:
         type(gradients) is tuple and all(item is None or isinstance(item, Tensor) for item in gradients),
         type(products) is tuple and all(type(item) is str and item in FLOAT_PRODUCTS for item in products),
         type(changed) is tuple and all(type(item) is int and 0 <= item < 100 for item in changed),
+        type(outcome.notes) is tuple and len(outcome.notes) < MOST_NOTES and all(type(item) is str for item in outcome.notes),
     )
     if not all(kinds):
         raise ValueError("an outcome with fields of the wrong kind")
@@ -155,7 +157,8 @@ def vetted(outcome: Any) -> Outcome:
         value, gradients = clean(outcome.value), clean(gradients)
     except Exception as error:  # infinitely nested, or of a type that is not allowed here
         raise ValueError(f"a value of another kind, {type(error).__name__}") from error
-    return Outcome(value, gradients, products, changed, _plain(outcome.error), outcome.unsolved)
+    notes = tuple(_plain(note) for note in outcome.notes)
+    return Outcome(value, gradients, products, changed, _plain(outcome.error), outcome.unsolved, notes)
 
 
 def _plain(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import sys
+from typing import Any
 
 import torch
 
@@ -10,6 +11,7 @@ from posttrain_lab.checks.engine.outcome import Outcome, describe
 from posttrain_lab.checks.engine.submission import LocalSubmission
 
 LIMIT = 60 * 2**20
+_LAST: list[LocalSubmission] = []  # the submission that was called last
 
 
 def answer(name: str, attribute: str, question: str, through: str = "", library: str = "") -> str:
@@ -20,11 +22,18 @@ def answer(name: str, attribute: str, question: str, through: str = "", library:
         if found is None:
             outcome = Outcome(error=f"the name `{name}` is not defined when its check runs.")
         else:
-            submission = LocalSubmission(found, attribute, through=through, library=library)
-            outcome = submission.call(*args, gradients=tuple(gradients), **kwargs)
+            outcome = _submission(found, attribute, through, library).call(*args, gradients=tuple(gradients), **kwargs)
     except BaseException as error:  # SystemExit and KeyboardInterrupt of the student's code end the call, not the kernel
         outcome = Outcome(error=describe(error))
     return base64.b64encode(_written(outcome)).decode("ascii")
+
+
+def _submission(function: Any, attribute: str, through: str, library: str) -> LocalSubmission:
+    """The submission of the call before when it asks for the same function: it remembers the last result (`manners`)."""
+    last = _LAST[0] if _LAST else None
+    if last is None or last.function is not function or (last.attribute, last.through) != (attribute, through):
+        _LAST[:] = [LocalSubmission(function, attribute, through=through, library=library)]
+    return _LAST[0]
 
 
 def warm_up() -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from posttrain_lab.checks.engine.adapters import is_watcher
 from posttrain_lab.checks.engine.exercise import EMPTY, Exercise
 from posttrain_lab.checks.engine.stand_ins import stand_in
 from posttrain_lab.checks.engine.stubs import unwritten
@@ -206,8 +205,7 @@ def _tried(unit: _Unit, progress: Progress) -> Iterator[Row]:
 def _variants(unit: _Unit, exercise: Exercise) -> Iterator[Variant]:
     yield Variant("blank", "", source=unit.blanks.get(exercise.name, ""))
     for mistake in exercise.mistakes:
-        function = stand_in(mistake.function) if is_watcher(exercise.through) else mistake.function
-        yield Variant("mistake", mistake.name, function, sentence=f"{exercise.name}: {mistake.message}\n")
+        yield Variant("mistake", mistake.name, stand_in(mistake.function), sentence=f"{exercise.name}: {mistake.message}\n")
     for kind, functions in (("wrong", unit.wrong), ("alternative", unit.alternatives)):
         for number, function in enumerate(functions.get(exercise.name, ()), start=1):
             yield Variant(kind, getattr(function, "__name__", "").strip("<>") or str(number), function)

@@ -1,10 +1,11 @@
-"""Which known mistake explains a failure? The one that gives the same outcomes as the submission on the same calls.
+"""Which known mistake explains a failure? One that gives the same outcome on the failed call, and passes all that was passed before it.
 
 What the oracle and the known mistakes give is the same every time, so it is computed once. `KnownOutcomes` stores it for each exercise;
 the keys identify a call: the seed and the number of the case, and for a mistake its name.
 """
 
 from functools import cache
+from typing import NamedTuple
 
 from posttrain_lab.checks.engine.judges import same
 from posttrain_lab.checks.engine.outcome import Outcome, problem_of
@@ -22,12 +23,14 @@ class KnownOutcomes:
         self._wanted: dict[int, list[tuple[Case, Outcome]]] = {}
         self._mistaken: dict[tuple[int, int, str], Outcome] = {}
         self._traces: dict[tuple[int, str], list[Trace]] = {}
+        self._broken: dict[tuple[int, str, str], tuple[str | None, Trace]] = {}
+        self._notes: dict[tuple[int, str], tuple[str, ...]] = {}
 
     def wanted(self, seed: int) -> list[tuple[Case, Outcome]]:
         """The cases of a seed, each with the oracle's outcome. Raises RuntimeError when the oracle itself fails."""
         if seed not in self._wanted:
             oracle = self.task.submission(self.task.oracle, trusted=True)
-            found = [(case, case.run(oracle)) for case in self.task.cases(seed)]
+            found = [(case, case.run(oracle)) for case in (*self.task.cases(seed), *self.task.workload(seed))]
             for case, outcome in found:
                 if problem := problem_of(outcome):
                     raise RuntimeError(f"The check of {self.task.name} is broken on {case.words}: {problem}")
@@ -55,7 +58,26 @@ class KnownOutcomes:
 
     def broken_law(self, mistake: Mistake, law: Law, seed: int) -> tuple[str | None, Trace]:
         """The complaint of a law about a known mistake, and the outcomes of its calls."""
-        return law.follow(self._submission(mistake), seed)
+        key = (seed, mistake.name, law.name)
+        if key not in self._broken:
+            self._broken[key] = law.follow(self._submission(mistake), seed)
+        return self._broken[key]
+
+    def notes(self, law: Law, seed: int) -> tuple[str, ...]:
+        """What the oracle does besides returning values, in all calls of a law (`manners`)."""
+        key = (seed, law.name)
+        if key not in self._notes:
+            trace = law.follow(self.task.submission(self.task.oracle, trusted=True), seed)[1]
+            self._notes[key] = tuple({note for outcome in trace for note in outcome.notes})
+        return self._notes[key]
+
+    def passes(self, mistake: Mistake, seed: int, until: int, laws: int) -> bool:
+        """Does a known mistake pass the first `until` cases and `laws` laws of a seed?"""
+        for number, (_, wanted) in enumerate(self.wanted(seed)[:until]):
+            outcome = self.of_mistake(mistake, seed, number)
+            if problem_of(outcome) or not same(wanted, outcome, self.task.judge):
+                return False
+        return not any(self.broken_law(mistake, law, seed)[0] for law in self.task.laws[:laws])
 
     def _submission(self, mistake: Mistake) -> Submission:
         return self.task.submission(mistake.function, trusted=True)
@@ -67,21 +89,38 @@ def known_outcomes(task: Task) -> KnownOutcomes:
     return KnownOutcomes(task)
 
 
-def explain_case(task: Task, seed: int, number: int, outcome: Outcome, submission: Submission) -> Mistake | None:
+class Passed(NamedTuple):
+    """What a submission passed before it failed: all of some `seeds`, and the first `cases` of one more `seed`."""
+
+    seeds: tuple[int, ...]
+    seed: int
+    cases: int
+
+
+def explain_case(task: Task, before: Passed, outcome: Outcome, submission: Submission) -> Mistake | None:
     """The known mistake with the same outcome on the failed case; if several fit, the one that agrees most often on other calls."""
     if outcome.unsolved:
         return None
     known = known_outcomes(task)
-    suspects = [m for m in task.mistakes if same(known.of_mistake(m, seed, number), outcome, task.judge)]
-    return _likeliest(known, suspects, seed, submission)
+    same_there = [m for m in task.mistakes if same(known.of_mistake(m, before.seed, before.cases), outcome, task.judge)]
+    suspects = [m for m in same_there if _passes_too(known, m, before, 0)]
+    return _likeliest(known, suspects, before.seed, submission)
 
 
-def explain_law(task: Task, law: Law, seed: int, trace: Trace, submission: Submission) -> Mistake | None:
+def explain_law(task: Task, law: Law, before: Passed, trace: Trace, submission: Submission) -> Mistake | None:
     """The known mistake that breaks the same law with the same outcomes; if several fit, the one that agrees most often on other calls."""
     known = known_outcomes(task)
-    found = ((mistake, *known.broken_law(mistake, law, seed)) for mistake in task.mistakes)
-    suspects = [mistake for mistake, complaint, other in found if complaint and _agree(task, other, trace)]
-    return _likeliest(known, suspects, seed, submission)
+    found = ((mistake, *known.broken_law(mistake, law, before.seed)) for mistake in task.mistakes)
+    same_there = [mistake for mistake, complaint, other in found if complaint and _agree(task, other, trace)]
+    suspects = [m for m in same_there if _passes_too(known, m, before, task.laws.index(law))]
+    return _likeliest(known, suspects, before.seed, submission)
+
+
+def _passes_too(known: KnownOutcomes, mistake: Mistake, before: Passed, laws: int) -> bool:
+    """Does a mistake pass whatever the submission passed? Then the two may be one and the same."""
+    count = len(known.task.laws)
+    earlier = all(known.passes(mistake, seed, len(known.wanted(seed)), count) for seed in before.seeds)
+    return earlier and known.passes(mistake, before.seed, before.cases, laws)
 
 
 def _likeliest(known: KnownOutcomes, suspects: list[Mistake], seed: int, submission: Submission) -> Mistake | None:

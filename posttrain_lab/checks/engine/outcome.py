@@ -19,6 +19,7 @@ class Outcome:
     changed: tuple[int, ...] = ()
     error: str = ""
     unsolved: bool = False
+    notes: tuple[str, ...] = ()  # what the call did besides returning a value (manners.py)
 
 
 def problem_of(outcome: Outcome) -> str | None:

@@ -64,3 +64,25 @@ def whole_floats(draw: Draw, *shape: int) -> Tensor:
 def plain(x: Tensor) -> np.ndarray:
     """The numbers as a float64 array that `numpy_spy` does not watch: oracles are trusted, and watching slows them down."""
     return np.array(x.tolist(), dtype=np.float64)
+
+
+def ladder(draw: Draw, *shape: int, top: float = 1.0) -> Tensor:
+    """Numbers of both signs whose magnitudes are evenly spaced up to `top`: float32 separates them, 16 bits or 4 decimals do not.
+
+    >>> ladder(Draw(0, "ladder"), 5).abs().sort().values
+    tensor([0.2000, 0.4000, 0.6000, 0.8000, 1.0000])
+    """
+    count = torch.Size(shape).numel()
+    places = torch.randperm(count, generator=draw.generator).double() + 1
+    signs = 2.0 * torch.randint(0, 2, (count,), generator=draw.generator) - 1
+    return (top * places / count * signs).float().reshape(shape)
+
+
+def eighths(draw: Draw, *shape: int, most: int = 40) -> Tensor:
+    """Fractions from -most/8 to most/8: float32 sums of a few thousand products of two of them are exact in any order."""
+    return torch.randint(-most, most + 1, shape, generator=draw.generator).float() / 8
+
+
+def thinned(draw: Draw, x: Tensor, kept: float) -> Tensor:
+    """The same tensor, in which all but a share of `kept` of the values are 0, at random places."""
+    return x * (torch.rand(x.shape, generator=draw.generator) < kept)

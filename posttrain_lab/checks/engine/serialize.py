@@ -191,6 +191,7 @@ def _outcome(fields: dict[str, Any]) -> Outcome:
         and all(type(index) is int and index >= 0 for index in _tuple(outcome.changed))
         and type(outcome.error) is str
         and type(outcome.unsolved) is bool
+        and all(isinstance(note, str) for note in _tuple(outcome.notes))
     )
     if not right:
         raise WireError("the answer is not an outcome of a call")

@@ -1,11 +1,13 @@
 """Known mistakes in place of a student's function: while one of them runs, it is not checked how its result is made.
 
 The proof puts a known mistake under the exercise's name and runs the notebook's own check cell. The mistake is plain torch, where a
-student would have launched a kernel; `authorship` checks nothing while it runs. Only what `stand_in` returned is trusted so.
+student would have launched a kernel, or changes what the library returns; `authorship` and `own_work` check nothing while it runs.
+Only what `stand_in` returned is trusted so, and the oracle.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
@@ -24,14 +26,21 @@ def stand_in(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def standing(*args: Any, **kwargs: Any) -> Any:
-        token = _RUNNING.set(True)
-        try:
+        with trusted_work():
             return function(*args, **kwargs)
-        finally:
-            _RUNNING.reset(token)
 
     _STAND_INS.add(standing)
     return standing
+
+
+@contextlib.contextmanager
+def trusted_work() -> Iterator[None]:
+    """While inside, the checks' own code runs: an oracle or a known mistake."""
+    token = _RUNNING.set(True)
+    try:
+        yield
+    finally:
+        _RUNNING.reset(token)
 
 
 def is_stand_in(function: Any) -> bool:
@@ -40,5 +49,5 @@ def is_stand_in(function: Any) -> bool:
 
 
 def is_running() -> bool:
-    """Is a stand-in being called, at any depth?"""
+    """Is a stand-in or an oracle being called, at any depth?"""
     return _RUNNING.get()

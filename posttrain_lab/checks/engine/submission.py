@@ -10,17 +10,20 @@ import io
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from posttrain_lab.checks.engine import stand_ins
 from posttrain_lab.checks.engine.adapters import find_adapter, is_watcher
 from posttrain_lab.checks.engine.fake_clock import TimedCall
+from posttrain_lab.checks.engine.manners import Manners, seeded
 from posttrain_lab.checks.engine.numpy_spy import unwatched, watching
 from posttrain_lab.checks.engine.outcome import Outcome, describe
+from posttrain_lab.checks.engine.own_work import USED, LibraryUsed, closed
 from posttrain_lab.checks.engine.plain_values import clean, copied, identical
 
 # float multiplications for each element of the result: scales need a few, a product of matrices one for every input
@@ -77,8 +80,8 @@ class LocalSubmission:
     """The student's function in this process; `attribute` is the part of it to call (`apply` of an autograd function).
 
     `through` names an adapter that is called in its place, as `adapter(function, *args)`; `library` names the library's own
-    function for the job, which is no answer. A `trusted` function is an oracle or a known mistake: it may be the library's, and
-    adapters that only watch how a result is made let it through.
+    functions for the job, which are no answer. A `trusted` function is an oracle or a known mistake: it may be the library's, and
+    adapters that only watch how a result is made let it through. `manners` remembers the result of the call before.
     """
 
     function: Any
@@ -86,12 +89,14 @@ class LocalSubmission:
     trusted: bool = False
     through: str = ""
     library: str = ""
+    manners: Manners = field(default_factory=Manners)
 
     def call(self, *args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Outcome:
         """Call with copies of the arguments; ask for gradients of the sum of weighted outputs by these arguments."""
         kept, args = args, tuple(copied(arg, index in gradients) for index, arg in enumerate(args))
         kwargs = {key: copied(value, False) for key, value in kwargs.items()}
         spy = _ProductSpy()
+        self.manners.notes.clear()
         try:
             function = self._target()
             with _quiet(function, args), spy.at_work() if _has_codes(args) else contextlib.nullcontext():
@@ -100,10 +105,10 @@ class LocalSubmission:
             value = clean(result)
         except NotImplementedError as error:
             return Outcome(unsolved=not self.trusted and _is_blank(error), error=describe(error))
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, LibraryUsed) as error:
             return Outcome(error=describe(error))
         changed = tuple(i for i, (now, before) in enumerate(zip(args, kept, strict=True)) if not identical(now, before))
-        return Outcome(value, found, spy.products(result), changed)
+        return Outcome(value, found, spy.products(result), changed, notes=tuple(self.manners.notes))
 
     def _target(self) -> Callable[..., Any]:
         function = self.function
@@ -113,16 +118,37 @@ class LocalSubmission:
             function = getattr(function, self.attribute)
         if not callable(function):
             raise TypeError(f"a function is wanted, this is a {type(function).__name__}")
-        if not self.through or (self.trusted and is_watcher(self.through)):
-            return function
-        return functools.partial(find_adapter(self.through), function)
+        if not self.through:
+            return self._observed(function)
+        if not is_watcher(self.through):
+            return functools.partial(find_adapter(self.through), self._observed(function))
+        return self._observed(function if self.trusted else functools.partial(find_adapter(self.through), function))
+
+    def _observed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, called without the library's help and with an eye on its manners."""
+
+        @functools.wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            if self.trusted:
+                with stand_ins.trusted_work():
+                    return function(*args, **kwargs)
+            with closed(self.library) as used:
+                result = function(*args, **kwargs)
+            if used:  # and the error was caught
+                raise LibraryUsed(USED.format(name=used[0]))
+            return result
+
+        return self.manners.around(called)
 
 
 def is_library(function: Any, library: str) -> bool:
-    """Is it this very object, "module:name" below `posttrain_lab`? (A module that is not imported yet cannot have defined it.)"""
-    module, _, name = library.partition(":")
-    home = sys.modules.get(f"posttrain_lab.{module}")
-    return bool(library) and home is not None and function is getattr(home, name)
+    """Is it one of these very objects, "module:name" below `posttrain_lab`? (A module that is not imported cannot have defined it.)"""
+    for one in library.split():
+        module, _, name = one.partition(":")
+        home = sys.modules.get(f"posttrain_lab.{module}")
+        if home is not None and function is getattr(home, name):
+            return True
+    return False
 
 
 def _has_codes(args: tuple[Any, ...]) -> bool:
@@ -134,8 +160,8 @@ def _has_codes(args: tuple[Any, ...]) -> bool:
 def _quiet(function: Any, args: tuple[Any, ...]) -> Iterator[None]:
     """Seeded, with gradients on, prints and warnings swallowed, and the clock of a `TimedCall` in place of the real one."""
     with contextlib.ExitStack() as stack:
-        stack.callback(torch.default_generator.set_state, torch.default_generator.get_state())
         stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+        stack.enter_context(seeded())
         stack.enter_context(torch.enable_grad())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
@@ -144,7 +170,6 @@ def _quiet(function: Any, args: tuple[Any, ...]) -> Iterator[None]:
         for arg in args:
             if isinstance(arg, TimedCall):
                 stack.enter_context(arg.installed(function))
-        torch.default_generator.manual_seed(0)  # torch.manual_seed formats three stack traces for devices not yet in use
         yield
 
 

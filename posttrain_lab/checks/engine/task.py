@@ -1,6 +1,6 @@
 """An exercise as data: what is asked, an oracle, cases, laws, and the known mistakes, each with its message."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -86,8 +86,10 @@ class Task:
     - `mistakes`: the known wrong answers, each with its message.
     - `function`, `attribute`: the name that the notebook defines, where it is not the exercise's own (the class `FakeQuantize`
       for `fake_quantize`), and the part of it to call (`apply`).
-    - `through`: the adapter by which the function is called; `library`: the library's own function for this job. Both are
-      written "module:function", below `posttrain_lab.checks` and below `posttrain_lab`.
+    - `workload(seed)`: further cases, of the size and with the kind of numbers that the notebook itself goes on to use.
+    - `free`, `strict`: parts of the notes of `manners`, each with the sentence of the page that leaves this open, or asks for it.
+    - `through`: the adapter by which the function is called; `library`: the library's own functions for this job, which are
+      closed meanwhile. Both are written "module:function", below `posttrain_lab.checks` and below `posttrain_lab`.
     """
 
     name: str
@@ -100,6 +102,9 @@ class Task:
     mistakes: tuple[Mistake, ...]
     judge: Judge = field(default_factory=close)
     laws: tuple[Law, ...] = ()
+    workload: Callable[[int], Iterable[Case]] = lambda seed: ()
+    free: Mapping[str, str] = field(default_factory=dict)
+    strict: Mapping[str, str] = field(default_factory=dict)
     function: str = ""
     attribute: str = ""
     through: str = ""

@@ -1,0 +1,159 @@
+"""What a call does besides returning a value: what it leaves changed in its arguments and in the machine, and whose memory its result is.
+
+The oracle is watched in the same way, and what it does too is part of the task. `Manners.around` wraps a function where it is called,
+inside of an adapter, so that objects that are never sent (an optimizer, a network in train mode, a dict of masks) are seen as well.
+"""
+
+import contextlib
+import functools
+import random
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from posttrain_lab.checks.engine.facts import LARGE, differ, facts
+
+SEED = 20_261_130  # torch's generator starts with it before each call: with another seed afterwards, the function has set it
+PYTHONS, NUMPYS = random.Random(SEED), np.random.RandomState(SEED)
+PYTHONS.random(), NUMPYS.rand()  # the first number of all makes 624 new ones; drawing a few more then changes no key
+NOT_CONTIGUOUS = "returns a tensor that is not contiguous in memory (contiguous)"  # wrong only where `strict` says so
+Watched = Callable[..., Any]
+
+
+class Manners:
+    """The notes of one call, each the end of "your function ...", and the result of the call before."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._last: list[tuple[Tensor, Tensor]] = []
+
+    def around(self, function: Watched) -> Watched:
+        """The same function, watched."""
+
+        @functools.wraps(function)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            given = {f"argument {n + 1}": a for n, a in enumerate(args)} | {f"the argument {k}": a for k, a in kwargs.items()}
+            before, machine = _all_facts(given), _machine()
+            try:
+                result = function(*args, **kwargs)
+            finally:
+                now = _machine()
+                self.notes += [f"leaves {what} changed; put it back" for what in machine if machine[what] != now[what]]
+                _put_back(machine)
+            after = _all_facts(given)
+            changed = [what for what in before if what not in after or differ(before[what], after[what])]
+            self.notes += [f"changes {what}" for what in (*changed, *(what for what in after if what not in before))]
+            self.notes += self._of_result(result, given)
+            return result
+
+        return watched
+
+    def _of_result(self, result: Any, given: Mapping[str, Any]) -> Iterator[str]:
+        parts = list(_tensors(result))
+        if any(differ(raw.detach(), kept) for raw, kept in self._last):
+            yield "overwrites the result of the call before; make a new tensor in each call"
+        network = isinstance(result, nn.Module)
+        self._last = [] if network else [(part, part.detach().clone()) for part in parts if part.numel() < LARGE]
+        for where, value in given.items():
+            theirs = {_memory(tensor) for tensor in _tensors(value)} - {0}
+            if any(_memory(part) in theirs for part in parts):
+                yield f"returns memory of {where}, so that changing one changes the other; return a copy (clone)"
+        plain = [part for part in parts if not isinstance(part, nn.Parameter)]
+        if not network and _share(plain):
+            yield "returns two tensors in one memory, so that changing one changes the other; return copies (clone)"
+        if any(part.requires_grad for part in plain):
+            yield "returns a tensor that requires a gradient; the result is data (torch.no_grad or detach)"
+        if any(not part.requires_grad for part in parts if isinstance(part, nn.Parameter)):
+            yield "returns a parameter that cannot be trained (requires_grad)"
+        if any(not part.is_contiguous() for part in plain):
+            yield NOT_CONTIGUOUS
+
+
+@contextlib.contextmanager
+def seeded() -> Iterator[None]:
+    """Seed the generators of torch, numpy and Python, and put them back afterwards."""
+    torchs, numpys, pythons = torch.default_generator.get_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+    torch.default_generator.manual_seed(SEED)  # torch.manual_seed formats three stack traces for devices not yet in use
+    np.random.set_state(NUMPYS.get_state(legacy=False))  # noqa: NPY002
+    random.setstate(PYTHONS.getstate())
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(torchs)
+        np.random.set_state(numpys)  # noqa: NPY002
+        random.setstate(pythons)
+
+
+def unmannerly(free: Iterable[str], strict: Iterable[str], wanted: Iterable[str], notes: Iterable[str]) -> str | None:
+    """The first note about a function that does not hold for the oracle too (`wanted`) and that the page does not leave free.
+
+    `free` and `strict` hold beginnings or other parts of notes.
+
+    >>> unmannerly((), (), ["changes a"], ["changes a", "changes b"])
+    'your function changes b.'
+    """
+    theirs = set(wanted)
+    for note in notes:
+        asked = note != NOT_CONTIGUOUS or any(part in note for part in strict)
+        if asked and note not in theirs and not any(part in note for part in free):
+            return f"your function {note}."
+    return None
+
+
+def _all_facts(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: fact for where, value in given.items() for name, fact in facts(where, value)}
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "torch's gradient mode (set_grad_enabled)": torch.is_grad_enabled(),
+        "torch's default dtype (set_default_dtype)": torch.get_default_dtype(),
+        "torch's number of threads (set_num_threads)": torch.get_num_threads(),
+        "torch's deterministic mode (use_deterministic_algorithms)": torch.are_deterministic_algorithms_enabled(),
+        "torch's random seed (manual_seed)": torch.default_generator.initial_seed(),
+        "numpy's random seed (numpy.random.seed)": np.random.get_state(legacy=False)["state"]["key"].tobytes(),  # noqa: NPY002
+        "Python's random seed (random.seed)": random.getstate()[1][:-1],
+        "numpy's error handling (seterr)": tuple(sorted(np.geterr().items())),
+        "Python's warning filters (warnings)": list(warnings.filters),
+    }
+
+
+def _put_back(machine: Mapping[str, Any]) -> None:
+    """Another call must not meet what this one left. (Seeds and filters are put back around the call.)"""
+    kept = list(machine.values())
+    torch.set_grad_enabled(kept[0])
+    torch.set_default_dtype(kept[1])
+    if torch.get_num_threads() != kept[2]:
+        torch.set_num_threads(kept[2])
+    torch.use_deterministic_algorithms(kept[3])
+    np.seterr(**dict(kept[7]))
+
+
+def _tensors(value: Any, depth: int = 0) -> Iterator[Tensor]:
+    """The dense tensors in a value, each once."""
+    if isinstance(value, Tensor):
+        if value.layout == torch.strided:
+            yield value
+    elif isinstance(value, nn.Module):
+        yield from value.parameters()
+        yield from value.buffers()
+    elif isinstance(value, dict | list | tuple) and depth < 4:
+        seen: set[int] = set()
+        for item in value.values() if isinstance(value, dict) else value:
+            for tensor in _tensors(item, depth + 1):
+                if id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    yield tensor
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr() if tensor.numel() else 0
+
+
+def _share(parts: list[Tensor]) -> bool:
+    places = [place for part in parts if (place := _memory(part))]
+    return len(set(places)) < len(places)
