@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # with more threads than cores, threads that wait must not keep the cores busy
 
 from beartype import BeartypeConf, beartype
 from hypothesis import HealthCheck, settings

@@ -139,8 +139,15 @@ def release(
 @app.command(rich_help_panel=TEACH)
 def prove(
     unit: Annotated[str | None, typer.Argument(help="One unit; all of them when left out.", metavar="UNIT")] = None,
+    saboteurs: Annotated[bool, typer.Option("--saboteurs", help="Try right answers made wrong in systematic ways.")] = False,
+    mutants: Annotated[int, typer.Option(help="Try so many mutants of each right answer.", min=0)] = 0,
+    cases: Annotated[Path | None, typer.Option(help="Try the answers DIR/UNIT/EXERCISE/NAME.py.", metavar="DIR")] = None,
 ) -> None:
     """Prove the grader: right answers get all points, every known mistake loses those of its exercise and is named."""
+    if saboteurs or mutants or cases:
+        from posttrain_lab.cli.proof import prove_further
+
+        raise typer.Exit(0 if prove_further(unit, saboteurs, mutants, cases) else 1)
     from posttrain_lab.cli.course import prove_units
 
     raise typer.Exit(0 if prove_units(unit) else 1)

@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
-from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
 from posttrain_lab.calibration import (
     adaptive_ece,
@@ -21,21 +20,29 @@ from .drawing import as_numpy, honest, honest_yes, modest, yes_or_no
 pytestmark = pytest.mark.portable
 
 
+@pytest.fixture(scope="module")
+def peer():
+    """torchmetrics: its import takes seconds, which only the worker that runs these tests needs to spend."""
+    from torchmetrics.functional import classification
+
+    return classification
+
+
 @pytest.mark.parametrize("bins", [1, 7, 15])
 @pytest.mark.parametrize(("ours", "norm"), [(expected_calibration_error, "l1"), (maximum_calibration_error, "max")])
-def test_agree_with_torchmetrics_where_no_confidence_is_on_an_edge(ours, norm, bins):
+def test_agree_with_torchmetrics_where_no_confidence_is_on_an_edge(ours, norm, bins, peer):
     # torchmetrics closes its bins on the left, we on the right: only edges tell them apart.
     logits, labels = honest(800, 5)
     p = (1.5 * logits).softmax(1)
     confidence, predicted = p.max(1)
-    oracle = multiclass_calibration_error(p, labels, num_classes=5, n_bins=bins, norm=norm)
+    oracle = peer.multiclass_calibration_error(p, labels, num_classes=5, n_bins=bins, norm=norm)
     assert ours(confidence, predicted == labels, bins) == pytest.approx(oracle.item(), abs=1e-6)
 
 
-def test_on_an_edge_the_two_conventions_differ():
+def test_on_an_edge_the_two_conventions_differ(peer):
     # Stated, not hidden: the bins of torchmetrics hold 0.5 with 0.75, ours with 0.25.
     p, hit = torch.tensor([0.5, 0.75]), torch.tensor([0, 1])
-    assert binary_calibration_error(p, hit, n_bins=2, norm="l1").item() == pytest.approx(abs(0.5 - 0.625))
+    assert peer.binary_calibration_error(p, hit, n_bins=2, norm="l1").item() == pytest.approx(abs(0.5 - 0.625))
     assert expected_calibration_error(p, hit, bins=2) == pytest.approx((0.5 + 0.25) / 2)
 
 
@@ -102,10 +109,12 @@ def test_an_empty_bin_has_no_rate():
     assert bins.low.tolist() == [0, 0.5]
 
 
-def test_classwise_is_the_mean_over_one_against_the_rest():
+def test_classwise_is_the_mean_over_one_against_the_rest(peer):
     logits, labels = honest(400, 4)
     p = (2 * logits).softmax(1)
-    each = [binary_calibration_error(p[:, k].contiguous(), (labels == k).long(), n_bins=15, norm="l1").item() for k in range(4)]
+    each = [
+        peer.binary_calibration_error(p[:, k].contiguous(), (labels == k).long(), n_bins=15, norm="l1").item() for k in range(4)
+    ]
     assert classwise_ece(p, labels) == pytest.approx(np.mean(each), abs=1e-6)
 
 

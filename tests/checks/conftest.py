@@ -1,11 +1,12 @@
-"""The known mistakes and the unit's files of answers, as parameters of the tests in `exercise_tests.py`."""
+"""The unit's files of answers, for the tests in `exercise_tests.py`: {name: answer} of the exercise that a test is about."""
 
 import importlib.util
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 SOLUTIONS = Path(__file__).parents[2] / "solutions"
-FILES = {"alternative": ("alternatives", "ALTERNATIVES"), "wrong": ("unnamed_mistakes", "WRONG")}
 
 
 @cache
@@ -17,11 +18,16 @@ def answers(unit, file):
     return module
 
 
-def pytest_generate_tests(metafunc):
-    exercise = getattr(metafunc.cls, "exercise", None)
-    if "mistake" in metafunc.fixturenames:
-        metafunc.parametrize("mistake", exercise.mistakes, ids=lambda mistake: mistake.name)
-    for name, (file, listed) in FILES.items():
-        if name in metafunc.fixturenames:
-            found = getattr(answers(exercise.unit, file), listed).get(exercise.name, ())
-            metafunc.parametrize(name, found, ids=[getattr(one, "__name__", "").strip("<>") for one in found])
+def listed(exercise, file, name):
+    found = getattr(answers(exercise.unit, file), name).get(exercise.name, ())
+    return {f"{number} {getattr(one, '__name__', '')}": one for number, one in enumerate(found, start=1)}
+
+
+@pytest.fixture
+def alternatives(request):
+    return listed(request.cls.exercise, "alternatives", "ALTERNATIVES")
+
+
+@pytest.fixture
+def wrong(request):
+    return listed(request.cls.exercise, "unnamed_mistakes", "WRONG")

@@ -1,8 +1,8 @@
 """What every exercise must do. `tests/checks/<unit>/test_<exercise>.py` says which exercise, and adds an independent right answer.
 
 The oracle and all right answers pass, every wrong one fails, every known mistake is named, on every seed (on one seed only for
-`pytest -m "not slow"`); cases repeat, are sent unchanged, and survive. conftest.py gives each test that asks for a `mistake`, an `alternative` or
-a `wrong` answer all that the exercise has.
+`pytest -m "not slow"`); cases repeat, are sent unchanged, and survive. conftest.py gives the unit's other answers: `alternatives` and
+`wrong`. All answers of one kind are one test: thousands of small tests take longer to organize than to run.
 """
 
 import importlib.util
@@ -68,8 +68,9 @@ class ExerciseTests:
     def names(self, mistake, seeds):
         for seed in seeds:
             verdict = self.exercise.check(self.trusted(mistake.function), (seed,))
-            assert (verdict.passed, verdict.points, verdict.mistake) == (False, 0, mistake.name), (seed, verdict.message)
-            assert verdict.message.startswith(f"{self.exercise.name}: {mistake.message}\n")
+            found = (verdict.passed, verdict.points, verdict.mistake)
+            assert found == (False, 0, mistake.name), (mistake.name, seed, verdict.message)
+            assert verdict.message.startswith(f"{self.exercise.name}: {mistake.message}\n"), (mistake.name, verdict.message)
 
     @pytest.fixture
     def seeds(self, request):
@@ -117,18 +118,20 @@ class ExerciseTests:
         self.passes(self.independent, seeds)
 
     @pytest.mark.slow
-    def test_a_right_answer_of_another_shape_passes(self, alternative):
-        verdict = self.checked(alternative, SEEDS)
-        assert verdict.passed, verdict.message
+    def test_right_answers_of_another_shape_pass(self, alternatives):
+        for name, alternative in alternatives.items():
+            verdict = self.checked(alternative, SEEDS)
+            assert verdict.passed, (name, verdict.message)
 
     # ---- wrong answers
-    def test_a_mistake_is_named(self, mistake, seeds):
-        self.names(mistake, seeds)
+    def test_each_mistake_is_named(self, seeds):
+        for mistake in self.exercise.mistakes:
+            self.names(mistake, seeds)
 
     @pytest.mark.slow
-    def test_a_wrong_answer_fails_on_every_seed(self, wrong):
-        for seed in SEEDS:
-            assert not self.checked(wrong, (seed,)).passed, seed
+    def test_wrong_answers_fail_on_every_seed(self, wrong):
+        passed = [(name, seed) for name, answer in wrong.items() for seed in SEEDS if self.checked(answer, (seed,)).passed]
+        assert passed == []
 
     def test_an_empty_cell_says_so(self):
         def blank(*args, **kwargs):

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 LIMITS = """
 c.GradeInKernel.cell_timeout = 15
-c.GradeInKernel.call_timeout = 8
+c.GradeInKernel.call_timeout = 4
 c.GradeInKernel.exercise_timeout = 30
 """
 ALL_BLANK = {name: blank(name) for name in POINTS}
@@ -256,7 +256,7 @@ SENTENCES = {
     ("exits", "double"): "Python process ended",
     ("exits", "stack"): "SystemExit",
     ("exits", "split"): "is not defined, because its cell stopped",
-    ("loops", "double"): "within 8 seconds; look for a loop",
+    ("loops", "double"): "within 4 seconds; look for a loop",
     ("loops", "split"): "look for a loop",
     ("always_equal", "split"): "a plain tensor, number or torch.nn layer is wanted",
     ("deleted", "stack"): "is not defined",

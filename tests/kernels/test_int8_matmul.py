@@ -287,14 +287,18 @@ print(simd.LANES, processor.STEP, processor.PAIRS_SATURATE)
     ],
     ids=["no avx2", "avx2", "wide", "avx512", "avx512 vnni", "avx vnni"],
 )
-def test_every_kind_of_processor_is_exact(features, found, tmp_path, monkeypatch):
-    """The kernels that other processors get, run on this one where it has the instructions, whichever numba was told to compile for."""
+def test_every_kind_of_processor_is_exact(features, found, pytestconfig, monkeypatch):
+    """The kernels that other processors get, run on this one where it has the instructions, whichever numba was told to compile for.
+
+    Each kind has a folder of its own for its kernels in pytest's cache, since numba takes all kinds for the same processor.
+    """
     for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"):
         monkeypatch.delenv(name, raising=False)
     needed = [name for name in FEATURES if name in features.split(",") and features != "avx512bw"]
     if not all(binding.get_host_cpu_features().get(name) for name in needed):
         pytest.skip(f"this processor lacks {' and '.join(needed)}")
-    assert python(WIDTH, features, NUMBA_CACHE_DIR=str(tmp_path)) == found
+    kept = pytestconfig.cache.mkdir(f"kernels {features.replace(',', ' ')}".strip())
+    assert python(WIDTH, features, NUMBA_CACHE_DIR=str(kept)) == found
 
 
 def python(code: str, *arguments: str, **environment: str) -> str:

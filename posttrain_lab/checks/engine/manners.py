@@ -4,6 +4,7 @@ The oracle is watched in the same way, and what it does too is part of the task.
 inside of an adapter, so that objects that are never sent (an optimizer, a network in train mode, a dict of masks) are seen as well.
 """
 
+import contextlib
 import functools
 import random
 import warnings
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from posttrain_lab.checks.engine.facts import LARGE, differ, facts
 
 SEED = 20_261_130  # torch's generator starts with it before each call: with another seed afterwards, the function has set it
+PYTHONS, NUMPYS = random.Random(SEED), np.random.RandomState(SEED)
+PYTHONS.random(), NUMPYS.rand()  # the first number of all makes 624 new ones; drawing a few more then changes no key
 NOT_CONTIGUOUS = "returns a tensor that is not contiguous in memory (contiguous)"  # wrong only where `strict` says so
 Watched = Callable[..., Any]
 
@@ -68,6 +71,21 @@ class Manners:
             yield "returns a parameter that cannot be trained (requires_grad)"
         if any(not part.is_contiguous() for part in plain):
             yield NOT_CONTIGUOUS
+
+
+@contextlib.contextmanager
+def seeded() -> Iterator[None]:
+    """Seed the generators of torch, numpy and Python, and put them back afterwards."""
+    torchs, numpys, pythons = torch.default_generator.get_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+    torch.default_generator.manual_seed(SEED)  # torch.manual_seed formats three stack traces for devices not yet in use
+    np.random.set_state(NUMPYS.get_state(legacy=False))  # noqa: NPY002
+    random.setstate(PYTHONS.getstate())
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(torchs)
+        np.random.set_state(numpys)  # noqa: NPY002
+        random.setstate(pythons)
 
 
 def unmannerly(free: Iterable[str], strict: Iterable[str], wanted: Iterable[str], notes: Iterable[str]) -> str | None:

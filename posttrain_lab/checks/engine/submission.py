@@ -7,14 +7,12 @@ student's kernel. Nothing that a student's object defines (`==`, hash, repr, a t
 import contextlib
 import functools
 import io
-import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from posttrain_lab.checks.engine import stand_ins
 from posttrain_lab.checks.engine.adapters import find_adapter, is_watcher
 from posttrain_lab.checks.engine.fake_clock import TimedCall
-from posttrain_lab.checks.engine.manners import SEED, Manners
+from posttrain_lab.checks.engine.manners import Manners, seeded
 from posttrain_lab.checks.engine.numpy_spy import unwatched, watching
 from posttrain_lab.checks.engine.outcome import Outcome, describe
 from posttrain_lab.checks.engine.own_work import USED, LibraryUsed, closed
@@ -162,10 +160,8 @@ def _has_codes(args: tuple[Any, ...]) -> bool:
 def _quiet(function: Any, args: tuple[Any, ...]) -> Iterator[None]:
     """Seeded, with gradients on, prints and warnings swallowed, and the clock of a `TimedCall` in place of the real one."""
     with contextlib.ExitStack() as stack:
-        stack.callback(torch.default_generator.set_state, torch.default_generator.get_state())
-        stack.callback(np.random.set_state, np.random.get_state(legacy=False))  # noqa: NPY002 (whatever the student's code uses)
-        stack.callback(random.setstate, random.getstate())
         stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+        stack.enter_context(seeded())
         stack.enter_context(torch.enable_grad())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
@@ -174,7 +170,6 @@ def _quiet(function: Any, args: tuple[Any, ...]) -> Iterator[None]:
         for arg in args:
             if isinstance(arg, TimedCall):
                 stack.enter_context(arg.installed(function))
-        torch.default_generator.manual_seed(SEED)  # torch.manual_seed formats three stack traces for devices not yet in use
         yield
 
 

@@ -33,8 +33,13 @@ from numba.core.compiler_machinery import LoweringPass, PassManager, register_pa
 NOTES = "POSTTRAIN_LAB_NOTES"
 
 # A cached kernel is valid as long as its source is unchanged. Numba compares a kernel's own file only, but kernels are made from all
-# files of this folder: names, times and sizes of all of them take the place of that comparison.
-SOURCES = tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in sorted(Path(__file__).parent.glob("*.py")))
+# files of this folder, and from constants of the folder above: names, times and sizes of them all take the place of that comparison.
+HERE = Path(__file__).parent
+SOURCES = tuple(
+    (file.name, file.stat().st_mtime, file.stat().st_size)
+    for folder in (HERE, HERE.parent)
+    for file in sorted(folder.glob("*.py"))
+)
 
 
 class Part(JITCodeLibrary):

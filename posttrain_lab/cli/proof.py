@@ -1,0 +1,64 @@
+"""`posttrain-lab prove` beyond the known mistakes: saboteurs, mutants and folders of written answers, as tables in a terminal."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from posttrain_lab.checks import UNITS
+from posttrain_lab.cli.course import full_name
+from posttrain_lab.proof.all_saboteurs import SABOTEURS
+from posttrain_lab.proof.trials import Bench, Judged, mutated, sabotaged, tried, written_answers
+
+console = Console()
+
+
+def prove_further(unit: str | None, saboteurs: bool, mutants: int, cases: Path | None) -> bool:
+    """Try what was asked for on one unit or all; true when no written answer is misjudged. What survives is printed."""
+    right = True
+    for name in [full_name(unit)] if unit else list(UNITS):
+        bench = Bench(name)
+        if cases:
+            right &= _written(bench, cases)
+        if saboteurs:
+            _table(f"Saboteurs of {name}", _shown(bench, partial(sabotaged, bench, saboteurs=SABOTEURS), len(SABOTEURS)))
+        if mutants:
+            _table(f"Mutants of {name}", _shown(bench, partial(mutated, bench, count=mutants), mutants))
+    return right
+
+
+def _written(bench: Bench, folder: Path) -> bool:
+    """Print the written answers that are judged otherwise than their first line says; true when there are none."""
+    wrong, count = 0, sum(1 for _ in written_answers(folder, bench.unit))
+    for answer, judged in tqdm(tried(bench, folder), total=count, desc=f"answers of {bench.unit}", leave=False, disable=None):
+        if judged.passed != answer.right:
+            wrong += 1
+            said = judged.message.partition("\n")[0]
+            what = "a right answer loses its points" if answer.right else "a wrong answer passes"
+            console.print(f"{answer.exercise}/{answer.path.stem}: {what}: {answer.source.partition(chr(10))[0][9:]} ({said})")
+    console.print(f"{bench.unit}: {count} written answers, {wrong} judged otherwise than they say.")
+    return not wrong
+
+
+def _shown(bench: Bench, trial: Callable[..., Iterator[Judged]], count: int) -> Iterator[tuple[str, list[Judged]]]:
+    total = count * len(bench.exercises)
+    with tqdm(total=total, desc=bench.unit, unit="answer", leave=False, disable=None) as bar:
+        for exercise in bench.exercises.values():
+            found = []
+            for judged in trial(exercise=exercise):
+                found.append(judged)
+                bar.update()
+            yield exercise.name, found
+
+
+def _table(title: str, rows: Iterable[tuple[str, list[Judged]]]) -> None:
+    """One line an exercise: killed, not applicable (nothing to act on), and those that survive by name."""
+    table = Table("exercise", "killed", "nothing to act on", "survive", title=title, title_justify="left")
+    for exercise, found in rows:
+        alive = [judged for judged in found if judged.passed]
+        names = [judged.name for judged in alive if judged.acted]
+        table.add_row(exercise, str(len(found) - len(alive)), str(len(alive) - len(names)), "; ".join(names) or "none")
+    console.print(table)

@@ -1,0 +1,137 @@
+"""Try saboteurs, mutants and written answers on the checks of a unit, each in a child process."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from posttrain_lab import checks
+from posttrain_lab.checks.engine.adapters import is_watcher
+from posttrain_lab.checks.engine.exercise import Exercise
+from posttrain_lab.grading.course import Course, CourseError, find_course, graded_cells, read_notebook, setup_sources
+from posttrain_lab.grading.notebook_runner import NotebookRunner
+from posttrain_lab.proof.forked import NoAnswer, forked
+from posttrain_lab.proof.mutants import chosen, mutants
+from posttrain_lab.proof.saboteurs import Saboteur, Seen, honest
+
+LIMIT = 30.0  # seconds of processor time for one answer
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The check's verdict on one answer: did it pass, with which message; `acted` counts the calls that a saboteur changed."""
+
+    exercise: str
+    name: str
+    passed: bool
+    message: str
+    acted: int = 1
+
+
+class Bench:
+    """A unit's notebook, its setup and solution cells run, ready to try answers."""
+
+    def __init__(self, unit: str, course: Course | None = None):
+        self.unit, self.exercises = unit, checks.exercises(unit)
+        notebook = read_notebook((course or find_course()).source(unit))
+        self.solutions = {cell.grade_id: cell.source for cell in graded_cells(notebook) if cell.solution}
+        self.runner, self._prepared = NotebookRunner(), set[str]()
+        for source in (*setup_sources(notebook), *self.solutions.values()):
+            if not (ran := self.runner.run(source, "<solved>")).ok:
+                raise CourseError(f"A solved cell of {unit} ends with {ran.message}; run `posttrain-lab prove {unit}` first.")
+
+    def prepared(self, exercise: Exercise) -> None:
+        """Check the right answer once in this process, so that every child finds what the oracle gives."""
+        if exercise.name not in self._prepared:
+            self._prepared.add(exercise.name)
+            exercise.check(exercise.submission(self.runner.names[exercise.function_name]))
+
+    def of_source(self, exercise: Exercise, name: str, source: str) -> Judged:
+        """The verdict on the function that a cell defines."""
+
+        def work() -> tuple[bool, str]:
+            self.runner.names.pop(exercise.function_name, None)
+            ran = self.runner.run(source, f"<{exercise.name}>")
+            if not ran.ok or exercise.function_name not in self.runner.names:
+                return False, f"the cell itself: {ran.message}"
+            verdict = exercise.check(exercise.submission(self.runner.names[exercise.function_name]))
+            return verdict.passed, verdict.message
+
+        self.prepared(exercise)
+        return _judged(exercise.name, name, lambda: (*work(), 1))
+
+    def of_saboteur(self, exercise: Exercise, saboteur: Saboteur, watched: bool = True) -> Judged:
+        """The verdict on the notebook's own answer behind a saboteur; without `watched`, nobody asks how the result is made."""
+
+        def work() -> tuple[bool, str, int]:
+            seen = Seen()
+            answer = saboteur.wrap(self.runner.names[exercise.function_name], seen)
+            submission = exercise.submission(answer)
+            if not watched:
+                submission = replace(submission, through="")
+            verdict = exercise.check(submission)
+            return verdict.passed, verdict.message, seen.acted
+
+        self.prepared(exercise)
+        return _judged(exercise.name, saboteur.name, work)
+
+    def honest(self, exercise: Exercise) -> tuple[Judged, bool]:
+        """The verdict on the right answer in a wrapper that does nothing, and whether it may be watched (a decorator is hidden)."""
+        wrapper = Saboteur("honest", "none", honest)
+        judged = self.of_saboteur(exercise, wrapper)
+        if judged.passed or not is_watcher(exercise.through):
+            return judged, True
+        return self.of_saboteur(exercise, wrapper, watched=False), False
+
+
+def _judged(exercise: str, name: str, work: Callable[[], tuple[bool, str, int]]) -> Judged:
+    try:
+        passed, message, acted = forked(work, LIMIT)
+    except NoAnswer as lost:
+        return Judged(exercise, name, False, str(lost))
+    return Judged(exercise, name, passed, message, acted)
+
+
+@dataclass(frozen=True)
+class Written:
+    """An answer in a file: DIR/UNIT/EXERCISE/NAME.py, whose first line says `# WRONG: why` or `# RIGHT: why`."""
+
+    exercise: str
+    path: Path
+    source: str
+
+    @property
+    def right(self) -> bool:
+        return self.source.startswith("# RIGHT")
+
+
+def written_answers(folder: Path, unit: str) -> Iterator[Written]:
+    """The answers of a unit in a folder. Raises CourseError for a file whose first line says neither, or an unknown exercise."""
+    for path in sorted((folder / unit).glob("*/*.py")):
+        source, exercise = path.read_text(encoding="utf-8"), path.parent.name
+        if not source.startswith(("# RIGHT", "# WRONG")):
+            raise CourseError(f"{path} must begin with `# RIGHT: why` or `# WRONG: why`.")
+        if exercise not in checks.exercises(unit):
+            raise CourseError(f"{path}: {unit} has no exercise {exercise}; it has {', '.join(checks.exercises(unit))}.")
+        yield Written(exercise, path, source)
+
+
+def tried(bench: Bench, folder: Path) -> Iterator[tuple[Written, Judged]]:
+    """Each written answer with its verdict."""
+    for answer in written_answers(folder, bench.unit):
+        yield answer, bench.of_source(bench.exercises[answer.exercise], answer.path.stem, answer.source)
+
+
+def sabotaged(bench: Bench, exercise: Exercise, saboteurs: tuple[Saboteur, ...]) -> Iterator[Judged]:
+    """The verdict on each saboteur of an exercise. Raises CourseError if the right answer itself does not pass in a wrapper."""
+    first, watched = bench.honest(exercise)
+    if not first.passed:
+        raise CourseError(f"{exercise.name}: the right answer in a wrapper does not pass: {first.message}")
+    for saboteur in saboteurs:
+        yield bench.of_saboteur(exercise, saboteur, watched)
+
+
+def mutated(bench: Bench, exercise: Exercise, count: int, seed: int = 0) -> Iterator[Judged]:
+    """The verdict on mutants of the notebook's own answer: `count` of them, chosen by the seed."""
+    found = mutants(bench.solutions[exercise.name])
+    for mutant in chosen(found, count, seed):
+        yield bench.of_source(exercise, mutant.change, mutant.source)
