@@ -446,11 +446,12 @@ widgets.slider_figure(
 #
 # - `LoRALinear(linear, rank, alpha)` is an `nn.Module` with **two trainable parameters, A and B, and no other**: the
 #   given layer's weight and bias get `requires_grad = False` and do not change. A tensor becomes a trainable
-#   parameter by `nn.Parameter(tensor)`. Call the two `self.A` and `self.B`: later cells find them by these names.
+#   parameter by `nn.Parameter(tensor)`. Call the two `self.A` and `self.B`, store them in the shapes above, and leave
+#   `self.linear`: later cells find all three by these names.
 # - At the start the output is that of the given layer: **one of the two begins with zeros, the other with random
 #   numbers** of any kind.
 # - `merge()` returns an `nn.Linear` with the weight W′ and the bias of the given layer. A second `merge()` raises an
-#   error (given below). The LoRALinear gives the same outputs after `merge()` as before. x is `[..., in]`.
+#   error (given below). The LoRALinear gives the same outputs after `merge()` as before. x is float32 `[..., in]`.
 # - A weight's `.data` can be changed without a gradient (`merged.weight.data`), and `@` is the product of matrices.
 #
 # **Predict:** a layer with in = 576 and out = 64, rank 2. How many elements do A and B have, as a share of its weights? And
@@ -637,9 +638,10 @@ for count, mean, low, high in curves["regression, just now"]:
 #
 # - `anchor` and `fisher` are dicts with the same keys in any order, names of `model.named_parameters()`, and tensors of
 #   the parameters' shapes. Look them up by name.
-# - **Parameters that they do not name** (a new head) get no penalty.
+# - **Parameters that they do not name** (a new head) get no penalty; all that they name count, also one that is frozen now.
 # - The result is a scalar tensor whose gradient reaches the parameters. During training the parameters have
-#   gradients of the new task in `.grad`; the penalty does not use or change them. The training loop calls `backward`.
+#   gradients of the new task in `.grad`; the penalty does not use or change them, nor the two dicts, which serve for all
+#   steps. The training loop calls `backward`.
 #
 # **Predict:** what is the gradient of the penalty at the anchor? What if `strength` is huge?
 #
@@ -860,10 +862,10 @@ plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
 # $$loss = weight \cdot T^2 \cdot \underset{images}{mean} \; KL(p \,\|\, q) \;+\; (1 - weight) \cdot \underset{images}{mean} \; CE(student, label)$$
 #
 # with $KL(p \| q) = \sum_c p_c (\log p_c - \log q_c)$, natural logarithms. The cross-entropy CE has temperature 1. Logits are
-# `[n, c]`, labels int64 `[n]`; the result is a scalar tensor.
+# `[n, c]`, labels int64 `[n]`; the result is a scalar tensor, float64 for float64 logits.
 #
 # - A gradient reaches the student's logits and **none the teacher's** (`detach`).
-# - A probability may be 0 in float32: work with `log_softmax`.
+# - A probability may be 0 in float32, the teacher's or the student's: work with `log_softmax`.
 # - `F.kl_div(log q, p, reduction="batchmean")` is the mean over images of KL(p || q), with log q first.
 #
 # **Predict:** why T²?
