@@ -10,8 +10,8 @@ much was recovered. A frozen parameter (requires_grad = False) stays as it is. T
 
 How much accuracy is recovered depends on the optimizer, which is free. The network is drawn again until the reference (AdamW, rate
 2e-3, batches of 64) recovers at least 15 points on the validation images; Adam with rates from 1e-3 to 2e-2, RMSprop with 1e-3 and SGD
-with 0.02 to 0.1 then recover at least 5, which a right answer must reach (0 where it is called again with other parts, to save time). The weights are small and the pixels large, so that few
-steps are enough.
+with 0.02 to 0.1 then recover at least 5, which a right answer must reach (after 4 epochs; after 3 it must not lose any). The weights
+are small and the pixels large, so that few steps are enough.
 
 The adapter builds the split, marks its parts by one pixel (0 to 0.003 in train, validation, test and calibration), and a hook on the
 network records from which part a gradient came, from how many images (half to three times those of the epochs are accepted: some
