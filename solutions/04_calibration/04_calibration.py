@@ -27,7 +27,7 @@
 #
 # **You need** Python and a little PyTorch (tensors, `softmax`). No other unit comes first.
 #
-# **How it works.** There are twelve exercises; the unit takes about 145 minutes. Replace `raise NotImplementedError` with
+# **How it works.** There are twelve exercises; the unit takes about 150 minutes. Replace `raise NotImplementedError` with
 # your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
 # often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
 # In a terminal, `posttrain-lab check 04` shows the points of the whole notebook. The [glossary](../glossary.md) explains
@@ -404,7 +404,7 @@ plots.scorecard(scores, larger_is_better=["accuracy"])
 # ## Part 2: temperature scaling, one parameter
 #
 # ### Exercise 5: fit a temperature
-# *Difficulty 3 of 5, 14 minutes, 3 points*
+# *Difficulty 3 of 5, 18 minutes, 3 points*
 #
 # **Aim:** find the T > 0 for which softmax(logits / T) has the smallest negative log-likelihood.
 #

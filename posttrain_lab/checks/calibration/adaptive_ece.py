@@ -60,7 +60,7 @@ def adaptive_cases(seed: int) -> list[Case]:
 def adaptive_workload(seed: int) -> list[Case]:
     draw = Draw(seed, "adaptive at work")
     n = _inexact_ranks(draw)
-    close = 1 - torch.randperm(4096, generator=draw.generator)[:600].double() / 2**33
+    close = 0.5 + torch.randperm(4096, generator=draw.generator)[:600].double() / 2**33
     return [
         Case("2,000 answers, most of them sure", _in_turn(draw, of_4096(draw, 2000), 15)),
         Case("many small bins", (*_in_turn(draw, of_4096(draw, 1500), 60), 60)),

@@ -60,7 +60,7 @@ def brier_workload(seed: int) -> list[Case]:
     draw = Draw(seed, "brier at work")
     probabilities, labels = _forecast(draw, 40, 5)
     return [
-        Case("1,100 examples of 12 classes", _forecast(draw, 1100, 12, 3.0)),
+        Case("1,100 examples of 12 classes", _forecast(draw, 1100, 12, 1.0)),
         Case(
             "rounded probabilities, whose rows add up to a little more or less than 1",
             (probabilities.mul(50).round() / 50, labels),

@@ -74,10 +74,12 @@ def temperature_cases(seed: int) -> list[Case]:
 
 def temperature_workload(seed: int) -> list[Case]:
     draw = Draw(seed, "temperature at work")
+    logits, labels = planted(draw, draw.real(1.2, 1.6), rows=52, classes=12)
+    logits[:, 10:] *= 2
     return [
         Case("a T close to the smallest of the course", planted(draw, draw.real(0.12, 0.15))),
         Case("a T close to the largest of the course", planted(draw, draw.real(17.5, 19.0), classes=4)),
-        Case("a thousand examples of 12 classes", planted(draw, draw.real(1.2, 1.6), rows=52, classes=12)),
+        Case("a thousand examples of 12 classes, two of them overconfident", (logits, labels)),
     ]
 
 

@@ -74,7 +74,7 @@ def _close_to_one(draw: Draw, n: int, step: float, different: int | None = None)
     places = torch.randperm(4096, generator=draw.generator)[: different or n]
     places = torch.cat([places, places[torch.randint(0, len(places), (n - len(places),), generator=draw.generator)]])
     confidence = 1 - places[torch.randperm(n, generator=draw.generator)].double() * step
-    return confidence.float() if step > 2.0**-24 else confidence, draw.uniform(0, 1, n) < 0.8
+    return confidence.float() if step > 2.0**-24 else confidence, draw.uniform(0, 1, n) < 0.6
 
 
 def _each(confidence: Tensor, correct: Tensor, order: Tensor | None = None) -> Curve:
