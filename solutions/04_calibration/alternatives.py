@@ -80,8 +80,8 @@ def nll_in_numpy(logits, labels):
 
 
 def brier_expanded(probabilities, labels):
-    own = probabilities.gather(1, labels[:, None])[:, 0]
-    return float((probabilities.square().sum(1) - 2 * own + 1).mean())
+    p = probabilities.double()  # in float32 the digits cancel where p is close to 1
+    return float((p.square().sum(1) - 2 * p.gather(1, labels[:, None])[:, 0] + 1).mean())
 
 
 def brier_in_numpy(probabilities, labels):
