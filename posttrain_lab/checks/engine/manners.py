@@ -20,7 +20,7 @@ from posttrain_lab.checks.engine.facts import LARGE, differ, facts
 
 SEED = 20_261_130  # torch's generator starts with it before each call: with another seed afterwards, the function has set it
 PYTHONS, NUMPYS = random.Random(SEED), np.random.RandomState(SEED)
-PYTHONS.random(), NUMPYS.rand()  # the first number of all makes 624 new ones; drawing a few more then changes no key
+_ = PYTHONS.random(), NUMPYS.rand()  # the first number of all makes 624 new ones; drawing a few more then changes no key
 NOT_CONTIGUOUS = "returns a tensor that is not contiguous in memory (contiguous)"  # wrong only where `strict` says so
 NUMPY_SEED, PYTHON_SEED = "numpy's random seed (numpy.random.seed)", "Python's random seed (random.seed)"
 REFILLS = 1000  # of a random generator's 624 words in one call
