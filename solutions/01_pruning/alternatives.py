@@ -35,7 +35,7 @@ def magnitude_by_torch(weight, sparsity):
 
 def magnitude_by_ranks(weight, sparsity):
     """Among equal magnitudes the later ones are removed."""
-    flat = weight.square().double().flatten().flip(0)
+    flat = weight.double().square().flatten().flip(0)
     ranks = flat.argsort(stable=True).argsort().flip(0)
     return (ranks >= round(sparsity * weight.numel())).reshape(weight.shape)
 
@@ -248,7 +248,7 @@ def nm_by_topk(weight, n, m):
 
 
 def nm_by_ranks(weight, n, m):
-    parts = torch.stack(weight.square().double().split(m, dim=1), dim=1)
+    parts = torch.stack(weight.double().square().split(m, dim=1), dim=1)
     return (parts.argsort(2).argsort(2) >= m - n).flatten(1)
 
 
