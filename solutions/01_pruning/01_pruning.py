@@ -1065,15 +1065,15 @@ plots.break_even(speed, sparsities, batches)
 # | layer | loses |
 # |---|---|
 # | `conv`, weight `[out, in, h, w]` | filters: axis 0 of weight, and of bias if there is one |
-# | `bn` | entries of weight, bias, `running_mean` and `running_var`, all `[out]` |
+# | `bn` | entries of weight, bias, `running_mean` and `running_var`, all `[out]`; `num_batches_tracked` is one number and stays |
 # | `next_layer`, `Conv2d` `[out2, out, h, w]` | axis 1 of weight; its bias belongs to its outputs and stays |
 # | `next_layer`, `Linear` `[out2, out * area]`, behind a flatten | `area` columns for each channel, side by side: channel c has columns c · area to (c + 1) · area − 1; area follows from the shape |
 #
 # - `keep` is a `bool` tensor `[out]`, True where a channel stays; the order of the channels stays too.
 # - The smaller layers compute what the old ones would compute if the removed channels were 0 at the input of the next
 #   layer. So everything that belongs to these channels is simply removed, and nothing is added elsewhere.
-# - Return three **new** layers with the old options and modes, in the order (conv, bn, next_layer). No tensor is shared with
-#   an old layer, or training one would change the other.
+# - Return three **new** layers, each with the options, the mode (train or eval) and the dtype of the old one, in the order (conv, bn,
+#   next_layer). No tensor is shared with an old layer, or training one would change the other.
 #
 # `with_tensors(layer, weight=..., ...)` from the setup cell copies a layer, puts in other tensors (None is skipped) and sets
 # its sizes to match. `keep.repeat_interleave(area)` repeats each entry.
