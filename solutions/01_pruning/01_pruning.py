@@ -534,7 +534,7 @@ widgets.slider_figure(draw_front, **handles)
 #   freely; an optimizer may have several parameter groups.
 # - One ordinary `optimizer.step()`, then zeros, **in place**: the optimizer and the network must see the same tensor.
 #   All other weights are as the step left them, now and in the steps that follow: do not change the optimizer's state
-#   for them.
+#   for them. What happens to gradients, and to the optimizer's state of *pruned* weights, is free.
 #
 # **Predict:** after three steps with momentum you prune a layer and go on, with its gradient masked. How many of its
 # pruned weights are 0 after the next step?
@@ -736,7 +736,7 @@ plots.tickets([1 - ticket.sparsity for ticket in tickets], runs, len(half))
 # et al. 2021) each group of m has exactly n weights, so the memory layout is known in advance. Some GPUs skip the zeros of
 # 2:4 in hardware.
 #
-# weight is `[out, in]`. Groups run **along `in`**: columns 0 to m − 1 of a row, then m to 2m − 1, and so on; m divides
+# weight is `[out, in]`, with one row or more. Groups run **along `in`**: columns 0 to m − 1 of a row, then m to 2m − 1, and so on; m divides
 # `in`. The n largest magnitudes of each group are kept, among equal ones any. `tensor.unflatten(1, (-1, m))` makes
 # `[out, in / m, m]`; `topk(n, dim=2).indices` and `scatter(2, places, True)` do the rest.
 #
@@ -880,7 +880,8 @@ plots.judged(*(values.flatten()[some] for values in (linear.abs(), norms, by_siz
 # | `columns` | `[kept]`, int32 | the column of each |
 # | `row_pointers` | `[out + 1]`, int32 | row o is `values[row_pointers[o] : row_pointers[o + 1]]` |
 #
-# A row may be empty; then its two pointers are equal. The first pointer is 0, the last the number of values.
+# weight has at least one row. A row may be empty; then its two pointers are equal. The first pointer is 0, the last the number of
+# values. Tiny weights and NaN are not 0.
 # `mask.nonzero()` lists indices row by row; `cumsum` adds up counts. Both give int64, twice the bytes that are needed.
 #
 # **Predict:** at which sparsity is a float32 weight in CSR as large as the dense one?
@@ -950,8 +951,9 @@ plots.bytes_against_sparsity(fine_grid, stored)
 #
 # $$y[o] = \sum_{j = row\_pointers[o]}^{row\_pointers[o + 1] - 1} values[j] \cdot x[columns[j]]$$
 #
-# `csr` is the tuple of exercise 8, x is `[in, batch]`, y is `[out, batch]`; rows without weights give 0. You may loop
-# over rows. Or take all stored weights at once: `torch.repeat_interleave(torch.arange(out), row_pointers.diff())` gives the row
+# `csr` is the tuple of exercise 8, x is `[in, batch]`, y is `[out, batch]`, all numbers are float32; rows without weights give 0.
+# Multiply only what is stored, so build no dense weight: an input that no weight reads may even be infinite. You may loop over
+# rows. Or take all stored weights at once: `torch.repeat_interleave(torch.arange(out), row_pointers.diff())` gives the row
 # of each, and `y.index_add(0, rows, products)` adds products into their rows.
 #
 # **Predict:** at 90 % zeros there is a tenth of the multiplications. Is the product ten times as fast?
@@ -1063,15 +1065,15 @@ plots.break_even(speed, sparsities, batches)
 # | layer | loses |
 # |---|---|
 # | `conv`, weight `[out, in, h, w]` | filters: axis 0 of weight, and of bias if there is one |
-# | `bn` | entries of weight, bias, `running_mean` and `running_var`, all `[out]` |
+# | `bn` | entries of weight, bias, `running_mean` and `running_var`, all `[out]`; `num_batches_tracked` is one number and stays |
 # | `next_layer`, `Conv2d` `[out2, out, h, w]` | axis 1 of weight; its bias belongs to its outputs and stays |
 # | `next_layer`, `Linear` `[out2, out * area]`, behind a flatten | `area` columns for each channel, side by side: channel c has columns c · area to (c + 1) · area − 1; area follows from the shape |
 #
 # - `keep` is a `bool` tensor `[out]`, True where a channel stays; the order of the channels stays too.
 # - The smaller layers compute what the old ones would compute if the removed channels were 0 at the input of the next
 #   layer. So everything that belongs to these channels is simply removed, and nothing is added elsewhere.
-# - Return three **new** layers with the old options and modes, in the order (conv, bn, next_layer). No tensor is shared with
-#   an old layer, or training one would change the other.
+# - Return three **new** layers, each with the options, the mode (train or eval) and the dtype of the old one, in the order (conv, bn,
+#   next_layer). No tensor is shared with an old layer, or training one would change the other.
 #
 # `with_tensors(layer, weight=..., ...)` from the setup cell copies a layer, puts in other tensors (None is skipped) and sets
 # its sizes to match. `keep.repeat_interleave(area)` repeats each entry.

@@ -35,7 +35,7 @@ def magnitude_by_torch(weight, sparsity):
 
 def magnitude_by_ranks(weight, sparsity):
     """Among equal magnitudes the later ones are removed."""
-    flat = weight.square().double().flatten().flip(0)
+    flat = weight.double().square().flatten().flip(0)
     ranks = flat.argsort(stable=True).argsort().flip(0)
     return (ranks >= round(sparsity * weight.numel())).reshape(weight.shape)
 
@@ -248,7 +248,7 @@ def nm_by_topk(weight, n, m):
 
 
 def nm_by_ranks(weight, n, m):
-    parts = torch.stack(weight.square().double().split(m, dim=1), dim=1)
+    parts = torch.stack(weight.double().square().split(m, dim=1), dim=1)
     return (parts.argsort(2).argsort(2) >= m - n).flatten(1)
 
 
@@ -344,21 +344,23 @@ def channels_anew(conv, bn, next_layer, keep):
         conv.dilation,
         bias=conv.bias is not None,
         padding_mode=conv.padding_mode,
-    )
-    middle = nn.BatchNorm2d(len(index), eps=bn.eps, momentum=bn.momentum).train(bn.training)
+        dtype=conv.weight.dtype,
+    ).train(conv.training)
+    middle = nn.BatchNorm2d(len(index), eps=bn.eps, momentum=bn.momentum, dtype=bn.weight.dtype).train(bn.training)
     with torch.no_grad():
         first.weight.copy_(conv.weight[index])
         if conv.bias is not None:
             first.bias.copy_(conv.bias[index])
         for name in ("weight", "bias", "running_mean", "running_var"):
             getattr(middle, name).copy_(getattr(bn, name)[index])
+        middle.num_batches_tracked.copy_(bn.num_batches_tracked)
     return first, middle, next_anew(next_layer, keep)
 
 
 def next_anew(layer, keep):
     if isinstance(layer, nn.Linear):
         weight = layer.weight.detach().reshape(layer.out_features, len(keep), -1)[:, keep].flatten(1)
-        new = nn.Linear(weight.shape[1], layer.out_features, bias=layer.bias is not None)
+        new = nn.Linear(weight.shape[1], layer.out_features, bias=layer.bias is not None).train(layer.training)
     else:
         weight = layer.weight.detach()[:, keep]
         new = copy.deepcopy(layer)

@@ -59,7 +59,7 @@ def test_the_test_has_the_name_of_the_exercise(exercise):
 
 def test_the_library_has_the_name_of_the_exercise(exercise):
     """Where a public module of the library has a function of this name, the exercise says so, and the other way round."""
-    home, _, name = exercise.library.partition(":")
+    home, _, name = exercise.library.partition(" ")[0].partition(":")  # others that do the job may follow
     if home:
         assert name == exercise.function_name
         assert hasattr(importlib.import_module(f"posttrain_lab.{home}"), name)
@@ -69,13 +69,13 @@ def test_the_library_has_the_name_of_the_exercise(exercise):
 
 
 def test_nothing_else_lives_beside_the_exercises():
-    """A file of a unit is an exercise, its oracle or its mistakes, or what several exercises of the unit share."""
+    """A file of a unit is an exercise, its oracle, its mistakes or its workload, or what several exercises of the unit share."""
     shared = {"separated_weights", "integer_judges", "recover_networks"}
     for unit, module in checks.UNITS.items():
         names = {file_name(name) for name in checks.exercises(unit)}
         found = {path.stem for path in (CHECKS / module).glob("*.py")} - {"__init__"}
         assert names <= found
-        assert {re.sub("_(oracle|mistakes)$", "", name) for name in found - names} <= names | shared
+        assert {re.sub("_(oracle|mistakes|workload)$", "", name) for name in found - names} <= names | shared
         tests = {path.stem.removeprefix("test_") for path in (HERE / module).glob("test_*.py")}
         assert tests == names
 
