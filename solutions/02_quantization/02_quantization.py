@@ -199,7 +199,7 @@ widgets.slider_figure(
 #
 # Round to the nearest whole number; on a tie to the even one (`torch.round` does this). *Then* add the zero point,
 # *then* clamp to −2^(bits−1) … 2^(bits−1) − 1. Numbers outside the range, infinity too, get the outermost code on their
-# side. For any number of bits, codes are stored as `torch.int8`. x is `float [*shape]`, q is `int8 [*shape]`.
+# side. For any number of bits, codes are stored as `torch.int8`. x is `float [*shape]` of 32 or 64 bits, q is `int8 [*shape]`.
 #
 # **Predict:** with scale 0.1 and zero point 0, which codes do 0.26 and 99.0 get in 8 bits? What would
 # `.to(torch.int8)` alone make of 2.6, and of 990?
@@ -261,8 +261,8 @@ plots.staircase(x, {f"{bits} bits": quantize(x, 1.5 / (2 ** (bits - 1) - 1), 0, 
 #
 # $$x = (q - zero\_point) \cdot scale$$
 #
-# q is `int8 [*shape]` (or another integer dtype), x is `float32 [*shape]`. One question to be careful about: in which
-# dtype is the difference computed?
+# q has any integer dtype, `int8 [*shape]` here and `int32` for the sums of a layer later; x is `float32 [*shape]`. One
+# question to be careful about: in which dtype is the difference computed?
 #
 # **Predict:** what is `torch.tensor([127], dtype=torch.int8) - (-128)`?
 #

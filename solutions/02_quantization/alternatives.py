@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from posttrain_lab import quantization as lib
+
 
 def ends(bits):
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
@@ -57,8 +59,12 @@ def quantize_clamps_steps(x, scale, zero_point, bits=8):
 
 
 def dequantize_by_table(q, scale, zero_point):
-    table = (torch.arange(-128, 128, dtype=torch.float64) - zero_point) * scale
-    return table[q.long() + 128].float()
+    """A table of all codes between the lowest and the highest that occur."""
+    if not q.numel():
+        return q.float()
+    lowest, highest = int(q.min()), int(q.max())
+    table = (torch.arange(lowest, highest + 1, dtype=torch.float64) - zero_point) * scale
+    return table[q.long() - lowest].float()
 
 
 def dequantize_distributed(q, scale, zero_point):
@@ -102,7 +108,7 @@ def observe_plainly(x, method="minmax", bits=8):
     low, high = float(x.min()), float(x.max())
     if method == "minmax":
         return low, high
-    return min(((f * low, f * high) for f in np.linspace(0.01, 1, 100)), key=lambda ends: error_of(x, *ends, bits))
+    return min(((f * low, f * high) for f in np.linspace(1, 0.01, 100)), key=lambda ends: error_of(x, *ends, bits))
 
 
 def observe_in_numpy(x, method="minmax", bits=8):
@@ -118,13 +124,18 @@ def observe_in_numpy(x, method="minmax", bits=8):
     return float(best * x.min()), float(best * x.max())
 
 
-def observe_finer(x, method="minmax", bits=8):
-    """A search in steps of 0.5 %: a range better than those of the grid is right as well."""
-    if method != "mse":
-        return observe_plainly(x, method, bits)
-    factors = (torch.arange(200, 0, -1) / 200).tolist()
-    low, high = x.min().item(), x.max().item()
-    return min([[f * low, f * high] for f in factors], key=lambda ends: error_of(x, ends[0], ends[1], bits))
+def observe_by_sorting(x, method="minmax", bits=8):
+    """Both ends times the factor as one float32 product; the quantiles from the sorted numbers."""
+    ordered = x.flatten().sort().values
+    if method == "percentile":
+        places = [share * (len(ordered) - 1) for share in (0.001, 0.999)]
+        below, above = (ordered[[kind(place) for place in places]] for kind in (math.floor, math.ceil))
+        return tuple((below + (above - below) * torch.tensor([place % 1 for place in places])).tolist())
+    best = None
+    for low, high in (torch.linspace(0.01, 1, 100)[:, None] * ordered[[0, -1]]).tolist() if method == "mse" else ():
+        error = lib.squared_error(x, low, high, bits)
+        best = (error, low, high) if best is None or error <= best[0] else best
+    return list(best[1:]) if best else [ordered[0].item(), ordered[-1].item()]
 
 
 # ---- fold_batchnorm
@@ -280,7 +291,7 @@ ALTERNATIVES = {
     "quantize": (quantize_in_numpy, quantize_by_reciprocal, quantize_clamps_steps),
     "dequantize": (dequantize_by_table, dequantize_distributed, dequantize_in_float64),
     "channel_qparams": (channel_by_loop, channel_by_norm, channel_by_ends),
-    "observe": (observe_plainly, observe_in_numpy, observe_finer),
+    "observe": (observe_plainly, observe_in_numpy, observe_by_sorting),
     "fold_batchnorm": (fold_new_layer, fold_by_torch, fold_in_float64),
     "requantize": (requantize_in_python, requantize_by_division, requantize_in_numpy),
     "int8_linear": (linear_shifted_first, linear_by_rows, linear_by_broadcast),

@@ -64,6 +64,13 @@ def few_factors(x, method, bits):
     return min([(f * low, f * high) for f in (1.0, 0.9, 0.8, 0.7)], key=lambda pair: right.error_of(x, *pair, bits))
 
 
+def finer_factors(x, method, bits):
+    """Steps of 0.5 %, where the page names those of 1 %."""
+    low, high = x.min().item(), x.max().item()
+    factors = (torch.arange(200, 0, -1) / 200).tolist()
+    return min([(f * low, f * high) for f in factors], key=lambda pair: right.error_of(x, *pair, bits))
+
+
 def two_shifts(acc, multiplier, zero_point, bits):
     """Rounds twice, as some libraries do: to 2^-8 of a code first, then to the code."""
     m, shift = right.split(multiplier)
@@ -204,6 +211,11 @@ WRONG = {
     ),
     "observe": (
         observe_but(mse=few_factors),
+        observe_but(mse=finer_factors),
+        observe_but(mse=lambda x, method, bits: right.observe_plainly(x.half().float(), "mse", bits)),
+        observe_but(mse=lambda x, method, bits: right.observe_plainly(x.flatten()[:1000], "mse", bits)),
+        lambda x, method="percentile", bits=8: right.observe_plainly(x, method, bits),
+        lambda x, method="minmax", bits=4: right.observe_plainly(x, method, bits),
         observe_but(mse=lambda x, method, bits: right.observe_plainly(x, "percentile")),
         observe_but(mse=lambda x, method, bits: tuple(0.5 * end for end in right.observe_plainly(x, "minmax"))),
         observe_but(mse=lambda x, method, bits: right.observe_plainly(x, "mse", bits + 1)),
