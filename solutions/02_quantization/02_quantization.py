@@ -546,8 +546,9 @@ widgets.slider_figure(draw_errors, bits=widgets.Choice((3, 4, 6, 8), start=4, la
 # $$W'[c] = factor_c \, W[c] \qquad\qquad b'_c = factor_c \, (b_c - running\_mean_c) + bias_c$$
 #
 # with $b_c = 0$ when the old one has no bias. W is `[out, in, height, width]`, everything with index c is `[out]`.
-# Return a *new* `nn.Conv2d` with a bias, all other settings (stride, padding, ...) as before; do not change `conv` and
-# `bn`. `copy.deepcopy` helps, and so does `nn.Parameter`.
+# Return a *new* `nn.Conv2d` with a bias, all other settings (stride, padding, `padding_mode`, ...) as before; do not change
+# `conv` and `bn`. `copy.deepcopy` helps, and so does `nn.Parameter`. The new layer is only used, so its parameters may have
+# `requires_grad` or not.
 #
 # **Predict:** why is this done before quantization, not after?
 #

@@ -140,7 +140,8 @@ def observe_by_sorting(x, method="minmax", bits=8):
 
 # ---- fold_batchnorm
 def fold_new_layer(conv, bn):
-    new = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    new = nn.Conv2d(**{name: getattr(conv, name) for name in names})
     factor = torch.rsqrt(bn.running_var + bn.eps) * bn.weight
     with torch.no_grad():
         new.weight.copy_(torch.einsum("o,oikl->oikl", factor, conv.weight))

@@ -228,6 +228,8 @@ WRONG = {
     "fold_batchnorm": (
         fold_by_running,
         fold_in_place,
+        fold_of(lambda new, conv, bn: setattr(new, "padding_mode", "zeros")),
+        fold_of(lambda new, conv, bn: new.weight.mul_((bn.weight.abs() > 0.01).view(-1, 1, 1, 1)) is None),
         fold_of(lambda new, conv, bn: new.double()),
         fold_of(lambda new, conv, bn: new.weight.abs_() is None),
         fold_of(lambda new, conv, bn: nn.Sequential(conv, bn)),
