@@ -704,7 +704,8 @@ plots.rounding_errors(sums, {"your requantize": requantize(sums, 0.0625, 0) - re
 #
 # Shapes: `xq` is int8 `[n, in]`, `wq` int8 `[out, in]`, `w_scale` float `[out]`, `bias` float `[out]` or None, y
 # float32 `[n, out]`. The sums must be exact: **integer tensors, int32**, also in `sum(..., dtype=torch.int32)`. The
-# check detects float products, in torch and in numpy. (`@` works with int32 tensors. It is slow in PyTorch; the
+# check detects float products and float sums of codes, in torch and in numpy; to scale the finished sums, floats are right.
+# (`@` works with int32 tensors. It is slow in PyTorch; the
 # comparison of speeds below uses a fast kernel.)
 #
 # **Predict:** how large can the sum get for in = 864 and 8-bit codes? Does it fit int8? int16? int32?
@@ -877,7 +878,8 @@ plots.race(sizes, batches, speed)
 # $$\frac{\partial L}{\partial x} = \frac{\partial L}{\partial y} \cdot [\, q_{min} \le round(x / scale) + zero\_point \le q_{max} \,]$$
 #
 # The ends count as inside. The scale is a number, or a tensor that broadcasts over x: one scale for each row, `[out, 1]`,
-# as the training below uses it. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a
+# as the training below uses it. Round as in exercise 2: ties to even, before the zero point is added. x is `float [*shape]`
+# of 32 or 64 bits. Keep in `ctx` what backward needs: several calls may come before the first backward. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a
 # tensor for the backward pass; there, `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1)
 # to 2^(bits−1) − 1.
 #

@@ -59,12 +59,9 @@ def quantize_clamps_steps(x, scale, zero_point, bits=8):
 
 
 def dequantize_by_table(q, scale, zero_point):
-    """A table of all codes between the lowest and the highest that occur."""
-    if not q.numel():
-        return q.float()
-    lowest, highest = int(q.min()), int(q.max())
-    table = (torch.arange(lowest, highest + 1, dtype=torch.float64) - zero_point) * scale
-    return table[q.long() - lowest].float()
+    """A table of the codes that occur."""
+    codes, places = q.unique(return_inverse=True)
+    return ((codes.double() - zero_point) * scale).float()[places]
 
 
 def dequantize_distributed(q, scale, zero_point):
@@ -212,11 +209,17 @@ def linear_by_broadcast(xq, x_scale, x_zero, wq, w_scale, bias=None):
     return torch.zeros(len(wq)).add(0 if bias is None else bias) + acc.double().mul(x_scale * w_scale).float()
 
 
+def linear_by_diagonals(xq, x_scale, x_zero, wq, w_scale, bias=None):
+    """Integer sums, scaled by a product with a diagonal matrix."""
+    acc = torch.cat([xq.short().long(), torch.full((len(xq), 1), -x_zero)], 1) @ torch.cat([wq, wq.sum(1, keepdim=True)], 1).long().T
+    return acc.float() @ torch.diag(x_scale * w_scale) + (0 if bias is None else bias)
+
+
 # ---- FakeQuantize
 class CodeMask(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, scale, zero_point, bits):
-        code = torch.round(x / scale + zero_point)
+        code = torch.round(x / scale).add(zero_point)
         ctx.inside = code.eq(code.clamp(*ends(bits)))
         return code.clamp(*ends(bits)).sub(zero_point).mul(scale)
 
@@ -234,10 +237,10 @@ def fake_by_torch(x, scale, zero_point, bits):
 
 def fake_by_detour(x, scale, zero_point, bits):
     """Without a Function: the value of one tensor with the gradient of another."""
-    low, high = ((end - zero_point) * scale for end in ends(bits))
-    passes = torch.where((x.detach() > low - scale / 2) & (x.detach() < high + scale / 2), x, x.detach())
-    steps = (x.detach() / scale).round().clamp(ends(bits)[0] - zero_point, ends(bits)[1] - zero_point)
-    return steps * scale + (passes - passes.detach())
+    low, high = (end - zero_point for end in ends(bits))
+    steps = (x.detach() / scale).round()
+    passes = torch.where((steps < low) | (steps > high), x.detach(), x)
+    return steps.clamp(low, high) * scale + (passes - passes.detach())
 
 
 # ---- optimal_rounding
@@ -295,7 +298,7 @@ ALTERNATIVES = {
     "observe": (observe_plainly, observe_in_numpy, observe_by_sorting),
     "fold_batchnorm": (fold_new_layer, fold_by_torch, fold_in_float64),
     "requantize": (requantize_in_python, requantize_by_division, requantize_in_numpy),
-    "int8_linear": (linear_shifted_first, linear_by_rows, linear_by_broadcast),
+    "int8_linear": (linear_shifted_first, linear_by_rows, linear_by_broadcast, linear_by_diagonals),
     "fake_quantize": (CodeMask, fake_by_torch, fake_by_detour),
     "optimal_rounding": (rounding_by_elimination, rounding_large_first, rounding_by_descent),
 }

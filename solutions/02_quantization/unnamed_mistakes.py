@@ -155,6 +155,16 @@ def float_products_in_numpy(xq, x_scale, x_zero, wq, w_scale, bias=None):
     return torch.from_numpy(acc * x_scale) * w_scale + (0 if bias is None else bias)
 
 
+def sparse_float_products(xq, x_scale, x_zero, wq, w_scale, bias=None):
+    acc = torch.sparse.mm((xq.double() - x_zero).to_sparse(), wq.double().T)
+    return (acc * (x_scale * w_scale)).float() + (0 if bias is None else bias)
+
+
+def float_row_sums(xq, x_scale, x_zero, wq, w_scale, bias=None):
+    acc = xq.int() @ wq.int().T - x_zero * wq.float().sum(1)
+    return (acc * (x_scale * w_scale) + (0 if bias is None else bias)).float()
+
+
 def einsum_in_numpy(xq, x_scale, x_zero, wq, w_scale, bias=None):
     acc = np.einsum("nk,ok->no", np.asarray(xq, dtype=float) - x_zero, np.asarray(wq))
     return torch.tensor(acc * x_scale).float() * w_scale + (0 if bias is None else bias)
@@ -197,6 +207,8 @@ WRONG = {
         lambda q, scale, zero_point: right.dequantize_in_float64(q, scale, zero_point).clamp(-128, 127).float(),
         lambda q, scale, zero_point: right.dequantize_in_float64(q, scale, zero_point).double(),
         lambda q, scale, zero_point: (q - torch.tensor(zero_point, dtype=torch.int8)) * scale,
+        lambda q, scale, zero_point: (q.to(torch.int16) - zero_point) * scale,
+        lambda q, scale, zero_point: ((torch.arange(-128, 128) - zero_point) * scale)[q.long() + 128],
     ),
     "channel_qparams": (
         channel_of(lambda scale, weight, bits: scale.half().float()),
@@ -271,6 +283,9 @@ WRONG = {
         float_products_in_a_loop,
         float_products_in_numpy,
         einsum_in_numpy,
+        sparse_float_products,
+        float_row_sums,
+        lambda *args: right.linear_shifted_first(*args).double(),
         lambda xq, x_scale, x_zero, wq, w_scale, bias=None: right.linear_shifted_first(
             xq, x_scale, x_zero, torch.from_numpy(np.rint(wq.numpy().astype(float).dot(np.eye(wq.shape[1])))), w_scale, bias
         ),
@@ -292,6 +307,9 @@ WRONG = {
             )
         ),
         fake_of(backward=lambda grad, x, *rest: -grad * inside(x, *rest)),
+        fake_of(backward=lambda grad, x, *rest: grad.clamp(-2, 2) * inside(x, *rest)),
+        fake_of(lambda x, *rest: right.fake_by_torch(x.float(), *rest), lambda grad, x, *rest: grad * inside(x, *rest)),
+        fake_of(backward=lambda grad, x, scale, *rest: grad * inside(x, torch.as_tensor(scale).mean(), *rest)),
         fake_of(backward=lambda grad, x, *rest: grad.sum() * inside(x, *rest)),
         fake_of(backward=lambda grad, x, *rest: grad * inside(x, *rest) * 0.5),
         fake_of(lambda x, *rest: right.fake_by_torch(x, *rest).clamp(-1, 1), lambda grad, x, *rest: grad * inside(x, *rest)),

@@ -127,11 +127,12 @@ def _clear(make: Callable[[], Tensor], bits: int, others: tuple[int, ...] = ()) 
     """
     while True:
         x = make()
-        first, second = _errors(x, bits).topk(2, largest=False).values.tolist()
-        best = _mse(x, bits)
+        errors = _errors(x, bits)
+        first, second = errors.topk(2, largest=False).values.tolist()
+        best = _pick(x, errors)
         between = _leftover(x, torch.tensor(best) * torch.tensor([[0.995], [1.005]]), bits).square().mean(1).min().item()
-        alone = all(best != _mse(x, other) for other in others)
-        if second > 1.0001 * first and between < 0.9999 * first and alone and best != _minmax(x):
+        clear = second > 1.0001 * first and between < 0.9999 * first and best != _minmax(x)
+        if clear and all(best != _mse(x, other) for other in others):
             return x
 
 
