@@ -1027,8 +1027,9 @@ plots.training_curve(qat_curve, accuracy_of(model), len(half))
 # (`torch.outer`).
 #
 # - **Damping.** Inputs that are always 0, or copies of each other, make H singular. First add 0.01 times the mean of
-#   its diagonal to the diagonal: `hessian + 0.01 * hessian.diagonal().mean() * torch.eye(len(hessian))`. The exact
-#   amount matters little; the check asks for a small error, not for this number.
+#   its diagonal to the diagonal: `hessian + 0.01 * hessian.diagonal().mean() * torch.eye(len(hessian))`. It
+#   grows with the inputs. The exact amount matters little: the check asks for a small error, not for this number, and
+#   another method with an error as small is right too.
 # - **U** is `torch.linalg.cholesky(inverse, upper=True)`, where the inverse of the damped H is
 #   `torch.cholesky_inverse(torch.linalg.cholesky(damped))`.
 # - **Grid.** `nearest(column, scale, bits)` from the setup cell rounds a column to the symmetric grid. The scales are

@@ -211,7 +211,10 @@ def linear_by_broadcast(xq, x_scale, x_zero, wq, w_scale, bias=None):
 
 def linear_by_diagonals(xq, x_scale, x_zero, wq, w_scale, bias=None):
     """Integer sums, scaled by a product with a diagonal matrix."""
-    acc = torch.cat([xq.short().long(), torch.full((len(xq), 1), -x_zero)], 1) @ torch.cat([wq, wq.sum(1, keepdim=True)], 1).long().T
+    acc = (
+        torch.cat([xq.short().long(), torch.full((len(xq), 1), -x_zero)], 1)
+        @ torch.cat([wq, wq.sum(1, keepdim=True)], 1).long().T
+    )
     return acc.float() @ torch.diag(x_scale * w_scale) + (0 if bias is None else bias)
 
 

@@ -130,6 +130,26 @@ def gptq_with(steps=lambda factor, hessian: factor / factor.diagonal()[:, None],
     return optimal_rounding
 
 
+def gptq_in_blocks_of_32(weight, inputs, bits):
+    """Errors are compensated only within blocks of 32 columns, as if these did not meet in the output."""
+    parts = [
+        right.rounding_by_elimination(torch.cat([w, weight.abs().amax(1, keepdim=True)], 1), F.pad(x, (0, 1)), bits)[:, :-1]
+        for w, x in zip(weight.split(32, 1), inputs.split(32, 1), strict=True)
+    ]
+    return torch.cat(parts, 1)
+
+
+def fixed_damping(weight, inputs, bits, amount):
+    """The same number on the diagonal, however large the inputs are."""
+    scale, left = right.grid(weight, bits), weight.clone()
+    factor = torch.linalg.cholesky(torch.linalg.inv(inputs.T @ inputs + amount * torch.eye(inputs.shape[1])), upper=True)
+    for j in range(weight.shape[1]):
+        before = left[:, j : j + 1].clone()
+        left[:, j : j + 1] = right.nearest(before, scale, bits)
+        left[:, j + 1 :] -= (before - left[:, j : j + 1]) / factor[j, j] * factor[j, j + 1 :]
+    return left
+
+
 def half_of_the_rows(weight, inputs, bits):
     result = right.rounding_by_elimination(weight, inputs, bits)
     half = len(weight) // 2
@@ -326,7 +346,9 @@ WRONG = {
         gptq_with(lambda factor, hessian: factor / factor.diagonal()[:, None] ** 2),
         gptq_with(lambda factor, hessian: factor / factor.diagonal()[:, None] / 2),
         gptq_with(lambda factor, hessian: torch.ones_like(factor)),
-        gptq_with(lambda factor, hessian: torch.linalg.cholesky(hessian, upper=True)),
+        gptq_in_blocks_of_32,
+        lambda weight, inputs, bits: fixed_damping(weight, inputs, bits, 0.01),
+        lambda weight, inputs, bits: fixed_damping(weight, inputs, bits, 1.0),
         gptq_with(inputs_of=lambda inputs: inputs.double().abs()),
         gptq_with(inputs_of=lambda inputs: torch.eye(inputs.shape[1], dtype=torch.float64)),
         lambda weight, inputs, bits: weight.clone(),

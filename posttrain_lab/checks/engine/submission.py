@@ -29,7 +29,6 @@ from posttrain_lab.checks.engine.plain_values import clean, copied, identical
 from posttrain_lab.checks.engine.product_spy import ProductSpy
 
 
-
 class Submission(Protocol):
     """One function of a student, in this process or another."""
 

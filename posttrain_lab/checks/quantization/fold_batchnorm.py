@@ -249,6 +249,8 @@ fold_batchnorm = Exercise(
     mistakes=FOLD_MISTAKES,
     judge=fold_judge(),
     workload=fold_workload,
-    free={"returns a parameter that cannot be trained": "The new layer is only used, so its parameters may have `requires_grad` or not."},
+    free={
+        "returns a parameter that cannot be trained": "The new layer is only used, so its parameters may have `requires_grad` or not."
+    },
     library="quantization:fold_batchnorm",
 )

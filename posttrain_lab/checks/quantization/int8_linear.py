@@ -3,9 +3,9 @@
 Conventions that the notebook states in the same words: acc = xq @ wq.T - x_zero * (sum of each row of wq), in int32 (int64 is right too);
 y = acc * (x_scale * w_scale) + bias in float32; bias is real numbers [out], or None.
 
-A product or a sum of codes in floats is a mistake even where its values are right; `Outcome.float_products` lists them. Values: acc is exact, so float32
-rounds three times; where the bias cancels the product the error is relative to the larger of the two: rtol 1e-5 and 2e-6 of the largest
-output.
+A product or a sum of codes in floats is a mistake even where its values are right; `Outcome.float_products` lists them. Values: acc is
+exact, so float32 rounds three times; where the bias cancels the product the error is relative to the larger of the two: rtol 1e-5 and
+2e-6 of the largest output.
 """
 
 import torch

@@ -122,8 +122,7 @@ def _where_m_matters(draw: Draw, m: int, shift: int) -> Tensor:
     for above in (False,) * 4 + (True,) * 4:
         start = draw.whole(2**29, 2**30)
         middle = (modulus >> 1) - start * m  # an x more adds x * m
-        low, high = (middle, middle + start - 1) if above else (middle - start, middle - 1)
-        low %= modulus
+        low = (middle if above else middle - start) % modulus
         found.append(start + _first(m, modulus, low, low + start - 1))
     return _int32(*found)
 
