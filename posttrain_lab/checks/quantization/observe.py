@@ -154,12 +154,12 @@ def observe_workload(seed: int) -> list[Case]:
     layer = draw.normal(90, 70, std=1.7)
     layer[7, 7], layer[-1, -1] = 9.5, -11.25
     return [
-        Case("mse of 2,001 numbers with an outlier on each side", (tails, "mse")),
         Case("mse of activations after a ReLU", (relu, "mse", bits)),
         Case("mse of small numbers", (normal, "mse"), {"bits": few}),
-        _tie(draw),
         Case("mse of a single number", (torch.tensor([number]), "mse", 8)),
+        Case("mse of 2,001 numbers with an outlier on each side", (tails, "mse")),
         Case("mse of zeros", (torch.zeros(4), "mse", 4)),
+        _tie(draw),
         Case("a layer's outputs, all by default", (layer,)),
         Case("percentile of a layer's outputs", (layer * 1e-3, "percentile", 8)),
     ]

@@ -124,7 +124,7 @@ ROUNDING_MISTAKES = (
     ),
     Mistake(
         "no damping",
-        "Your H is singular with fewer tokens than features or a feature that is always 0; add damping to its diagonal first.",
+        "Your H is singular with fewer tokens than features or a feature that is always 0; first add damping in proportion to its diagonal.",
         lambda weight, inputs, bits: rounded_by(weight, bits, steps_of(inputs, damping=0.0)),
     ),
     Mistake(
