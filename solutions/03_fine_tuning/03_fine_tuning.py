@@ -123,7 +123,8 @@ widgets.predict(
 # - `model.modules()` goes through all layers, also those inside others, and `isinstance(layer, nn.BatchNorm2d)`
 #   recognizes a batch norm. Set all `requires_grad` first, then look at the batch norms.
 #
-# A later `model.train()` would set the batch norms back to train mode. So the order is: train mode first, freeze second.
+# A later `model.train()` would set the batch norms back to train mode. So the order is: train mode first, freeze second. Leave
+# `train` and all other attributes of the layers as they are: whoever unfreezes the network later needs them.
 #
 # **Predict:** you freeze everything but the last layer with `requires_grad = False` alone, and train on the new
 # digits. Then you put the old last layer back. Does the network answer as before on the old digits?
@@ -309,12 +310,13 @@ widgets.slider_figure(draw_rates, decay=widgets.Slider(0.3, 1.0, start=0.6, step
 # m \leftarrow \beta_1 m + (1 - \beta_1) g \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2$$
 # $$\theta \leftarrow \theta - lr \cdot \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + eps}$$
 #
-# - `param` and `state` are changed **in place** (`mul_`, `sub_`), and nothing is returned. `grad` is not changed.
+# - `param` and `state` are changed **in place** (`mul_`, `sub_`; a new `param.data` counts too), and nothing is returned.
+#   `grad` is not changed.
 # - `state` is `{}` before the first step and belongs to this parameter. You choose what to store in it:
 #   `state.get("t", 0)` helps. m and v begin at 0; dividing by $1 - \beta^t$ corrects the bias that this causes.
 # - First the decay, then the step. eps is added to the root of the *corrected* second mean.
 #
-# `param`, `grad` are float `[*shape]`.
+# `param`, `grad` are float `[*shape]`, in float64 the step is as exact as float64. A beta or eps may be 0.
 #
 # **Predict:** the gradients of two weights are 10 and 0.001. With lr 0.1 and no decay, by how much does each change in the
 # first step?
@@ -444,11 +446,12 @@ widgets.slider_figure(
 #
 # - `LoRALinear(linear, rank, alpha)` is an `nn.Module` with **two trainable parameters, A and B, and no other**: the
 #   given layer's weight and bias get `requires_grad = False` and do not change. A tensor becomes a trainable
-#   parameter by `nn.Parameter(tensor)`. Call the two `self.A` and `self.B`: later cells find them by these names.
+#   parameter by `nn.Parameter(tensor)`. Call the two `self.A` and `self.B`, store them in the shapes above, and leave
+#   `self.linear`: later cells find all three by these names.
 # - At the start the output is that of the given layer: **one of the two begins with zeros, the other with random
 #   numbers** of any kind.
 # - `merge()` returns an `nn.Linear` with the weight W′ and the bias of the given layer. A second `merge()` raises an
-#   error (given below). The LoRALinear gives the same outputs after `merge()` as before. x is `[..., in]`.
+#   error (given below). The LoRALinear gives the same outputs after `merge()` as before. x is float32 `[..., in]`.
 # - A weight's `.data` can be changed without a gradient (`merged.weight.data`), and `@` is the product of matrices.
 #
 # **Predict:** a layer with in = 576 and out = 64, rank 2. How many elements do A and B have, as a share of its weights? And
@@ -635,9 +638,10 @@ for count, mean, low, high in curves["regression, just now"]:
 #
 # - `anchor` and `fisher` are dicts with the same keys in any order, names of `model.named_parameters()`, and tensors of
 #   the parameters' shapes. Look them up by name.
-# - **Parameters that they do not name** (a new head) get no penalty.
+# - **Parameters that they do not name** (a new head) get no penalty; all that they name count, also one that is frozen now.
 # - The result is a scalar tensor whose gradient reaches the parameters. During training the parameters have
-#   gradients of the new task in `.grad`; the penalty does not use or change them. The training loop calls `backward`.
+#   gradients of the new task in `.grad`; the penalty does not use or change them, nor the two dicts, which serve for all
+#   steps. The training loop calls `backward`.
 #
 # **Predict:** what is the gradient of the penalty at the anchor? What if `strength` is huge?
 #
@@ -858,10 +862,10 @@ plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
 # $$loss = weight \cdot T^2 \cdot \underset{images}{mean} \; KL(p \,\|\, q) \;+\; (1 - weight) \cdot \underset{images}{mean} \; CE(student, label)$$
 #
 # with $KL(p \| q) = \sum_c p_c (\log p_c - \log q_c)$, natural logarithms. The cross-entropy CE has temperature 1. Logits are
-# `[n, c]`, labels int64 `[n]`; the result is a scalar tensor.
+# `[n, c]`, labels int64 `[n]`; the result is a scalar tensor, float64 for float64 logits.
 #
 # - A gradient reaches the student's logits and **none the teacher's** (`detach`).
-# - A probability may be 0 in float32: work with `log_softmax`.
+# - A probability may be 0 in float32, the teacher's or the student's: work with `log_softmax`.
 # - `F.kl_div(log q, p, reduction="batchmean")` is the mean over images of KL(p || q), with log q first.
 #
 # **Predict:** why T²?

@@ -4,7 +4,6 @@ import copy
 import heapq
 import math
 import random
-from types import MethodType
 
 import numpy as np
 import torch
@@ -25,16 +24,17 @@ def freeze_all_then_open(model, trainable):
     return sum(model.get_parameter(name).numel() for name in trainable)
 
 
-def freeze_for_good(model, trainable):
-    """Batch norms that stay in eval mode even after a later train()."""
-    count = 0
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = name in set(trainable)
-        count += parameter.numel() * parameter.requires_grad
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d) and True not in [p.requires_grad for p in module.parameters()]:
-            module.training = False
-            module.train = MethodType(lambda self, mode=True: self, module)
+def freeze_by_layers(model, trainable):
+    """Layer by layer, each parameter under its full name; the mode of a batch norm through its attribute."""
+    names, count = frozenset(trainable), 0
+    for prefix, layer in model.named_modules():
+        learns = False
+        for name, parameter in layer.named_parameters(prefix=prefix, recurse=False):
+            parameter.requires_grad = name in names
+            learns |= name in names
+            count += parameter.numel() if name in names else 0
+        if isinstance(layer, nn.BatchNorm2d) and not learns:
+            layer.training = False
     return count
 
 
@@ -95,6 +95,33 @@ def groups_by_prefix(model, base_lr, decay):
     ]
 
 
+def groups_by_walk(model, base_lr, decay):
+    """By recursion over the children; two groups for each layer that has both kinds, made from named dicts."""
+    owners = []
+
+    def visit(module, known):
+        if id(module) in known:
+            return
+        known.add(id(module))
+        if any(p is not None for p in module._parameters.values()):
+            owners.append(module)
+        for child in module.children():
+            visit(child, known)
+
+    visit(model, set())
+    home = {}
+    for layer in owners:
+        for p in layer.parameters(recurse=False):
+            home.setdefault(p, layer)
+    groups = []
+    for steps, layer in enumerate(reversed(owners)):
+        own = [p for p, its in home.items() if its is layer]
+        for kind, options in ((1, {"weight_decay": 0.0}), (2, {})):
+            some = [p for p in own if min(p.dim(), 2) == kind]
+            groups += [dict(params=some, lr=base_lr * decay**steps, **options)] if some else []
+    return groups
+
+
 # ---- adamw_step
 def adamw_with_numbers(param, grad, state, lr, betas, eps, weight_decay):
     """In place, as torch's own loop does it."""
@@ -140,54 +167,68 @@ def adamw_by_differences(param, grad, state, lr, betas, eps, weight_decay):
     param.copy_(param - lr * weight_decay * param - lr * step)
 
 
+def adamw_undebiased_at_once(param, grad, state, lr, betas, eps, weight_decay):
+    """Both means in one stacked tensor, both corrections in the rate, as Kingma and Ba propose (eps scaled with them)."""
+    beta = torch.tensor(betas, dtype=torch.float64).reshape(2, *[1] * grad.ndim)
+    state["means"] = state.get("means", 0) * beta + (1 - beta) * torch.stack([grad, grad**2]).double()
+    state["steps"] = state.get("steps", 0) + 1
+    first, second = (1 - b ** state["steps"] for b in betas)
+    m, v = state["means"]
+    moved = param.double() * (1 - lr * weight_decay) - lr * second**0.5 / first * m / (v.sqrt() + eps * second**0.5)
+    param[...] = moved.to(param.dtype)
+
+
 # ---- LoRALinear
 class LowRankBeside(nn.Module):
-    """Two linear layers without biases; the given layer is copied."""
+    """The given layer is copied; the factors are made like weights of layers, B zero."""
 
     def __init__(self, linear, rank, alpha):
         super().__init__()
-        self.base = copy.deepcopy(linear).requires_grad_(False)
-        self.down, self.up = nn.Linear(linear.in_features, rank, bias=False), nn.Linear(rank, linear.out_features, bias=False)
-        nn.init.zeros_(self.up.weight)
+        self.linear = copy.deepcopy(linear).requires_grad_(False)
+        self.A = nn.Linear(linear.in_features, rank, bias=False).weight
+        self.B = nn.init.zeros_(nn.Linear(rank, linear.out_features, bias=False).weight)
         self.factor, self.done = alpha / rank, False
 
     def forward(self, x):
-        return self.base(x) + self.up(self.down(x)) * self.factor
+        return self.linear(x) + F.linear(F.linear(x, self.A), self.B) * self.factor
 
     @torch.no_grad()
     def merge(self):
         assert not self.done, "already merged"
         self.done = True
-        new = nn.Linear(self.base.in_features, self.base.out_features, bias=self.base.bias is not None)
-        new.weight.copy_(self.base.weight + self.factor * self.up.weight @ self.down.weight)
+        new = nn.Linear(self.linear.in_features, self.linear.out_features, bias=self.linear.bias is not None)
+        new.weight.copy_(self.linear.weight + self.factor * self.B @ self.A)
         if new.bias is not None:
-            new.bias.copy_(self.base.bias)
+            new.bias.copy_(self.linear.bias)
         return new
 
 
-class LowRankTransposed(nn.Module):
-    """Transposed factors, A zero and B random; the whole weight is computed before it is used."""
+class WholeWeight(nn.Module):
+    """A zero and B random; the whole weight is computed before it is used."""
 
     def __init__(self, linear, rank, alpha):
         super().__init__()
-        self.register_buffer("weight", linear.weight.detach().clone())
-        self.register_buffer("shift", None if linear.bias is None else linear.bias.detach().clone())
-        self.left = nn.Parameter(torch.zeros(linear.in_features, rank))
-        self.right = nn.Parameter(torch.rand(rank, linear.out_features) - 0.5)
+        self.add_module("linear", linear)
+        for p in (linear.weight, linear.bias):
+            if p is not None:
+                p.requires_grad = False
+        self.register_parameter("B", nn.Parameter(torch.rand(linear.out_features, rank) - 0.5))
+        self.register_parameter("A", nn.Parameter(torch.zeros(rank, linear.in_features)))
         self.rank, self.alpha, self.merges = rank, alpha, 0
 
     def whole(self):
-        return self.weight + (self.alpha / self.rank) * (self.left @ self.right).T
+        return torch.addmm(self.linear.weight, self.B, self.A, alpha=self.alpha / self.rank)
 
     def forward(self, x):
-        return F.linear(x, self.whole(), self.shift)
+        return F.linear(x, self.whole(), self.linear.bias)
 
     def merge(self):
         self.merges += 1
         if self.merges > 1:
             raise ValueError("twice")
-        linear = nn.Linear(*self.weight.T.shape, bias=self.shift is not None)
-        linear.load_state_dict({"weight": self.whole().detach()} | ({} if self.shift is None else {"bias": self.shift}))
+        shift = self.linear.bias
+        linear = nn.Linear(*self.linear.weight.T.shape, bias=shift is not None)
+        linear.load_state_dict({"weight": self.whole().detach()} | ({} if shift is None else {"bias": shift}))
         return linear
 
 
@@ -196,23 +237,23 @@ class MergesInPlace(nn.Module):
 
     def __init__(self, linear, rank, alpha):
         super().__init__()
-        self.own = copy.deepcopy(linear)
-        for p in self.own.parameters():
+        self.linear = copy.deepcopy(linear)
+        for p in self.linear.parameters():
             p.requires_grad = False
-        self.lora_A = nn.Parameter(nn.init.kaiming_uniform_(torch.empty(rank, linear.in_features)))
-        self.lora_B = nn.Parameter(torch.zeros(linear.out_features, rank))
+        self.A = nn.Parameter(nn.init.kaiming_uniform_(torch.empty(rank, linear.in_features)))
+        self.B = nn.Parameter(torch.zeros(linear.out_features, rank))
         self.scaling, self.merged = alpha / rank, False
 
     def forward(self, x):
-        out = self.own(x)
-        return out if self.merged else out + torch.einsum("...i,ri,or->...o", x, self.lora_A, self.lora_B) * self.scaling
+        out = self.linear(x)
+        return out if self.merged else out + torch.einsum("...i,ri,or->...o", x, self.A, self.B) * self.scaling
 
     def merge(self):
         if self.merged:
             raise RuntimeError
         self.merged = True
-        self.own.weight.data += self.scaling * torch.mm(self.lora_B.data, self.lora_A.data)
-        return self.own
+        self.linear.weight.data += self.scaling * torch.mm(self.B.data, self.A.data)
+        return self.linear
 
 
 class ByFunctions(nn.Module):
@@ -276,6 +317,14 @@ def ewc_by_einsum(model, anchor, fisher, strength):
     return total.mul(strength).div(2)
 
 
+def ewc_by_norms(model, anchor, fisher, strength):
+    """The squared length of sqrt(fisher) * change, one name after the other."""
+    total = sum(
+        torch.linalg.vector_norm((p - anchor[n]).square() * fisher[n], ord=1) for n, p in model.named_parameters() if n in anchor
+    )
+    return total * strength * 0.5
+
+
 # ---- select_for_labelling
 def select_by_topk(logits, k, method):
     log_p = F.log_softmax(logits, dim=-1)
@@ -321,6 +370,23 @@ def select_by_heap(logits, k, method):
     return torch.tensor(heapq.nlargest(k, range(len(scores)), key=scores.__getitem__), dtype=torch.int64)
 
 
+def select_by_rounds(logits, k, method):
+    """One row after the other: the best of those that are left."""
+    if method == "random":
+        return torch.from_numpy(np.random.default_rng().permutation(len(logits))[:k])
+    p = (logits - logits.logsumexp(1, keepdim=True)).exp()
+    if method == "entropy":
+        score = torch.distributions.Categorical(probs=p, validate_args=False).entropy() if len(p) else p.sum(1)
+    else:
+        best = p.max(1, keepdim=True)
+        score = -(best.values[:, 0] - p.scatter(1, best.indices, -1.0).amax(1))
+    chosen = torch.zeros(k, dtype=torch.int64)
+    for place in range(k):
+        chosen[place] = score.argmax()
+        score[chosen[place]] = -torch.inf
+    return chosen
+
+
 # ---- distillation_loss
 def distil_by_hand(student, teacher, labels, temperature, weight):
     with torch.no_grad():
@@ -343,11 +409,18 @@ def distil_by_log_targets(student, teacher, labels, temperature, weight):
     return F.nll_loss(F.log_softmax(student, 1), labels) * (1 - weight) + soft * (weight * temperature**2)
 
 
-def distil_by_distributions(student, teacher, labels, temperature, weight):
-    """torch's own divergence of two distributions, and the weighted sum by interpolation (lerp) of the two parts."""
-    p, q = (torch.distributions.Categorical(logits=z / temperature) for z in (teacher.detach(), student))
-    soft = temperature**2 * torch.distributions.kl_divergence(p, q).mean()
-    return torch.lerp(-torch.distributions.Categorical(logits=student).log_prob(labels).mean(), soft, weight)
+def distil_by_einsum(student, teacher, labels, temperature, weight):
+    """Everything from differences to the row's largest logit; the labels as one-hot rows."""
+    n, c = student.shape
+
+    def logs(z):
+        z = z - z.amax(-1, keepdim=True)
+        return z - z.exp().sum(-1, keepdim=True).log()
+
+    log_p, log_q = logs(teacher.detach() / temperature), logs(student / temperature)
+    soft = torch.einsum("nc,nc->", log_p.exp(), log_p - log_q) * temperature**2
+    hard = -torch.einsum("nc,nc->", F.one_hot(labels, c).to(student.dtype), logs(student))
+    return (weight * soft + (1 - weight) * hard) / n
 
 
 # ---- recover
@@ -435,12 +508,17 @@ def recover_best_epoch(model, masks, split, epochs):
 
 
 ALTERNATIVES = {
-    "freeze": (freeze_all_then_open, freeze_for_good, freeze_all_norms_then_wake),
-    "parameter_groups": (groups_by_modules, groups_by_kind, groups_by_prefix),
-    "adamw_step": (adamw_with_numbers, adamw_by_torch, adamw_in_float64, adamw_by_differences),
-    "LoRALinear": (LowRankBeside, LowRankTransposed, MergesInPlace, ByFunctions),
-    "ewc_penalty": (ewc_by_vectors, ewc_in_a_loop, ewc_by_mse, ewc_by_einsum),
-    "select_for_labelling": (select_by_topk, select_in_numpy, select_by_categorical, select_by_heap),
-    "distillation_loss": (distil_by_hand, distil_by_cross_entropies, distil_by_log_targets, distil_by_distributions),
+    "freeze": (freeze_all_then_open, freeze_by_layers, freeze_all_norms_then_wake),
+    "parameter_groups": (groups_by_modules, groups_by_kind, groups_by_prefix, groups_by_walk),
+    "adamw_step": (adamw_with_numbers, adamw_by_torch, adamw_in_float64, adamw_by_differences, adamw_undebiased_at_once),
+    "LoRALinear": (LowRankBeside, WholeWeight, MergesInPlace, ByFunctions),
+    "ewc_penalty": (ewc_by_vectors, ewc_in_a_loop, ewc_by_mse, ewc_by_einsum, ewc_by_norms),
+    "select_for_labelling": (select_by_topk, select_in_numpy, select_by_categorical, select_by_heap, select_by_rounds),
+    "distillation_loss": (
+        distil_by_hand,
+        distil_by_cross_entropies,
+        distil_by_log_targets,
+        distil_by_einsum,
+    ),
     "recover": (recover_by_fill, recover_by_gradients, recover_best_epoch, recover_in_halves),
 }

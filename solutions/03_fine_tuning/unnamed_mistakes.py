@@ -3,7 +3,7 @@
 import copy
 from pathlib import Path
 from runpy import run_path
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 
 import torch
 from torch import nn
@@ -64,6 +64,35 @@ def freeze_stops_early(model, trainable):
         if not any(p.requires_grad for p in layer.parameters()):
             layer.eval()
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def freeze_for_good(model, trainable):
+    """Batch norms that stay in eval mode even after a later train(): they can never be trained again."""
+    count = right.freeze_all_then_open(model, trainable)
+    for layer in norms_of(model):
+        if not layer.training:
+            layer.train = MethodType(lambda self, mode=True: self, layer)
+    return count
+
+
+def freeze_one_level(model, trainable):
+    """Looks for batch norms in the network and in its layers, but not in layers of these."""
+    modes = {layer: layer.training for layer in norms_of(model)}
+    count = right.freeze_all_then_open(model, trainable)
+    seen = {one for child in model.children() for one in (child, *child.children())}
+    for layer in norms_of(model):
+        if layer not in seen:
+            layer.train(modes[layer])
+    return count
+
+
+def freeze_every_norm(model, trainable):
+    """Sets layers of any kind of norm to eval mode."""
+    count = right.freeze_all_then_open(model, trainable)
+    for layer in model.modules():
+        if "Norm" in type(layer).__name__ and not any(p.requires_grad for p in layer.parameters()):
+            layer.eval()
+    return count
 
 
 # ---- parameter_groups
@@ -148,6 +177,37 @@ def adamw_one_memory(param, grad, state, lr, betas, eps, weight_decay):
     param.mul_(1 - lr * weight_decay).sub_(lr * m / (1 - betas[0] ** t) / ((v / (1 - betas[1] ** t)).abs().sqrt() + eps))
 
 
+def adamw_then(change):
+    """Changes the gradient first."""
+    return lambda param, grad, *rest: right.adamw_with_numbers(param, change(param, grad), *rest)
+
+
+def adamw_forgets(after):
+    """Begins anew after some steps."""
+
+    def adamw_step(param, grad, state, *settings):
+        if state.get("step", 0) >= after:
+            state.clear()
+        right.adamw_with_numbers(param, grad, state, *settings)
+
+    return adamw_step
+
+
+def adamw_in_float32(param, grad, state, *settings):
+    """A parameter in float64 is stepped in float32."""
+    low = param.float()
+    right.adamw_with_numbers(low, grad.float(), state, *settings)
+    param.copy_(low)
+
+
+def adamw_of_one(param, grad, state, *settings):
+    """One state for all parameters."""
+    right.adamw_by_differences(param, grad, ONE_STATE.setdefault(tuple(param.shape), {}), *settings)
+
+
+ONE_STATE = {}
+
+
 def sign_step(param, grad, state, lr, betas, eps, weight_decay):
     param.mul_(1 - lr * weight_decay).sub_(lr * grad.sign())
 
@@ -156,10 +216,13 @@ def sign_step(param, grad, state, lr, betas, eps, weight_decay):
 class Lora(right.LowRankBeside):
     """The right layer; subclasses change one part."""
 
+    def low(self, x):
+        return x @ self.A.T @ self.B.T
+
 
 class Dropping(Lora):
     def forward(self, x):
-        return self.base(x) + self.factor * self.up(self.down(x)).relu()
+        return self.linear(x) + self.factor * self.low(x).relu()
 
 
 class Drifting(Lora):
@@ -168,7 +231,7 @@ class Drifting(Lora):
     @torch.no_grad()
     def merge(self):
         new = super().merge()
-        self.base.weight.copy_(new.weight)
+        self.linear.weight.copy_(new.weight)
         return new
 
 
@@ -207,7 +270,7 @@ class AlphaLater(Lora):
     @torch.no_grad()
     def merge(self):
         new = super().merge()
-        new.weight.copy_(self.base.weight + self.factor / self.down.out_features * self.up.weight @ self.down.weight)
+        new.weight.copy_(self.linear.weight + self.factor / len(self.A) * self.B @ self.A)
         return new
 
 
@@ -215,12 +278,12 @@ class ForgetsAfterMerge(Lora):
     """Assumes that merge() has changed the base."""
 
     def forward(self, x):
-        return self.base(x) if self.done else super().forward(x)
+        return self.linear(x) if self.done else super().forward(x)
 
 
 class ScalesTwice(Lora):
     def forward(self, x):
-        return self.base(x) + self.factor * self.up(self.factor * self.down(x))
+        return self.linear(x) + self.factor * self.factor * self.low(x)
 
 
 class Constant(Lora):
@@ -228,12 +291,75 @@ class Constant(Lora):
 
     def __init__(self, linear, rank, alpha):
         super().__init__(linear, rank, alpha)
-        nn.init.constant_(self.down.weight, 0.1)
+        nn.init.constant_(self.A, 0.1)
 
 
 class Sequenced(Lora):
     def merge(self):
         return nn.Sequential(super().merge())
+
+
+class OtherNames(nn.Module):
+    """Its factors are the weights of two inner layers, where later cells do not find them."""
+
+    def __init__(self, linear, rank, alpha):
+        super().__init__()
+        self.linear = linear.requires_grad_(False)
+        self.down, self.up = nn.Linear(linear.in_features, rank, bias=False), nn.Linear(rank, linear.out_features, bias=False)
+        nn.init.zeros_(self.up.weight)
+        self.factor, self.done = alpha / rank, False
+
+    def forward(self, x):
+        return self.linear(x) + self.factor * self.up(self.down(x))
+
+    def merge(self):
+        if self.done:
+            raise RuntimeError
+        self.done, new = True, copy.deepcopy(self.linear)
+        new.weight.data += self.factor * (self.up.weight @ self.down.weight).detach()
+        return new
+
+
+class Remembering(Lora):
+    """A function made at the start: a copy of the layer still uses the factors of the first one."""
+
+    def __init__(self, linear, rank, alpha):
+        super().__init__(linear, rank, alpha)
+        self.correction = lambda x: self.factor * Lora.low(self, x)
+
+    def forward(self, x):
+        return self.linear(x) + self.correction(x)
+
+
+class OneMerge(Lora):
+    """Stores on the class that it is merged, so that all other layers are too."""
+
+    merged = False
+
+    def merge(self):
+        if OneMerge.merged:
+            raise RuntimeError
+        OneMerge.merged = True
+        return super().merge()
+
+
+class FoldsInEval(Lora):
+    """Leaves the correction out in eval mode."""
+
+    def forward(self, x):
+        return super().forward(x) if self.training else self.linear(x)
+
+
+class OfRows(Lora):
+    """Takes an input of two axes only."""
+
+    def forward(self, x):
+        return torch.addmm(self.linear(x), x, (self.B @ self.A).T, alpha=self.factor)
+
+
+class InHalf(Lora):
+    def forward(self, x):
+        return self.linear(x) + self.factor * (x.bfloat16() @ self.A.T.bfloat16()).float() @ self.B.T
 
 
 # ---- distillation_loss
@@ -262,6 +388,30 @@ def distil_with_kl_div_defaults(s, t, y, temperature, weight):
     return weight * temperature**2 * soft + (1 - weight) * F.cross_entropy(s, y)
 
 
+def distil_at_least_zero(s, t, y, temperature, weight):
+    """Where KL is rounded to less than 0, no gradient is left."""
+    soft = F.kl_div((s / temperature).log_softmax(1), (t.detach() / temperature).softmax(1), reduction="batchmean").relu()
+    return weight * temperature**2 * soft + (1 - weight) * F.cross_entropy(s, y)
+
+
+def distil_by_distributions(s, t, y, temperature, weight):
+    """torch's own divergence of two distributions: infinity where a probability of the student is 0 in float32."""
+    p, q = (torch.distributions.Categorical(logits=z / temperature) for z in (t.detach(), s))
+    soft = temperature**2 * torch.distributions.kl_divergence(p, q).mean()
+    return torch.lerp(F.cross_entropy(s, y), soft, weight)
+
+
+def distil_with_eps(s, t, y, temperature, weight):
+    """1e-12 in the logarithm of the label's probability."""
+    hard = -(s.softmax(1)[torch.arange(len(y)), y] + 1e-12).log().mean()
+    return right.distil_by_hand(s, t, y, temperature, 1.0) * weight + (1 - weight) * hard
+
+
+def distil_clipped(s, t, y, temperature, weight):
+    """Logits beyond 50 are cut off."""
+    return right.distil_by_hand(s.clamp(-50, 50), t, y, temperature, weight)
+
+
 def distil_student_detached(s, t, y, temperature, weight):
     return right.distil_by_hand(s.detach(), t, y, temperature, weight)
 
@@ -269,6 +419,30 @@ def distil_student_detached(s, t, y, temperature, weight):
 # ---- select_for_labelling
 def select_but(**methods):
     return lambda logits, k, method: methods.get(method, right.select_by_topk)(logits, k, method)
+
+
+def select_of(change):
+    """The right choice on changed logits."""
+    return lambda logits, k, method: right.select_by_topk(change(logits), k, method)
+
+
+def random_and_unsure(logits, k, method):
+    """One random row in eight is one of the most uncertain."""
+    sure_of = right.select_by_topk(logits, k // 8, "entropy")
+    rest = [row for row in torch.randperm(len(logits)).tolist() if row not in set(sure_of.tolist())]
+    return torch.cat([sure_of, torch.tensor(rest, dtype=torch.int64)])[:k]
+
+
+def random_and_narrow(logits, k, method):
+    """A quarter of the random rows have the smallest margins."""
+    narrow = right.select_by_topk(logits, k // 4, "margin")
+    rest = [row for row in torch.randperm(len(logits)).tolist() if row not in set(narrow.tolist())]
+    return torch.cat([narrow, torch.tensor(rest, dtype=torch.int64)])[:k]
+
+
+def entropy_with_eps(logits, k, method):
+    p = logits.softmax(1)
+    return (p * (p + 1e-4).log()).sum(1).argsort()[:k]
 
 
 def random_among_unsure(logits, k, method):
@@ -307,6 +481,28 @@ def ewc_of_sums(model, anchor, fisher, strength):
 def ewc_of_layers(model, anchor, fisher, strength):
     """One mean Fisher value for each parameter."""
     return right.ewc_by_vectors(model, anchor, {n: f.mean().expand_as(f) for n, f in fisher.items()}, strength)
+
+
+def ewc_after(act):
+    """Does something else too, before it returns the right penalty."""
+
+    def ewc_penalty(model, anchor, fisher, strength):
+        penalty = right.ewc_by_vectors(model, anchor, fisher, strength)
+        with torch.no_grad():
+            act(model, anchor, fisher)
+        return penalty
+
+    return ewc_penalty
+
+
+def ewc_in_bfloat16(model, anchor, fisher, strength):
+    near = {name: place.bfloat16().to(place.dtype) for name, place in anchor.items()}
+    return right.ewc_by_vectors(model, near, fisher, strength)
+
+
+def ewc_in_float32(model, anchor, fisher, strength):
+    rows = [(fisher[n].float(), model.get_parameter(n).float() - anchor[n].float()) for n in anchor]
+    return strength / 2 * torch.stack([(f * moved**2).sum() for f, moved in rows]).sum()
 
 
 def ewc_in_place(model, anchor, fisher, strength):
@@ -389,17 +585,25 @@ WRONG = {
         freeze_by_weight,
         freeze_by_zeroing,
         freeze_stops_early,
+        freeze_for_good,
+        freeze_one_level,
+        freeze_every_norm,
         freeze_then(lambda model: None, lambda count, model: float(count)),
         freeze_then(lambda model: None, lambda count, model: count + sum(b.numel() for b in model.buffers())),
         freeze_then(lambda model: [p.mul_(0) for p in model.parameters() if not p.requires_grad]),
         freeze_then(lambda model: [layer.eval() for layer in model.modules() if isinstance(layer, nn.Dropout)]),
         freeze_then(lambda model: [layer.train() for layer in norms_of(model)]),
+        freeze_then(lambda model: [setattr(layer, "momentum", 0.05) for layer in norms_of(model)]),
+        freeze_then(lambda model: [layer.eval() for layer in model.modules() if not list(layer.parameters())]),
     ),
     "parameter_groups": (
         groups_of_trainable_weights,
         groups_two_only,
         groups_sorted,
         groups_then(lambda groups: groups[:-1]),
+        groups_then(lambda groups: groups[:9]),
+        groups_then(lambda groups: [{**g, "lr": round(g["lr"], 5)} for g in groups]),
+        groups_then(lambda groups: [{**g, "params": [p.detach() for p in g["params"]]} for g in groups]),
         groups_then(lambda groups: [{**g, "lr": max(g["lr"], 1e-2)} for g in groups]),
         groups_then(lambda groups: [{"params": g["params"]} for g in groups]),
         groups_then(lambda groups: [{**g, "params": [nn.Parameter(p.detach().clone()) for p in g["params"]]} for g in groups]),
@@ -412,6 +616,12 @@ WRONG = {
         adamw_clobbers,
         adamw_keeps_corrected,
         adamw_one_memory,
+        adamw_in_float32,
+        adamw_of_one,
+        adamw_forgets(after=30),
+        adamw_with(eps=lambda eps: eps or 1e-8, betas=lambda betas: (betas[0] or 0.9, betas[1])),
+        adamw_then(lambda param, grad: grad.clamp(-1e5, 1e5)),
+        adamw_then(lambda param, grad: grad.bfloat16().to(grad.dtype)),
         adamw_but(second=lambda v, grad, m, beta: beta * v + (1 - beta) * m**2),
         adamw_but(first=lambda m, grad, beta, t: (beta * m + (1 - beta) * grad) / (1 - beta**t)),
         sign_step,
@@ -431,6 +641,12 @@ WRONG = {
         AlphaLater,
         ForgetsAfterMerge,
         ScalesTwice,
+        OtherNames,
+        Remembering,
+        OneMerge,
+        FoldsInEval,
+        OfRows,
+        InHalf,
         Constant,
         Sequenced,
         lambda linear, rank, alpha: linear,
@@ -443,6 +659,12 @@ WRONG = {
         ewc_of_sums,
         ewc_overwrites_gradients,
         ewc_in_place,
+        ewc_in_bfloat16,
+        ewc_in_float32,
+        ewc_after(lambda model, anchor, fisher: [p.requires_grad_() for p in model.parameters()]),
+        ewc_after(lambda model, anchor, fisher: [place.copy_(model.get_parameter(n)) for n, place in anchor.items()]),
+        ewc_after(lambda model, anchor, fisher: [anchor.pop(n) for n in list(anchor)]),
+        lambda model, anchor, fisher, strength: right.ewc_by_vectors(model, anchor, fisher, strength or 1.0),
         ewc_then(lambda penalty: penalty.item()),
         ewc_then(lambda penalty: penalty * 2 if penalty > 1 else penalty),
         ewc_then(lambda penalty: -penalty),
@@ -454,6 +676,12 @@ WRONG = {
     "select_for_labelling": (
         random_among_unsure,
         select_but(random=random_among_unsure),
+        select_but(random=random_and_unsure),
+        select_but(random=random_and_narrow),
+        select_but(entropy=entropy_with_eps),
+        select_of(lambda logits: logits.log_softmax(1).bfloat16().to(logits.dtype)),
+        select_of(lambda logits: (logits.log_softmax(1) * 1000).round() / 1000),
+        select_of(lambda logits: logits[:, :10]),
         select_but(random=random_from_the_front),
         select_but(random=random_evenly_spaced),
         select_but(margin=lambda logits, k, method: (logits.softmax(1)[:, 0] - logits.softmax(1)[:, 1]).abs().argsort()[:k]),
@@ -474,6 +702,13 @@ WRONG = {
         distil_over_images,
         distil_with_kl_div_defaults,
         distil_student_detached,
+        distil_at_least_zero,
+        distil_by_distributions,
+        distil_with_eps,
+        distil_clipped,
+        lambda s, t, y, temperature, weight: right.distil_by_hand(s.float(), t.float(), y, temperature, weight),
+        lambda s, t, y, temperature, weight: right.distil_by_hand(s, t.bfloat16().to(t.dtype), y, temperature, weight),
+        lambda s, t, y, temperature, weight: right.distil_by_hand(s[:, :10], t[:, :10], y.clamp(max=9), temperature, weight),
         distil_then(lambda loss, s, t, y: torch.tensor(1.0, requires_grad=True)),
         distil_then(lambda loss, s, t, y: loss.item()),
         distil_then(lambda loss, s, t, y: loss + 1e-2),

@@ -1,12 +1,12 @@
-"""Cases and known mistakes of `adamw_step`: one step of AdamW, in place, called twenty times (eight times in cases about special values).
+"""Cases and known mistakes of `adamw_step`: one step of AdamW, in place, called 4 to 100 times.
 
 Conventions that the notebook states in the same words: `param` and `state` are changed in place and nothing is returned; `grad` is
 not changed; `state` is {} before the first step and belongs to this parameter: what is stored in it is free; first the decay,
 param *= 1 - lr * weight_decay, then the step; both means are corrected by 1 - beta^t with t = 1 in the first step; eps is added to the
-root of the corrected second mean.
+root of the corrected second mean; betas and eps may be 0; a parameter in float64 stays in float64.
 
-Tolerance: 20 steps in float32. Each rounds the parameter (2^-24 of at most 10 here) and a step of at most 2 lr by some 2^-22: together below
-1e-4 for all cases, while every known mistake changes an element by more than 1e-3.
+Tolerance: up to 100 steps in float32. Each rounds the parameter (2^-24 of at most 10 here) and a step of at most 2 lr by some 2^-22:
+together below 1e-4 for all cases, while every known mistake changes an element by more than 1e-3. In float64: 1e-9 (`precise`).
 """
 
 from collections.abc import Callable
@@ -16,14 +16,13 @@ import torch
 from torch import Tensor
 
 from posttrain_lab.checks.engine.adapters import adapter
-from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
-from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.exercise import Case, Exercise
+from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided
+from posttrain_lab.checks.finetuning.adamw_step_mistakes import STEP_MISTAKES
+from posttrain_lab.checks.finetuning.adamw_step_oracle import right_step
+from posttrain_lab.checks.finetuning.precise import precise
 
-STEPS, FEW = 20, 8
-
-
-State = dict[str, Any]
+STEPS, FEW, MANY = 12, 6, 60
 
 
 @adapter
@@ -53,53 +52,6 @@ def _twin(x: Tensor) -> Tensor:
     return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype).copy_(x)
 
 
-def _adamw(param: Tensor, grad: Tensor, state: State, mistake: str, lr: float, betas: Any, eps: float, decay: float) -> None:
-    """One step in float64 sums; `mistake` changes one part of it."""
-    g = grad.double() + decay * param.double() if mistake == "through the gradient" else grad.double()
-    t = state["t"] = 1 if mistake == "always the first step" else state.get("t", 0) + 1
-    b1, b2 = betas[::-1] if mistake == "betas swapped" else betas
-    m = state["m"] = b1 * state.get("m", 0.0) + (1.0 if mistake == "not averaged" else 1 - b1) * g
-    square = g.abs() if mistake == "not squared" else g.square()
-    v = state["v"] = b2 * state.get("v", 0.0) + (1 - b2) * square
-    first = 1.0 if mistake in ("no correction", "first not corrected") else 1 - b1**t
-    second = 1.0 if mistake in ("no correction", "second not corrected") else 1 - b2**t
-    root = {
-        "eps inside": (v / second + eps).sqrt(),
-        "eps before the correction": (v.sqrt() + eps) / second**0.5,
-        "no root": v / second + eps,
-        "no eps": (v / second).sqrt(),
-        "eps as a floor": (v / second).sqrt().clamp(min=eps),
-    }.get(mistake, (v / second).sqrt() + eps)
-    step = lr * (m / first) / root
-    before = {"no decay": 1.0, "through the gradient": 1.0, "after the step": 1.0, "without lr": 1 - decay}.get(
-        mistake, 1 - lr * decay
-    )
-    moved = param.double() * before + (step if mistake == "uphill" else -step)
-    param.copy_(moved * (1 - lr * decay) if mistake == "after the step" else moved)
-
-
-def _step(mistake: str = "") -> Callable[..., None]:
-    def adamw_step(param: Tensor, grad: Tensor, state: State, lr: float, betas: Any, eps: float, weight_decay: float) -> None:
-        _adamw(param, grad, state, mistake, lr, betas, eps, weight_decay)
-
-    return adamw_step
-
-
-right_step = _step()
-
-
-def _returned(param: Tensor, grad: Tensor, state: State, *rest: Any) -> Tensor:
-    """Works on a copy."""
-    moved = param.clone()
-    right_step(moved, grad, state, *rest)
-    return moved
-
-
-def _forgotten(param: Tensor, grad: Tensor, state: State, *rest: Any) -> None:
-    """Stores nothing between the steps."""
-    right_step(param, grad, {}, *rest)
-
-
 def step_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "adamw_step")
     n = draw.whole(3, 6)
@@ -124,87 +76,20 @@ def step_cases(seed: int) -> list[Case]:
     ]
 
 
-STEP_MISTAKES = (
-    Mistake(
-        "no bias correction",
-        "Both means start at 0 and are too small at first: divide m by 1 - beta1^t and v by 1 - beta2^t.",
-        _step("no correction"),
-    ),
-    Mistake(
-        "second mean not corrected",
-        "You corrected the first mean only; v starts at 0 too: divide it by 1 - beta2^t before the root.",
-        _step("second not corrected"),
-    ),
-    Mistake(
-        "first mean not corrected",
-        "You corrected the second mean only; m starts at 0 too: divide it by 1 - beta1^t.",
-        _step("first not corrected"),
-    ),
-    Mistake(
-        "eps inside the root",
-        "You add eps inside the root; add it to the root, after taking it.",
-        _step("eps inside"),
-    ),
-    Mistake(
-        "eps before the correction",
-        "You add eps before v is corrected; take the root of the corrected v first, then add eps.",
-        _step("eps before the correction"),
-    ),
-    Mistake(
-        "decay through the gradient",
-        "You add the decay to the gradient, where it is divided by the root of v (Adam with L2); multiply the parameter itself.",
-        _step("through the gradient"),
-    ),
-    Mistake(
-        "decay after the step",
-        "You apply the decay after the step, so the step is decayed too; apply the decay first.",
-        _step("after the step"),
-    ),
-    Mistake(
-        "decay without lr",
-        "You multiply by 1 - weight_decay; the factor is 1 - lr * weight_decay.",
-        _step("without lr"),
-    ),
-    Mistake("no decay", "The weight decay is missing: param *= 1 - lr * weight_decay.", _step("no decay")),
-    Mistake(
-        "always the first step",
-        "You correct each step as if it were the first: count the steps in `state`.",
-        _step("always the first step"),
-    ),
-    Mistake(
-        "nothing kept",
-        "Your means are lost after each step; store them in `state`, which is passed to the next step again.",
-        _forgotten,
-    ),
-    Mistake(
-        "betas swapped",
-        "betas[0] belongs to the mean of the gradient, betas[1] to the mean of its square; you swapped them.",
-        _step("betas swapped"),
-    ),
-    Mistake(
-        "not squared",
-        "Your second mean averages the magnitude of the gradient; average the squared gradient.",
-        _step("not squared"),
-    ),
-    Mistake("eps as a floor", "You take the maximum of the root and eps; add eps to the root.", _step("eps as a floor")),
-    Mistake("no root", "You divide by the second mean; divide by its square root.", _step("no root")),
-    Mistake(
-        "not averaged",
-        "Your first mean adds the whole gradient; multiply the new gradient by 1 - beta1.",
-        _step("not averaged"),
-    ),
-    Mistake("uphill", "You add the step, so the loss grows; subtract it.", _step("uphill")),
-    Mistake(
-        "not in place",
-        "`param` is not changed: change it in place (copy_, sub_, addcdiv_); what you return is not used.",
-        _returned,
-    ),
-    Mistake(
-        "no eps",
-        "eps is missing: where all gradients were 0 you divide 0 by 0; add eps to the root.",
-        _step("no eps"),
-    ),
-)
+def step_workload(seed: int) -> list[Case]:
+    """As many steps as the notebook makes with one parameter, a weight of its network, large gradients, settings of 0, float64."""
+    draw = Draw(seed, "workload of adamw_step")
+    usual = (0.9, 0.999)
+    rare = draw.normal(MANY, 3) * torch.linspace(3.0, 0.1, MANY)[:, None]
+    weight, grads = ladder(draw, 32, 145, top=0.5), torch.stack([ladder(draw, 32, 145, top=1e-2) for _ in range(FEW)])
+    fine = 1000 + draw.normal(4, 3).double()
+    return [
+        Case("many steps", (draw.normal(3), rare, 0.05, usual, 1e-8, 0.1)),
+        Case("a weight of the notebook's size", (weight, grads, 2e-3, usual, 1e-8, 0.01)),
+        Case("gradients in the millions", (draw.normal(2, 3), draw.normal(FEW, 2, 3) * 1e7, 0.02, usual, 1e-8, 0.1)),
+        Case("betas[0] = 0 and eps = 0", (draw.normal(4), draw.uniform(0.5, 2.0, FEW, 4), 0.1, (0.0, 0.5), 0.0, 0.2)),
+        Case("in float64", (fine, draw.normal(FEW, 4, 3).double() * 1e-5, 1e-5, usual, 1e-8, 1e-3)),
+    ]
 
 
 adamw_step = Exercise(
@@ -215,8 +100,13 @@ adamw_step = Exercise(
     minutes=16,
     oracle=right_step,
     cases=step_cases,
+    workload=step_workload,
     mistakes=STEP_MISTAKES,
-    judge=close(0.0001, 0.0001),
+    judge=precise(0.0001, 0.0001),
+    free={
+        "argument 3": "`state` is {} before the first step. You choose what to store in it.",
+        "the strides of argument 1": "`param` is changed in place; a new `param.data` counts too.",
+    },
     through="finetuning.adamw_step:walk",
     library="finetuning:adamw_step",
 )

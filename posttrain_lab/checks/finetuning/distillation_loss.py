@@ -2,40 +2,21 @@
 
 Conventions that the notebook states in the same words: with p = softmax(teacher / T) and q = softmax(student / T) the loss is
 weight * T^2 * mean over the images of KL(p || q) + (1 - weight) * mean cross-entropy of student (at temperature 1) and labels; natural
-logarithms; a scalar tensor; a gradient reaches the student's logits and none the teacher's; a probability may be 0.
+logarithms; a scalar tensor; a gradient reaches the student's logits and none the teacher's; a probability may be 0, the student's
+too; float64 logits give a float64 loss.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
-from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided
-
-Loss = Callable[[Tensor, Tensor, Tensor, float, float], Any]
-
-
-def _log(logits: Tensor, temperature: float) -> Tensor:
-    return logits / temperature - torch.logsumexp(logits / temperature, dim=1, keepdim=True)
-
-
-def _divergence(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p || q) of each row; both are given as log-probabilities."""
-    return (p.exp() * (p - q)).sum(1)
-
-
-def _mixed(divergence: Tensor | float, student: Tensor, labels: Tensor, weight: float) -> Any:
-    picked = student.gather(1, labels[:, None]).squeeze(1) - torch.logsumexp(student, dim=1)
-    return weight * divergence - (1 - weight) * picked.mean()
-
-
-def right_loss(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, weight: float) -> Tensor:
-    p, q = _log(teacher.detach(), temperature), _log(student, temperature)
-    return _mixed(temperature**2 * _divergence(p, q).mean(), student, labels, weight)
+from posttrain_lab.checks.engine.exercise import Case, Exercise
+from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided
+from posttrain_lab.checks.finetuning.distillation_loss_mistakes import DISTILLATION_MISTAKES
+from posttrain_lab.checks.finetuning.distillation_loss_oracle import right_loss
+from posttrain_lab.checks.finetuning.precise import precise
 
 
 def distillation_cases(seed: int) -> list[Case]:
@@ -62,145 +43,38 @@ def distillation_cases(seed: int) -> list[Case]:
     ]
 
 
-def _with(divergence: Callable[[Tensor, Tensor, float], Any], weight: Callable[[float], float] = lambda w: w) -> Loss:
-    """The right weighted sum with another divergence of (student, teacher without gradient, T)."""
-
-    def loss(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, w: float) -> Any:
-        return _mixed(divergence(student, teacher.detach(), temperature), student, labels, weight(w))
-
-    return loss
-
-
-def _rows(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    return _divergence(_log(teacher, temperature), _log(student, temperature))
+def _just_apart(draw: Draw) -> Case:
+    """Student and teacher so near that KL rounds to less than 0 in float32; its gradient is still there."""
+    while True:
+        teacher = draw.normal(1, 4)
+        student = teacher + 4e-4 * draw.normal(1, 4)
+        if right_loss(student, teacher, torch.tensor([0]), 4.0, 1.0) < 0 and _kl(student, teacher, 4.0) < 0:
+            return Case("nearly equal logits", (student, teacher, torch.tensor([0]), 4.0, 1.0), gradients=(0, 1))
 
 
-def _with_gradient(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, weight: float) -> Tensor:
-    return _mixed(temperature**2 * _rows(student, teacher, temperature).mean(), student, labels, weight)
+def _kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """torch's own, which rounds in another order."""
+    return F.kl_div(F.log_softmax(student / temperature, 1), F.softmax(teacher / temperature, 1), reduction="batchmean")
 
 
-def _all_scaled(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, weight: float) -> Any:
-    return temperature**2 * _mixed(_rows(student, teacher.detach(), temperature).mean(), student, labels, weight)
+def distillation_workload(seed: int) -> list[Case]:
+    """The notebook's batch, 37 classes, float64, and students that are sure of another class than the teacher or the label."""
+    draw = Draw(seed, "workload of distillation_loss")
 
+    def case(words: str, n: int, c: int, change: Callable[[Tensor], Tensor] = lambda x: x, weight: float = 0.9) -> Case:
+        student, teacher = change(3 * ladder(draw, n, c)), draw.normal(n, c, std=3.0).to(change(torch.zeros(1)).dtype)
+        return Case(words, (student, teacher, draw.codes(0, c - 1, n).long(), 4.0, weight), gradients=(0, 1))
 
-def _soft_labels(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, weight: float) -> Any:
-    """The labels are compared at temperature T too."""
-    divergence = temperature**2 * _rows(student, teacher.detach(), temperature).mean()
-    return _mixed(divergence, student / temperature, labels, weight)
-
-
-def _log_of_softmax(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    p, q = (teacher / temperature).softmax(1), (student / temperature).softmax(1)
-    return temperature**2 * (p * (p.log() - q.log())).sum(1).mean()
-
-
-def _summed(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, weight: float) -> Any:
-    return _mixed(temperature**2 * _rows(student, teacher.detach(), temperature).sum(), student, labels, weight)
-
-
-def _hard(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    return temperature**2 * F.cross_entropy(student / temperature, teacher.argmax(1))
-
-
-DISTILLATION_MISTAKES = (
-    Mistake(
-        "KL reversed",
-        "That is KL(student || teacher); weight the logarithms with the teacher's probabilities: KL(teacher || student).",
-        _with(lambda s, t, T: T**2 * _divergence(_log(s, T), _log(t, T)).mean()),
-    ),
-    Mistake(
-        "no T^2",
-        "The factor T^2 is missing; without it the teacher's part of the gradient shrinks with the temperature.",
-        _with(lambda s, t, T: _rows(s, t, T).mean()),
-    ),
-    Mistake("T once", "You multiply by T; the factor is T^2.", _with(lambda s, t, T: T * _rows(s, t, T).mean())),
-    Mistake("T^2 on both", "T^2 belongs to the teacher's part only, not to the labels' part.", _all_scaled),
-    Mistake(
-        "labels at temperature T",
-        "You use the softened student for the labels; their cross-entropy has temperature 1.",
-        _soft_labels,
-    ),
-    Mistake(
-        "summed",
-        "You sum over the images; take their mean (batchmean), or the loss grows with the batch.",
-        _summed,
-    ),
-    Mistake(
-        "mean over classes too",
-        'You also divide by the number of classes, as reduction="mean" does; sum over classes, mean over images (batchmean).',
-        _with(lambda s, t, T: T**2 * _rows(s, t, T).mean() / s.shape[1]),
-    ),
-    Mistake(
-        "gradient to the teacher",
-        "A gradient reaches the teacher's logits; the teacher is not trained, so detach its logits.",
-        _with_gradient,
-    ),
-    Mistake(
-        "logarithms for the teacher",
-        "F.kl_div takes the teacher's probabilities unless log_target=True; you passed their logarithms.",
-        _with(lambda s, t, T: T**2 * F.kl_div(_log(s, T), _log(t, T), reduction="batchmean")),
-    ),
-    Mistake(
-        "probabilities for the student",
-        "F.kl_div takes the student's log-probabilities first; you passed probabilities.",
-        _with(lambda s, t, T: T**2 * F.kl_div((s / T).softmax(1), (t / T).softmax(1), reduction="batchmean")),
-    ),
-    Mistake(
-        "softmax twice",
-        "You apply softmax to probabilities; apply it to logits, and only once.",
-        _with(lambda s, t, T: T**2 * _divergence(_log((t / T).softmax(1), 1), _log((s / T).softmax(1), 1)).mean()),
-    ),
-    Mistake(
-        "logarithm of softmax",
-        "A probability can be 0 in float32, and then its logarithm is -infinity; use log_softmax.",
-        _with(_log_of_softmax),
-    ),
-    Mistake(
-        "temperature on the student only",
-        "You soften the student only; divide the teacher's logits by T too.",
-        _with(lambda s, t, T: T**2 * _divergence(_log(t, 1), _log(s, T)).mean()),
-    ),
-    Mistake(
-        "temperature on the teacher only",
-        "You soften the teacher only; divide the student's logits by T too.",
-        _with(lambda s, t, T: T**2 * _divergence(_log(t, T), _log(s, 1)).mean()),
-    ),
-    Mistake(
-        "multiplied by T",
-        "You multiply the logits by T; divide them by it.",
-        _with(lambda s, t, T: T**2 * _rows(s, t, 1 / T).mean()),
-    ),
-    Mistake(
-        "no temperature",
-        "Your function does not use the temperature; divide both logits by T before softmax.",
-        _with(lambda s, t, T: T**2 * _rows(s, t, 1).mean()),
-    ),
-    Mistake(
-        "cross-entropy, not KL",
-        "That is the cross-entropy with the teacher; subtract the teacher's own entropy to get KL, which is 0 when both agree.",
-        _with(lambda s, t, T: -(T**2) * (_log(t, T).exp() * _log(s, T)).sum(1).mean()),
-    ),
-    Mistake(
-        "the teacher's top class only",
-        "You use the teacher's most probable class only; use all of its probabilities.",
-        _with(_hard),
-    ),
-    Mistake(
-        "weights swapped",
-        "`weight` belongs to the teacher's part and 1 - weight to the labels'; you swapped them.",
-        _with(lambda s, t, T: T**2 * _rows(s, t, T).mean(), lambda w: 1 - w),
-    ),
-    Mistake(
-        "labels ignored",
-        "Your function does not use the labels; add (1 - weight) times the cross-entropy with them.",
-        lambda s, t, y, T, w: w * T**2 * _rows(s, t.detach(), T).mean(),
-    ),
-    Mistake(
-        "teacher ignored",
-        "Your function does not use the teacher; add weight * T^2 times the mean KL(teacher || student).",
-        _with(lambda s, t, T: 0.0),
-    ),
-)
+    batch = case("the notebook's batch", 50, 10)
+    return [
+        Case("the notebook's batch, a teacher that asks for no gradient", batch.args, gradients=(0,)),
+        case("its whole set", 600, 10),
+        case("37 classes", 8, 37),
+        case("in float64", 6, 10, Tensor.double),
+        case("a student so sure that probabilities are 0", 7, 5, lambda x: 400 * x, weight=0.4),
+        case("the same, the labels alone", 7, 5, lambda x: 100 * x, weight=0.0),
+        _just_apart(draw),
+    ]
 
 
 distillation_loss = Exercise(
@@ -211,7 +85,8 @@ distillation_loss = Exercise(
     minutes=16,
     oracle=right_loss,
     cases=distillation_cases,
+    workload=distillation_workload,
     mistakes=DISTILLATION_MISTAKES,
-    judge=close(0.0001, 1e-05),
+    judge=precise(0.0001, 1e-05),
     library="finetuning:distillation_loss",
 )

@@ -2,7 +2,7 @@
 
 Conventions that the notebook states in the same words: strength / 2 * the sum over all elements of fisher * (parameter - anchor)^2;
 `anchor` and `fisher` have the same keys, names of `model.named_parameters()`; parameters that they do not name (a new head) get no penalty; the
-result is a scalar tensor whose gradient reaches the parameters.
+result is a scalar tensor, also with strength 0, whose gradient reaches the parameters; a frozen parameter that they name counts too.
 
 The parameters of the network carry gradients of the new task (`.grad`), as they do in training: the penalty does not use them.
 """
@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from posttrain_lab.checks.engine.adapters import adapter
-from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
-from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw
-
-Named = dict[str, Tensor]
+from posttrain_lab.checks.engine.exercise import Case, Exercise
+from posttrain_lab.checks.engine.random_cases import Draw, ladder
+from posttrain_lab.checks.finetuning.ewc_penalty_mistakes import PENALTY_MISTAKES
+from posttrain_lab.checks.finetuning.ewc_penalty_oracle import Named, right_penalty
+from posttrain_lab.checks.finetuning.precise import precise
+from posttrain_lab.models import digits_cnn
 
 
 @adapter
@@ -29,16 +30,16 @@ def penalty_and_gradient(
     """The adapter: the penalty of a copy of the network, and its gradient by every parameter."""
     twin = copy.deepcopy(model)
     for number, parameter in enumerate(twin.parameters(), start=2):
-        parameter.grad = torch.linspace(-number, number + 1, parameter.numel()).reshape(parameter.shape)
-    before = [parameter.grad.clone() for parameter in twin.parameters() if parameter.grad is not None]
+        numbers = torch.linspace(-number, number + 1, parameter.numel(), dtype=parameter.dtype)
+        parameter.grad = numbers.reshape(parameter.shape)
     penalty = function(twin, copy.deepcopy(anchor), copy.deepcopy(fisher), strength)
     if not isinstance(penalty, Tensor) or not penalty.requires_grad or penalty.ndim:
         return {
             "penalty": penalty,
-            ".grad": _kept(twin, before),
+            ".grad": _gradients_of(twin),
             "gradient": "none: the result does not depend on the parameters",
         }
-    kept, parameters = _kept(twin, before), dict(twin.named_parameters())
+    kept, parameters = _gradients_of(twin), {name: p for name, p in twin.named_parameters() if p.requires_grad}
     found = torch.autograd.grad(penalty, list(parameters.values()), allow_unused=True)
     gradient = {
         name: torch.zeros_like(parameter) if one is None else one
@@ -47,23 +48,9 @@ def penalty_and_gradient(
     return {"penalty": penalty, ".grad": kept, "gradient": gradient}
 
 
-def _kept(model: nn.Module, before: list[Tensor]) -> str:
-    """Were the gradients of the new task changed?"""
-    now = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    if not any(bool(gradient.any()) for gradient in now):
-        return "cleared"
-    return "not changed" if len(now) == len(before) and all(map(torch.equal, now, before)) else "changed"
-
-
-def _moved(model: nn.Module, anchor: Named) -> dict[str, Tensor]:
-    """How far each named parameter is from its anchor."""
-    parameters = dict(model.named_parameters())
-    return {name: parameters[name] - place for name, place in anchor.items()}
-
-
-def right_penalty(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
-    terms = [(fisher[name] * moved * moved).sum() for name, moved in _moved(model, anchor).items()]
-    return strength / 2 * torch.stack(terms).sum()
+def _gradients_of(model: nn.Module) -> dict[str, Tensor]:
+    """What is in `.grad` of each parameter; zeros where it was cleared."""
+    return {name: torch.zeros_like(p) if p.grad is None else p.grad.clone() for name, p in model.named_parameters()}
 
 
 def _case(draw: Draw, words: str, model: nn.Module, names: list[str] | None = None, moved: float = 1.0) -> Case:
@@ -108,154 +95,37 @@ def penalty_cases(seed: int) -> list[Case]:
         ]
 
 
-def _sum_of(term: Callable[[Tensor, Tensor], Tensor], factor: Callable[[float], float] = lambda s: s / 2) -> Any:
-    """strength / 2 times the sum of another term of (moved, fisher)."""
-
-    def ewc_penalty(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
-        terms = [term(moved, fisher[name]).sum() for name, moved in _moved(model, anchor).items()]
-        return factor(strength) * torch.stack(terms).sum()
-
-    return ewc_penalty
+def _partly_frozen(case: Case) -> Case:
+    model = copy.deepcopy(case.args[0])
+    next(model.parameters()).requires_grad_(False)
+    return Case(case.words, (model, *case.args[1:]))
 
 
-def _new_fisher(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
-    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-    squares = {name: gradient.square() for name, gradient in gradients.items() if gradient is not None}
-    return right_penalty(model, anchor, squares, strength)
+def _in_doubles(draw: Draw, words: str, model: nn.Module) -> Case:
+    """A float64 network whose numbers are about 1,000 and have changed by some millionths."""
+    model = model.double()
+    for parameter in model.parameters():
+        parameter.data = 1000 + draw.normal(*parameter.shape).double()
+    anchor = {name: p.detach() + 1e-6 * draw.normal(*p.shape).double() for name, p in model.named_parameters()}
+    fisher = {name: draw.uniform(0.1, 3.0, *p.shape).double() * 1e12 for name, p in model.named_parameters()}
+    return Case(words, (model, anchor, fisher, draw.real(0.5, 5.0)))
 
 
-def _no_anchor(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
-    return right_penalty(model, {name: torch.zeros_like(place) for name, place in anchor.items()}, fisher, strength)
-
-
-def _heads_too(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
-    """Looks every parameter up, so a new head raises."""
-    terms = [(fisher[name] * (parameter - anchor[name]).square()).sum() for name, parameter in model.named_parameters()]
-    return strength / 2 * torch.stack(terms).sum()
-
-
-def _last_only(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
-    """Overwrites the sum."""
-    total = torch.zeros(())
-    for name, moved in _moved(model, anchor).items():
-        total = (fisher[name] * moved.square()).sum()
-    return strength / 2 * total
-
-
-def _mean(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
-    terms = [(fisher[name] * moved.square()).mean() for name, moved in _moved(model, anchor).items()]
-    return strength / 2 * torch.stack(terms).sum()
-
-
-def _weights_only(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
-    return right_penalty(model, {name: place for name, place in anchor.items() if name.endswith("weight")}, fisher, strength)
-
-
-def _by_order(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
-    rows = zip(model.parameters(), anchor.values(), fisher.values(), strict=False)
-    return strength / 2 * torch.stack([(weight * (parameter - place).square()).sum() for parameter, place, weight in rows]).sum()
-
-
-def _fisher_by_order(model: nn.Module, anchor: Named, fisher: Named, strength: float) -> Tensor:
-    rows = zip(_moved(model, anchor).values(), fisher.values(), strict=True)
-    return strength / 2 * torch.stack([(weight * moved.square()).sum() for moved, weight in rows]).sum()
-
-
-def _clears_gradients(model: nn.Module, *rest: Any) -> Tensor:
-    model.zero_grad()
-    return right_penalty(model, *rest)
-
-
-def _calls_backward(model: nn.Module, *rest: Any) -> Tensor:
-    penalty = right_penalty(model, *rest)
-    penalty.backward(retain_graph=True)
-    return penalty
-
-
-PENALTY_MISTAKES = (
-    Mistake(
-        "square missing",
-        "You do not square the difference, so positive and negative ones cancel; square it.",
-        _sum_of(lambda moved, fisher: fisher * moved),
-    ),
-    Mistake(
-        "absolute distance",
-        "You take the absolute difference; square it, so that small changes cost almost nothing.",
-        _sum_of(lambda moved, fisher: fisher * moved.abs()),
-    ),
-    Mistake(
-        "half missing",
-        "The half is missing: strength / 2, so that the gradient is strength * fisher * difference.",
-        _sum_of(lambda moved, fisher: fisher * moved.square(), lambda strength: strength),
-    ),
-    Mistake(
-        "strength missing",
-        "Your function does not use `strength`; multiply the sum by strength / 2.",
-        _sum_of(lambda moved, fisher: fisher * moved.square(), lambda strength: 0.5),
-    ),
-    Mistake(
-        "Fisher missing",
-        "All weights have the same penalty; multiply each squared difference by its entry of fisher.",
-        _sum_of(lambda moved, fisher: moved.square()),
-    ),
-    Mistake(
-        "Fisher squared",
-        "You square fisher together with the difference; square only the difference.",
-        _sum_of(lambda moved, fisher: (fisher * moved).square()),
-    ),
-    Mistake(
-        "Fisher of the new task",
-        "You weight with the gradients of the new task (p.grad); weight with `fisher`, which belongs to the old task.",
-        _new_fisher,
-    ),
-    Mistake(
-        "anchor missing",
-        "Your penalty pulls the weights to 0 (plain weight decay); subtract `anchor` first.",
-        _no_anchor,
-    ),
-    Mistake(
-        "new parameters not left out",
-        "You look up the anchor of every parameter; those that `anchor` does not name, as a new head, get no penalty.",
-        _heads_too,
-    ),
-    Mistake(
-        "last parameter only",
-        "Only the last parameter counts: add to the sum, do not overwrite it.",
-        _last_only,
-    ),
-    Mistake(
-        "paired by order",
-        "You pair parameters and anchors by their order; look them up by name: the anchor need not name the first parameter.",
-        _by_order,
-    ),
-    Mistake(
-        "fisher paired by order",
-        "You pair anchor and fisher by their order; look both up by name, because their order may differ.",
-        _fisher_by_order,
-    ),
-    Mistake(
-        "gradients cleared",
-        "You clear the gradients of the new task; leave them, as the training loop clears them; the penalty only returns a tensor.",
-        _clears_gradients,
-    ),
-    Mistake(
-        "backward inside",
-        "You call backward() inside, so the penalty's gradient would be counted twice; only return the penalty.",
-        _calls_backward,
-    ),
-    Mistake("mean", "You take the mean over the elements of a parameter; sum over all of them.", _mean),
-    Mistake("weights only", "Biases are left out; every parameter that `anchor` names counts.", _weights_only),
-    Mistake(
-        "root of the sum",
-        "You take the square root; return the sum of squares itself, whose gradient at the anchor is 0.",
-        lambda model, anchor, fisher, strength: right_penalty(model, anchor, fisher, strength).sqrt(),
-    ),
-    Mistake(
-        "no gradient",
-        "No gradient reaches the parameters, so the penalty has no effect; do not use item, detach, .data or no_grad.",
-        lambda model, anchor, fisher, strength: right_penalty(model, anchor, fisher, strength).detach(),
-    ),
-)
+def penalty_workload(seed: int) -> list[Case]:
+    """The notebook's network with its strengths: small changes, and Fisher information of many sizes."""
+    draw = Draw(seed, "workload of ewc_penalty")
+    a, b = draw.whole(2, 5), draw.whole(3, 6)
+    with torch.random.fork_rng(devices=[]):
+        network, pair = digits_cnn(width=8), nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Linear(b, 3))
+    parameters = dict(network.named_parameters())
+    anchor = {name: p.detach() + ladder(draw, *p.shape, top=1e-2) for name, p in parameters.items()}
+    fisher = {name: 10 ** draw.uniform(-9.0, -2.0, *p.shape) for name, p in parameters.items()}
+    return [
+        Case("the notebook's network", (network, anchor, fisher, draw.pick((100.0, 1e4)))),
+        _partly_frozen(_case(draw, "a frozen parameter among them", pair)),
+        Case("strength 0", (*_case(draw, "", copy.deepcopy(pair)).args[:3], 0.0)),
+        _in_doubles(draw, "a network in float64", copy.deepcopy(pair)),
+    ]
 
 
 ewc_penalty = Exercise(
@@ -266,8 +136,9 @@ ewc_penalty = Exercise(
     minutes=12,
     oracle=right_penalty,
     cases=penalty_cases,
+    workload=penalty_workload,
     mistakes=PENALTY_MISTAKES,
-    judge=close(0.0001, 1e-06),
+    judge=precise(0.0001, 1e-06),
     through="finetuning.ewc_penalty:penalty_and_gradient",
     library="finetuning:ewc_penalty",
 )

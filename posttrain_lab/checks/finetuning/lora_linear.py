@@ -1,13 +1,13 @@
 """Cases and known mistakes of `LoRALinear`: a frozen linear layer with a trainable low-rank correction.
 
 Conventions that the notebook states in the same words: `LoRALinear(linear, rank, alpha)` is an nn.Module with two trainable parameters,
-A [rank, in] and B [out, rank], and no other; one of them starts with zeros, the other with random numbers of any kind; the output is
-linear(x) + alpha / rank * x A^T B^T; `merge()` returns an nn.Linear with the weight W + alpha / rank * B A and the bias of the given
-layer; a second `merge()` raises an error; the given layer's weight and bias are not changed, and the LoRALinear gives the same
-outputs after `merge()` as before.
+`self.A` [rank, in] and `self.B` [out, rank], and no other; `self.linear` is the given layer (or a copy); one of the two starts with
+zeros, the other with random numbers of any kind; the output is linear(x) + alpha / rank * x A^T B^T for x [..., in], float32;
+`merge()` returns an nn.Linear with the weight W + alpha / rank * B A and the bias of the given layer (its mode and whether it is
+trained are free); a second `merge()` raises an error; the given layer's weight and bias are not changed, and the LoRALinear gives the
+same outputs after `merge()` as before. A copy (copy.deepcopy) is a layer of its own.
 
-The names of the two parameters and whether they are stored transposed are free: the adapter finds them by their shapes (in, out and
-rank all differ), fills them with the values of the case and returns the observable results.
+The adapter finds A and B by their names, fills them with the values of the case and returns the observable results.
 """
 
 import copy
@@ -21,11 +21,12 @@ from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise
 from posttrain_lab.checks.engine.judges import Judge, difference
 from posttrain_lab.checks.engine.outcome import Outcome
-from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.random_cases import Draw, eighths, strided
 from posttrain_lab.checks.finetuning.lora_linear_mistakes import LORA_MISTAKES
 from posttrain_lab.checks.finetuning.lora_linear_oracle import LoRA
 
 Factors = dict[str, nn.Parameter]
+CALLS, BATCH = 100, 25  # the steps and the batch with which the notebook trains an adapter
 
 
 SENTENCES = {
@@ -52,15 +53,17 @@ def adapted(
     """The adapter: build the layer, test its initial state, fill A and B, return outputs and gradients, merge twice."""
     linear = _linear(weight, bias)
     layer = function(linear, rank, alpha)
-    factors = _factors(layer, a, b)
-    seen = {"trainable": _trainable(layer, factors), **_start(layer, factors, x, x @ weight.T + (0 if bias is None else bias))}
+    factors, found = _factors(layer), _named(layer)
+    if found != _named_as(a, b, weight):
+        return {"names and shapes": found}
+    own = x @ weight.T + (0 if bias is None else bias)
+    seen = {"names and shapes": found, "trainable": _trainable(layer, factors), **_start(layer, factors, x, own)}
     with torch.no_grad():
         for name, wanted in (("A", a), ("B", b)):
-            factor = factors[name]
-            factor.copy_(wanted if factor.shape == wanted.shape else wanted.T)
-    seen = {**seen, **_filled(layer, factors, a, x), **_merged(layer, x)}
-    own = linear.weight, linear.bias
-    kept = all(one is two or (one is not None and torch.equal(one, two)) for one, two in zip((weight, bias), own, strict=True))
+            factors[name].copy_(wanted)
+    seen = {**seen, **_filled(layer, factors, x), **_copied(layer, x), **_merged(layer, x)}
+    now = linear.weight, linear.bias
+    kept = all(one is two or (one is not None and torch.equal(one, two)) for one, two in zip((weight, bias), now, strict=True))
     return {**seen, "given as it was": kept}
 
 
@@ -72,16 +75,22 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return linear
 
 
-def _factors(layer: nn.Module, a: Tensor, b: Tensor) -> Factors:
-    """The parameters of the shapes of A and B, in either orientation."""
-    found: Factors = {}
-    for name, wanted in (("A", a), ("B", b)):
-        fits = [p for p in layer.parameters() if sorted(p.shape) == sorted(wanted.shape)]
-        if len(fits) != 1:
-            shapes = ", ".join(str(list(p.shape)) for p in layer.parameters())
-            raise ValueError(f"the parameters have the shapes {shapes}; one of them must be {name} {list(wanted.shape)}")
-        found[name] = fits[0]
-    return found
+def _factors(layer: nn.Module) -> Factors:
+    return {name: p for name, p in layer._parameters.items() if name in ("A", "B") and p is not None}
+
+
+def _named(layer: nn.Module) -> str:
+    """Names and shapes of its parameters, and its inner layer."""
+    own = [f"{name} {list(p.shape)}" for name, p in layer.named_parameters() if not name.startswith("linear.")]
+    inner = layer._modules.get("linear")
+    return (
+        "; ".join(sorted(own) + ([f"linear, a Linear {list(inner.weight.shape)}"] if isinstance(inner, nn.Linear) else []))
+        or "nothing"
+    )
+
+
+def _named_as(a: Tensor, b: Tensor, weight: Tensor) -> str:
+    return f"A {list(a.shape)}; B {list(b.shape)}; linear, a Linear {list(weight.shape)}"
 
 
 def _trainable(layer: nn.Module, factors: Factors) -> list[str]:
@@ -109,15 +118,31 @@ def _gradients(output: Tensor, sources: list[nn.Parameter]) -> list[Tensor]:
     return [torch.zeros_like(p) if found.get(id(p)) is None else found[id(p)] for p in sources]
 
 
-def _filled(layer: nn.Module, factors: Factors, a: Tensor, x: Tensor) -> dict[str, Any]:
-    output = layer(x)
+def _filled(layer: nn.Module, factors: Factors, x: Tensor) -> dict[str, Any]:
+    """Outputs with A and B filled: of x, of one row, of none, in eval mode, and after as many calls as the notebook makes."""
+    output, row = layer(x), x.reshape(-1, x.shape[-1])[0]
     of_a, of_b = _gradients(output, [factors["A"], factors["B"]])
-    turned = factors["A"].shape != a.shape, factors["B"].shape[1] != a.shape[0]
+    with torch.no_grad():
+        for _ in range(CALLS if len(x) == BATCH else 0):
+            layer(row)
     return {
         "output with A and B filled": output,
-        "gradient of A": of_a.T if turned[0] else of_a,
-        "gradient of B": of_b.T if turned[1] else of_b,
+        "gradient of A": of_a,
+        "gradient of B": of_b,
+        "output of one x [in]": layer(row),
+        "output of no x [0, in]": layer(x.reshape(-1, x.shape[-1])[:0]),
+        "output in eval mode": layer.eval()(x),
     }
+
+
+def _copied(layer: nn.Module, x: Tensor) -> dict[str, Any]:
+    """A copy with other factors, as the notebook makes one before it merges; the layer itself must not notice."""
+    twin = copy.deepcopy(layer)
+    with torch.no_grad():
+        for factor in _factors(twin).values():
+            factor.mul_(2)
+    merged: Any = twin.merge()  # type: ignore[operator]
+    return {"output of a copy with 2 A and 2 B": twin(x), "a copy, merged": merged(x), "output beside a copy": layer(x)}
 
 
 def _merged(layer: Any, x: Tensor) -> dict[str, Any]:
@@ -146,6 +171,8 @@ def lora_judge() -> Judge:
     def judge(want: Outcome, got: Outcome) -> str | None:
         for key, wanted in want.value.items():
             found = got.value[key]
+            if key == "names and shapes" and found != wanted:
+                return f"the layer's own parameters and its `linear` must be {wanted}; found {found}."
             if key in SENTENCES and found is not wanted:
                 return SENTENCES[key]
             if key == "trainable" and found != wanted:
@@ -178,6 +205,18 @@ def lora_cases(seed: int) -> list[Case]:
     ]
 
 
+def lora_workload(seed: int) -> list[Case]:
+    """The two linear layers of the notebook's network, rank 2, a batch of 25: eighths, whose sums are exact in any order."""
+    draw = Draw(seed, "workload of LoRALinear")
+
+    def case(words: str, inputs: int, outputs: int, rank: int, alpha: float) -> Case:
+        sizes = ((outputs, inputs), (outputs,), (rank, inputs), (outputs, rank), (BATCH, inputs))
+        weight, bias, a, b, x = (eighths(draw, *size, most=8) for size in sizes)
+        return Case(words, (weight, bias, rank, alpha, a, b, x))
+
+    return [case("the notebook's first linear layer", 576, 64, 2, 4.0), case("its last layer, rank 8", 64, 10, 8, 4.0)]
+
+
 def right_lora(linear: nn.Linear, rank: int, alpha: float) -> nn.Module:
     return LoRA(linear, rank, alpha)
 
@@ -190,6 +229,7 @@ LoRALinear = Exercise(
     minutes=20,
     oracle=right_lora,
     cases=lora_cases,
+    workload=lora_workload,
     mistakes=LORA_MISTAKES,
     judge=lora_judge(),
     through="finetuning.lora_linear:adapted",

@@ -13,9 +13,25 @@ class _Plain(LoRA):
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__(linear, rank, alpha)
-        a, b = self.a.detach().requires_grad_(), self.b.detach().requires_grad_()
-        del self.a, self.b
-        self.a, self.b = a, b  # type: ignore[assignment]
+        a, b = self.A.detach().requires_grad_(), self.B.detach().requires_grad_()
+        del self.A, self.B
+        self.A, self.B = a, b  # type: ignore[assignment]
+
+
+class _Exchanged(LoRA):
+    """The names of the two factors exchanged."""
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
+        super().__init__(linear, rank, alpha)
+        self.A, self.B = self.B, self.A
+
+
+class _Transposed(LoRA):
+    """Both factors stored transposed."""
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
+        super().__init__(linear, rank, alpha)
+        self.A, self.B = nn.Parameter(self.A.detach().T.clone()), nn.Parameter(self.B.detach().T.clone())
 
 
 def _wrong(mistake: str) -> Callable[..., nn.Module]:
@@ -23,6 +39,12 @@ def _wrong(mistake: str) -> Callable[..., nn.Module]:
 
 
 LORA_MISTAKES = (
+    Mistake("A and B exchanged", "Your A and B are exchanged: A is [rank, in] and B is [out, rank].", _Exchanged),
+    Mistake(
+        "stored transposed",
+        "You store A and B transposed: A is [rank, in] and B is [out, rank], as in x A^T B^T and in the weight B A.",
+        _Transposed,
+    ),
     Mistake(
         "both factors random",
         "Your layer does not start as the given one: with A and B both random, B A is not 0; start one of them with zeros.",

@@ -12,22 +12,21 @@ class LoRA(nn.Module):
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, mistake: str = "") -> None:
         super().__init__()
-        self.linear = linear if mistake == "merge in place" else copy.deepcopy(linear)
-        self.linear.requires_grad_(mistake == "base trained")
+        self.linear = linear.requires_grad_(mistake == "base trained")
         self.mistake, self.merged = mistake, False
         scales = {"times rank": alpha * rank, "missing": 1.0, "no alpha": 1 / rank, "no rank": alpha, "root": alpha / rank**0.5}
         self.scale = scales.get(mistake, alpha / rank)
         a = torch.randn(rank, linear.in_features)
         a = {"both zero": torch.zeros_like(a), "alike": a[:1].expand_as(a)}.get(mistake, a)
         b = (torch.randn if mistake == "both random" else torch.zeros)(linear.out_features, rank)
-        self.a = nn.Parameter(a.clone(), requires_grad=mistake != "a fixed")
-        self.b = nn.Parameter(b)
+        self.A = nn.Parameter(a.clone(), requires_grad=mistake != "a fixed")
+        self.B = nn.Parameter(b)
 
     def correction(self) -> Tensor:
-        return self.b @ self.a
+        return self.B @ self.A
 
     def forward(self, x: Tensor) -> Tensor:
-        low = self.scale * (x @ self.a.T @ self.b.T)
+        low = self.scale * (x @ self.A.T @ self.B.T)
         if self.mistake == "base left out":
             return low
         if self.mistake == "bias twice" and self.linear.bias is not None:

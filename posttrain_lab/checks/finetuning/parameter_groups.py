@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from posttrain_lab.checks.engine.adapters import adapter
-from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.exercise import Case, Exercise
 from posttrain_lab.checks.engine.judges import Judge, difference
 from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw
-
-Groups = list[dict[str, Any]]
-
+from posttrain_lab.checks.finetuning.parameter_groups_mistakes import PARAMETER_MISTAKES
+from posttrain_lab.checks.finetuning.parameter_groups_oracle import right_groups
+from posttrain_lab.models import digits_cnn
 
 Row = tuple[Any, Any]
 
@@ -69,40 +69,6 @@ def groups_judge() -> Judge:
     return judge
 
 
-def _owners(model: nn.Module) -> list[nn.Module]:
-    return [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
-
-
-def _without_decay(layer: nn.Module, name: str) -> bool:
-    return name == "bias" or isinstance(layer, nn.BatchNorm2d | nn.LayerNorm)
-
-
-def right_groups(model: nn.Module, base_lr: float, decay: float) -> Groups:
-    return _groups(model, lambda place, count: base_lr * decay ** (count - 1 - place))
-
-
-def _groups(
-    model: nn.Module,
-    rate: Callable[[int, int], float],
-    without_decay: Callable[[nn.Module, str], bool] = _without_decay,
-    layers: Callable[[nn.Module], list[nn.Module]] = _owners,
-    again: bool = False,
-    decayed: dict[str, float] | None = None,
-) -> Groups:
-    """One group for each parameter, by layers from the first to the last; `again` lists a shared parameter twice."""
-    groups: Groups = []
-    seen: set[int] = set()
-    found = layers(model)
-    for place, layer in enumerate(found):
-        for name, parameter in layer.named_parameters():
-            if again or id(parameter) not in seen:
-                seen.add(id(parameter))
-                owner = layer.get_submodule(name.rpartition(".")[0])
-                extra = {"weight_decay": 0.0} if without_decay(owner, name.rpartition(".")[2]) else (decayed or {})
-                groups.append({"params": [parameter], "lr": rate(place, len(found)), **extra})
-    return groups
-
-
 def _tied(width: int) -> nn.Sequential:
     model = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.LayerNorm(width), nn.Linear(width, width), nn.Linear(width, 3))
     model[3].weight = model[0].weight
@@ -140,115 +106,20 @@ def groups_cases(seed: int) -> list[Case]:
         ]
 
 
-def _wrong(rate: Callable[[float, float, int, int], float] | None = None, **changes: Any) -> Callable[..., Groups]:
-    def parameter_groups(model: nn.Module, base_lr: float, decay: float) -> Groups:
-        chosen = rate or (lambda base_lr, decay, place, count: base_lr * decay ** (count - 1 - place))
-        return _groups(model, lambda place, count: chosen(base_lr, decay, place, count), **changes)
-
-    return parameter_groups
-
-
-def _by_tensor(model: nn.Module, base_lr: float, decay: float) -> Groups:
-    """Each tensor counts as a layer."""
-    groups = right_groups(model, base_lr, decay)
-    return [{**group, "lr": base_lr * decay ** (len(groups) - 1 - place)} for place, group in enumerate(groups)]
-
-
-def _every_module(model: nn.Module, base_lr: float, decay: float) -> Groups:
-    """Layers without parameters count too."""
-    leaves = [module for module in model.modules() if not list(module.children())]
-    return _groups(model, lambda place, count: base_lr * decay ** (count - 1 - place), layers=lambda model: leaves)
-
-
-def _as_weight_decay(model: nn.Module, base_lr: float, decay: float) -> Groups:
-    return _groups(model, lambda place, count: base_lr, decayed={"weight_decay": decay})
-
-
-def _frozen_left_out(model: nn.Module, base_lr: float, decay: float) -> Groups:
-    return [group for group in right_groups(model, base_lr, decay) if group["params"][0].requires_grad]
-
-
-def _decay_none(model: nn.Module, base_lr: float, decay: float) -> Groups:
-    return [{"weight_decay": None, **group} for group in right_groups(model, base_lr, decay)]
-
-
-PARAMETER_MISTAKES = (
-    Mistake(
-        "shared twice",
-        "A parameter that two layers share is in two groups and would change twice in each step; list it with the first layer only.",
-        _wrong(again=True),
-    ),
-    Mistake(
-        "order reversed",
-        "Your first layer has the largest rate; the last has base_lr, and each one before it `decay` times the rate of the next.",
-        _wrong(lambda base_lr, decay, place, count: base_lr * decay**place),
-    ),
-    Mistake(
-        "biases decayed",
-        'Biases get weight decay; give them "weight_decay": 0.0.',
-        _wrong(without_decay=lambda layer, name: isinstance(layer, nn.BatchNorm2d | nn.LayerNorm)),
-    ),
-    Mistake(
-        "norms decayed",
-        'The weights of norms get weight decay, which pulls a scale of 1 to 0; give all parameters of norms "weight_decay": 0.0.',
-        _wrong(without_decay=lambda layer, name: name == "bias"),
-    ),
-    Mistake(
-        "nothing decayed",
-        'You turn weight decay off for all parameters; only biases and norms get "weight_decay": 0.0.',
-        _wrong(without_decay=lambda layer, name: True),
-    ),
-    Mistake(
-        "one step too slow",
-        "Even your last layer has a smaller rate; its rate is base_lr itself, decay to the power 0.",
-        _wrong(lambda base_lr, decay, place, count: base_lr * decay ** (count - place)),
-    ),
-    Mistake(
-        "linear",
-        "Your rates decrease by equal amounts; they must decrease by equal factors: `decay` times the rate of the next layer.",
-        _wrong(lambda base_lr, decay, place, count: base_lr * (1 - (1 - decay) * (count - 1 - place))),
-    ),
-    Mistake(
-        "one rate",
-        "All your layers have the rate base_lr; those further from the output must have smaller rates.",
-        _wrong(lambda base_lr, decay, place, count: base_lr),
-    ),
-    Mistake(
-        "divided by decay",
-        "You divide by decay, so early layers get the larger rates; multiply, once for each later layer.",
-        _wrong(lambda base_lr, decay, place, count: base_lr / decay ** (count - 1 - place)),
-    ),
-    Mistake(
-        "tensors for layers",
-        "Your rate decreases with each tensor; the weight and the bias of one layer have the same rate.",
-        _by_tensor,
-    ),
-    Mistake(
-        "layers without parameters counted",
-        "You count layers that have no parameters (ReLU, Flatten); count only those with parameters of their own.",
-        _every_module,
-    ),
-    Mistake(
-        "children for layers",
-        "You count only the outermost layers, so a whole block has one rate; use model.modules(), which includes inner layers.",
-        _wrong(layers=lambda model: [child for child in model.children() if any(True for _ in child.parameters())] or [model]),
-    ),
-    Mistake(
-        "decay as weight decay",
-        "You used `decay` as the weight decay; it is the factor between the learning rates of neighbouring layers.",
-        _as_weight_decay,
-    ),
-    Mistake(
-        "frozen left out",
-        "You leave out parameters with requires_grad = False; every parameter must be in a group.",
-        _frozen_left_out,
-    ),
-    Mistake(
-        "decay None",
-        'Your groups contain "weight_decay": None, which no optimizer accepts; leave the key out.',
-        _decay_none,
-    ),
-)
+def groups_workload(seed: int) -> list[Case]:
+    """The notebook's network with its rates, and layers whose parameters hold equal numbers."""
+    draw = Draw(seed, "workload of parameter_groups")
+    width = draw.whole(3, 6)
+    with torch.random.fork_rng(devices=[]):
+        network = digits_cnn()
+        alike = nn.Sequential(*(layer for _ in range(3) for layer in (nn.Linear(width, width), nn.LayerNorm(width))))
+    for linear in list(alike)[::2]:
+        nn.init.constant_(linear.weight, 0.5)  # type: ignore[arg-type]
+        nn.init.zeros_(linear.bias)  # type: ignore[arg-type]
+    return [
+        Case("the notebook's network", (network, 1e-3, draw.pick((0.3, 0.5, 0.6)))),
+        Case("layers that hold the same numbers", (alike, draw.real(0.01, 0.5), draw.real(0.3, 0.8))),
+    ]
 
 
 parameter_groups = Exercise(
@@ -259,6 +130,7 @@ parameter_groups = Exercise(
     minutes=14,
     oracle=right_groups,
     cases=groups_cases,
+    workload=groups_workload,
     mistakes=PARAMETER_MISTAKES,
     judge=groups_judge(),
     through="finetuning.parameter_groups:grouped",
