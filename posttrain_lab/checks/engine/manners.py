@@ -8,6 +8,7 @@ import functools
 import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,14 @@ from posttrain_lab.checks.engine.facts import LARGE, differ, facts
 SEED = 20_261_130  # torch's generator starts with it before each call: with another seed afterwards, the function has set it
 NOT_CONTIGUOUS = "returns a tensor that is not contiguous in memory (contiguous)"  # wrong only where `strict` says so
 Watched = Callable[..., Any]
+_REMARKS: ContextVar[list[str] | None] = ContextVar("what a watcher noticed during this call", default=None)
+
+
+def remark(note: str) -> None:
+    """Add a note to the call that runs now: what a watcher (authorship.py) saw is told only if the value is right."""
+    remarks = _REMARKS.get()
+    if remarks is not None:
+        remarks.append(note)
 
 
 class Manners:
@@ -35,9 +44,11 @@ class Manners:
         def watched(*args: Any, **kwargs: Any) -> Any:
             given = {f"argument {n + 1}": a for n, a in enumerate(args)} | {f"the argument {k}": a for k, a in kwargs.items()}
             before, machine = _all_facts(given), _machine()
+            token = _REMARKS.set(self.notes)
             try:
                 result = function(*args, **kwargs)
             finally:
+                _REMARKS.reset(token)
                 now = _machine()
                 self.notes += [f"leaves {what} changed; put it back" for what in machine if machine[what] != now[what]]
                 _put_back(machine)

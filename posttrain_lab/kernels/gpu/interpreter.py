@@ -9,7 +9,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ class OutOfBounds(IndexError):
 class Traffic:
     """What launches did to memory: programs run, bytes read and written, lanes of loads and how many of them were masked out.
 
-    On a GPU nobody watches the programs: there only launches are counted.
+    shared: numbers stored by more than one program of a launch. given, left: the tensors of all launches, before and after.
+    On a GPU nobody watches the programs: there only launches are counted, and what they leave.
     """
 
     programs: int = 0
@@ -40,6 +41,10 @@ class Traffic:
     lanes: int = 0
     masked: int = 0
     launches: int = 0
+    shared: int = 0
+    kernels: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    given: list[Tensor] = field(default_factory=list)
+    left: list[Tensor] = field(default_factory=list)
 
 
 def outside(what: str, numbers: int) -> OutOfBounds:
