@@ -21,21 +21,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from posttrain_lab.checks.engine.adapters import watcher
 from posttrain_lab.checks.engine.numpy_spy import PRODUCTS, WatchedArray, watching
 from posttrain_lab.checks.engine.stand_ins import is_running, is_stand_in
-from posttrain_lab.kernels.gpu import interpreter
 
 # the packages whose functions solve these exercises, and those of their modules that students may use: decorators and SIMD functions
 LIBRARY = {"posttrain_lab.kernels", "posttrain_lab.kernels.cpu", "posttrain_lab.kernels.gpu", "posttrain_lab.quantization"}
 SIMD = {"simd", "simd_bytes", "simd_floats", "simd_pairs", "simd_rounding", "simd_scaling"}
 OPEN = {f"posttrain_lab.kernels.cpu.{name}" for name in {"notebook", *SIMD}}
 TORCH_PRODUCTS = {"mm", "bmm", "addmm", "baddbmm", "_int_mm", "mv", "dot"}
-# ops of torch that compute; ops that create, copy, slice or convert tensors are not listed
-COMPUTING = TORCH_PRODUCTS | set(
-    """
-    add sub rsub mul div abs neg floor round ceil trunc relu clamp clamp_min clamp_max maximum minimum max amax min amin
-    sum where remainder floor_divide bitwise_and bitwise_or bitwise_xor __and__ __or__ __lshift__ __rshift__
-    bitwise_left_shift bitwise_right_shift convolution linear index_add scatter_add prod mean reciprocal
-    """.split()  # noqa: SIM905
-)
 Function = Callable[..., Any]
 
 
@@ -74,7 +65,7 @@ def by_blocks(function: Function, a: Tensor, b: Tensor, tile: int) -> Any:
         if name in TORCH_PRODUCTS and sizes == whole and not is_running():
             raise NotTheTask(WHOLE.format(who="torch"))
 
-    with _looking(look), watching(None, Blocks):
+    with looking(look), watching(None, Blocks):
         result = own(function, a, b, tile)
     if not _reads(function, 2):
         raise NotTheTask(
@@ -100,31 +91,6 @@ def in_vectors(function: Function, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
-@watcher
-def launched(function: Function, *args: Any, **kwargs: Any) -> Any:
-    """The answer of a function that launches a kernel; NotTheTask when it launches none, or torch computes a part of the result."""
-    if is_stand_in(function):
-        return function(*args, **kwargs)
-
-    stand_ins = []
-
-    def look(name: str, operands: tuple[Any, ...]) -> None:
-        if _inside(vars(interpreter)):
-            return
-        if is_running():  # a known mistake, called by the proof from a cell of the notebook
-            stand_ins.append(name)
-        elif name in COMPUTING:
-            raise NotTheTask(
-                f"torch's {name} computes here what the kernel should; leave the function above the kernel as it was"
-            )
-
-    with interpreter.counting() as traffic, _looking(look):
-        result = function(*args, **kwargs)
-    if not traffic.launches and not stand_ins:
-        raise NotTheTask("no kernel was launched; leave the function above the kernel as it was, and write the kernel's body")
-    return result
-
-
 def _compiled(function: Function) -> bool:
     """Did a decorator of unit 05 make it? Compiled code calls no function of Python (and a watched compiler is ten times slower)."""
     notebook = sys.modules.get("posttrain_lab.kernels.cpu.notebook")
@@ -148,7 +114,7 @@ def _refuse_the_library(frame: FrameType, event: str, argument: Any) -> None:
         raise NotTheTask(f"the library's own {name} made this; write it yourself in the cell above")
 
 
-def _inside(module: Mapping[str, Any]) -> bool:
+def inside(module: Mapping[str, Any]) -> bool:
     """Is a function of the module with these globals being called?"""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals is not module:
@@ -173,7 +139,7 @@ _Looker.__torch_dispatch__ = _look_and_run  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
-def _looking(look: Callable[[str, tuple[Any, ...]], None]) -> Iterator[None]:
+def looking(look: Callable[[str, tuple[Any, ...]], None]) -> Iterator[None]:
     looker = _Looker()
     looker.look = look
     with looker:

@@ -138,5 +138,5 @@ block_sparse_matmul = Exercise(
     oracle=right_sparse,
     cases=sparse_cases,
     mistakes=SPARSE_MISTAKES,
-    through="engine.authorship:launched",
+    through="engine.launches:launched",
 )

@@ -115,5 +115,5 @@ fused_linear = Exercise(
     cases=fused_cases,
     mistakes=FUSED_MISTAKES,
     judge=near(2e-06, rtol=1e-05),
-    through="engine.authorship:launched",
+    through="engine.launches:launched",
 )

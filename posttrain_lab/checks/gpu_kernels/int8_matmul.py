@@ -132,6 +132,6 @@ int8_matmul = Exercise(
     oracle=right_matmul,
     cases=matmul_cases,
     mistakes=MATMUL_MISTAKES,
-    through="engine.authorship:launched",
+    through="engine.launches:launched",
     library="kernels:int8_matmul",
 )

@@ -102,5 +102,5 @@ masked_add = Exercise(
     oracle=right_add,
     cases=add_cases,
     mistakes=ADD_MISTAKES,
-    through="engine.authorship:launched",
+    through="engine.launches:launched",
 )

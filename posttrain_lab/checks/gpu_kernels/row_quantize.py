@@ -163,5 +163,5 @@ row_quantize = Exercise(
     cases=rows_cases,
     mistakes=ROWS_MISTAKES,
     judge=close(1e-06, 0.0),
-    through="engine.authorship:launched",
+    through="engine.launches:launched",
 )

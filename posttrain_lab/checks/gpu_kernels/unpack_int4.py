@@ -153,5 +153,5 @@ unpack_int4 = Exercise(
     oracle=right_unpack,
     cases=unpack_cases,
     mistakes=UNPACK_MISTAKES,
-    through="engine.authorship:launched",
+    through="engine.launches:launched",
 )
