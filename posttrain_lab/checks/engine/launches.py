@@ -35,6 +35,7 @@ COMPILED_AT = 8  # the call of a function at which its kernel is compiled: most 
 CHIP = 80  # Ampere, the oldest GPU on which the notebook runs
 POINTERS = {torch.float32: "*fp32", torch.int32: "*i32", torch.int8: "*i8", torch.uint8: "*u8"}
 _ANSWERS: dict[str, Any] = {}
+_REFUSALS: "WeakKeyDictionary[Callable[..., Any], list[str]]" = WeakKeyDictionary()
 _CALLS: "WeakKeyDictionary[Callable[..., Any], int]" = WeakKeyDictionary()
 
 
@@ -82,8 +83,9 @@ def _notes(function: Callable[..., Any], result: Any, given: list[Any], traffic:
     if traffic.shared:
         yield "stores in one place from several programs; each program stores its own block, and no other program does"
     _CALLS[function] = _CALLS.get(function, 0) + 1
-    if _CALLS[function] >= COMPILED_AT and interpreter.interpreted():
-        yield from filter(None, (_refused(*launch) for launch in traffic.kernels))
+    if _CALLS[function] == COMPILED_AT and interpreter.interpreted():
+        _REFUSALS[function] = [note for launch in traffic.kernels if (note := _refused(*launch))]
+    yield from _REFUSALS.get(function, [])
 
 
 def _poisoned(tensor: Tensor) -> bool:
