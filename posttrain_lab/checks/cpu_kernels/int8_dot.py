@@ -102,5 +102,5 @@ int8_dot = Exercise(
     cases=dot_cases,
     mistakes=DOT_MISTAKES,
     judge=whole_judge(),
-    through="engine.authorship:own",
+    through="engine.authorship:whole",
 )

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from posttrain_lab.checks.engine.adapters import watcher
-from posttrain_lab.checks.engine.authorship import NotTheTask, inside, looking
 from posttrain_lab.checks.engine.facts import differ
+from posttrain_lab.checks.engine.looking import NotTheTask, inside, looking
 from posttrain_lab.checks.engine.manners import remark
 from posttrain_lab.checks.engine.stand_ins import is_running, is_stand_in
 from posttrain_lab.kernels.gpu import interpreter
