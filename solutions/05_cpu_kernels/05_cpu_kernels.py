@@ -369,7 +369,7 @@ widgets.slider_figure(
 # **Aim:** get the weights back from their panels.
 #
 # panels is `int8 [panels, pairs, 16, 2]`, the result `int8 [n, k]`. What lies beyond n and k is padding (a library may put
-# other numbers than 0 there) and must not be in the result.
+# other numbers than 0 there) and must not be in the result. The result may be a view of the panels.
 #
 # **Predict:** why does the function need n and k?
 #
@@ -417,7 +417,7 @@ print(f"{N} x {K} weights come back: {start}; 999 x 333 of them: {odd}")
 #
 # `add_block(out, a, b, first, end)` is given. It does `out[i, j] += a[i, k] * b[k, j]` for all indices from `first = (i, j, k)`
 # to `end = (i, j, k)` (exclusive), and raises an `IndexError` when `end` is out of range. You write the loops around it: every
-# block once, smaller ones at the edges. a is `int8 [m, k]`, b `int8 [k, n]`, the result `int32 [m, n]`. Numba compiles numpy
+# block once, smaller ones at the edges, with `tile` as it is given. Floats are not accepted. a is `int8 [m, k]`, b `int8 [k, n]`, the result `int32 [m, n]`. Numba compiles numpy
 # calls too: `np.zeros((m, n), np.int32)`.
 #
 # **Predict:** m = k = n = 100 and tile = 32. How many blocks are there?
@@ -692,7 +692,8 @@ plots.speeds(row_speed, f"one row x {size} x {size}, one thread")
 # $$out[o] = \sum_{j = row\_pointers[o]}^{row\_pointers[o + 1] - 1} values[j] \cdot x[columns[j]]$$
 #
 # values is `float32 [kept]`, columns `int32 [kept]`, row_pointers `int32 [out + 1]`, x `float32 [in, batch]`, the result
-# `float32 [out, batch]`. Each `x[columns[j]]` is a whole row of x, so one weight is multiplied by the whole batch.
+# `float32 [out, batch]`. Each `x[columns[j]]` is a whole row of x, so one weight is multiplied by the whole batch. The sparse
+# products of torch and scipy are not accepted here.
 #
 # **Predict:** how many bytes does a stored weight take here, and from which share of zeros on is that fewer than dense?
 #
