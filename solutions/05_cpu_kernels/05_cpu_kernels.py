@@ -29,8 +29,9 @@
 #
 # **How it works.** There are twelve exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with your
 # lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often as
-# you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work. In a
-# terminal, `posttrain-lab check 05` shows the points of the whole notebook. The [glossary](../glossary.md) explains the
+# you like. A mistake costs only its own exercise. Most figures use *your* functions, so they show your work; where the
+# library's kernels are shown, the text says so. In a terminal, `posttrain-lab check 05` shows the points of the whole
+# notebook. The [glossary](../glossary.md) explains the
 # terms of the field.
 
 # %% tags=["setup"]
@@ -77,7 +78,7 @@ def three_loops(a, b):
 
 columns = weights.T.contiguous()  # [inputs, outputs]
 speed = {"three loops": operations_per_second(lambda: three_loops(codes, columns), repeats=3)}
-print(f"three loops: {speed['three loops'] / 1e9:.2f} GOPS (1e9 operations a second)")
+print(f"three loops: {speed['three loops'] / 1e9:.2g} GOPS (1e9 operations a second)")
 
 # %% [markdown]
 # **Predict.** All versions below give exactly the same numbers.
@@ -852,8 +853,8 @@ for share in kept_shares:
     sparse_curves["library sparse_linear"].append(times_faster(lambda packed=packed: kernels.sparse_linear(x, packed)))
 values, positions = nm_pack(dense)
 library_nm = kernels.NMWeight(values, positions)
-print(f"2:4, times faster than dense: yours {times_faster(lambda: nm_matmul(values, positions, x_columns)):.2f}, ", end="")
-print(f"library nm_linear {times_faster(lambda: kernels.nm_linear(x, library_nm)):.2f}")
+print(f"2:4, times faster than dense: yours {times_faster(lambda: nm_matmul(values, positions, x_columns)):.2g}, ", end="")
+print(f"library nm_linear {times_faster(lambda: kernels.nm_linear(x, library_nm)):.2g}")
 plots.sparse_race(kept_shares, sparse_curves)
 
 # %% [markdown]
@@ -968,7 +969,7 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
     took = {name: 2 * number * work[name] / pairs[row][1] for name, pairs in points.items()}
     names = ("your simd_matmul", "your unpack_int4 first", "your csr_matmul", "your nm_matmul")
     print(f"{text}, times as fast as torch's float32 layer:", end=" ")
-    print(", ".join(f"{name.removeprefix('your ')} {took['torch linear'] / took[name]:.2f}" for name in names))
+    print(", ".join(f"{name.removeprefix('your ')} {took['torch linear'] / took[name]:.2g}" for name in names))
 
 # %% [markdown]
 # ## What the numbers say

@@ -70,10 +70,10 @@ def csr_cases(seed: int) -> list[Case]:
 def csr_workload(seed: int) -> list[Case]:
     """A layer with a tenth of its weights, fractions (eighths: their sums are exact in any order), and a whole batch."""
     draw = Draw(seed, "csr workload")
-    layer = thinned(draw, eighths(draw, 96, 512), 0.1)
+    layer = thinned(draw, eighths(draw, 40, 512), 0.1)
     return [
         Case("a tenth of a layer, fractions, a batch of 64", (*csr(layer), eighths(draw, 512, 64))),
-        Case("long rows, fractions", (*csr(thinned(draw, eighths(draw, 5, 1100), 0.7)), eighths(draw, 1100, 3))),
+        Case("long rows, fractions", (*csr(thinned(draw, eighths(draw, 2, 1100), 0.6)), eighths(draw, 1100, 3))),
     ]
 
 

@@ -52,9 +52,9 @@ def nm_pack_workload(seed: int) -> list[Case]:
     """A layer of the notebook's width, whose magnitudes float32 separates and 16 bits do not; and fractions below one half."""
     draw = Draw(seed, "nm_pack workload")
     return [
-        Case("a wide layer, magnitudes close to each other", (ladder(draw, 40, 1024),)),
-        Case("numbers far below 1", (ladder(draw, 6, 64, top=1e-6),)),
-        Case("numbers far above 1", (ladder(draw, 6, 64, top=1e8),)),
+        Case("a wide layer, magnitudes close to each other", (ladder(draw, 6, 1024),)),
+        Case("numbers far below 1", (ladder(draw, 4, 64, top=1e-6),)),
+        Case("many rows, numbers far above 1", (ladder(draw, 300, 8, top=1e8),)),
     ]
 
 

@@ -44,7 +44,7 @@ def pack4_cases(seed: int) -> list[Case]:
 def pack4_workload(seed: int) -> list[Case]:
     """Rows of the notebook's layer."""
     draw = Draw(seed, "pack4 workload")
-    return [Case("wide rows", (draw.codes(-8, 7, 300, 1024),)), Case("an odd width", (draw.codes(-8, 7, 20, 1025),))]
+    return [Case("wide rows", (draw.codes(-8, 7, 4, 1030),)), Case("many rows, an odd width", (draw.codes(-8, 7, 270, 11),))]
 
 
 def _bytes_of(change: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

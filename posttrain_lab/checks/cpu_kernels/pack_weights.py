@@ -46,11 +46,11 @@ def pack_cases(seed: int) -> list[Case]:
 
 
 def pack_workload(seed: int) -> list[Case]:
-    """Weights as the notebook packs them: many panels, wide rows, and sizes that no panel divides."""
+    """Many panels, wide rows, and sizes that no panel divides; small enough for an answer with loops."""
     draw = Draw(seed, "pack workload")
     return [
-        Case("part of the notebook's layer", (draw.codes(-127, 127, 256, 1024),)),
-        Case("999 outputs, 333 inputs", (draw.codes(-127, 127, 999, 333),)),
+        Case("many panels", (draw.codes(-127, 127, 259 + draw.whole(0, 20), 17),)),
+        Case("wide rows", (draw.codes(-127, 127, 18, 333),)),
     ]
 
 

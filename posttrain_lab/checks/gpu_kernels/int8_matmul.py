@@ -73,6 +73,11 @@ def _steps_of_k(change: str) -> Callable[..., Tensor]:
     return int8_matmul
 
 
+def _without_start(x: Tensor, w: Tensor, block_m: int = 16, block_n: int = 16, block_k: int = 32) -> Tensor:
+    """The first step of k again in each step."""
+    return right_matmul(x[:, :block_k], w[:, :block_k]) * -(-x.shape[1] // block_k)
+
+
 def _unmasked(what: str) -> Callable[..., Tensor]:
     def int8_matmul(x: Tensor, w: Tensor, block_m: int = 16, block_n: int = 16, block_k: int = 32) -> Tensor:
         k = x.shape[1] % block_k if what == "read" else 0
@@ -99,6 +104,11 @@ MATMUL_MISTAKES = (
         "first step of k only",
         "Only the first BK products were summed; loop over k in steps of BK and add to total.",
         _steps_of_k("first"),
+    ),
+    Mistake(
+        "k without start",
+        "Each step multiplies the first BK inputs again; the k of a step begin at `start`: start + tl.arange(0, BK).",
+        _without_start,
     ),
     Mistake(
         "total overwritten",

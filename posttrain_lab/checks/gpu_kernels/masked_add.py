@@ -99,6 +99,11 @@ ADD_MISTAKES = (
         "The last element is not written; the mask is offset < n, not offset < n - 1.",
         lambda x, y, block=16: torch.where(torch.arange(len(x)) < len(x) - 1, x + y, torch.nan),
     ),
+    Mistake(
+        "nothing stored",
+        "Your kernel stored nothing; what a kernel returns is lost: write the sums with tl.store(out_ptr + ..., ...).",
+        lambda x, y, block=16: torch.full_like(x, torch.nan),
+    ),
     Mistake("x twice", "You added x to itself; load the second operand from y_ptr.", lambda x, y, block=16: x + x),
     Mistake("subtracted", "You subtracted; the result is x + y.", lambda x, y, block=16: x - y),
 )

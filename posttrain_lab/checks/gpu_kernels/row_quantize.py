@@ -75,6 +75,11 @@ def _truncated(x: Tensor) -> tuple[Tensor, Tensor]:
     return (x / scale[:, None]).to(torch.int8), scale
 
 
+def _floor_forgotten(x: Tensor) -> tuple[Tensor, Tensor]:
+    scale = right_rows(x)[1]
+    return (x / scale[:, None] + 0.5).to(torch.int8), scale
+
+
 def _signed(x: Tensor) -> tuple[Tensor, Tensor]:
     scale = _safe(x.amax(1))
     return (torch.floor(x / scale[:, None] + 0.5).to(torch.int32) & 255).to(torch.uint8).view(torch.int8), scale
@@ -127,6 +132,11 @@ ROWS_MISTAKES = (
         _signed,
     ),
     Mistake("truncates", "You cut off the fraction; add 0.5 and take tl.floor before the conversion to int8.", _truncated),
+    Mistake(
+        "floor forgotten",
+        "You add 0.5 and convert, which cuts towards 0 and is wrong for negative numbers; take tl.floor before the conversion.",
+        _floor_forgotten,
+    ),
     Mistake(
         "127 missing", "Your scale is the maximum; divide it by 127, so that the largest magnitude gets code 127.", _with_steps(1)
     ),
