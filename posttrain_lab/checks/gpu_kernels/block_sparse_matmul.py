@@ -49,9 +49,9 @@ def sparse_workload(seed: int) -> list[Case]:
     draw = Draw(seed, "sparse workload")
     some = [draw.shuffled(range(8))[:count] for count in (7, 4, 1, 8)]
     return [
-        _case(draw, "a weight of 128 x 256", 64, 8, some, block_m=32),
+        _case(draw, "a weight of 128 x 256", 20, 8, some, block_m=32),
         _case(draw, "one block of ten columns in each row", 16, 10, [[draw.whole(0, 9)], [draw.whole(0, 9)]]),
-        _case(draw, "blocks of side 64", 17, 6, [draw.shuffled(range(6))[:5], [1]], side=64),
+        _case(draw, "blocks of side 64", 9, 6, [draw.shuffled(range(6))[:5], [1]], side=64),
     ]
 
 
