@@ -10,6 +10,7 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,14 @@ NOT_CONTIGUOUS = "returns a tensor that is not contiguous in memory (contiguous)
 NUMPY_SEED, PYTHON_SEED = "numpy's random seed (numpy.random.seed)", "Python's random seed (random.seed)"
 REFILLS = 1000  # of a random generator's 624 words in one call
 Watched = Callable[..., Any]
+_REMARKS: ContextVar[list[str] | None] = ContextVar("what a watcher noticed during this call", default=None)
+
+
+def remark(note: str) -> None:
+    """Add a note to the call that runs now: what a watcher (authorship.py) saw is told only if the value is right."""
+    remarks = _REMARKS.get()
+    if remarks is not None:
+        remarks.append(note)
 
 
 class Manners:
@@ -41,12 +50,12 @@ class Manners:
         def watched(*args: Any, **kwargs: Any) -> Any:
             given = {f"argument {n + 1}": a for n, a in enumerate(args)} | {f"the argument {k}": a for k, a in kwargs.items()}
             before, machine, modules = _all_facts(given), _machine(), len(sys.modules)
+            token = _REMARKS.set(self.notes)
             try:
                 result = function(*args, **kwargs)
             finally:
-                if (
-                    len(sys.modules) == modules
-                ):  # a first import changes filters and seeds too; the next call shows whose doing it is
+                _REMARKS.reset(token)
+                if len(sys.modules) == modules:  # a first import changes filters and seeds; the next call shows whose doing it is
                     self.notes += [f"leaves {what} changed; put it back" for what in _differences(machine, _machine())]
                 _put_back(machine)
             after = _all_facts(given)
