@@ -78,6 +78,7 @@ def quantile_workload(seed: int) -> list[Case]:
         Case("a coverage of 99.95 %", (ladder(draw, 2000).abs(), 0.0005)),
         Case("35 examples, alpha computed as 1 - 0.9", (_scores(draw, 35).double(), 1 - 0.9)),
         Case("scores that are log-odds, and a negative one is the answer", (draw.normal(40, std=9.0), 0.72)),
+        Case("scores that are log-odds, and one far above 1 is the answer", (draw.normal(40, std=9.0), 0.12)),
     ]
 
 
