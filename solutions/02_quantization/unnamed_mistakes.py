@@ -1,5 +1,6 @@
 """Unit 02: wrong answers for which no known mistake exists. They prove that the grader rejects them."""
 
+import math
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
@@ -82,6 +83,12 @@ def coarse_multiplier(acc, multiplier, zero_point, bits):
     """15 bits of the multiplier instead of 31."""
     m, shift = right.split(multiplier)
     return ((acc.long() * (m >> 16) + (1 << (shift - 17))) >> (shift - 16)) + zero_point
+
+
+def bits_of_m(acc, multiplier, bits, whole):
+    """The page's arithmetic with another m: fewer bits, or cut off in place of rounded."""
+    fraction, exponent = math.frexp(multiplier)
+    return (acc.long() * whole(fraction * 2**bits) + (1 << (bits - exponent - 1))) >> (bits - exponent)
 
 
 def fold_by_running(conv, bn):
@@ -201,6 +208,8 @@ WRONG = {
         affine_of(lambda scale, zero, low, high: (1 / scale, zero)),
         affine_of(lambda scale, zero, low, high: (round(scale, 3), zero)),
         affine_of(lambda scale, zero, low, high: (scale, zero + 1)),
+        affine_of(lambda scale, zero, low, high: (max(scale, 1e-10), zero)),
+        lambda low, high, bits=8, symmetric=False: right.affine_exact(max(low, -1e5), min(high, 1e5), bits, symmetric),
         affine_of(lambda scale, zero, low, high: (scale + 1e-5, zero)),
         lambda low, high, bits=8, symmetric=False: right.affine_exact(low, high, 8 if bits > 4 else 4, symmetric),
         lambda low, high, bits=8, symmetric=False: right.affine_exact(low, high + 1e-9, bits, symmetric),
@@ -208,6 +217,10 @@ WRONG = {
     ),
     "quantize": (
         quantize_in_place,
+        lambda x, scale, zero_point, bits=8: right.quantize_in_numpy(x.float(), scale, zero_point, bits),
+        lambda x, scale, zero_point, bits=8: (
+            (x / scale).clamp(-(2.0**40), 2.0**40).round().to(torch.int32).add(zero_point).clamp(*ends(bits)).to(torch.int8)
+        ),
         lambda x, scale, zero_point, bits=8: right.quantize_in_numpy(x, scale, zero_point, bits).abs(),
         lambda x, scale, zero_point, bits=8: right.quantize_in_numpy(x.contiguous().flatten(), scale, zero_point, bits),
         lambda x, scale, zero_point, bits=8: right.quantize_in_numpy(x, scale, zero_point, bits).clamp(max=2 ** (bits - 1) - 2),
@@ -233,6 +246,8 @@ WRONG = {
     "channel_qparams": (
         channel_of(lambda scale, weight, bits: scale.half().float()),
         channel_of(lambda scale, weight, bits: scale.flatten()),
+        channel_of(lambda scale, weight, bits: scale.clamp(min=1e-10)),
+        lambda weight, bits=8, group=None: right.channel_by_norm(weight.flatten(1)[:, :1024], bits, group),
         channel_of(lambda scale, weight, bits: scale + 1e-6),
         channel_of(lambda scale, weight, bits: scale.clamp(max=1.0)),
         channel_of(lambda scale, weight, bits: scale.tolist()),
@@ -274,6 +289,8 @@ WRONG = {
     "requantize": (
         requantize_of(two_shifts),
         requantize_of(coarse_multiplier),
+        requantize_of(lambda acc, multiplier, zero_point, bits: bits_of_m(acc, multiplier, 30, round) + zero_point),
+        requantize_of(lambda acc, multiplier, zero_point, bits: bits_of_m(acc, multiplier, 31, int) + zero_point),
         requantize_of(lambda acc, multiplier, zero_point, bits: (acc.double() * multiplier).round() + zero_point),
         requantize_of(lambda acc, multiplier, zero_point, bits: (acc * multiplier + 0.5).floor() + zero_point),
         requantize_of(

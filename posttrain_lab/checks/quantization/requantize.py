@@ -136,9 +136,10 @@ def requantize_workload(seed: int) -> list[Case]:
         Case("a multiplier near 2^-30", (_sums(draw, small, 1.9, 47), small, draw.whole(-9, 9))),
     ]
     for rest in (draw.real(0.1, 0.4), draw.real(0.6, 0.9)):  # what the rounding of m leaves out
-        m, shift = draw.whole(2**30, 2**31 - 2), 55
-        sums = _where_m_matters(draw, round(m + rest), shift)
-        cases.append(Case("sums for which every bit of m counts", (sums, (m + rest) * 2.0**-shift, draw.whole(-9, 9))))
+        m, shift = 2 * draw.whole(2**29, 2**30 - 1) + 1, 55  # odd: 30 bits cannot hold it
+        sums = _where_m_matters(draw, m, shift)
+        exact = (m + rest - round(rest)) * 2.0**-shift
+        cases.append(Case("sums for which every bit of m counts", (sums, exact, draw.whole(-9, 9))))
     return cases
 
 
