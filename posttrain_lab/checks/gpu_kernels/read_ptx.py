@@ -86,17 +86,18 @@ LONG = """
 .visible .entry long_kernel(.param .u64 long_kernel_param_0)
 {{
 .reg .pred %p<{p}>;
-	.reg .b16 	%rs<2>;  // .reg .b32 %old<77>;
-	.reg .b32	%r<{r}>;
-	.reg .f32 	%f<{f}>;
-	.reg .b64 	%rd<{rd}>;
+// .reg .b32 %old<77>;
+\t.reg .b16 \t%rs<2>;
+\t.reg .b32\t%r<{r}>;
+\t.reg .f32 \t%f<{f}>;
+\t.reg .b64 \t%rd<{rd}>;
 $L__BB0_1:
-	wmma.load.a.sync.aligned.row.m16n16k16.shared.s8 {{ %r1, %r2 }}, [%rd1], %r9;
-	wmma.mma.sync.aligned.row.col.m16n16k16.s32.s8.s8.s32 {{ %r1 }}, {{ %r2 }}, {{ %r3 }}, {{ %r1 }};
-	mov.b32 %r4, %r5; // before mma.sync.aligned.m16n8k32
-	@%p{guard}	{sparse} {{ %r1 }}, {{ %r2 }}, {{ %r3 }}, {{ %r1 }}, %r9, 0x0;
+\twmma.load.a.sync.aligned.row.m16n16k16.shared.s8 {{ %r1, %r2 }}, [%rd1], %r9;
+\twmma.mma.sync.aligned.row.col.m16n16k16.s32.s8.s8.s32 {{ %r1 }}, {{ %r2 }}, {{ %r3 }}, {{ %r1 }};
+\tmov.b32 %r4, %r5; // before mma.sync.aligned.m16n8k32
+\t@%p{guard}\t{sparse} {{ %r1 }}, {{ %r2 }}, {{ %r3 }}, {{ %r1 }}, %r9, 0x0;
 {more}@%p1 bra $L__BB0_1;
-	ret;
+\tret;
 }}
 """
 
