@@ -45,7 +45,7 @@ def _steps(function: Callable[..., Any], kernel: Any, a: Tensor, b: Tensor, tile
     steps: list[Step] = []
     lines: list[Step] = []
 
-    class Seen(WatchedArray):
+    class TiledArray(WatchedArray):
         def __getitem__(self, where: Any) -> Any:
             steps.append(("read", self.shape, repr(where)))
             return super().__getitem__(where)
@@ -61,8 +61,8 @@ def _steps(function: Callable[..., Any], kernel: Any, a: Tensor, b: Tensor, tile
         steps.append(("add_block", tuple(first), tuple(end)))
 
     before = sys.gettrace()
-    with watching(None, Seen):
-        arguments = (a, b) if kernel is None else (a.numpy().view(Seen), b.numpy().view(Seen))
+    with watching(None, TiledArray):
+        arguments = (a, b) if kernel is None else (a.numpy().view(TiledArray), b.numpy().view(TiledArray))
         run = function if kernel is None else _in_python(kernel, {"add_block": add_block})
         with looking(look):
             sys.settrace(trace)
