@@ -27,11 +27,12 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`, an optimizer). No other unit comes first.
 #
-# **How it works.** There are ten exercises; the unit takes about 150 minutes. Replace `raise NotImplementedError` with your
+# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with your
 # lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often
 # as you like. A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came
-# before. The figures use *your* functions, so they show your work. In a terminal, `posttrain-lab check 01` shows the
-# points of the whole notebook. The [glossary](../glossary.md) explains the terms of the field.
+# before. The figures use *your* functions, so they show your work; the text names the three that use the library's (lottery
+# tickets, the break-even map, the choice of channels). In a terminal, `posttrain-lab check 01` shows the points of the whole
+# notebook. The [glossary](../glossary.md) explains the terms of the field.
 #
 # **Which images for what.** Weights are changed on *training* images, scores are computed on *calibration* images,
 # choices are made on *validation* images, and the *test* images are used once, for the last numbers of the unit.
@@ -412,7 +413,7 @@ plots.accuracy_against_sparsity(grid, named, dense_accuracy, len(few))
 
 # %% [markdown]
 # ### Exercise 4: spend a budget
-# *Difficulty 4 of 5, 18 minutes, 3 points*
+# *Difficulty 4 of 5, 25 minutes, 3 points*
 #
 # **Aim:** choose a sparsity for each layer, so that a given number of weights is left and the curves predict the least loss.
 #
@@ -684,7 +685,8 @@ plots.recovery(rows, (lib.model_stored_bytes(model) / 1000, accuracy_of(model, h
 #
 # *The lottery ticket hypothesis* (Frankle and Carbin 2019): inside an untrained network there is a small one that would
 # have learned as well alone, **from the same initial values**. A small test of it: train a small network, prune a share,
-# reset the rest to its initial values, and so on. Then take the last masks, draw *new* initial values, and train these.
+# reset the rest to its initial values, and so on. Then take the last masks, draw *new* initial values, and train these. Here the
+# library works: `lib.lottery_tickets` does all rounds, and `lib.train_masked` trains with masks.
 #
 # **Predict:** which one is better at the end, the network with its own initial values or the one with new ones?
 
@@ -991,7 +993,8 @@ checks.pruning.csr_matmul(csr_matmul, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your two functions run the large linear layer of the network with 90 % zeros.
+# Your two functions run the large linear layer of the network with 90 % zeros. Are the logits the same, and what does the layer take
+# for 64 images?
 
 
 # %% tags=["nbval-ignore-output"]
@@ -1011,13 +1014,17 @@ with_yours = copy.deepcopy(thin_network)
 with_yours[13] = YourSparseLinear(with_yours[13])
 same = (measure.predict(with_yours, half.images) - measure.predict(thin_network, half.images)).abs().max().item()
 print(f"{len(half)} images, largest difference of a logit: {same:.1e}")
+with torch.no_grad():
+    for name, network in (("dense", thin_network), ("your functions", with_yours)):
+        seconds = measure.latency(lambda layer=network[13]: layer(inputs[:64]), 9, 2)[1]
+        print(f"layer 13, {name:14} {1e6 * seconds:7.0f} microseconds for 64 images")
 
 # %% [markdown]
 # ### The break-even map
 #
-# A layer `[n, n]` of random weights, pruned to each sparsity, on batches of several sizes, one thread. Three ways, timed
-# after their outputs were compared: PyTorch's dense product, PyTorch's own CSR, and the course's sparse kernel, which is
-# compiled for this machine (unit 05 opens it). Each cell says how many times faster than dense a way was.
+# A layer `[n, n]` of random weights, pruned to each sparsity, on batches of several sizes, one thread. Three ways of others, not
+# yours, timed after their outputs were compared: PyTorch's dense product, PyTorch's own CSR, and the course's sparse kernel, which
+# is compiled for this machine (unit 05 opens it). Each cell says how many times faster than dense a way was.
 #
 # **Predict:** where is the border between faster and slower, and does it move with the batch?
 
@@ -1114,8 +1121,9 @@ checks.pruning.prune_channels(prune_channels, hidden=True)
 
 # %% [markdown]
 # Your function is applied through the network: three convolutions, each with its batch norm and the next layer. Half of the
-# arithmetic is to be removed. Which channels stay is decided by a score that uses gradients, on calibration images (Molchanov
-# et al. 2019); `lib.choose_units` finds how many.
+# arithmetic is to be removed. Which channels stay is decided by the library: `lib.unit_scores` by gradients, on calibration images
+# (Molchanov et al. 2019), and `lib.choose_units` finds how many. The figure shows this choice; the cell below it removes the channels
+# with your function.
 
 # %% tags=["nbval-ignore-output"]
 example = split.calibration.images[:1]

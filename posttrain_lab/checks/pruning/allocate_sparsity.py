@@ -118,13 +118,15 @@ def allocate_cases(seed: int) -> list[Case]:
     start, patient = draw.real(0.8, 0.95), [draw.real(0.8, 0.95)] * 5
     frail = _bent(draw, 5, start)
     sizes = {"first": a, "second": b, "third": c}
-    equal = {name: _straight(start, 0.3) for name in sizes}
+    alike = {"first": _straight(start, 0.63), "second": _straight(start, 0.60), "third": _straight(start, 0.57)}
     costly = {"first": _straight(start, 0.05), "second": _straight(start, 0.8), "third": _straight(start, 0.03)}
     bent = {name: _bent(draw, 11, start) for name in sizes}
     two = {name: [start, start - part] for name, part in (("first", 0.7), ("second", 0.1), ("third", 0.7))}
     total = a + b + c
     return [
-        Case("straight curves, all alike: the largest layer is the cheapest", (equal, sizes, total - b + draw.whole(300, 900))),
+        Case(
+            "straight curves, nearly alike: the largest layer is the cheapest", (alike, sizes, total - b + draw.whole(300, 900))
+        ),
         Case("straight curves: two layers are cheaper than the largest", (costly, sizes, b + draw.whole(-400, -300))),
         Case("one layer", ({"only": frail}, {"only": b}, draw.whole(400, 1200))),
         Case(
@@ -181,7 +183,7 @@ allocate_sparsity = Exercise(
     unit="01_pruning",
     points=3,
     difficulty=4,
-    minutes=18,
+    minutes=25,
     oracle=right_allocate,
     cases=allocate_cases,
     mistakes=ALLOCATE_MISTAKES,

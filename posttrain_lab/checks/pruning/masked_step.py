@@ -101,10 +101,10 @@ def step_workload(seed: int) -> list[Case]:
     weights[1] = weights[1].to(memory_format=torch.channels_last)
     masks: list[Any] = [draw.uniform(0, 1, *shape) < 0.1 for shape in shapes[:2]]
     masks[1] = masks[1].to(memory_format=torch.channels_last)
-    gradients = [[thinned(draw, draw.normal(*shape), 0.9) for shape in shapes] for _ in range(FREE_STEPS + 6)]
-    few = [(1,), (2, 1), (3, 4)]
-    small = [torch.tensor([False]), torch.tensor([[True], [False]]), draw.uniform(0, 1, 3, 4) < 0.5]
-    steps = [[draw.normal(*shape).double() for shape in few] for _ in range(25)]
+    gradients = [[thinned(draw, draw.normal(*shape), 0.9) for shape in shapes] for _ in range(FREE_STEPS + 3)]
+    few = [(1,), (2, 1)]
+    small = [torch.tensor([False]), torch.tensor([[True], [False]])]
+    steps = [[draw.normal(*shape).double() for shape in few] for _ in range(FREE_STEPS + 21)]
     options = {"lr": 0.02, "momentum": 0.5, "weight_decay": 0.1}
     return [
         Case("large layers, channels last", (weights, [*masks, None], gradients, "Adam", {"lr": 3e-3})),

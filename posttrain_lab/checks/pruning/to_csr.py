@@ -13,7 +13,7 @@ from torch import Tensor
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided, thinned
-from posttrain_lab.checks.pruning.separated_weights import LARGE, spread
+from posttrain_lab.checks.pruning.separated_weights import LARGE, neighbours, spread
 
 Csr = tuple[Tensor, Tensor, Tensor]
 
@@ -60,7 +60,7 @@ def csr_cases(seed: int) -> list[Case]:
         Case("tiny weights, and a zero with a sign", (tiny,)),
         Case("a broken weight, with NaN and infinities", (odd,)),
         Case("a single output", (_pruned(draw, 1, k),)),
-        Case("a single input, float64", (spread(draw, out, 1).double(),)),
+        Case("a single input, float64", (neighbours(draw, out, 1),)),
         Case("no weight at all", (torch.zeros(out, k),)),
         Case("nothing pruned", (spread(draw, 4, 5),)),
         Case("a transposed view", (_pruned(draw, k, out).T,)),

@@ -40,11 +40,11 @@ def wanda_cases(seed: int) -> list[Case]:
 def wanda_workload(seed: int) -> list[Case]:
     """Inputs as behind a ReLU, many tokens, whose squares add up exactly; the last tokens are the largest."""
     draw = Draw(seed, "wanda workload")
-    tokens = eighths(draw, 1200, 130).relu()
+    tokens = eighths(draw, 1200, 40).relu()
     tokens[-7:] *= 8
     few = draw.normal(9, 6)
     return [
-        Case("the activations of many images", (draw.normal(24, 130), tokens)),
+        Case("the activations of many images", (draw.normal(24, 40), tokens)),
         Case("tokens that come twice", (draw.normal(5, 6), torch.cat([few, few[3:], few[:2]]))),
         Case("large float64 inputs", (draw.normal(4, 6).double(), draw.normal(12, 6).double() * 1e25)),
     ]
