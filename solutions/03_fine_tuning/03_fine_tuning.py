@@ -977,10 +977,11 @@ print("gain of each pair, points:", ", ".join(f"{100 * d:+.1f}" for d in differe
 # - `masks` maps names of parameters to boolean tensors, **true where a weight stays**. In the given network the
 #   pruned weights are 0; they must be **exactly 0 after every step**. `recovered.get_parameter(name).data` and `mul_`
 #   help.
-# - Train on `split.train` only, for `epochs` passes. The loop over its batches is given; write what happens in it: one
+# - Train on `split.train` only, for `epochs` passes, and choose nothing by the other images: afterwards the validation images
+#   say how much was recovered. A parameter that is frozen stays as it is. The loop over its batches is given; write what happens in it: one
 #   optimizer step on the cross-entropy (`F.cross_entropy`), as in `teach` in the first cell, and then the
 #   masks. Gradients add up until `optimizer.zero_grad()` clears them.
-# - Return a new network, in eval mode (after the loop); the given one is not changed. The copy is given below.
+# - Return a new network, in eval mode (after the loop); the given one is not changed. The copy is given below, in train mode.
 # - A network whose weights are rounded to a grid (by a parametrization) keeps that grid: only use `get_parameter`, and do
 #   not replace its layers.
 #

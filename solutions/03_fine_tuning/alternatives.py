@@ -487,24 +487,38 @@ class Masked(nn.Module):
         return weight * self.mask
 
 
-def recover_best_epoch(model, masks, split, epochs):
-    """Masks as a parametrization; the best epoch on the validation images is kept."""
-    network, best = copy.deepcopy(model).train(), None
+def recover_by_parametrization(model, masks, split, epochs):
+    """Masks as a parametrization; the accuracy on the validation images is printed, and nothing is chosen by it."""
+    network = copy.deepcopy(model).train()
     for name, mask in masks.items():
         layer, _, kind = name.rpartition(".")
         parametrize.register_parametrization(network.get_submodule(layer), kind, Masked(mask))
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     for seed in range(epochs):
         epoch(network, split, optimizer, seed, lambda: None)
-        hits = (network(split.validation.images).argmax(1) == split.validation.labels).sum().item()
-        if best is None or hits > best[0]:
-            best = hits, copy.deepcopy(network.state_dict())
-    if best:
-        network.load_state_dict(best[1])
+        with torch.no_grad():
+            print((network.eval()(split.validation.images).argmax(1) == split.validation.labels).sum().item())
+        network.train()
     for name in masks:
         layer, _, kind = name.rpartition(".")
         parametrize.remove_parametrizations(network.get_submodule(layer), kind)
     return network.eval()
+
+
+def recover_by_momentum(model, masks, split, epochs):
+    """Gradient descent with momentum; the optimizer itself applies the masks after each step."""
+    network = copy.deepcopy(model).train()
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.03, momentum=0.9)
+
+    @torch.no_grad()
+    def zero(*_):
+        for name, mask in masks.items():
+            network.get_parameter(name).masked_fill_(mask.logical_not(), 0)
+
+    optimizer.register_step_post_hook(zero)
+    for seed in range(epochs):
+        epoch(network, split, optimizer, seed, lambda: None)
+    return network.train(False)
 
 
 ALTERNATIVES = {
@@ -520,5 +534,5 @@ ALTERNATIVES = {
         distil_by_log_targets,
         distil_by_einsum,
     ),
-    "recover": (recover_by_fill, recover_by_gradients, recover_best_epoch, recover_in_halves),
+    "recover": (recover_by_fill, recover_by_gradients, recover_by_parametrization, recover_in_halves, recover_by_momentum),
 }

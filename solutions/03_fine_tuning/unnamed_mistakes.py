@@ -529,6 +529,40 @@ def recover_head_start(model, masks, split, epochs):
     return right.recover_by_fill(model, masks, type(split)("all", part, part, split.validation, split.test), epochs)
 
 
+def recover_until_good(model, masks, split, epochs):
+    """Stops as soon as the accuracy on the validation images falls, by a pass that no hook sees."""
+    network, best = copy.deepcopy(model).train(), -1.0
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+
+    def zero():
+        for name, mask in masks.items():
+            network.get_parameter(name).data.mul_(mask)
+
+    for seed in range(epochs):
+        kept = copy.deepcopy(network.state_dict())
+        right.epoch(network, split, optimizer, seed, zero)
+        hits = (network.forward(split.validation.images).argmax(1) == split.validation.labels).sum().item()
+        if hits < best:
+            network.load_state_dict(kept)
+            break
+        best = hits
+    return network.eval()
+
+
+def recover_in_eval_mode(model, masks, split, epochs):
+    """The network is in eval mode while it learns."""
+    network = copy.deepcopy(model)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+
+    def zero():
+        for name, mask in masks.items():
+            network.get_parameter(name).data.mul_(mask)
+
+    for seed in range(epochs):
+        right.epoch(network.eval(), split, optimizer, seed, zero)
+    return network
+
+
 def recover_without_labels(model, masks, split, epochs):
     """Trains on its own predictions as labels."""
     part = type(split.train)(split.train.images, model(split.train.images).argmax(1), split.train.classes)
@@ -723,6 +757,9 @@ WRONG = {
     "recover": (
         recover_head_start,
         recover_without_labels,
+        recover_until_good,
+        recover_in_eval_mode,
+        recover_then(lambda network, masks, model: network.requires_grad_(False)),
         recover_other_optimizer,
         recover_mask_before,
         recover_for_ever,

@@ -26,13 +26,15 @@ Masks = dict[str, Tensor]
 Pair = tuple[Tensor, Tensor]
 
 
-PARTS = ("train", "validation", "test")
+PARTS = ("train", "validation", "test", "calibration")
 
 
 CLASSES, SIDE, HIDDEN, TRAIN, VALIDATION = 4, 4, 24, 192, 300
 
 
-SMALL = 25.0  # the initial weights are divided by its square, and the pixels multiplied by it: few steps of Adam are enough
+SMALL = (
+    6.0  # the initial weights are divided by its square, and the pixels multiplied by it: few steps are enough, of Adam or of SGD
+)
 
 
 STEP = 1.2 / SMALL  # of the coarse grid

@@ -101,12 +101,11 @@ def select_workload(seed: int) -> list[Case]:
     """Pools of the notebook's size and ten classes whose scores differ little, more classes than ten, and float64."""
     draw = Draw(seed, "workload of select_for_labelling")
     pools = {method: _in_steps(draw, 880, 10, method) for method in ("entropy", "margin")}
-    many = _pool(draw, 40, 37, 3)
     return [
         Case("the notebook's pool", (pools["entropy"], 10, "entropy")),
         Case("the notebook's pool, by margin", (pools["margin"], 10, "margin")),
-        Case("more than ten classes", (many, 3, "entropy")),
-        Case("in float64", (many.double(), 3, "margin")),
+        Case("more than ten classes", (_in_steps(draw, 60, 37, "entropy"), 8, "entropy")),
+        Case("in float64", (_in_steps(draw, 60, 12, "margin").double(), 8, "margin")),
     ]
 
 
