@@ -36,7 +36,7 @@ def fitted_at(function: Callable[..., Any], scores: Tensor, labels: Tensor, poin
         raise TypeError(f"fit_isotonic returns a function of points; yours returned a {type(found).__name__}")
     first = found(points)
     kept = first.clone() if isinstance(first, Tensor) else first
-    function(-scores[: len(scores) // 2 + 1], labels[: len(scores) // 2 + 1])
+    function(-scores, labels)
     for part in own:
         part.zero_()
     if isinstance(kept, Tensor) and differ(found(points), kept):

@@ -65,7 +65,6 @@ def coverage_workload(seed: int) -> list[Case]:
         Case("1,100 answers, most of them nearly sure", _close_to_one(draw, 1100, 2.0**-18)),
         Case("float64, confidences that float32 does not separate", _close_to_one(draw, 60, 2.0**-33)),
         Case("a thousand answers, some confidences twice", _close_to_one(draw, 1050, 2.0**-18, 700)),
-        Case("log-odds in place of confidences", (draw.normal(50, std=8.0), draw.uniform(0, 1, 50) < 0.7)),
     ]
 
 
