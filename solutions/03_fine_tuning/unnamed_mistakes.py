@@ -200,14 +200,6 @@ def adamw_in_float32(param, grad, state, *settings):
     param.copy_(low)
 
 
-def adamw_of_one(param, grad, state, *settings):
-    """One state for all parameters."""
-    right.adamw_by_differences(param, grad, ONE_STATE.setdefault(tuple(param.shape), {}), *settings)
-
-
-ONE_STATE = {}
-
-
 def sign_step(param, grad, state, lr, betas, eps, weight_decay):
     param.mul_(1 - lr * weight_decay).sub_(lr * grad.sign())
 
@@ -651,7 +643,6 @@ WRONG = {
         adamw_keeps_corrected,
         adamw_one_memory,
         adamw_in_float32,
-        adamw_of_one,
         adamw_forgets(after=30),
         adamw_with(eps=lambda eps: eps or 1e-8, betas=lambda betas: (betas[0] or 0.9, betas[1])),
         adamw_then(lambda param, grad: grad.clamp(-1e5, 1e5)),
