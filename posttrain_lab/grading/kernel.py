@@ -23,7 +23,7 @@ from posttrain_lab.checks.engine import serialize
 from posttrain_lab.checks.engine.exercise import Exercise, Verdict
 from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.plain_values import clean
-from posttrain_lab.checks.engine.submission import FLOAT_PRODUCTS
+from posttrain_lab.checks.engine.product_spy import NOTED
 from posttrain_lab.grading.session import GraderFault, KernelLost, StudentKernel
 
 HELPER = "posttrain_lab.grading.kernel_side"
@@ -147,7 +147,7 @@ def vetted(outcome: Any) -> Outcome:
     kinds = (
         type(outcome.error) is str and type(outcome.unsolved) is bool,
         type(gradients) is tuple and all(item is None or isinstance(item, Tensor) for item in gradients),
-        type(products) is tuple and all(type(item) is str and item in FLOAT_PRODUCTS for item in products),
+        type(products) is tuple and all(type(item) is str and item in NOTED for item in products),
         type(changed) is tuple and all(type(item) is int and 0 <= item < 100 for item in changed),
         type(outcome.notes) is tuple and len(outcome.notes) < MOST_NOTES and all(type(item) is str for item in outcome.notes),
     )

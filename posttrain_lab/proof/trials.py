@@ -13,7 +13,7 @@ from posttrain_lab.proof.forked import NoAnswer, forked
 from posttrain_lab.proof.mutants import chosen, mutants
 from posttrain_lab.proof.saboteurs import Saboteur, Seen, honest
 
-LIMIT = 30.0  # seconds of processor time for one answer
+LIMIT = 60.0  # seconds of processor time for one answer
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Unit 00: wrong answers for which no known mistake exists. They prove that the grader rejects them."""
 
+import math
 import timeit
 from pathlib import Path
 from runpy import run_path
@@ -29,6 +30,12 @@ def wilson_with_bessel(hits, n, z=1.96):
     return right.wilson_by_quadratic(hits, n + 1, z)
 
 
+def wilson_unless_large(hits, n, z=1.96):
+    """The normal approximation from ten thousand examples on."""
+    half = z * math.sqrt(hits / n * (1 - hits / n) / n)
+    return right.wilson_by_quadratic(hits, n, z) if n <= 10_000 else (hits / n - half, hits / n + half)
+
+
 def wilson_fixed_at_the_ends(hits, n, z=1.96):
     low, high = right.wilson_by_quadratic(hits, n, z)
     return (low, high) if 0 < hits < n else (hits / n, hits / n)
@@ -40,6 +47,11 @@ def bytes_without_bias(model):
 
 def bytes_without_counters(model):
     return sum(t.nbytes for t in {*model.parameters(), *model.buffers()} if t.ndim)
+
+
+def bytes_with_buffers_of_float32(model):
+    parameters = sum(p.nbytes for p in {*model.parameters()})
+    return parameters + sum(4 * b.numel() if b.ndim else b.nbytes for b in {*model.buffers()})
 
 
 def times_of(fn, repeats, warmup):
@@ -76,6 +88,9 @@ WRONG = {
         lambda logits, labels: (logits.argmin(1) == labels).float().mean().item(),
         lambda logits, labels: str(right.accuracy_by_loop(logits, labels)),
         lambda logits, labels: right.accuracy_by_loop(logits[:, 1:], labels - 1),
+        lambda logits, labels: right.accuracy_by_loop(logits.bfloat16(), labels),
+        lambda logits, labels: right.accuracy_by_loop(logits[:1000], labels[:1000]),
+        lambda logits, labels: right.accuracy_by_loop(logits[:, :10], labels),
     ),
     "wilson_interval": (
         wilson_with_bessel,
@@ -86,16 +101,18 @@ WRONG = {
         lambda hits, n, z=1.96: right.wilson_by_quadratic(n - hits, n, z),
         lambda hits, n, z=1.96: tuple(torch.tensor(right.wilson_by_quadratic(hits, n, z))),
         lambda hits, n, z=1.96: (0.0, 1.0),
+        lambda hits, n, z=1.96: right.wilson_by_quadratic(hits, n, max(1.0, z)),
+        wilson_unless_large,
     ),
     "model_bytes": (
         bytes_without_bias,
         bytes_without_counters,
         lambda model: 434_976,
         lambda model: right.bytes_by_module(model) / 1024,
-        lambda model: float(right.bytes_by_module(model)),
         lambda model: sum(p.nbytes for p in model.state_dict().values() if p.is_floating_point()),
         lambda model: sum(t.nbytes for m in model.modules() for t in [*m.parameters(), *m.buffers()]),
         lambda model: sum(p.numel() * 4 for p in model.parameters() if p.requires_grad),
+        bytes_with_buffers_of_float32,
     ),
     "latency": (
         latency_of_quartiles,
@@ -107,5 +124,7 @@ WRONG = {
         lambda fn, repeats=50, warmup=5: right.latency_by_quantile(fn, repeats, warmup + 1),
         lambda fn, repeats=50, warmup=5: right.latency_by_quantile(lambda: None, repeats, warmup),
         lambda fn, repeats=50, warmup=5: (times_of(fn, repeats, warmup)[repeats // 2],) * 3,
+        lambda fn, repeats=20, warmup=3: right.latency_by_quantile(fn, repeats, warmup),
+        lambda fn, repeats=50, warmup=5: right.latency_by_quantile(fn, min(repeats, 20), warmup),
     ),
 }

@@ -27,11 +27,12 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`, an optimizer). No other unit comes first.
 #
-# **How it works.** There are ten exercises; the unit takes about 150 minutes. Replace `raise NotImplementedError` with your
+# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with your
 # lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often
 # as you like. A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came
-# before. The figures use *your* functions, so they show your work. In a terminal, `posttrain-lab check 01` shows the
-# points of the whole notebook. The [glossary](../glossary.md) explains the terms of the field.
+# before. The figures use *your* functions, so they show your work; the text names the three that use the library's (lottery
+# tickets, the break-even map, the choice of channels). In a terminal, `posttrain-lab check 01` shows the points of the whole
+# notebook. The [glossary](../glossary.md) explains the terms of the field.
 #
 # **Which images for what.** Weights are changed on *training* images, scores are computed on *calibration* images,
 # choices are made on *validation* images, and the *test* images are used once, for the last numbers of the unit.
@@ -412,7 +413,7 @@ plots.accuracy_against_sparsity(grid, named, dense_accuracy, len(few))
 
 # %% [markdown]
 # ### Exercise 4: spend a budget
-# *Difficulty 4 of 5, 18 minutes, 3 points*
+# *Difficulty 4 of 5, 25 minutes, 3 points*
 #
 # **Aim:** choose a sparsity for each layer, so that a given number of weights is left and the curves predict the least loss.
 #
@@ -534,7 +535,7 @@ widgets.slider_figure(draw_front, **handles)
 #   freely; an optimizer may have several parameter groups.
 # - One ordinary `optimizer.step()`, then zeros, **in place**: the optimizer and the network must see the same tensor.
 #   All other weights are as the step left them, now and in the steps that follow: do not change the optimizer's state
-#   for them.
+#   for them. What happens to gradients, and to the optimizer's state of *pruned* weights, is free.
 #
 # **Predict:** after three steps with momentum you prune a layer and go on, with its gradient masked. How many of its
 # pruned weights are 0 after the next step?
@@ -684,7 +685,8 @@ plots.recovery(rows, (lib.model_stored_bytes(model) / 1000, accuracy_of(model, h
 #
 # *The lottery ticket hypothesis* (Frankle and Carbin 2019): inside an untrained network there is a small one that would
 # have learned as well alone, **from the same initial values**. A small test of it: train a small network, prune a share,
-# reset the rest to its initial values, and so on. Then take the last masks, draw *new* initial values, and train these.
+# reset the rest to its initial values, and so on. Then take the last masks, draw *new* initial values, and train these. Here the
+# library works: `lib.lottery_tickets` does all rounds, and `lib.train_masked` trains with masks.
 #
 # **Predict:** which one is better at the end, the network with its own initial values or the one with new ones?
 
@@ -736,7 +738,7 @@ plots.tickets([1 - ticket.sparsity for ticket in tickets], runs, len(half))
 # et al. 2021) each group of m has exactly n weights, so the memory layout is known in advance. Some GPUs skip the zeros of
 # 2:4 in hardware.
 #
-# weight is `[out, in]`. Groups run **along `in`**: columns 0 to m − 1 of a row, then m to 2m − 1, and so on; m divides
+# weight is `[out, in]`, with one row or more. Groups run **along `in`**: columns 0 to m − 1 of a row, then m to 2m − 1, and so on; m divides
 # `in`. The n largest magnitudes of each group are kept, among equal ones any. `tensor.unflatten(1, (-1, m))` makes
 # `[out, in / m, m]`; `topk(n, dim=2).indices` and `scatter(2, places, True)` do the rest.
 #
@@ -880,7 +882,8 @@ plots.judged(*(values.flatten()[some] for values in (linear.abs(), norms, by_siz
 # | `columns` | `[kept]`, int32 | the column of each |
 # | `row_pointers` | `[out + 1]`, int32 | row o is `values[row_pointers[o] : row_pointers[o + 1]]` |
 #
-# A row may be empty; then its two pointers are equal. The first pointer is 0, the last the number of values.
+# weight has at least one row. A row may be empty; then its two pointers are equal. The first pointer is 0, the last the number of
+# values. Tiny weights and NaN are not 0.
 # `mask.nonzero()` lists indices row by row; `cumsum` adds up counts. Both give int64, twice the bytes that are needed.
 #
 # **Predict:** at which sparsity is a float32 weight in CSR as large as the dense one?
@@ -950,8 +953,9 @@ plots.bytes_against_sparsity(fine_grid, stored)
 #
 # $$y[o] = \sum_{j = row\_pointers[o]}^{row\_pointers[o + 1] - 1} values[j] \cdot x[columns[j]]$$
 #
-# `csr` is the tuple of exercise 8, x is `[in, batch]`, y is `[out, batch]`; rows without weights give 0. You may loop
-# over rows. Or take all stored weights at once: `torch.repeat_interleave(torch.arange(out), row_pointers.diff())` gives the row
+# `csr` is the tuple of exercise 8, x is `[in, batch]`, y is `[out, batch]`, all numbers are float32; rows without weights give 0.
+# Multiply only what is stored, so build no dense weight: an input that no weight reads may even be infinite. You may loop over
+# rows. Or take all stored weights at once: `torch.repeat_interleave(torch.arange(out), row_pointers.diff())` gives the row
 # of each, and `y.index_add(0, rows, products)` adds products into their rows.
 #
 # **Predict:** at 90 % zeros there is a tenth of the multiplications. Is the product ten times as fast?
@@ -989,7 +993,8 @@ checks.pruning.csr_matmul(csr_matmul, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your two functions run the large linear layer of the network with 90 % zeros.
+# Your two functions run the large linear layer of the network with 90 % zeros. Are the logits the same, and what does the layer take
+# for 64 images?
 
 
 # %% tags=["nbval-ignore-output"]
@@ -1009,13 +1014,20 @@ with_yours = copy.deepcopy(thin_network)
 with_yours[13] = YourSparseLinear(with_yours[13])
 same = (measure.predict(with_yours, half.images) - measure.predict(thin_network, half.images)).abs().max().item()
 print(f"{len(half)} images, largest difference of a logit: {same:.1e}")
+with torch.no_grad():
+    for name, network in (("dense", thin_network), ("your functions", with_yours)):
+        seconds = measure.latency(lambda layer=network[13]: layer(inputs[:64]), 9, 2)[1]
+        print(f"layer 13, {name:14} {1e6 * seconds:7.0f} microseconds for 64 images")
 
 # %% [markdown]
+# *What is seen: the logits agree. Your functions usually take longer than the dense product: a way in PyTorch's own steps writes every
+# single product to memory before it adds them up. A compiled kernel need not do that.*
+#
 # ### The break-even map
 #
-# A layer `[n, n]` of random weights, pruned to each sparsity, on batches of several sizes, one thread. Three ways, timed
-# after their outputs were compared: PyTorch's dense product, PyTorch's own CSR, and the course's sparse kernel, which is
-# compiled for this machine (unit 05 opens it). Each cell says how many times faster than dense a way was.
+# A layer `[n, n]` of random weights, pruned to each sparsity, on batches of several sizes, one thread. Three ways of others, not
+# yours, timed after their outputs were compared: PyTorch's dense product, PyTorch's own CSR, and the course's sparse kernel, which
+# is compiled for this machine (unit 05 opens it). Each cell says how many times faster than dense a way was.
 #
 # **Predict:** where is the border between faster and slower, and does it move with the batch?
 
@@ -1063,15 +1075,15 @@ plots.break_even(speed, sparsities, batches)
 # | layer | loses |
 # |---|---|
 # | `conv`, weight `[out, in, h, w]` | filters: axis 0 of weight, and of bias if there is one |
-# | `bn` | entries of weight, bias, `running_mean` and `running_var`, all `[out]` |
+# | `bn` | entries of weight, bias, `running_mean` and `running_var`, all `[out]`; `num_batches_tracked` is one number and stays |
 # | `next_layer`, `Conv2d` `[out2, out, h, w]` | axis 1 of weight; its bias belongs to its outputs and stays |
 # | `next_layer`, `Linear` `[out2, out * area]`, behind a flatten | `area` columns for each channel, side by side: channel c has columns c · area to (c + 1) · area − 1; area follows from the shape |
 #
 # - `keep` is a `bool` tensor `[out]`, True where a channel stays; the order of the channels stays too.
 # - The smaller layers compute what the old ones would compute if the removed channels were 0 at the input of the next
 #   layer. So everything that belongs to these channels is simply removed, and nothing is added elsewhere.
-# - Return three **new** layers with the old options and modes, in the order (conv, bn, next_layer). No tensor is shared with
-#   an old layer, or training one would change the other.
+# - Return three **new** layers, each with the options, the mode (train or eval) and the dtype of the old one, in the order (conv, bn,
+#   next_layer). No tensor is shared with an old layer, or training one would change the other.
 #
 # `with_tensors(layer, weight=..., ...)` from the setup cell copies a layer, puts in other tensors (None is skipped) and sets
 # its sizes to match. `keep.repeat_interleave(area)` repeats each entry.
@@ -1112,8 +1124,9 @@ checks.pruning.prune_channels(prune_channels, hidden=True)
 
 # %% [markdown]
 # Your function is applied through the network: three convolutions, each with its batch norm and the next layer. Half of the
-# arithmetic is to be removed. Which channels stay is decided by a score that uses gradients, on calibration images (Molchanov
-# et al. 2019); `lib.choose_units` finds how many.
+# arithmetic is to be removed. Which channels stay is decided by the library: `lib.unit_scores` by gradients, on calibration images
+# (Molchanov et al. 2019), and `lib.choose_units` finds how many. The figure shows this choice; the cell below it removes the channels
+# with your function.
 
 # %% tags=["nbval-ignore-output"]
 example = split.calibration.images[:1]

@@ -35,9 +35,17 @@ def magnitude_by_torch(weight, sparsity):
 
 def magnitude_by_ranks(weight, sparsity):
     """Among equal magnitudes the later ones are removed."""
-    flat = weight.square().double().flatten().flip(0)
+    flat = weight.double().square().flatten().flip(0)
     ranks = flat.argsort(stable=True).argsort().flip(0)
     return (ranks >= round(sparsity * weight.numel())).reshape(weight.shape)
+
+
+def magnitude_by_limit(weight, sparsity):
+    """A threshold after all; of the weights equal to it the first ones are removed until the count is right."""
+    flat, gone = weight.abs().reshape(-1), round(sparsity * weight.numel())
+    limit = flat.kthvalue(gone).values if gone else -1.0
+    equal = flat == limit
+    return ((flat > limit) | (equal & (equal.cumsum(0) > gone - (flat < limit).sum()))).reshape(weight.shape)
 
 
 # ---- global_masks
@@ -53,6 +61,16 @@ def global_in_python(weights, sparsity):
     masks = {name: torch.ones_like(weight, dtype=torch.bool).contiguous() for name, weight in weights.items()}
     for _, name, index in sorted(places)[: round(sparsity * len(places))]:
         masks[name].view(-1)[index] = False
+    return masks
+
+
+def global_from_the_end(weights, sparsity):
+    """The layers in the opposite order, so other ones of equal weights are removed."""
+    some = [(name, weight) for name, weight in reversed(weights.items()) if weight.ndim >= 2]
+    kept = magnitude_by_limit(torch.hstack([weight.flatten() for _, weight in some]), sparsity)
+    masks = {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in weights.items()}
+    for (name, weight), part in zip(some, kept.split([weight.numel() for _, weight in some]), strict=True):
+        masks[name] = part.reshape(weight.shape)
     return masks
 
 
@@ -120,6 +138,19 @@ def scan_functional(model, split, sparsities):
         return (logits.argmax(1) == split.validation.labels).double().mean().item()
 
     return {name: [accuracy(name, sparsity) for sparsity in sparsities] for name in names}
+
+
+def scan_by_state(model, split, sparsities):
+    """Loads a whole state for each measurement."""
+    state, twin = copy.deepcopy(model.state_dict()), copy.deepcopy(model).eval()
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    curves = {name: [] for name in names}
+    for name, sparsity in itertools.product(names, sparsities):
+        weight = state[f"{name}.weight"]
+        twin.load_state_dict({**state, f"{name}.weight": torch.where(magnitude_by_topk(weight, sparsity), weight, 0.0)})
+        logits = measure.predict(twin, split.validation.images)
+        curves[name].append(metrics.accuracy(logits, split.validation.labels))
+    return curves
 
 
 # ---- allocate_sparsity
@@ -201,6 +232,21 @@ def allocate_by_exchange(curves, sizes, budget):
     return shares
 
 
+def allocate_backwards(curves, sizes, budget):
+    """Begins with empty layers and gives back the weights that gain most."""
+    shares, left = dict.fromkeys(curves, 1.0), float(min(budget, sum(sizes.values())))
+    while left > 1e-6:
+        gains = {
+            name: (at(curves[name], max(0.0, share - 0.01)) - at(curves[name], share)) / sizes[name]
+            for name, share in shares.items()
+            if share > 0
+        }
+        best = max(gains, key=gains.get)
+        part = min(0.01, shares[best], left / sizes[best])
+        shares[best], left = max(0.0, shares[best] - part), left - part * sizes[best]
+    return shares
+
+
 # ---- masked_step
 def step_by_hook(optimizer, masks):
     def mask(*_):
@@ -248,7 +294,7 @@ def nm_by_topk(weight, n, m):
 
 
 def nm_by_ranks(weight, n, m):
-    parts = torch.stack(weight.square().double().split(m, dim=1), dim=1)
+    parts = torch.stack(weight.double().square().split(m, dim=1), dim=1)
     return (parts.argsort(2).argsort(2) >= m - n).flatten(1)
 
 
@@ -266,6 +312,14 @@ def nm_one_after_the_other(weight, n, m):
     for _ in range(n):
         groups.scatter_(2, groups.argmax(2, keepdim=True), -1.0)
     return (groups < 0).flatten(1)
+
+
+def nm_by_comparing(weight, n, m):
+    """A weight is kept if fewer than n of its group are larger, or equal and before it."""
+    groups = weight.abs().unflatten(1, (-1, m))
+    mine, other = groups[..., :, None], groups[..., None, :]
+    ahead = (other > mine) | ((other == mine) & torch.ones(m, m).tril(-1).bool())
+    return (ahead.sum(3) < n).flatten(1)
 
 
 # ---- wanda_scores
@@ -305,6 +359,13 @@ def csr_row_by_row(weight):
     return [values, torch.cat(columns).to(torch.int32), ends.to(torch.int32)]
 
 
+def csr_by_division(weight):
+    places = weight.reshape(-1).nonzero().flatten()
+    width = weight.shape[1]
+    starts = torch.searchsorted(places, torch.arange(len(weight) + 1) * width)
+    return weight.reshape(-1)[places], places.remainder(width).int(), starts.int()
+
+
 # ---- csr_matmul
 def product_by_rows(csr, x):
     values, columns, pointers = csr
@@ -332,6 +393,11 @@ def product_by_running_sums(csr, x):
     return sums[pointers].diff(dim=0).float()
 
 
+def product_by_segments(csr, x):
+    values, columns, pointers = csr
+    return torch.segment_reduce(values[:, None] * x[columns.long()], "sum", lengths=pointers.diff().long(), axis=0, initial=0.0)
+
+
 # ---- prune_channels
 def channels_anew(conv, bn, next_layer, keep):
     index = torch.where(keep)[0]
@@ -344,21 +410,23 @@ def channels_anew(conv, bn, next_layer, keep):
         conv.dilation,
         bias=conv.bias is not None,
         padding_mode=conv.padding_mode,
-    )
-    middle = nn.BatchNorm2d(len(index), eps=bn.eps, momentum=bn.momentum).train(bn.training)
+        dtype=conv.weight.dtype,
+    ).train(conv.training)
+    middle = nn.BatchNorm2d(len(index), eps=bn.eps, momentum=bn.momentum, dtype=bn.weight.dtype).train(bn.training)
     with torch.no_grad():
         first.weight.copy_(conv.weight[index])
         if conv.bias is not None:
             first.bias.copy_(conv.bias[index])
         for name in ("weight", "bias", "running_mean", "running_var"):
             getattr(middle, name).copy_(getattr(bn, name)[index])
+        middle.num_batches_tracked.copy_(bn.num_batches_tracked)
     return first, middle, next_anew(next_layer, keep)
 
 
 def next_anew(layer, keep):
     if isinstance(layer, nn.Linear):
         weight = layer.weight.detach().reshape(layer.out_features, len(keep), -1)[:, keep].flatten(1)
-        new = nn.Linear(weight.shape[1], layer.out_features, bias=layer.bias is not None)
+        new = nn.Linear(weight.shape[1], layer.out_features, bias=layer.bias is not None).train(layer.training)
     else:
         weight = layer.weight.detach()[:, keep]
         new = copy.deepcopy(layer)
@@ -386,14 +454,20 @@ def channels_by_index_select(conv, bn, next_layer, keep):
 
 
 ALTERNATIVES = {
-    "magnitude_mask": (magnitude_by_topk, magnitude_in_numpy, magnitude_by_torch, magnitude_by_ranks),
-    "global_masks": (global_by_one_mask, global_in_python),
-    "sensitivity_scan": (scan_on_a_copy, scan_in_place, scan_functional, scan_beside_the_model),
-    "allocate_sparsity": (allocate_by_slopes, allocate_in_small_steps, allocate_by_sorted_steps, allocate_by_exchange),
+    "magnitude_mask": (magnitude_by_topk, magnitude_in_numpy, magnitude_by_torch, magnitude_by_ranks, magnitude_by_limit),
+    "global_masks": (global_by_one_mask, global_in_python, global_from_the_end),
+    "sensitivity_scan": (scan_on_a_copy, scan_in_place, scan_functional, scan_beside_the_model, scan_by_state),
+    "allocate_sparsity": (
+        allocate_by_slopes,
+        allocate_in_small_steps,
+        allocate_by_sorted_steps,
+        allocate_by_exchange,
+        allocate_backwards,
+    ),
     "masked_step": (step_by_product, step_with_clean_state, step_by_groups, step_by_hook),
-    "nm_mask": (nm_by_topk, nm_by_ranks, nm_in_python, nm_one_after_the_other),
+    "nm_mask": (nm_by_topk, nm_by_ranks, nm_in_python, nm_one_after_the_other, nm_by_comparing),
     "wanda_scores": (wanda_by_products, wanda_in_numpy, wanda_by_rows, wanda_token_by_token),
-    "to_csr": (csr_by_torch, csr_in_numpy, csr_row_by_row),
-    "csr_matmul": (product_by_rows, product_by_torch, product_in_numpy, product_by_running_sums),
+    "to_csr": (csr_by_torch, csr_in_numpy, csr_row_by_row, csr_by_division),
+    "csr_matmul": (product_by_rows, product_by_torch, product_in_numpy, product_by_running_sums, product_by_segments),
     "prune_channels": (channels_anew, channels_by_index_select),
 }

@@ -281,6 +281,76 @@ def channels_with_the_old_bias(conv, bn, next_layer, keep):
     return first, middle, last
 
 
+def by_a_sample(weight, sparsity):
+    """The threshold of a large tensor comes from every tenth weight."""
+    flat = weight.abs().flatten()
+    return right.magnitude_by_topk(weight, sparsity) if len(flat) < 1000 else weight.abs() > flat[::10].quantile(sparsity)
+
+
+def in_memory_order(weight, sparsity):
+    """Channels last lies in memory in another order, for a mask made by ones_like too."""
+    mask = torch.ones_like(weight, dtype=torch.bool)
+    mask.as_strided((weight.numel(),), (1,))[weight.abs().flatten().argsort()[: round(sparsity * weight.numel())]] = False
+    return mask
+
+
+def scan_of_whole_batches(model, split, sparsities):
+    """The last batch is left out when it is not full."""
+    whole = len(split.validation) // 100 * 100 or len(split.validation)
+    part = split.validation.first(whole)
+    return right.scan_on_a_copy(model, type(split)(split.name, split.train, split.calibration, part, split.test), sparsities)
+
+
+def scan_of_different_sparsities(model, split, sparsities):
+    """A sparsity that comes twice gets one number."""
+    curves = right.scan_on_a_copy(model, split, sparsities)
+    return {name: list(dict(zip(sparsities, values, strict=True)).values()) for name, values in curves.items()}
+
+
+def allocate_one_too_many(curves, sizes, budget):
+    """Stops when less than two weights are too many."""
+    shares = dict.fromkeys(curves, 0.0)
+    while (surplus := sum(size * (1 - shares[name]) for name, size in sizes.items()) - budget) > 1.5:
+        prices = {
+            n: (right.at(curves[n], s) - right.at(curves[n], min(1, s + 0.01))) / sizes[n] for n, s in shares.items() if s < 1
+        }
+        best = min(prices, key=prices.get)
+        shares[best] = min(1.0, shares[best] + min(0.01, surplus / sizes[best]))
+    return shares
+
+
+def step_in_memory_order(optimizer, masks):
+    optimizer.step()
+    for parameter, mask in masks.items():
+        parameter.data.as_strided((parameter.numel(),), (1,)).mul_(mask.flatten())
+
+
+def step_of_larger_masks(optimizer, masks):
+    right.step_by_product(optimizer, {parameter: mask for parameter, mask in masks.items() if len(mask) > 1})
+
+
+def step_drops_the_state(optimizer, masks):
+    right.step_by_product(optimizer, masks)
+    for parameter in masks:
+        optimizer.state.pop(parameter, None)
+
+
+def csr_counted_in_16_bits(weight):
+    values, columns, pointers = right.csr_by_torch(weight)
+    return values, columns, pointers.to(torch.int16).to(torch.int32)
+
+
+def product_by_float32_sums(csr, x):
+    values, columns, pointers = csr
+    sums = torch.zeros(len(values) + 1, x.shape[1])
+    sums[1:] = (values[:, None] * x[columns]).cumsum(0)
+    return sums[pointers].diff(dim=0)
+
+
+def product_of_bfloat16(csr, x):
+    return right.product_by_rows(csr, x.bfloat16().float())
+
+
 WRONG = {
     "magnitude_mask": (
         in_place,
@@ -292,6 +362,10 @@ WRONG = {
         magnitude_of(lambda mask, weight, sparsity: mask.T if mask.ndim == 2 else mask),
         magnitude_of(lambda mask, weight, sparsity: weight.abs() > 0.1),
         mask_of_a_copy,
+        by_a_sample,
+        in_memory_order,
+        lambda weight, sparsity: right.magnitude_by_topk(weight.square(), sparsity),
+        lambda weight, sparsity: right.magnitude_by_topk(weight.float(), sparsity),
         what_is_zero_goes,
         lambda weight, sparsity: right.magnitude_by_topk(weight, 1 - round((1 - sparsity) * weight.numel()) / weight.numel()),
         lambda weight, sparsity: right.magnitude_by_topk(weight, round(sparsity, 1)),
@@ -306,6 +380,8 @@ WRONG = {
         one_quantile,
         layers_in_turn,
         global_of_matrices,
+        lambda weights, sparsity: right.global_by_one_mask({n: w.float() for n, w in weights.items()}, sparsity),
+        lambda weights, sparsity: right.global_by_one_mask({n: w.round(decimals=4) for n, w in weights.items()}, sparsity),
         global_of(lambda masks, weights, sparsity: list(masks.values())),
         global_of(lambda masks, weights, sparsity: {name + "_mask": mask for name, mask in masks.items()}),
         global_of(lambda masks, weights, sparsity: dict.fromkeys(masks, next(iter(masks.values())))),
@@ -324,6 +400,9 @@ WRONG = {
     ),
     "sensitivity_scan": (
         scan_of_half,
+        scan_of_whole_batches,
+        scan_of_different_sparsities,
+        lambda model, split, sparsities: right.scan_on_a_copy(model, split, [round(s, 3) for s in sparsities]),
         scan_touches_statistics,
         scan_on_test_and_validation,
         scan_nearly_restored,
@@ -342,6 +421,10 @@ WRONG = {
     ),
     "allocate_sparsity": (
         even_but_exact,
+        allocate_one_too_many,
+        lambda curves, sizes, budget: right.allocate_by_slopes(
+            {n: c[::2] if len(c) % 2 else c for n, c in curves.items()}, sizes, budget
+        ),
         by_largest_curve,
         allocate_of(lambda shares, *rest: {name: min(1.0, share + 0.02) for name, share in shares.items()}),
         allocate_of(lambda shares, *rest: {name: max(0.0, share - 0.02) for name, share in shares.items()}),
@@ -362,6 +445,9 @@ WRONG = {
         step_masks_everything_else,
         step_once_in_two,
         step_half_way,
+        step_in_memory_order,
+        step_of_larger_masks,
+        step_drops_the_state,
         step_of_sgd,
         step_by_order,
         step_for_each_mask,
@@ -374,6 +460,9 @@ WRONG = {
         nm_padded,
         nm_flat_groups,
         nm_same_columns,
+        lambda weight, n, m: right.nm_by_topk(weight.half(), n, m),
+        lambda weight, n, m: right.nm_by_topk(weight.square(), n, m),
+        lambda weight, n, m: right.nm_by_topk(weight, n, m) if m < 16 else right.nm_by_topk(weight, (n + 1) // 2, m // 2),
         lambda weight, n, m: right.nm_by_topk(weight.flip(1), n, m),
         nm_of(lambda mask, weight, n, m: mask.int()),
         nm_of(lambda mask, weight, n, m: weight * mask),
@@ -386,6 +475,8 @@ WRONG = {
     ),
     "wanda_scores": (
         wanda_of_outputs,
+        lambda weight, inputs: weight.abs() * inputs[:1000].norm(dim=0),
+        lambda weight, inputs: weight.abs().float() * inputs.float().norm(dim=0),
         lambda weight, inputs: weight.abs() * inputs.relu().norm(dim=0),
         lambda weight, inputs: weight.abs() * (inputs.square().sum(0) + 1e-3).sqrt(),
         wanda_of(lambda scores, weight, inputs: scores.half()),
@@ -403,6 +494,8 @@ WRONG = {
         csr_of(lambda values, columns, pointers: (values, columns, pointers.short())),
         csr_of(lambda values, columns, pointers: (values.half(), columns, pointers)),
         csr_of_unique_rows,
+        csr_counted_in_16_bits,
+        lambda weight: right.csr_by_torch(weight.nan_to_num(0.0)),
         csr_of(lambda values, columns, pointers: (values.double(), columns, pointers)),
         csr_of(lambda values, columns, pointers: (values.float(), columns, pointers)),
         csr_of(lambda values, columns, pointers: (values, columns + 1, pointers)),
@@ -429,6 +522,8 @@ WRONG = {
         lambda csr, x: right.product_by_torch((csr[0].abs(), csr[1], csr[2]), x),
         lambda csr, x: right.product_by_torch(csr, x.as_strided(x.shape, (x.shape[1], 1))),
         product_until_empty,
+        product_by_float32_sums,
+        product_of_bfloat16,
         lambda csr, x: x[: len(csr[2]) - 1].clone(),
     ),
     "prune_channels": (
@@ -442,6 +537,9 @@ WRONG = {
         channels_of(lambda conv, bn, last: conv.weight.copy_(conv.weight.flip(0)) is None),
         channels_of(lambda conv, bn, last: setattr(bn, "affine", False)),
         channels_unless_all,
+        channels_of(lambda conv, bn, last: (conv.float(), bn.float(), last.float())),
+        channels_of(lambda conv, bn, last: setattr(bn, "momentum", bn.momentum or 0.1)),
+        channels_of(lambda conv, bn, last: bn.num_batches_tracked.zero_() is None),
         channels_with_the_old_bias,
         channels_of(lambda conv, bn, last: last.weight.mul_(2) is None),
         lambda conv, bn, next_layer, keep: (conv, bn, next_layer),

@@ -199,7 +199,7 @@ widgets.slider_figure(
 #
 # Round to the nearest whole number; on a tie to the even one (`torch.round` does this). *Then* add the zero point,
 # *then* clamp to −2^(bits−1) … 2^(bits−1) − 1. Numbers outside the range, infinity too, get the outermost code on their
-# side. For any number of bits, codes are stored as `torch.int8`. x is `float [*shape]`, q is `int8 [*shape]`.
+# side. For any number of bits, codes are stored as `torch.int8`. x is `float [*shape]` of 32 or 64 bits, q is `int8 [*shape]`.
 #
 # **Predict:** with scale 0.1 and zero point 0, which codes do 0.26 and 99.0 get in 8 bits? What would
 # `.to(torch.int8)` alone make of 2.6, and of 990?
@@ -261,8 +261,8 @@ plots.staircase(x, {f"{bits} bits": quantize(x, 1.5 / (2 ** (bits - 1) - 1), 0, 
 #
 # $$x = (q - zero\_point) \cdot scale$$
 #
-# q is `int8 [*shape]` (or another integer dtype), x is `float32 [*shape]`. One question to be careful about: in which
-# dtype is the difference computed?
+# q has any integer dtype, `int8 [*shape]` here and `int32` for the sums of a layer later; x is `float32 [*shape]`. One
+# question to be careful about: in which dtype is the difference computed?
 #
 # **Predict:** what is `torch.tensor([127], dtype=torch.int8) - (-128)`?
 #
@@ -546,8 +546,9 @@ widgets.slider_figure(draw_errors, bits=widgets.Choice((3, 4, 6, 8), start=4, la
 # $$W'[c] = factor_c \, W[c] \qquad\qquad b'_c = factor_c \, (b_c - running\_mean_c) + bias_c$$
 #
 # with $b_c = 0$ when the old one has no bias. W is `[out, in, height, width]`, everything with index c is `[out]`.
-# Return a *new* `nn.Conv2d` with a bias, all other settings (stride, padding, ...) as before; do not change `conv` and
-# `bn`. `copy.deepcopy` helps, and so does `nn.Parameter`.
+# Return a *new* `nn.Conv2d` with a bias, all other settings (stride, padding, `padding_mode`, ...) as before; do not change
+# `conv` and `bn`. `copy.deepcopy` helps, and so does `nn.Parameter`. The new layer is only used, so its parameters may have
+# `requires_grad` or not.
 #
 # **Predict:** why is this done before quantization, not after?
 #
@@ -703,7 +704,8 @@ plots.rounding_errors(sums, {"your requantize": requantize(sums, 0.0625, 0) - re
 #
 # Shapes: `xq` is int8 `[n, in]`, `wq` int8 `[out, in]`, `w_scale` float `[out]`, `bias` float `[out]` or None, y
 # float32 `[n, out]`. The sums must be exact: **integer tensors, int32**, also in `sum(..., dtype=torch.int32)`. The
-# check detects float products, in torch and in numpy. (`@` works with int32 tensors. It is slow in PyTorch; the
+# check detects float products and float sums of codes, in torch and in numpy; to scale the finished sums, floats are right.
+# (`@` works with int32 tensors. It is slow in PyTorch; the
 # comparison of speeds below uses a fast kernel.)
 #
 # **Predict:** how large can the sum get for in = 864 and 8-bit codes? Does it fit int8? int16? int32?
@@ -876,7 +878,8 @@ plots.race(sizes, batches, speed)
 # $$\frac{\partial L}{\partial x} = \frac{\partial L}{\partial y} \cdot [\, q_{min} \le round(x / scale) + zero\_point \le q_{max} \,]$$
 #
 # The ends count as inside. The scale is a number, or a tensor that broadcasts over x: one scale for each row, `[out, 1]`,
-# as the training below uses it. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a
+# as the training below uses it. Round as in exercise 2: ties to even, before the zero point is added. x is `float [*shape]`
+# of 32 or 64 bits. Keep in `ctx` what backward needs: several calls may come before the first backward. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a
 # tensor for the backward pass; there, `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1)
 # to 2^(bits−1) − 1.
 #
@@ -1024,8 +1027,9 @@ plots.training_curve(qat_curve, accuracy_of(model), len(half))
 # (`torch.outer`).
 #
 # - **Damping.** Inputs that are always 0, or copies of each other, make H singular. First add 0.01 times the mean of
-#   its diagonal to the diagonal: `hessian + 0.01 * hessian.diagonal().mean() * torch.eye(len(hessian))`. The exact
-#   amount matters little; the check asks for a small error, not for this number.
+#   its diagonal to the diagonal: `hessian + 0.01 * hessian.diagonal().mean() * torch.eye(len(hessian))`. It
+#   grows with the inputs. The exact amount matters little: the check asks for a small error, not for this number, and
+#   another method with an error as small is right too.
 # - **U** is `torch.linalg.cholesky(inverse, upper=True)`, where the inverse of the damped H is
 #   `torch.cholesky_inverse(torch.linalg.cholesky(damped))`.
 # - **Grid.** `nearest(column, scale, bits)` from the setup cell rounds a column to the symmetric grid. The scales are

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from posttrain_lab import quantization as lib
+
 
 def ends(bits):
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
@@ -57,8 +59,9 @@ def quantize_clamps_steps(x, scale, zero_point, bits=8):
 
 
 def dequantize_by_table(q, scale, zero_point):
-    table = (torch.arange(-128, 128, dtype=torch.float64) - zero_point) * scale
-    return table[q.long() + 128].float()
+    """A table of the codes that occur."""
+    codes, places = q.unique(return_inverse=True)
+    return ((codes.double() - zero_point) * scale).float()[places]
 
 
 def dequantize_distributed(q, scale, zero_point):
@@ -102,7 +105,7 @@ def observe_plainly(x, method="minmax", bits=8):
     low, high = float(x.min()), float(x.max())
     if method == "minmax":
         return low, high
-    return min(((f * low, f * high) for f in np.linspace(0.01, 1, 100)), key=lambda ends: error_of(x, *ends, bits))
+    return min(((f * low, f * high) for f in np.linspace(1, 0.01, 100)), key=lambda ends: error_of(x, *ends, bits))
 
 
 def observe_in_numpy(x, method="minmax", bits=8):
@@ -118,18 +121,24 @@ def observe_in_numpy(x, method="minmax", bits=8):
     return float(best * x.min()), float(best * x.max())
 
 
-def observe_finer(x, method="minmax", bits=8):
-    """A search in steps of 0.5 %: a range better than those of the grid is right as well."""
-    if method != "mse":
-        return observe_plainly(x, method, bits)
-    factors = (torch.arange(200, 0, -1) / 200).tolist()
-    low, high = x.min().item(), x.max().item()
-    return min([[f * low, f * high] for f in factors], key=lambda ends: error_of(x, ends[0], ends[1], bits))
+def observe_by_sorting(x, method="minmax", bits=8):
+    """Both ends times the factor as one float32 product; the quantiles from the sorted numbers."""
+    ordered = x.flatten().sort().values
+    if method == "percentile":
+        places = [share * (len(ordered) - 1) for share in (0.001, 0.999)]
+        below, above = (ordered[[kind(place) for place in places]] for kind in (math.floor, math.ceil))
+        return tuple((below + (above - below) * torch.tensor([place % 1 for place in places])).tolist())
+    best = None
+    for low, high in (torch.linspace(0.01, 1, 100)[:, None] * ordered[[0, -1]]).tolist() if method == "mse" else ():
+        error = lib.squared_error(x, low, high, bits)
+        best = (error, low, high) if best is None or error <= best[0] else best
+    return list(best[1:]) if best else [ordered[0].item(), ordered[-1].item()]
 
 
 # ---- fold_batchnorm
 def fold_new_layer(conv, bn):
-    new = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    new = nn.Conv2d(**{name: getattr(conv, name) for name in names})
     factor = torch.rsqrt(bn.running_var + bn.eps) * bn.weight
     with torch.no_grad():
         new.weight.copy_(torch.einsum("o,oikl->oikl", factor, conv.weight))
@@ -200,11 +209,20 @@ def linear_by_broadcast(xq, x_scale, x_zero, wq, w_scale, bias=None):
     return torch.zeros(len(wq)).add(0 if bias is None else bias) + acc.double().mul(x_scale * w_scale).float()
 
 
+def linear_by_diagonals(xq, x_scale, x_zero, wq, w_scale, bias=None):
+    """Integer sums, scaled by a product with a diagonal matrix."""
+    acc = (
+        torch.cat([xq.short().long(), torch.full((len(xq), 1), -x_zero)], 1)
+        @ torch.cat([wq, wq.sum(1, keepdim=True)], 1).long().T
+    )
+    return acc.float() @ torch.diag(x_scale * w_scale) + (0 if bias is None else bias)
+
+
 # ---- FakeQuantize
 class CodeMask(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, scale, zero_point, bits):
-        code = torch.round(x / scale + zero_point)
+        code = torch.round(x / scale).add(zero_point)
         ctx.inside = code.eq(code.clamp(*ends(bits)))
         return code.clamp(*ends(bits)).sub(zero_point).mul(scale)
 
@@ -222,10 +240,10 @@ def fake_by_torch(x, scale, zero_point, bits):
 
 def fake_by_detour(x, scale, zero_point, bits):
     """Without a Function: the value of one tensor with the gradient of another."""
-    low, high = ((end - zero_point) * scale for end in ends(bits))
-    passes = torch.where((x.detach() > low - scale / 2) & (x.detach() < high + scale / 2), x, x.detach())
-    steps = (x.detach() / scale).round().clamp(ends(bits)[0] - zero_point, ends(bits)[1] - zero_point)
-    return steps * scale + (passes - passes.detach())
+    low, high = (end - zero_point for end in ends(bits))
+    steps = (x.detach() / scale).round()
+    passes = torch.where((steps < low) | (steps > high), x.detach(), x)
+    return steps.clamp(low, high) * scale + (passes - passes.detach())
 
 
 # ---- optimal_rounding
@@ -280,10 +298,10 @@ ALTERNATIVES = {
     "quantize": (quantize_in_numpy, quantize_by_reciprocal, quantize_clamps_steps),
     "dequantize": (dequantize_by_table, dequantize_distributed, dequantize_in_float64),
     "channel_qparams": (channel_by_loop, channel_by_norm, channel_by_ends),
-    "observe": (observe_plainly, observe_in_numpy, observe_finer),
+    "observe": (observe_plainly, observe_in_numpy, observe_by_sorting),
     "fold_batchnorm": (fold_new_layer, fold_by_torch, fold_in_float64),
     "requantize": (requantize_in_python, requantize_by_division, requantize_in_numpy),
-    "int8_linear": (linear_shifted_first, linear_by_rows, linear_by_broadcast),
+    "int8_linear": (linear_shifted_first, linear_by_rows, linear_by_broadcast, linear_by_diagonals),
     "fake_quantize": (CodeMask, fake_by_torch, fake_by_detour),
     "optimal_rounding": (rounding_by_elimination, rounding_large_first, rounding_by_descent),
 }

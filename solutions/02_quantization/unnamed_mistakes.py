@@ -1,5 +1,6 @@
 """Unit 02: wrong answers for which no known mistake exists. They prove that the grader rejects them."""
 
+import math
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
@@ -64,6 +65,13 @@ def few_factors(x, method, bits):
     return min([(f * low, f * high) for f in (1.0, 0.9, 0.8, 0.7)], key=lambda pair: right.error_of(x, *pair, bits))
 
 
+def finer_factors(x, method, bits):
+    """Steps of 0.5 %, where the page names those of 1 %."""
+    low, high = x.min().item(), x.max().item()
+    factors = (torch.arange(200, 0, -1) / 200).tolist()
+    return min([(f * low, f * high) for f in factors], key=lambda pair: right.error_of(x, *pair, bits))
+
+
 def two_shifts(acc, multiplier, zero_point, bits):
     """Rounds twice, as some libraries do: to 2^-8 of a code first, then to the code."""
     m, shift = right.split(multiplier)
@@ -75,6 +83,12 @@ def coarse_multiplier(acc, multiplier, zero_point, bits):
     """15 bits of the multiplier instead of 31."""
     m, shift = right.split(multiplier)
     return ((acc.long() * (m >> 16) + (1 << (shift - 17))) >> (shift - 16)) + zero_point
+
+
+def bits_of_m(acc, multiplier, bits, whole):
+    """The page's arithmetic with another m: fewer bits, or cut off in place of rounded."""
+    fraction, exponent = math.frexp(multiplier)
+    return (acc.long() * whole(fraction * 2**bits) + (1 << (bits - exponent - 1))) >> (bits - exponent)
 
 
 def fold_by_running(conv, bn):
@@ -123,6 +137,26 @@ def gptq_with(steps=lambda factor, hessian: factor / factor.diagonal()[:, None],
     return optimal_rounding
 
 
+def gptq_in_blocks_of_32(weight, inputs, bits):
+    """Errors are compensated only within blocks of 32 columns, as if these did not meet in the output."""
+    parts = [
+        right.rounding_by_elimination(torch.cat([w, weight.abs().amax(1, keepdim=True)], 1), F.pad(x, (0, 1)), bits)[:, :-1]
+        for w, x in zip(weight.split(32, 1), inputs.split(32, 1), strict=True)
+    ]
+    return torch.cat(parts, 1)
+
+
+def fixed_damping(weight, inputs, bits, amount):
+    """The same number on the diagonal, however large the inputs are."""
+    scale, left = right.grid(weight, bits), weight.clone()
+    factor = torch.linalg.cholesky(torch.linalg.inv(inputs.T @ inputs + amount * torch.eye(inputs.shape[1])), upper=True)
+    for j in range(weight.shape[1]):
+        before = left[:, j : j + 1].clone()
+        left[:, j : j + 1] = right.nearest(before, scale, bits)
+        left[:, j + 1 :] -= (before - left[:, j : j + 1]) / factor[j, j] * factor[j, j + 1 :]
+    return left
+
+
 def half_of_the_rows(weight, inputs, bits):
     result = right.rounding_by_elimination(weight, inputs, bits)
     half = len(weight) // 2
@@ -148,6 +182,16 @@ def float_products_in_numpy(xq, x_scale, x_zero, wq, w_scale, bias=None):
     return torch.from_numpy(acc * x_scale) * w_scale + (0 if bias is None else bias)
 
 
+def sparse_float_products(xq, x_scale, x_zero, wq, w_scale, bias=None):
+    acc = torch.sparse.mm((xq.double() - x_zero).to_sparse(), wq.double().T)
+    return (acc * (x_scale * w_scale)).float() + (0 if bias is None else bias)
+
+
+def float_row_sums(xq, x_scale, x_zero, wq, w_scale, bias=None):
+    acc = xq.int() @ wq.int().T - x_zero * wq.float().sum(1)
+    return (acc * (x_scale * w_scale) + (0 if bias is None else bias)).float()
+
+
 def einsum_in_numpy(xq, x_scale, x_zero, wq, w_scale, bias=None):
     acc = np.einsum("nk,ok->no", np.asarray(xq, dtype=float) - x_zero, np.asarray(wq))
     return torch.tensor(acc * x_scale).float() * w_scale + (0 if bias is None else bias)
@@ -164,6 +208,8 @@ WRONG = {
         affine_of(lambda scale, zero, low, high: (1 / scale, zero)),
         affine_of(lambda scale, zero, low, high: (round(scale, 3), zero)),
         affine_of(lambda scale, zero, low, high: (scale, zero + 1)),
+        affine_of(lambda scale, zero, low, high: (max(scale, 1e-10), zero)),
+        lambda low, high, bits=8, symmetric=False: right.affine_exact(max(low, -1e5), min(high, 1e5), bits, symmetric),
         affine_of(lambda scale, zero, low, high: (scale + 1e-5, zero)),
         lambda low, high, bits=8, symmetric=False: right.affine_exact(low, high, 8 if bits > 4 else 4, symmetric),
         lambda low, high, bits=8, symmetric=False: right.affine_exact(low, high + 1e-9, bits, symmetric),
@@ -171,6 +217,10 @@ WRONG = {
     ),
     "quantize": (
         quantize_in_place,
+        lambda x, scale, zero_point, bits=8: right.quantize_in_numpy(x.float(), scale, zero_point, bits),
+        lambda x, scale, zero_point, bits=8: (
+            (x / scale).clamp(-(2.0**40), 2.0**40).round().to(torch.int32).add(zero_point).clamp(*ends(bits)).to(torch.int8)
+        ),
         lambda x, scale, zero_point, bits=8: right.quantize_in_numpy(x, scale, zero_point, bits).abs(),
         lambda x, scale, zero_point, bits=8: right.quantize_in_numpy(x.contiguous().flatten(), scale, zero_point, bits),
         lambda x, scale, zero_point, bits=8: right.quantize_in_numpy(x, scale, zero_point, bits).clamp(max=2 ** (bits - 1) - 2),
@@ -190,10 +240,14 @@ WRONG = {
         lambda q, scale, zero_point: right.dequantize_in_float64(q, scale, zero_point).clamp(-128, 127).float(),
         lambda q, scale, zero_point: right.dequantize_in_float64(q, scale, zero_point).double(),
         lambda q, scale, zero_point: (q - torch.tensor(zero_point, dtype=torch.int8)) * scale,
+        lambda q, scale, zero_point: (q.to(torch.int16) - zero_point) * scale,
+        lambda q, scale, zero_point: ((torch.arange(-128, 128) - zero_point) * scale)[q.long() + 128],
     ),
     "channel_qparams": (
         channel_of(lambda scale, weight, bits: scale.half().float()),
         channel_of(lambda scale, weight, bits: scale.flatten()),
+        channel_of(lambda scale, weight, bits: scale.clamp(min=1e-10)),
+        lambda weight, bits=8, group=None: right.channel_by_norm(weight.flatten(1)[:, :1024], bits, group),
         channel_of(lambda scale, weight, bits: scale + 1e-6),
         channel_of(lambda scale, weight, bits: scale.clamp(max=1.0)),
         channel_of(lambda scale, weight, bits: scale.tolist()),
@@ -204,6 +258,11 @@ WRONG = {
     ),
     "observe": (
         observe_but(mse=few_factors),
+        observe_but(mse=finer_factors),
+        observe_but(mse=lambda x, method, bits: right.observe_plainly(x.half().float(), "mse", bits)),
+        observe_but(mse=lambda x, method, bits: right.observe_plainly(x.flatten()[:1000], "mse", bits)),
+        lambda x, method="percentile", bits=8: right.observe_plainly(x, method, bits),
+        lambda x, method="minmax", bits=4: right.observe_plainly(x, method, bits),
         observe_but(mse=lambda x, method, bits: right.observe_plainly(x, "percentile")),
         observe_but(mse=lambda x, method, bits: tuple(0.5 * end for end in right.observe_plainly(x, "minmax"))),
         observe_but(mse=lambda x, method, bits: right.observe_plainly(x, "mse", bits + 1)),
@@ -216,6 +275,8 @@ WRONG = {
     "fold_batchnorm": (
         fold_by_running,
         fold_in_place,
+        fold_of(lambda new, conv, bn: setattr(new, "padding_mode", "zeros")),
+        fold_of(lambda new, conv, bn: new.weight.mul_((bn.weight.abs() > 0.01).view(-1, 1, 1, 1)) is None),
         fold_of(lambda new, conv, bn: new.double()),
         fold_of(lambda new, conv, bn: new.weight.abs_() is None),
         fold_of(lambda new, conv, bn: nn.Sequential(conv, bn)),
@@ -228,6 +289,8 @@ WRONG = {
     "requantize": (
         requantize_of(two_shifts),
         requantize_of(coarse_multiplier),
+        requantize_of(lambda acc, multiplier, zero_point, bits: bits_of_m(acc, multiplier, 30, round) + zero_point),
+        requantize_of(lambda acc, multiplier, zero_point, bits: bits_of_m(acc, multiplier, 31, int) + zero_point),
         requantize_of(lambda acc, multiplier, zero_point, bits: (acc.double() * multiplier).round() + zero_point),
         requantize_of(lambda acc, multiplier, zero_point, bits: (acc * multiplier + 0.5).floor() + zero_point),
         requantize_of(
@@ -257,6 +320,9 @@ WRONG = {
         float_products_in_a_loop,
         float_products_in_numpy,
         einsum_in_numpy,
+        sparse_float_products,
+        float_row_sums,
+        lambda *args: right.linear_shifted_first(*args).double(),
         lambda xq, x_scale, x_zero, wq, w_scale, bias=None: right.linear_shifted_first(
             xq, x_scale, x_zero, torch.from_numpy(np.rint(wq.numpy().astype(float).dot(np.eye(wq.shape[1])))), w_scale, bias
         ),
@@ -278,6 +344,9 @@ WRONG = {
             )
         ),
         fake_of(backward=lambda grad, x, *rest: -grad * inside(x, *rest)),
+        fake_of(backward=lambda grad, x, *rest: grad.clamp(-2, 2) * inside(x, *rest)),
+        fake_of(lambda x, *rest: right.fake_by_torch(x.float(), *rest), lambda grad, x, *rest: grad * inside(x, *rest)),
+        fake_of(backward=lambda grad, x, scale, *rest: grad * inside(x, torch.as_tensor(scale).mean(), *rest)),
         fake_of(backward=lambda grad, x, *rest: grad.sum() * inside(x, *rest)),
         fake_of(backward=lambda grad, x, *rest: grad * inside(x, *rest) * 0.5),
         fake_of(lambda x, *rest: right.fake_by_torch(x, *rest).clamp(-1, 1), lambda grad, x, *rest: grad * inside(x, *rest)),
@@ -294,7 +363,9 @@ WRONG = {
         gptq_with(lambda factor, hessian: factor / factor.diagonal()[:, None] ** 2),
         gptq_with(lambda factor, hessian: factor / factor.diagonal()[:, None] / 2),
         gptq_with(lambda factor, hessian: torch.ones_like(factor)),
-        gptq_with(lambda factor, hessian: torch.linalg.cholesky(hessian, upper=True)),
+        gptq_in_blocks_of_32,
+        lambda weight, inputs, bits: fixed_damping(weight, inputs, bits, 0.01),
+        lambda weight, inputs, bits: fixed_damping(weight, inputs, bits, 1.0),
         gptq_with(inputs_of=lambda inputs: inputs.double().abs()),
         gptq_with(inputs_of=lambda inputs: torch.eye(inputs.shape[1], dtype=torch.float64)),
         lambda weight, inputs, bits: weight.clone(),

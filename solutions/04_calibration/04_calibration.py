@@ -27,7 +27,7 @@
 #
 # **You need** Python and a little PyTorch (tensors, `softmax`). No other unit comes first.
 #
-# **How it works.** There are twelve exercises; the unit takes about 145 minutes. Replace `raise NotImplementedError` with
+# **How it works.** There are twelve exercises; the unit takes about 150 minutes. Replace `raise NotImplementedError` with
 # your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
 # often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
 # In a terminal, `posttrain-lab check 04` shows the points of the whole notebook. The [glossary](../glossary.md) explains
@@ -288,7 +288,7 @@ plots.error_against_bins(numbers, curves)
 #
 # The mean over examples of minus the natural logarithm of the label's probability. Logits are `float [n, c]`, labels
 # `int64 [n]`; the result is a plain float. It must stay right when logits are in the thousands: softmax then gives
-# exact zeros, and log 0 is infinite.
+# exact zeros, and log 0 is infinite. Logits of classes that are ruled out, never the label's, are $-\infty$.
 #
 # **Predict:** a model gives the true class probability 0.5, then 0.05, then 0.005. How does the loss grow?
 #
@@ -327,7 +327,9 @@ checks.calibration.nll(nll, hidden=True)
 # $$Brier = \frac{1}{n} \sum_i \sum_{k=1}^{c} \left( p_{ik} - [label_i = k] \right)^2$$
 #
 # The mean over examples of the sum over *all* classes, from 0 to 2. $[label_i = k]$ is 1 for the label and 0 for the
-# others. Probabilities are `float [n, c]`, labels `int64 [n]`; the result is a plain float.
+# others. Probabilities are `float [n, c]`, labels `int64 [n]`; the result is a plain float. Use the probabilities as they are,
+# also where rounding lets a row add up to 0.99. And square the differences themselves: the square expanded,
+# $1 - 2p + \ldots$, loses its digits in float32 when p is close to 1, as it is in most rows.
 #
 # **Predict:** two models give the true class 0.5. One gives 0.5 to one other class, the other spreads 0.5 over five
 # classes. Which has the better score?
@@ -402,7 +404,7 @@ plots.scorecard(scores, larger_is_better=["accuracy"])
 # ## Part 2: temperature scaling, one parameter
 #
 # ### Exercise 5: fit a temperature
-# *Difficulty 3 of 5, 14 minutes, 3 points*
+# *Difficulty 3 of 5, 18 minutes, 3 points*
 #
 # **Aim:** find the T > 0 for which softmax(logits / T) has the smallest negative log-likelihood.
 #
@@ -518,6 +520,7 @@ for name in nurses:
 #
 # They are a little inside of 0 and 1, so that a and b stay finite even when a threshold separates the classes.
 # `F.binary_cross_entropy_with_logits(logits, targets)` takes such targets. Scores are `float [n]`, labels `int64 [n]`.
+# Any method that converges is fine, such as `minimum` of the setup cell: the check allows 0.4 % and 0.002.
 #
 # **Predict:** temperature scaling has one parameter, and a score of 0 stays at probability one half. What does b add?
 #
@@ -568,7 +571,8 @@ checks.calibration.fit_platt(fit_platt, hidden=True)
 #
 # The mean of a pooled block may be below the one before *it*, so compare again. At the end all points of a block get its
 # mean, and `curve_through(values, heights)` returns the function that is linear between two neighbouring
-# scores and constant below the first and above the last.
+# scores and constant below the first and above the last. That function can be called as often as one likes; another fit, or
+# other numbers in `scores` afterwards, do not change it.
 #
 # **Predict:** scores 1, 2, 3, 4 with labels 0, 1, 0, 0. What are the heights?
 #

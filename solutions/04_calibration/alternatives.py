@@ -43,6 +43,20 @@ def of_bins(confidence, correct, place):
     return float(gap.abs().sum() / len(place))
 
 
+def ece_by_one_hot(confidence, correct, bins=15):
+    """In float32, with edges as float32 has them."""
+    place = torch.searchsorted(torch.linspace(0, 1, bins + 1)[1:-1], confidence.float().contiguous())
+    gaps = F.one_hot(place, bins).float().T @ (correct.float() - confidence.float())
+    return gaps.abs().sum().item() / len(correct)
+
+
+def adaptive_by_scipy(confidence, correct, bins=15):
+    from scipy.stats import rankdata  # imported at the first call, as in many a notebook
+
+    smaller = rankdata(confidence.numpy(), method="min").astype(int) - 1
+    return of_bins(confidence, correct, torch.from_numpy(smaller * bins // len(smaller)))
+
+
 def adaptive_by_pairs(confidence, correct, bins=15):
     smaller = (confidence[None, :] < confidence[:, None]).sum(1)
     return of_bins(confidence, correct, torch.div(smaller * bins, len(confidence), rounding_mode="floor"))
@@ -80,8 +94,13 @@ def nll_in_numpy(logits, labels):
 
 
 def brier_expanded(probabilities, labels):
-    own = probabilities.gather(1, labels[:, None])[:, 0]
-    return float((probabilities.square().sum(1) - 2 * own + 1).mean())
+    p = probabilities.double()  # in float32 the digits cancel where p is close to 1
+    return float((p.square().sum(1) - 2 * p.gather(1, labels[:, None])[:, 0] + 1).mean())
+
+
+def brier_by_mse(probabilities, labels):
+    truth = torch.zeros_like(probabilities).scatter_(1, labels[:, None], 1.0)
+    return F.mse_loss(probabilities, truth).item() * probabilities.shape[1]
 
 
 def brier_in_numpy(probabilities, labels):
@@ -111,6 +130,16 @@ def temperature_by_lbfgs(logits, labels):
 
     optimizer.step(closure)
     return t.item()
+
+
+def temperature_by_bisection(logits, labels):
+    """The derivative by 1/T is the mean logit under the model minus that of the labels."""
+    z, low, high = logits.double(), 0.05, 20.0
+    own = z.gather(1, labels[:, None]).mean()
+    for _ in range(50):
+        beta = (low * high) ** 0.5
+        low, high = (low, beta) if ((z * beta).softmax(1) * z).sum(1).mean() > own else (beta, high)
+    return 1 / beta
 
 
 def temperature_by_newton(logits, labels):
@@ -297,6 +326,11 @@ def cost_in_numpy(p, y, threshold, cost_fp, cost_fn):
 
 
 # ---- conformal_quantile, prediction_sets
+def quantile_by_partition(scores, alpha):
+    k = int(np.ceil((len(scores) + 1) * (1 - alpha)))
+    return float(np.partition(scores.numpy(), k - 1)[k - 1]) if k <= len(scores) else np.inf
+
+
 def quantile_by_kthvalue(scores, alpha):
     k = math.ceil((len(scores) + 1) * (1 - alpha))
     return float("inf") if k > len(scores) else torch.kthvalue(scores, k).values.item()
@@ -332,6 +366,13 @@ def sets_in_numpy(probabilities, q):
 
 
 # ---- risk_coverage
+def coverage_by_counts(confidence, correct):
+    _, place = confidence.unique(return_inverse=True)
+    answered, wrong = torch.bincount(place), torch.bincount(place, weights=(~correct).double())
+    answered, wrong = answered.flip(0).cumsum(0), wrong.flip(0).cumsum(0)
+    return answered / len(confidence), wrong / answered
+
+
 def coverage_by_thresholds(confidence, correct):
     levels = confidence.unique().flip(0)
     inside = confidence[None, :] >= levels[:, None]
@@ -358,13 +399,14 @@ def coverage_in_python(confidence, correct):
 
 
 ALTERNATIVES = {
-    "expected_calibration_error": (ece_by_masks, ece_in_numpy, ece_in_python),
-    "adaptive_ece": (adaptive_by_pairs, adaptive_by_groups, adaptive_in_python),
+    "expected_calibration_error": (ece_by_masks, ece_in_numpy, ece_in_python, ece_by_one_hot),
+    "adaptive_ece": (adaptive_by_pairs, adaptive_by_groups, adaptive_in_python, adaptive_by_scipy),
     "nll": (nll_by_torch, nll_by_logsumexp, nll_in_numpy),
-    "brier": (brier_expanded, brier_in_numpy, brier_by_loop),
+    "brier": (brier_expanded, brier_in_numpy, brier_by_loop, brier_by_mse),
     "fit_temperature": (
         temperature_by_lbfgs,
         temperature_by_newton,
+        temperature_by_bisection,
         temperature_by_golden_section,
         temperature_by_grids,
         temperature_by_entropy,
@@ -382,7 +424,7 @@ ALTERNATIVES = {
         lambda cost_fp, cost_fn: float(np.divide(cost_fp, cost_fp + cost_fn)),
     ),
     "expected_cost": (cost_by_counting, cost_by_where, cost_in_numpy),
-    "conformal_quantile": (quantile_by_kthvalue, quantile_padded, quantile_from_above, quantile_by_numpy),
+    "conformal_quantile": (quantile_by_kthvalue, quantile_padded, quantile_from_above, quantile_by_numpy, quantile_by_partition),
     "prediction_sets": (sets_by_probability, sets_by_loop, sets_in_numpy),
-    "risk_coverage": (coverage_by_thresholds, coverage_by_sorting, coverage_in_python),
+    "risk_coverage": (coverage_by_thresholds, coverage_by_sorting, coverage_in_python, coverage_by_counts),
 }

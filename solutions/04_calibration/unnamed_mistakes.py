@@ -102,6 +102,13 @@ def adaptive_up_to_whole(confidence, correct, bins=15):
     return right.of_bins(confidence, correct, smaller // -(-len(confidence) // bins))
 
 
+def adaptive_divided_first(confidence, correct, bins=15):
+    """floor(r / n * bins), whose rounding errors move answers to the bin below."""
+    rising = confidence.sort().values
+    share = torch.searchsorted(rising, confidence.contiguous()).double() / len(rising)
+    return right.of_bins(confidence, correct, (share * bins).long())
+
+
 def temperature_from_wide_bounds(logits, labels):
     """Six iterations of ternary search: not converged."""
     low, high = 0.05, 20.0
@@ -199,6 +206,36 @@ def isotonic_by_median(scores, labels):
     return lambda points: (curve(points) > 0.5).double()
 
 
+def isotonic_of_few_rounds(scores, labels):
+    """A hundred rounds, each of which pools one pair: enough for small samples only."""
+    values, place = scores.double().unique(return_inverse=True)
+    weights = torch.bincount(place).tolist()
+    blocks = [[s, w, 1] for s, w in zip(torch.bincount(place, weights=labels.double()).tolist(), weights, strict=True)]
+    for _ in range(100):
+        fall = next(
+            (i for i in range(len(blocks) - 1) if blocks[i + 1][0] * blocks[i][1] < blocks[i][0] * blocks[i + 1][1]), None
+        )
+        if fall is None:
+            break
+        blocks[fall : fall + 2] = [[sum(pair) for pair in zip(*blocks[fall : fall + 2], strict=True)]]
+    return right.curve(values.numpy(), np.array([s / w for s, w, k in blocks for _ in range(k)]))
+
+
+LAST_CURVE = {}
+
+
+def isotonic_of_the_last_fit(scores, labels):
+    """All curves are the one that was fitted last."""
+    LAST_CURVE["curve"] = right.isotonic_by_hull(scores, labels)
+    return lambda points: LAST_CURVE["curve"](points)
+
+
+def isotonic_only_once(scores, labels):
+    """The curve is taken from an iterator, which is used up by its first call."""
+    curves = iter([right.isotonic_by_hull(scores, labels)])
+    return lambda points: next(curves, lambda x: torch.zeros(len(x)))(points)
+
+
 def quantile_of_other(alpha_of=lambda alpha: alpha, scores_of=lambda scores: scores, after=lambda value: value):
     return lambda scores, alpha: after(right.quantile_by_kthvalue(scores_of(scores), alpha_of(alpha)))
 
@@ -226,6 +263,9 @@ WRONG = {
         ece_of(after=lambda value: [value]),
         ece_of(lambda c, hit, bins: (c.round(decimals=1), hit, bins)),
         ece_of(lambda c, hit, bins: (c[c >= 0.5], hit[c >= 0.5], bins) if (c >= 0.5).any() else (c, hit, bins)),
+        ece_of(lambda c, hit, bins: (c.half().float(), hit, bins)),
+        ece_of(lambda c, hit, bins: ((c - 1e-5).clamp(min=0), hit, bins)),
+        ece_of(lambda c, hit, bins: (c[:1000], hit[:1000], bins)),
     ),
     "adaptive_ece": (
         adaptive_first_edges,
@@ -238,6 +278,9 @@ WRONG = {
         adaptive_of(lambda c, hit, bins: (c.round(decimals=1), hit, bins)),
         adaptive_of(after=lambda value: round(value, 3)),
         adaptive_of(after=lambda value: value / 2),
+        adaptive_of(lambda c, hit, bins: (c.float(), hit, bins)),
+        adaptive_of(lambda c, hit, bins: (c[:1000], hit[:1000], bins)),
+        adaptive_divided_first,
     ),
     "nll": (
         lambda logits, labels: right.nll_by_torch(logits.double().log_softmax(1).exp(), labels),
@@ -252,6 +295,9 @@ WRONG = {
         lambda logits, labels: F.cross_entropy(logits.double(), labels, label_smoothing=0.05).item(),
         lambda logits, labels: float(np.median(F.cross_entropy(logits.double(), labels, reduction="none").numpy())),
         lambda logits, labels: round(right.nll_in_numpy(logits, labels), 2),
+        lambda logits, labels: right.nll_in_numpy(logits[:, :10], labels.clamp(max=9)),
+        lambda logits, labels: right.nll_in_numpy(logits.clamp(-5000, 5000), labels),
+        lambda logits, labels: right.nll_in_numpy(logits[:1000], labels[:1000]),
     ),
     "brier": (
         lambda probabilities, labels: right.brier_in_numpy(probabilities[:1], labels[:1]),
@@ -264,6 +310,9 @@ WRONG = {
         lambda probabilities, labels: 2 * float((1 - probabilities.gather(1, labels[:, None])).square().mean()),
         lambda probabilities, labels: -right.brier_in_numpy(probabilities, labels),
         lambda probabilities, labels: right.brier_in_numpy(probabilities.mean(0, keepdim=True), labels[:1]),
+        lambda probabilities, labels: right.brier_in_numpy(probabilities / probabilities.sum(1, keepdim=True), labels),
+        lambda probabilities, labels: right.brier_in_numpy(probabilities[:1000], labels[:1000]),
+        lambda probabilities, labels: max(1e-6, right.brier_in_numpy(probabilities, labels)),
     ),
     "fit_temperature": (
         temperature_from_wide_bounds,
@@ -280,6 +329,9 @@ WRONG = {
         temperature_of(lambda logits, labels: (logits[:50], labels[:50])),
         temperature_of(lambda logits, labels: (logits[:, :2], labels.clamp(max=1))),
         temperature_of(lambda logits, labels: (logits.relu(), labels)),
+        temperature_of(after=lambda t: min(15.0, t)),
+        temperature_of(after=lambda t: max(0.18, t)),
+        temperature_of(lambda logits, labels: (logits[labels < 10, :10], labels[labels < 10])),
     ),
     "fit_platt": (
         platt_in_probability,
@@ -295,6 +347,8 @@ WRONG = {
         platt_of(lambda scores, labels: (scores.abs(), labels)),
         platt_of(lambda scores, labels: (scores[::2], labels[::2])),
         platt_of(lambda scores, labels: (scores.clamp(0, 1), labels)),
+        platt_of(after=lambda a, b: (1.01 * a, 1.01 * b)),
+        platt_of(lambda scores, labels: (scores.clamp(-20, 20), labels)),
     ),
     "fit_isotonic": (
         isotonic_of_positions,
@@ -312,6 +366,10 @@ WRONG = {
         isotonic_of(lambda curve: curve, lambda scores, labels: (scores.round(), labels)),
         isotonic_of(lambda curve: curve, lambda scores, labels: (scores.clamp(0, 1), labels)),
         lambda scores, labels: lambda points: torch.full((len(points),), labels.double().mean().item()),
+        isotonic_of_few_rounds,
+        isotonic_of_the_last_fit,
+        isotonic_only_once,
+        isotonic_of(lambda curve: curve, lambda scores, labels: (scores.float(), labels)),
     ),
     "bayes_threshold": (
         lambda cost_fp, cost_fn: round(cost_fp / (cost_fp + cost_fn), 2),
@@ -322,6 +380,9 @@ WRONG = {
         lambda cost_fp, cost_fn: (cost_fp / (cost_fp + cost_fn),),
         lambda cost_fp, cost_fn: 1 / (1 + cost_fn),
         lambda cost_fp, cost_fn: min(0.5, cost_fp / (cost_fp + cost_fn)),
+        lambda cost_fp, cost_fn: max(1e-5, cost_fp / (cost_fp + cost_fn)),
+        lambda cost_fp, cost_fn: min(0.9995, cost_fp / (cost_fp + cost_fn)),
+        lambda cost_fp, cost_fn: cost_fp / (cost_fp + cost_fn + 1e-9),
     ),
     "expected_cost": (
         cost_of(lambda p, y, threshold, cost_fp, cost_fn: (p, 1 - y, threshold, cost_fp, cost_fn)),
@@ -343,6 +404,8 @@ WRONG = {
         lambda p, y, threshold, cost_fp, cost_fn: (
             right.cost_by_where(p, y, threshold, cost_fp, cost_fn) / max(1, int(y.sum())) * len(y)
         ),
+        cost_of(lambda p, y, threshold, cost_fp, cost_fn: (p, y, threshold - 5e-4, cost_fp, cost_fn)),
+        cost_of(lambda p, y, threshold, cost_fp, cost_fn: (p[:1000], y[:1000], threshold, cost_fp, cost_fn)),
     ),
     "conformal_quantile": (
         quantile_of_other(lambda alpha: 1 - alpha),
@@ -359,6 +422,9 @@ WRONG = {
         lambda scores, alpha: scores.max().item(),
         lambda scores, alpha: float(np.quantile(scores.numpy(), 1 - alpha, method="higher")),
         lambda scores, alpha: float(scores.double().mean() + 1.645 * scores.double().std(correction=0)),
+        quantile_of_other(lambda alpha: round(alpha, 3)),
+        quantile_of_other(scores_of=lambda scores: scores.clamp(0, 1)),
+        quantile_of_other(lambda alpha: alpha + 4e-5),
     ),
     "prediction_sets": (
         in_place,
@@ -373,6 +439,8 @@ WRONG = {
         sets_of(lambda p, q: (p.log_softmax(1).exp(), q)),
         lambda probabilities, q: torch.ones_like(probabilities, dtype=torch.bool),
         lambda probabilities, q: (1 - probabilities <= q) & (probabilities > 0),
+        sets_of(lambda p, q: (p, q + 2e-5)),
+        sets_of(lambda p, q: (p.half(), q)),
     ),
     "risk_coverage": (
         coverage_of(lambda coverage, risk: (coverage, risk.cummax(0).values)),
@@ -386,5 +454,7 @@ WRONG = {
         lambda confidence, correct: right.coverage_by_thresholds(confidence, ~correct),
         coverage_of(lambda coverage, risk: (torch.linspace(1 / len(risk), 1, len(risk)), risk)),
         lambda confidence, correct: right.coverage_by_sorting(confidence, correct[confidence.argsort(descending=True)]),
+        lambda confidence, correct: right.coverage_by_thresholds(confidence.float(), correct),
+        lambda confidence, correct: right.coverage_by_thresholds(confidence.double().round(decimals=4), correct),
     ),
 }

@@ -29,8 +29,9 @@
 #
 # **How it works.** There are twelve exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with your
 # lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often as
-# you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work. In a
-# terminal, `posttrain-lab check 05` shows the points of the whole notebook. The [glossary](../glossary.md) explains the
+# you like. A mistake costs only its own exercise. Most figures use *your* functions, so they show your work; where the
+# library's kernels are shown, the text says so. In a terminal, `posttrain-lab check 05` shows the points of the whole
+# notebook. The [glossary](../glossary.md) explains the
 # terms of the field.
 
 # %% tags=["setup"]
@@ -77,7 +78,7 @@ def three_loops(a, b):
 
 columns = weights.T.contiguous()  # [inputs, outputs]
 speed = {"three loops": operations_per_second(lambda: three_loops(codes, columns), repeats=3)}
-print(f"three loops: {speed['three loops'] / 1e9:.2f} GOPS (1e9 operations a second)")
+print(f"three loops: {speed['three loops'] / 1e9:.2g} GOPS (1e9 operations a second)")
 
 # %% [markdown]
 # **Predict.** All versions below give exactly the same numbers.
@@ -369,7 +370,7 @@ widgets.slider_figure(
 # **Aim:** get the weights back from their panels.
 #
 # panels is `int8 [panels, pairs, 16, 2]`, the result `int8 [n, k]`. What lies beyond n and k is padding (a library may put
-# other numbers than 0 there) and must not be in the result.
+# other numbers than 0 there) and must not be in the result. The result may be a view of the panels.
 #
 # **Predict:** why does the function need n and k?
 #
@@ -417,7 +418,7 @@ print(f"{N} x {K} weights come back: {start}; 999 x 333 of them: {odd}")
 #
 # `add_block(out, a, b, first, end)` is given. It does `out[i, j] += a[i, k] * b[k, j]` for all indices from `first = (i, j, k)`
 # to `end = (i, j, k)` (exclusive), and raises an `IndexError` when `end` is out of range. You write the loops around it: every
-# block once, smaller ones at the edges. a is `int8 [m, k]`, b `int8 [k, n]`, the result `int32 [m, n]`. Numba compiles numpy
+# block once, smaller ones at the edges, with `tile` as it is given. Floats are not accepted. a is `int8 [m, k]`, b `int8 [k, n]`, the result `int32 [m, n]`. Numba compiles numpy
 # calls too: `np.zeros((m, n), np.int32)`.
 #
 # **Predict:** m = k = n = 100 and tile = 32. How many blocks are there?
@@ -692,7 +693,8 @@ plots.speeds(row_speed, f"one row x {size} x {size}, one thread")
 # $$out[o] = \sum_{j = row\_pointers[o]}^{row\_pointers[o + 1] - 1} values[j] \cdot x[columns[j]]$$
 #
 # values is `float32 [kept]`, columns `int32 [kept]`, row_pointers `int32 [out + 1]`, x `float32 [in, batch]`, the result
-# `float32 [out, batch]`. Each `x[columns[j]]` is a whole row of x, so one weight is multiplied by the whole batch.
+# `float32 [out, batch]`. Each `x[columns[j]]` is a whole row of x, so one weight is multiplied by the whole batch. The sparse
+# products of torch and scipy are not accepted here.
 #
 # **Predict:** how many bytes does a stored weight take here, and from which share of zeros on is that fewer than dense?
 #
@@ -851,8 +853,8 @@ for share in kept_shares:
     sparse_curves["library sparse_linear"].append(times_faster(lambda packed=packed: kernels.sparse_linear(x, packed)))
 values, positions = nm_pack(dense)
 library_nm = kernels.NMWeight(values, positions)
-print(f"2:4, times faster than dense: yours {times_faster(lambda: nm_matmul(values, positions, x_columns)):.2f}, ", end="")
-print(f"library nm_linear {times_faster(lambda: kernels.nm_linear(x, library_nm)):.2f}")
+print(f"2:4, times faster than dense: yours {times_faster(lambda: nm_matmul(values, positions, x_columns)):.2g}, ", end="")
+print(f"library nm_linear {times_faster(lambda: kernels.nm_linear(x, library_nm)):.2g}")
 plots.sparse_race(kept_shares, sparse_curves)
 
 # %% [markdown]
@@ -967,7 +969,7 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
     took = {name: 2 * number * work[name] / pairs[row][1] for name, pairs in points.items()}
     names = ("your simd_matmul", "your unpack_int4 first", "your csr_matmul", "your nm_matmul")
     print(f"{text}, times as fast as torch's float32 layer:", end=" ")
-    print(", ".join(f"{name.removeprefix('your ')} {took['torch linear'] / took[name]:.2f}" for name in names))
+    print(", ".join(f"{name.removeprefix('your ')} {took['torch linear'] / took[name]:.2g}" for name in names))
 
 # %% [markdown]
 # ## What the numbers say

@@ -65,12 +65,6 @@ def pack_by_index(w):
     return panels
 
 
-def pack_as_view(w):
-    """Without the last copy: other strides, the same values."""
-    padded = F.pad(w, (0, w.shape[1] % 2, 0, -w.shape[0] % 16))
-    return padded.unflatten(1, (-1, 2)).unflatten(0, (-1, 16)).permute(0, 2, 1, 3)
-
-
 def unpack_by_index(panels, n, k):
     rows, columns = torch.arange(n)[:, None], torch.arange(k)[None]
     return panels[rows // 16, columns // 2, rows % 16, columns % 2]
@@ -198,12 +192,6 @@ def csr_scalar_loops(values, columns, row_pointers, x):
     return out
 
 
-def csr_in_torch_sparse(values, columns, row_pointers, x):
-    """torch's own sparse product."""
-    size = (len(row_pointers) - 1, len(x))
-    return torch.sparse_csr_tensor(row_pointers.long(), columns.long(), values, size=size) @ x
-
-
 # ---- nm_pack, nm_matmul
 def nm_pack_by_loops(weight):
     groups = weight.unflatten(1, (-1, 4))
@@ -243,13 +231,13 @@ ALTERNATIVES = {
     "arithmetic_intensity": (intensity_by_parts, intensity_inverted),
     "attainable": (attainable_by_cases, attainable_by_time),
     "int8_dot": (dot_matmul, dot_in_python, dot_in_numpy, dot_in_two_widths),
-    "pack_weights": (pack_by_loops, pack_by_index, pack_as_view),
+    "pack_weights": (pack_by_loops, pack_by_index),
     "unpack_weights": (unpack_by_index, unpack_by_panels),
     "tile_matmul": (tile_by_slices, tile_without_helper, tile_by_parts, tile_inner_first),
     "simd_matmul": (simd_by_helper, simd_other_side),
     "pack_int4": (pack4_by_sum, pack4_in_numpy, pack4_in_int8),
     "unpack_int4": (unpack4_by_table, unpack4_by_xor),
-    "csr_matmul": (csr_by_torch, csr_by_rows, csr_scalar_loops, csr_in_torch_sparse),
+    "csr_matmul": (csr_by_torch, csr_by_rows, csr_scalar_loops),
     "nm_pack": (nm_pack_by_loops, nm_pack_by_mask),
     "nm_matmul": (nm_by_gather, nm_by_dense),
 }

@@ -192,6 +192,18 @@ def nm_sorted_by_place_from_the_end(weight):
     return values.flip(2), ((positions >> 2) + 4 * (positions & 3)).to(torch.uint8)
 
 
+def csr_in_torch_sparse(values, columns, row_pointers, x):
+    """torch's own sparse product."""
+    size = (len(row_pointers) - 1, len(x))
+    return torch.sparse_csr_tensor(row_pointers.long(), columns.long(), values, size=size) @ x
+
+
+def pack_as_view(w):
+    """Without the last copy: other strides, the same values."""
+    padded = F.pad(w, (0, w.shape[1] % 2, 0, -w.shape[0] % 16))
+    return padded.unflatten(1, (-1, 2)).unflatten(0, (-1, 16)).permute(0, 2, 1, 3)
+
+
 WRONG = {
     "arithmetic_intensity": (
         lambda m, k, n, b: 2 * m * k * n / (b * (m * k + k * n) + 4 * k * n),
@@ -230,6 +242,7 @@ WRONG = {
         lambda a, b: int(F.linear(a.half(), b.half()[None]).item()),
     ),
     "pack_weights": (
+        pack_as_view,
         lambda w: to_panels(w, 2),
         lambda w: torch.where(right.pack_by_index(torch.ones_like(w)) == 1, right.pack_by_index(w), 85),
         lambda w: right.pack_by_index(F.pad(w, (0, 2 - w.shape[1] % 2))),
@@ -310,6 +323,7 @@ WRONG = {
         lambda packed, k: right.unpack4_by_table(packed.bitwise_not(), k),
     ),
     "csr_matmul": (
+        csr_in_torch_sparse,
         csr_one_output_too_far,
         csr_from_the_first_value,
         csr_without_empty_rows,

@@ -35,7 +35,8 @@
 #
 # **How mistakes are found.** Some mistakes change the result of a GPU kernel in some runs only. `interpreter.launch` makes them visible in
 # every run: in the interpreter the programs run in random order, reading or writing outside of the tensors is an error, results start with
-# wrong values (NaN), and bytes are counted.
+# wrong values (NaN), and bytes are counted. The check also wants each program to store its own block only, and compiles your kernel once:
+# Triton's compiler refuses some Python that the interpreter takes.
 
 # %% tags=["setup"]
 import re
@@ -132,11 +133,20 @@ checks.gpu_kernels.masked_add(masked_add, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The lanes of all programs. Move the length and the block.
+# The lanes of all programs, and how many lanes of *your* kernel's loads were masked. Move the length and the block. (On a GPU they cannot be
+# counted.)
 
 # %% tags=["widget", "nbval-ignore-output"]
+def draw_lanes(n: int, block: int):
+    with interpreter.counting() as traffic:
+        masked_add(torch.ones(n), torch.ones(n), block)
+    figure = plots.lanes(n, block)
+    counted = f"; your loads: {traffic.masked} of {traffic.lanes}" if interpreter.interpreted() else ""
+    return figure.update_layout(title_text=f"{figure.layout.title.text}{counted}")
+
+
 widgets.slider_figure(
-    plots.lanes,
+    draw_lanes,
     n=widgets.Slider(1, 100, start=37, step=1, label="numbers"),
     block=widgets.Choice((4, 8, 16, 32), start=16, label="block"),
 )
@@ -340,7 +350,7 @@ plots.curves(
 #
 # </details>
 #
-# The edges cost time too. Move the sizes of the matrix and the tile.
+# The edges cost time too. Move the sizes of the matrix and the tile; this figure only counts and runs no kernel.
 
 # %% tags=["widget", "nbval-ignore-output"]
 def cover(m: int, n: int, tile: int):

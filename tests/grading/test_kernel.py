@@ -59,6 +59,12 @@ def test_an_honest_outcome_comes_through():
     assert (got.gradients[0], got.float_products, got.changed) == (None, ("mm",), (1,))
 
 
+@pytest.mark.parametrize("name", ["numpy matmul", "mean", "mul", "_sparse_mm"])
+def test_every_product_that_the_spy_notes_comes_through(name):
+    outcome = Outcome(torch.arange(3.0), float_products=(name,))
+    assert KernelSubmission(Scripted(written(outcome)), "double").call(torch.ones(3)).float_products == (name,)
+
+
 def test_the_question_holds_the_name_and_the_arguments():
     kernel = Scripted(written(Outcome(value=1)))
     KernelSubmission(kernel, "Cube", "apply").call(torch.ones(2), gradients=(0,), at=0.5)

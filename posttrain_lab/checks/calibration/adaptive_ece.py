@@ -5,6 +5,8 @@ Conventions that the notebook states in the same words:
 - an example with r strictly smaller confidences is in bin floor(r * bins / n), so equal confidences are in the same bin; bins <= n.
 """
 
+from bisect import bisect_left, bisect_right
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from posttrain_lab.checks.calibration.expected_calibration_error import (
     UNWEIGHTED,
     claims,
     gathered,
+    of_4096,
     right_ece,
     scored,
     weighted,
@@ -23,8 +26,8 @@ from posttrain_lab.checks.engine.random_cases import Draw, strided
 
 
 def _of_mass(confidence: Tensor, bins: int) -> list[int]:
-    values = confidence.tolist()
-    return [sum(other < c for other in values) * bins // len(values) for c in values]
+    rising = sorted(confidence.tolist())
+    return [bisect_left(rising, c) * bins // len(rising) for c in confidence.tolist()]
 
 
 def right_adaptive(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
@@ -39,7 +42,7 @@ def adaptive_cases(seed: int) -> list[Case]:
     few = draw.whole(4, 6) / 8
     tied = torch.where(draw.uniform(0, 1, n) < 0.5, few, confidence)
     return [
-        Case("twice as many examples as bins", (*_in_turn(draw, bins), bins)),
+        Case("twice as many examples as bins", (*_in_turn(draw, claims(draw, 2 * bins, 15, 0.2), bins), bins)),
         Case("bins that cannot all have the same size", (confidence, correct, bins)),
         Case("15 bins", scored(draw, 47, 15, 0.3)),
         Case("bins by name, a view that is not contiguous", (strided(confidence), correct), {"bins": 4}),
@@ -54,11 +57,33 @@ def adaptive_cases(seed: int) -> list[Case]:
     ]
 
 
-def _in_turn(draw: Draw, bins: int) -> tuple[Tensor, Tensor]:
-    """Two examples for each bin, both right, in the next bin both wrong, and so on: other bin edges mix them."""
-    confidence = claims(draw, 2 * bins, 15, 0.2).sort().values
-    order = torch.randperm(2 * bins, generator=draw.generator)
-    return confidence[order], (torch.arange(2 * bins) // 2 % 2 == 0)[order]
+def adaptive_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "adaptive at work")
+    n = _inexact_ranks(draw)
+    close = 0.5 + torch.randperm(4096, generator=draw.generator)[:600].double() / 2**33
+    return [
+        Case("2,000 answers, most of them sure", _in_turn(draw, of_4096(draw, 2000), 15)),
+        Case("many small bins", (*_in_turn(draw, of_4096(draw, 1500), 60), 60)),
+        Case("as many bins as answers", (*_in_turn(draw, of_4096(draw, n), n), n)),
+        Case("float64, confidences that float32 does not separate", (*_in_turn(draw, close, 12), 12)),
+    ]
+
+
+def _inexact_ranks(draw: Draw) -> int:
+    """A number n for which floor((r / n) * n) is not r for all r, in float32 and in float64: the division must come last."""
+    ranks = torch.arange(200)
+    while True:
+        n = draw.whole(90, 190)
+        r = ranks[:n]
+        if all(((r.to(kind) / n * n).floor() != r).any() for kind in (torch.float32, torch.float64)):
+            return n
+
+
+def _in_turn(draw: Draw, confidence: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """All examples of a bin are right, in the next bin all are wrong, and so on: other bin edges mix them."""
+    n = len(confidence)
+    order = torch.randperm(n, generator=draw.generator)
+    return confidence.sort().values[order], (torch.arange(n) * bins // n % 2 == 0)[order]
 
 
 def _upper_half_equal(draw: Draw, m: int) -> tuple[Tensor, Tensor]:
@@ -82,13 +107,13 @@ def _by_position(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
 
 
 def _whole_sizes(confidence: Tensor, bins: int) -> list[int]:
-    values = confidence.tolist()
-    return [min(bins - 1, sum(other < c for other in values) // max(1, len(values) // bins)) for c in values]
+    rising = sorted(confidence.tolist())
+    return [min(bins - 1, bisect_left(rising, c) // max(1, len(rising) // bins)) for c in confidence.tolist()]
 
 
 def _ties_upward(confidence: Tensor, bins: int) -> list[int]:
-    values = confidence.tolist()
-    return [(sum(other <= c for other in values) - 1) * bins // len(values) for c in values]
+    rising = sorted(confidence.tolist())
+    return [(bisect_right(rising, c) - 1) * bins // len(rising) for c in confidence.tolist()]
 
 
 def _by_quantiles(confidence: Tensor, bins: int) -> list[int]:
@@ -184,6 +209,7 @@ adaptive_ece = Exercise(
     minutes=10,
     oracle=right_adaptive,
     cases=adaptive_cases,
+    workload=adaptive_workload,
     mistakes=ADAPTIVE_MISTAKES,
     library="calibration:adaptive_ece",
 )

@@ -26,6 +26,9 @@ def threshold_cases(seed: int) -> list[Case]:
         Case("costs that are no whole numbers", (0.25, odd)),
         Case("large costs", (1000.0 * odd, 250.0)),
         Case("a very cheap false alarm, by name", (), {"cost_fp": 0.001, "cost_fn": odd}),
+        Case("a miss costs some hundred thousand false alarms", (draw.whole(2, 4), draw.whole(600_000, 900_000))),
+        Case("a false alarm costs some hundred thousand misses", (draw.whole(600_000, 900_000), draw.real(1.0, 3.0))),
+        Case("costs in a very large unit", (odd * 1e-9, 2e-9)),
     ]
 
 

@@ -2,7 +2,11 @@
 
 Conventions that the notebook states in the same words:
 - the mean over examples of the sum over all classes of (probability - 1 for the label, 0 for the others)^2, from 0 to 2;
-- the result is a plain float; labels are int64.
+- the result is a plain float; labels are int64;
+- the probabilities are used as they are, also when rounding lets a row add up to 0.99.
+
+Probabilities minus labels are exact in float32 near 0 and near 1, so its relative error is small for good forecasts too: the judge allows
+1e-5 of the result. (1 - 2p + sum of p^2, the same squares expanded, has hardly a correct digit there in float32.)
 """
 
 import math
@@ -14,6 +18,7 @@ from torch.nn.functional import one_hot
 
 from posttrain_lab.checks.calibration.nll import drawn_labels, labelled_logits, picked
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
 
 
@@ -51,6 +56,26 @@ def brier_cases(seed: int) -> list[Case]:
     ]
 
 
+def brier_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "brier at work")
+    probabilities, labels = _forecast(draw, 40, 5)
+    return [
+        Case("1,100 examples of 12 classes", _forecast(draw, 1100, 12, 1.0)),
+        Case(
+            "rounded probabilities, whose rows add up to a little more or less than 1",
+            (probabilities.mul(50).round() / 50, labels),
+        ),
+        Case("nearly certain, and always right", _nearly_certain(draw, 30)),
+    ]
+
+
+def _nearly_certain(draw: Draw, n: int) -> tuple[Tensor, Tensor]:
+    logits = draw.normal(n, 4)
+    labels = drawn_labels(draw, n, 4)
+    logits[torch.arange(n), labels] += 10.0
+    return logits.softmax(1), labels
+
+
 def _gaps(probabilities: Tensor, labels: Tensor) -> Tensor:
     """[n, c] float64: probability minus one-hot label."""
     return probabilities.double() - torch.eye(probabilities.shape[1], dtype=torch.float64)[labels]
@@ -64,6 +89,11 @@ def _squares(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], f
 def _classes_seen(probabilities: Tensor, labels: Tensor) -> float:
     """one_hot without the number of classes, which it takes from the largest label."""
     return (probabilities.double() - one_hot(labels)).square().sum(1).mean().item()
+
+
+def _expanded(probabilities: Tensor, labels: Tensor) -> float:
+    own = picked(probabilities.float(), labels)
+    return (1 - 2 * own + probabilities.float().square().sum(1)).mean().item()
 
 
 def _of_the_predicted(probabilities: Tensor, labels: Tensor) -> float:
@@ -136,6 +166,11 @@ BRIER_MISTAKES = (
         ),
     ),
     Mistake(
+        "expanded in float32",
+        "You expand the square to 1 - 2p + ..., which has no correct digits in float32 when p is near 1; square the differences.",
+        _expanded,
+    ),
+    Mistake(
         "tensor",
         "You return a tensor; .item() makes a plain float of it.",
         lambda probabilities, labels: torch.tensor(right_brier(probabilities, labels)),
@@ -151,6 +186,8 @@ brier = Exercise(
     minutes=7,
     oracle=right_brier,
     cases=brier_cases,
+    workload=brier_workload,
     mistakes=BRIER_MISTAKES,
+    judge=close(1e-5, 1e-12),
     library="calibration:brier",
 )

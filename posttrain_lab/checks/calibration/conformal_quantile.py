@@ -5,10 +5,11 @@ Conventions that the notebook states in the same words:
 - conformal_quantile is the k-th smallest score, k = ceil((n + 1)(1 - alpha)), a plain float; infinity when k > n.
 
 The argument of ceil is rounded: (n + 1)(1 - alpha) is a whole number only for alphas that are binary fractions; in other cases it is at
-least 0.05 away from one.
+least 0.0005 away from one, and its rounding error is below 1e-12.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -16,17 +17,18 @@ import torch
 from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
-from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided
 
 
 def _rank(n: int, alpha: float) -> int:
-    return math.ceil((n + 1) * (1 - Fraction(alpha).limit_denominator(1000)))
+    return math.ceil((n + 1) * (1 - Fraction(alpha).limit_denominator(10_000)))
 
 
 def right_quantile(scores: Tensor, alpha: float) -> float:
     """The smallest score such that at least k scores are not larger, by counting."""
     rank, values = _rank(len(scores), alpha), scores.tolist()
-    return next((s for s in sorted(values) if sum(other <= s for other in values) >= rank), math.inf)
+    rising = sorted(values)
+    return next((s for s in rising if bisect_right(rising, s) >= rank), math.inf)
 
 
 def _size(draw: Draw, alpha: float, low: int, high: int, most: float = 0.95) -> int:
@@ -63,6 +65,20 @@ def quantile_cases(seed: int) -> list[Case]:
         Case("many equal scores", (tied, 0.2 if _far(n, 0.2) else 0.25)),
         Case("a coverage of one quarter", (_scores(draw, 4 * draw.whole(8, 15) + 1), 0.75)),
         Case("float64 scores", (scores.double(), 0.1)),
+    ]
+
+
+def quantile_workload(seed: int) -> list[Case]:
+    """Sizes of the notebook. A rank is just above a whole number for n + 1 = 49, 99, 149, ... and a coverage of 98 %."""
+    draw = Draw(seed, "quantile at work")
+    above = 50 * draw.whole(20, 24) + 48
+    return [
+        Case("a coverage of 98 %, a thousand examples", (ladder(draw, 1000).abs(), 0.02)),
+        Case("a rank just above a whole number", (ladder(draw, above).abs(), 0.02)),
+        Case("a coverage of 99.95 %", (ladder(draw, 2000).abs(), 0.0005)),
+        Case("35 examples, alpha computed as 1 - 0.9", (_scores(draw, 35).double(), 1 - 0.9)),
+        Case("scores that are log-odds, and a negative one is the answer", (draw.normal(40, std=9.0), 0.72)),
+        Case("scores that are log-odds, and one far above 1 is the answer", (draw.normal(40, std=9.0), 0.12)),
     ]
 
 
@@ -198,6 +214,7 @@ conformal_quantile = Exercise(
     minutes=10,
     oracle=right_quantile,
     cases=quantile_cases,
+    workload=quantile_workload,
     mistakes=QUANTILE_MISTAKES,
     library="calibration:conformal_quantile",
 )

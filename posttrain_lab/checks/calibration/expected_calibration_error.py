@@ -5,10 +5,13 @@ Conventions that the notebook states in the same words:
 - bin b of 1..bins has (b-1)/bins < confidence <= b/bins, and a confidence of 0 is in the first bin.
 
 An edge b/bins that is not a binary fraction is rounded differently by torch.linspace, by a division and by numpy. So confidences are equal
-to edges only where `bins` is a power of two; in other cases they are at least 2 % of a bin away from them.
+to edges only where `bins` is a power of two; in other cases they are at least 4e-6 away from them, seventy steps of float32 below 1.
+
+Where there are hundreds of confidences, they are whole multiples of a power of two, so that float32 sums of them are exact in any order.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
 import torch
@@ -92,6 +95,34 @@ def ece_cases(seed: int) -> list[Case]:
     ]
 
 
+def ece_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "ece at work")
+    many, finer = of_4096(draw, 2000), of_4096(draw, 1500)
+    return [
+        Case("2,000 answers, most of them sure", (many, _hits(draw, many))),
+        Case("many small bins", (finer, _hits(draw, finer), 120)),
+        Case("confidences a little above and below the edges, and close to 0", _beside_edges(draw, 15)),
+    ]
+
+
+def of_4096(draw: Draw, n: int) -> Tensor:
+    """Different confidences [n], most of them near 1, that are multiples of 1/4096 but not of 1/8 (edges of 120 bins)."""
+    places = torch.arange(1, 4096)
+    places = places[places % 512 != 0]
+    order = torch.multinomial(places.double() ** 2, n, generator=draw.generator)
+    return places[order] / 4096
+
+
+def _beside_edges(draw: Draw, bins: int) -> tuple[Tensor, Tensor]:
+    """The multiples of 1/16384 next to each edge, right above it and wrong below it, each a few times; and right answers close to 0."""
+    edges = torch.arange(1, bins) * 16384 / bins
+    near = torch.cat([edges.ceil(), edges.floor(), draw.codes(1, 15, 20).float()])
+    right = torch.arange(len(near)) // (bins - 1) != 1
+    times = draw.codes(2, 9, len(near)).long()
+    order = torch.randperm(int(times.sum()), generator=draw.generator)
+    return near.repeat_interleave(times)[order] / 16384, right.repeat_interleave(times)[order]
+
+
 def _two_bins(draw: Draw) -> tuple[Tensor, Tensor, int]:
     """Overconfident in a large bin, underconfident in a small one."""
     large, small = draw.whole(9, 14), draw.whole(2, 4)
@@ -113,8 +144,9 @@ def with_bins(places: Callable[[Tensor, int], list[int]], combine: Combine = wei
 
 
 def _equal_mass(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
-    values = confidence.tolist()
-    return weighted(gathered([sum(other < c for other in values) * bins // len(values) for c in values], confidence, correct))
+    rising = sorted(confidence.tolist())
+    places = [bisect_left(rising, c) * bins // len(rising) for c in confidence.tolist()]
+    return weighted(gathered(places, confidence, correct))
 
 
 def _left_closed(confidence: Tensor, bins: int) -> list[int]:
@@ -250,6 +282,7 @@ expected_calibration_error = Exercise(
     minutes=14,
     oracle=right_ece,
     cases=ece_cases,
+    workload=ece_workload,
     mistakes=ECE_MISTAKES,
     library="calibration:expected_calibration_error",
 )

@@ -38,6 +38,24 @@ def _case(draw: Draw, words: str, n: int, threshold: float, cost_fp: float, cost
     return Case(words, (_clear(p, threshold), y, threshold, cost_fp, cost_fn))
 
 
+def cost_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "cost at work")
+    p, y = _people(draw, 1534)
+    odds = (draw.normal(1534, std=2.0) - 2).sigmoid()
+    return [
+        Case("1,534 people, a miss costs ten false alarms", (_clear(p, 1 / 11).double(), y, 1 / 11, 1, 10)),
+        Case("1,534 people, few of them at risk", (_clear(odds, 0.1), (draw.uniform(0, 1, 1534) < odds).long(), 0.1, 1, 9)),
+        _beside_the_threshold(draw, 1 / 11),
+    ]
+
+
+def _beside_the_threshold(draw: Draw, threshold: float) -> Case:
+    """Probabilities that are 1e-5 to 1e-4 above or below: a hundred steps of float32 and more."""
+    away = draw.uniform(1e-5, 1e-4, 61) * (2 * draw.codes(0, 1, 61) - 1)
+    y = (draw.uniform(0, 1, 61) < 0.5).long()
+    return Case("probabilities a little above and below the threshold", (threshold + away, y, threshold, 2.0, 7.0))
+
+
 def _on_the_threshold(draw: Draw, n: int) -> Case:
     """Quarters, the threshold among them; of those equal to it more have label 0 than 1."""
     p = torch.cat([draw.codes(0, 4, n).float() / 4, torch.full((5,), 0.25)])
@@ -173,6 +191,7 @@ expected_cost = Exercise(
     minutes=8,
     oracle=right_cost,
     cases=cost_cases,
+    workload=cost_workload,
     mistakes=COST_MISTAKES,
     library="calibration:expected_cost",
 )

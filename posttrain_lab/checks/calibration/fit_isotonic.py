@@ -6,7 +6,8 @@ Conventions that the notebook states in the same words:
 - neighbours that fall are pooled: both get their weighted mean, until nothing falls (equal means may be pooled or not, with the same result);
 - between two neighbouring scores the curve is linear, below the first and above the last score it is constant.
 
-The check evaluates the returned function through `fitted_at`: a function cannot be sent.
+The check evaluates the returned function through `fitted_at`: a function cannot be sent. It is a function of points alone: it gives the same
+values when it is called again, after another fit, and when the scores and labels of its own fit are overwritten.
 """
 
 from collections.abc import Callable
@@ -19,17 +20,28 @@ from posttrain_lab.checks.calibration.fit_isotonic_mistakes import ISOTONIC_MIST
 from posttrain_lab.checks.calibration.fit_isotonic_oracle import right_isotonic
 from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law
+from posttrain_lab.checks.engine.facts import differ
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
+
+CHANGES = "your curve gives other values when it is called again, after another fit and with the old scores overwritten"
 
 
 @adapter
 def fitted_at(function: Callable[..., Any], scores: Tensor, labels: Tensor, points: Tensor) -> Any:
-    """The adapter: fit, then evaluate the returned function at the points."""
-    found = function(scores, labels)
+    """The adapter: fit, then evaluate the returned function at the points, twice."""
+    own = scores.clone(), labels.clone()
+    found = function(*own)
     if not callable(found):
         raise TypeError(f"fit_isotonic returns a function of points; yours returned a {type(found).__name__}")
-    return found(points)
+    first = found(points)
+    kept = first.clone() if isinstance(first, Tensor) else first
+    function(-scores, labels)
+    for part in own:
+        part.zero_()
+    if isinstance(kept, Tensor) and differ(found(points), kept):
+        raise ValueError(CHANGES)
+    return kept
 
 
 def _where(draw: Draw, scores: Tensor) -> Tensor:
@@ -89,6 +101,18 @@ def isotonic_cases(seed: int) -> list[Case]:
     ]
 
 
+def isotonic_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "isotonic at work")
+    people = draw.normal(1101, std=6.0)
+    labels = (draw.uniform(0, 1, 1101) < (0.3 * people - 1.5).sigmoid()).long()
+    scores, its_labels = _drawn(draw, 40)
+    return [
+        Case("1,101 people", _with_points(draw, people, labels)),
+        Case("scores that float16 does not separate", _with_points(draw, 64 + scores / 128, its_labels)),
+        Case("float64, scores that float32 does not separate", _with_points(draw, 1 + scores.double() * 2**-28, its_labels)),
+    ]
+
+
 def _rises(call: Call, seed: int) -> str | None:
     draw = Draw(seed, "rising")
     scores, labels = _drawn(draw, 151)
@@ -116,6 +140,7 @@ fit_isotonic = Exercise(
     minutes=20,
     oracle=right_isotonic,
     cases=isotonic_cases,
+    workload=isotonic_workload,
     mistakes=ISOTONIC_MISTAKES,
     judge=close(0.0001, 1e-05),
     laws=ISOTONIC_LAWS,

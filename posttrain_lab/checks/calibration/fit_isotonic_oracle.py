@@ -19,9 +19,9 @@ Points = tuple[Tensor, Tensor, Tensor]  # different scores in rising order, mean
 
 def distinct(scores: Tensor, labels: Tensor) -> Points:
     values = scores.double().unique()
-    together = scores.double()[None, :] == values[:, None]
-    weights = together.sum(1).double()
-    return values, (together * labels).sum(1) / weights, weights
+    place = torch.searchsorted(values, scores.double().contiguous())
+    weights, ones = (torch.bincount(place, weights=w.double(), minlength=len(values)) for w in (torch.ones_like(labels), labels))
+    return values, ones / weights, weights
 
 
 def curve(values: Tensor, heights: Tensor) -> Curve:
@@ -40,12 +40,12 @@ def curve(values: Tensor, heights: Tensor) -> Curve:
 
 def min_max(means: Tensor, weights: Tensor) -> Tensor:
     total, mass = (np.concatenate([[0.0], plain(part).cumsum()]) for part in (means * weights, weights))
-    k = len(means)
-    found = np.empty(k)
-    for i in range(k):  # rows: starts 0..i, columns: ends i..k-1
-        mean = (total[None, i + 1 :] - total[: i + 1, None]) / (mass[None, i + 1 :] - mass[: i + 1, None])
-        found[i] = mean.min(axis=1).max()
-    return torch.from_numpy(found)
+    before = np.tri(len(means), k=-1, dtype=bool)  # rows: starts, columns: ends; an end before the start makes no mean
+    weight = np.where(before, 1.0, mass[1:] - mass[:-1, None])
+    mean = np.where(before, np.inf, (total[1:] - total[:-1, None]) / weight)
+    smallest = np.minimum.accumulate(mean[:, ::-1], axis=1)[:, ::-1]  # over the ends from each column on
+    smallest[before] = -np.inf
+    return torch.from_numpy(smallest.max(axis=0))
 
 
 def right_isotonic(scores: Tensor, labels: Tensor) -> Curve:

@@ -7,7 +7,8 @@ Conventions that the notebook states in the same words:
 The judge allows 1 %. Around the optimum the loss grows by c/2 * (relative error of T)^2, with a curvature c of 0.1 to 1.5 in these cases
 (tests/checks/calibration/test_fit_temperature.py), so 1 % costs at least 5e-6: about twenty times the rounding error of a float32
 mean of losses. Any method that converges, from golden section to Newton, in float32 or float64, is well within that. An optimizer that
-starts at 1 and stops too early is not: the constructed optimal temperatures are 0.2 to 0.35, and 3.5 and more.
+starts at 1 and stops too early is not: the constructed optimal temperatures are 0.12 to 0.35, and 3.5 to 19. (Below 0.11, L-BFGS on T itself,
+not on log T, leaves the positive numbers with its first step from 1.)
 
 Constructed optima are exact: the labels of a row of logits occur exactly in proportion to its probabilities (3 of 20, 12 of 20, 5 of 20).
 """
@@ -71,6 +72,17 @@ def temperature_cases(seed: int) -> list[Case]:
     ]
 
 
+def temperature_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "temperature at work")
+    logits, labels = planted(draw, draw.real(1.2, 1.6), rows=52, classes=12)
+    logits[:, 10:] *= 2
+    return [
+        Case("a T close to the smallest of the course", planted(draw, draw.real(0.12, 0.15))),
+        Case("a T close to the largest of the course", planted(draw, draw.real(17.5, 19.0), classes=4)),
+        Case("a thousand examples of 12 classes, two of them overconfident", (logits, labels)),
+    ]
+
+
 def temperature_judge() -> Judge:
     """Within 1 %; with a hint when the result is close, or lies between the usual start, 1, and the optimum."""
 
@@ -123,9 +135,10 @@ fit_temperature = Exercise(
     unit="04_calibration",
     points=3,
     difficulty=3,
-    minutes=14,
+    minutes=18,
     oracle=right_temperature,
     cases=temperature_cases,
+    workload=temperature_workload,
     mistakes=TEMPERATURE_MISTAKES,
     judge=temperature_judge(),
     laws=TEMPERATURE_LAWS,

@@ -6,6 +6,7 @@ Conventions that the notebook states in the same words:
 
 Where logits are in the thousands, the label's logit is either hundreds below the largest (then float32 has 6 digits of the loss) or hundreds
 above all others (then the loss is exactly 0). The rows differ by thousands too: each row's own maximum must be subtracted against overflow.
+A logit may be -infinity, but not that of the label.
 """
 
 import math
@@ -42,12 +43,40 @@ def labelled_logits(draw: Draw, n: int, classes: int, size: float = 2.0) -> tupl
     return logits, labels
 
 
-def _far_apart(draw: Draw, n: int, classes: int, right: bool) -> tuple[Tensor, Tensor]:
+def _far_apart(draw: Draw, n: int, classes: int, right: bool, times: float = 1.0) -> tuple[Tensor, Tensor]:
     """Logits in the thousands, hundreds apart, and each row with another mean; labels at the largest, or at the smallest."""
     steps = torch.stack([torch.randperm(classes, generator=draw.generator) for _ in range(n)])
     levels = 2000.0 * (torch.randperm(n, generator=draw.generator)[:, None] % 3 - 1)
-    logits = 500.0 * (steps - classes // 2) + levels + draw.normal(n, classes)
+    logits = times * (500.0 * (steps - classes // 2) + levels) + draw.normal(n, classes)
     return logits, logits.argmax(1) if right else logits.argmin(1)
+
+
+def _two_largest(draw: Draw, n: int) -> tuple[Tensor, Tensor]:
+    """The two largest logits of each row are equal, and those of the labels 900 below them: the losses are 900 + log 2."""
+    logits = torch.tensor([[900.0, 900.0, -400.0, 0.0]]).repeat(n, 1)
+    order = torch.stack([torch.randperm(4, generator=draw.generator) for _ in range(n)])
+    logits = logits.gather(1, order) + 250.0 * draw.codes(-9, 9, n, 1).float()
+    return logits, (order == 3).long().argmax(1)
+
+
+def _ruled_out(draw: Draw, n: int) -> tuple[Tensor, Tensor]:
+    """Some classes have the logit -infinity."""
+    logits, labels = labelled_logits(draw, n, 6)
+    out = draw.uniform(0, 1, n, 6) < 0.3
+    out[torch.arange(n), labels] = False
+    return logits.masked_fill(out, -math.inf), labels
+
+
+def nll_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "nll at work")
+    logits, labels = labelled_logits(draw, 700, 12, 3.0)
+    twice = torch.cat([torch.arange(700), torch.randint(0, 200, (400,), generator=draw.generator)])
+    return [
+        Case("1,100 examples of 12 classes, some several times", (logits[twice], labels[twice])),
+        Case("logits in the hundred thousands, labels wrong", _far_apart(draw, 7, 5, False, 100.0)),
+        Case("logits in the thousands, two of them the largest", _two_largest(draw, 8)),
+        Case("classes with the logit -infinity", _ruled_out(draw, 40)),
+    ]
 
 
 def nll_cases(seed: int) -> list[Case]:
@@ -179,6 +208,11 @@ NLL_MISTAKES = (
         lambda logits, labels: -_mean(picked(logits.double().log_softmax(0), labels)),
     ),
     Mistake(
+        "zero times infinity",
+        "You multiply by one-hot labels, but 0 times infinity is NaN; take the label's entry alone, by index or gather.",
+        lambda logits, labels: -_mean((torch.eye(logits.shape[1])[labels] * logits.double().log_softmax(1)).sum(1)),
+    ),
+    Mistake(
         "tensor",
         "You return a tensor; .item() makes a plain float of it.",
         lambda logits, labels: torch.tensor(right_nll(logits, labels)),
@@ -194,6 +228,7 @@ nll = Exercise(
     minutes=8,
     oracle=right_nll,
     cases=nll_cases,
+    workload=nll_workload,
     mistakes=NLL_MISTAKES,
     library="calibration:nll",
 )

@@ -3,7 +3,8 @@
 Conventions that the notebook states in the same words:
 - class k is in the set when 1 - probability <= q, equality included; bool [n, c]; q may be infinite, and a set may be empty.
 
-1 - p and p - (1 - q) are rounded differently: scores equal q only for multiples of 1/8; in other cases they differ from q by at least 0.001.
+1 - p and p - (1 - q) are rounded differently: scores equal q only for multiples of 1/8; in other cases they differ from q by at least 2e-6,
+thirty steps of float32 below 1.
 """
 
 import math
@@ -23,17 +24,17 @@ def _rows(draw: Draw, n: int, classes: int, size: float = 2.0) -> Tensor:
     return draw.normal(n, classes, std=size).softmax(1)
 
 
-def _clear(p: Tensor, q: float) -> float:
-    """A q near the given one that differs from all scores by at least 0.001."""
+def _clear(p: Tensor, q: float, by: float = 1e-3) -> float:
+    """A q near the given one that differs from all scores by at least this much."""
     scores = (1 - p.double()).flatten()
-    while (scores - q).abs().min() < 1e-3:
-        q += 7e-4
+    while (scores - q).abs().min() < by:
+        q += 0.7 * by
     return q
 
 
-def _around(draw: Draw, n: int, p: float) -> Tensor:
-    """Rows of a probability 0.002 to 0.005 above p, one as much below it, and the rest."""
-    away = draw.uniform(0.002, 0.005, n)
+def _around(draw: Draw, n: int, p: float, by: float = 0.002) -> Tensor:
+    """Rows of a probability that is this much or a little more above p, one as much below it, and the rest."""
+    away = draw.uniform(by, 2.5 * by, n)
     return torch.stack([p + away, p - away, torch.full((n,), 1 - 2 * p)], 1)
 
 
@@ -63,6 +64,17 @@ def sets_cases(seed: int) -> list[Case]:
         Case("q is 0: certain answers only", (torch.cat([torch.eye(4), eighths]), 0.0)),
         Case("one example", (_rows(draw, 1, 5), 0.77)),
         Case("float64", (p.double(), _clear(p, 0.7))),
+    ]
+
+
+def sets_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "sets at work")
+    many = _rows(draw, 1100, 10, 3.0)
+    return [
+        Case("1,100 examples, a q close to 1", (many, _clear(many, 1 - draw.real(0.002, 0.02), 2e-6))),
+        Case("200 classes", (wide := _rows(draw, 12, 200, 3.0), _clear(wide, 1 - draw.real(0.002, 0.01), 2e-6))),
+        Case("scores very close to q", (_around(draw, n := draw.whole(20, 30), 0.3, 1e-5), 0.7)),
+        Case("scores very close to 1, and a q close to 1", (_around(draw, n, 0.0005, 1e-5), 0.9995)),
     ]
 
 
@@ -166,6 +178,7 @@ prediction_sets = Exercise(
     minutes=4,
     oracle=right_sets,
     cases=sets_cases,
+    workload=sets_workload,
     mistakes=SETS_MISTAKES,
     library="calibration:prediction_sets",
 )

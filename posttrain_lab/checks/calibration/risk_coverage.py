@@ -6,6 +6,7 @@ Conventions that the notebook states in the same words:
 - so answers with equal confidences are added together, and the last point is (1, error rate); two float tensors [k]; `correct` is bool.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
@@ -20,11 +21,12 @@ Curve = tuple[Tensor, Tensor]
 
 def right_risk_coverage(confidence: Tensor, correct: Tensor) -> Curve:
     pairs = list(zip(confidence.tolist(), correct.tolist(), strict=True))
+    rising, wrong = sorted(c for c, _ in pairs), sorted(c for c, hit in pairs if not hit)
     coverage, risk = [], []
-    for t in sorted({c for c, _ in pairs}, reverse=True):
-        answered = [hit for c, hit in pairs if c >= t]
-        coverage.append(len(answered) / len(pairs))
-        risk.append(answered.count(False) / len(answered))
+    for t in sorted(set(rising), reverse=True):
+        answered = len(rising) - bisect_left(rising, t)
+        coverage.append(answered / len(pairs))
+        risk.append((len(wrong) - bisect_left(wrong, t)) / answered)
     return torch.tensor(coverage), torch.tensor(risk)
 
 
@@ -55,6 +57,23 @@ def coverage_cases(seed: int) -> list[Case]:
         Case("one answer, wrong", (torch.tensor([0.75]), torch.tensor([False]))),
         Case("float64", (confidence.double(), correct)),
     ]
+
+
+def coverage_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "coverage at work")
+    return [
+        Case("1,100 answers, most of them nearly sure", _close_to_one(draw, 1100, 2.0**-18)),
+        Case("float64, confidences that float32 does not separate", _close_to_one(draw, 60, 2.0**-33)),
+        Case("a thousand answers, some confidences twice", _close_to_one(draw, 1050, 2.0**-18, 700)),
+    ]
+
+
+def _close_to_one(draw: Draw, n: int, step: float, different: int | None = None) -> tuple[Tensor, Tensor]:
+    """Confidences [n] in small steps below 1; float32 if it separates them."""
+    places = torch.randperm(4096, generator=draw.generator)[: different or n]
+    places = torch.cat([places, places[torch.randint(0, len(places), (n - len(places),), generator=draw.generator)]])
+    confidence = 1 - places[torch.randperm(n, generator=draw.generator)].double() * step
+    return confidence.float() if step > 2.0**-24 else confidence, draw.uniform(0, 1, n) < 0.6
 
 
 def _each(confidence: Tensor, correct: Tensor, order: Tensor | None = None) -> Curve:
@@ -172,6 +191,7 @@ risk_coverage = Exercise(
     minutes=9,
     oracle=right_risk_coverage,
     cases=coverage_cases,
+    workload=coverage_workload,
     mistakes=COVERAGE_MISTAKES,
     library="calibration:risk_coverage",
 )

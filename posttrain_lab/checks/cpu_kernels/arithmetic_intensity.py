@@ -30,6 +30,16 @@ def intensity_cases(seed: int) -> list[Case]:
     ]
 
 
+def intensity_workload(seed: int) -> list[Case]:
+    """The shapes and widths of the notebook's slider."""
+    draw = Draw(seed, "intensity workload")
+    return [
+        Case("16-bit inputs, two bytes each", (2 ** draw.whole(1, 10), 1024, 1024, 2)),
+        Case("256 rows, a layer of 4096 x 4096", (256, 4096, 4096, 0.5)),
+        Case("a weight and its scale, 4.5 bits", (draw.whole(2, 64), 1024, 1024, 0.5625)),
+    ]
+
+
 def _of(change: Callable[[int, int, int, float], float]) -> Callable[..., float]:
     return lambda m, k, n, bytes_per_element: float(change(m, k, n, bytes_per_element))
 
@@ -92,6 +102,7 @@ arithmetic_intensity = Exercise(
     minutes=8,
     oracle=right_intensity,
     cases=intensity_cases,
+    workload=intensity_workload,
     mistakes=INTENSITY_MISTAKES,
     judge=close(1e-09, 0.0),
 )

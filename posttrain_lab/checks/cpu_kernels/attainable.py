@@ -26,6 +26,17 @@ def attainable_cases(seed: int) -> list[Case]:
     ]
 
 
+def attainable_workload(seed: int) -> list[Case]:
+    """The points of the notebook's figure, and machines far from its own."""
+    draw = Draw(seed, "attainable workload")
+    return [
+        Case("the lowest point of the figure", (0.25, draw.real(1e11, 1e12), draw.real(5e9, 4e10))),
+        Case("the highest point of the figure", (1024.0, draw.real(1e11, 1e12), draw.real(5e9, 4e10))),
+        Case("a GPU, just below its ridge", (590.0, 1979e12, 3350e9)),
+        Case("a tiny chip, just above its ridge", (4.01, 4e6, 1e6)),
+    ]
+
+
 ATTAINABLE_MISTAKES = (
     Mistake(
         "max",
@@ -73,6 +84,7 @@ attainable = Exercise(
     minutes=5,
     oracle=right_attainable,
     cases=attainable_cases,
+    workload=attainable_workload,
     mistakes=ATTAINABLE_MISTAKES,
     judge=close(1e-09, 0.0),
 )

@@ -1,7 +1,7 @@
 """Cases and known mistakes of `csr_matmul`: a product with the weights that are left.
 
 Conventions that the notebook states in the same words: CSR as in scipy, x is [in, batch], the result [out, batch]. All values are small
-whole numbers, so every order of summation gives the same float: results must be equal.
+whole numbers or eighths, so every order of summation gives the same float: results must be equal.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided, whole_floats
+from posttrain_lab.checks.engine.random_cases import Draw, eighths, strided, thinned, whole_floats
 
 OUTSIDE = "index is out of bounds"
 
@@ -64,6 +64,16 @@ def csr_cases(seed: int) -> list[Case]:
         case("no weight at all", torch.zeros(3, 4), 2),
         Case("views that are not contiguous", (*csr(weight), strided(x))),
         Case("a transposed view", (*csr(weight), whole_floats(draw, 4, 6).T)),
+    ]
+
+
+def csr_workload(seed: int) -> list[Case]:
+    """A layer with a tenth of its weights, fractions (eighths: their sums are exact in any order), and a whole batch."""
+    draw = Draw(seed, "csr workload")
+    layer = thinned(draw, eighths(draw, 40, 512), 0.1)
+    return [
+        Case("a tenth of a layer, fractions, a batch of 64", (*csr(layer), eighths(draw, 512, 64))),
+        Case("long rows, fractions", (*csr(thinned(draw, eighths(draw, 2, 1100), 0.6)), eighths(draw, 1100, 3))),
     ]
 
 
@@ -172,8 +182,9 @@ csr_matmul = Exercise(
     minutes=12,
     oracle=right_csr,
     cases=csr_cases,
+    workload=csr_workload,
     mistakes=CSR_MISTAKES,
-    judge=close(0.0, 0.0),
+    judge=close(0.0, 0.0, strict_dtype=True),
     through="engine.authorship:own",
-    library="pruning:csr_matmul",
+    library="pruning:csr_matmul kernels:sparse_linear",
 )

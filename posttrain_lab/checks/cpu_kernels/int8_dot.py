@@ -33,6 +33,16 @@ def dot_cases(seed: int) -> list[Case]:
     ]
 
 
+def dot_workload(seed: int) -> list[Case]:
+    """As long as the notebook's rows, and longer; many terms of both signs."""
+    draw = Draw(seed, "dot workload")
+    long = 20_001 + 2 * draw.whole(0, 500)
+    return [
+        Case("a row of the notebook's layer", (draw.codes(-128, 127, 1024), draw.codes(-127, 127, 1024))),
+        Case("a long row", (draw.codes(-128, 127, long), draw.codes(-120, 127, long))),
+    ]
+
+
 def _saturated(values: Tensor, bits: int) -> Tensor:
     return values.clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
@@ -100,7 +110,8 @@ int8_dot = Exercise(
     minutes=8,
     oracle=right_dot,
     cases=dot_cases,
+    workload=dot_workload,
     mistakes=DOT_MISTAKES,
     judge=whole_judge(),
-    through="engine.authorship:own",
+    through="engine.authorship:whole",
 )

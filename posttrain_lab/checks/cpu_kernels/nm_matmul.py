@@ -1,6 +1,6 @@
 """Cases and known mistakes of `nm_matmul`: a product with 2:4 sparse weights, packed as `nm_pack` packs them.
 
-Values are small whole numbers, so every order of summation gives the same float: results must be equal.
+Values are small whole numbers or eighths, so every order of summation gives the same float: results must be equal.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from posttrain_lab.checks.cpu_kernels.nm_pack import Places, right_nm_pack
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided, whole_floats
+from posttrain_lab.checks.engine.random_cases import Draw, eighths, strided, whole_floats
 
 
 def _unpacked(values: Tensor, positions: Tensor, first: int = 4, second: int = 4) -> Tensor:
@@ -41,6 +41,15 @@ def nm_cases(seed: int) -> list[Case]:
         Case("only zeros", (*right_nm_pack(torch.zeros(2, 8)), whole_floats(draw, 8, 3))),
         Case("views that are not contiguous", (*packed(3, 2), strided(whole_floats(draw, 8, 5)))),
         Case("a transposed view", (*packed(3, 2), whole_floats(draw, 5, 8).T)),
+    ]
+
+
+def nm_workload(seed: int) -> list[Case]:
+    """A layer of the notebook's width, fractions (eighths: their sums are exact in any order), and a whole batch."""
+    draw = Draw(seed, "nm workload")
+    return [
+        Case("512 inputs, fractions, a batch of 64", (*right_nm_pack(eighths(draw, 12, 512)), eighths(draw, 512, 64))),
+        Case("1024 inputs, one row of x", (*right_nm_pack(eighths(draw, 4, 1024)), eighths(draw, 1024, 1))),
     ]
 
 
@@ -109,7 +118,9 @@ nm_matmul = Exercise(
     minutes=8,
     oracle=right_nm,
     cases=nm_cases,
+    workload=nm_workload,
     mistakes=NM_MISTAKES,
-    judge=close(0.0, 0.0),
+    judge=close(0.0, 0.0, strict_dtype=True),
     through="engine.authorship:own",
+    library="kernels:nm_linear",
 )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided, whole_floats
+from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided, whole_floats
 
 Places = tuple[Tensor, Tensor]
 
@@ -45,6 +45,16 @@ def nm_pack_cases(seed: int) -> list[Case]:
         Case("only zeros", (torch.zeros(2, 8),)),
         Case("a view that is not contiguous", (strided((distinct * signs).flatten(1)),)),
         Case("a transposed view", (whole_floats(draw, 8, 5).T,)),
+    ]
+
+
+def nm_pack_workload(seed: int) -> list[Case]:
+    """A layer of the notebook's width, whose magnitudes float32 separates and 16 bits do not; and fractions below one half."""
+    draw = Draw(seed, "nm_pack workload")
+    return [
+        Case("a wide layer, magnitudes close to each other", (ladder(draw, 6, 1024),)),
+        Case("numbers far below 1", (ladder(draw, 4, 64, top=1e-6),)),
+        Case("many rows, numbers far above 1", (ladder(draw, 300, 8, top=1e8),)),
     ]
 
 
@@ -140,7 +150,8 @@ nm_pack = Exercise(
     minutes=10,
     oracle=right_nm_pack,
     cases=nm_pack_cases,
+    workload=nm_pack_workload,
     mistakes=NM_PACK_MISTAKES,
-    judge=close(0.0, 0.0),
+    judge=close(0.0, 0.0, strict_dtype=True),
     through="engine.authorship:own",
 )

@@ -41,6 +41,12 @@ def pack4_cases(seed: int) -> list[Case]:
     return [Case(words, (codes,)) for words, codes in drawn_codes(Draw(seed, "pack_int4"))]
 
 
+def pack4_workload(seed: int) -> list[Case]:
+    """Rows of the notebook's layer."""
+    draw = Draw(seed, "pack4 workload")
+    return [Case("wide rows", (draw.codes(-8, 7, 4, 1030),)), Case("many rows, an odd width", (draw.codes(-8, 7, 270, 11),))]
+
+
 def _bytes_of(change: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """`change` makes bytes (as int64) from the signed codes of both nibbles."""
 
@@ -119,6 +125,7 @@ pack_int4 = Exercise(
     minutes=8,
     oracle=right_pack4,
     cases=pack4_cases,
+    workload=pack4_workload,
     mistakes=PACK4_MISTAKES,
     judge=close(0.0, 0.0),
     through="engine.authorship:own",

@@ -45,6 +45,15 @@ def pack_cases(seed: int) -> list[Case]:
     return [Case(words, (w,)) for words, w in drawn_weights(Draw(seed, "pack_weights"))]
 
 
+def pack_workload(seed: int) -> list[Case]:
+    """Many panels, wide rows, and sizes that no panel divides; small enough for an answer with loops."""
+    draw = Draw(seed, "pack workload")
+    return [
+        Case("many panels", (draw.codes(-127, 127, 259 + draw.whole(0, 20), 17),)),
+        Case("wide rows", (draw.codes(-127, 127, 18, 333),)),
+    ]
+
+
 def _interleaved(w: Tensor) -> Tensor:
     """[panel][pair][2][16]: all first inputs of a pair, then all second ones."""
     packed = right_pack(w)
@@ -140,7 +149,9 @@ pack_weights = Exercise(
     minutes=12,
     oracle=right_pack,
     cases=pack_cases,
+    workload=pack_workload,
     mistakes=PACK_MISTAKES,
     judge=close(0.0, 0.0),
+    strict={"(contiguous)": "The result is contiguous."},
     through="engine.authorship:own",
 )

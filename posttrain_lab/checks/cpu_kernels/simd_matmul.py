@@ -75,6 +75,18 @@ def simd_cases(seed: int) -> list[Case]:
     ]
 
 
+def simd_workload(seed: int) -> list[Case]:
+    """Rows of the notebook's layer, for one row and for several; and odd sums that float32 cannot represent."""
+    draw = Draw(seed, "simd workload")
+    x, w = draw.codes(-128, 127, 19, 1024), draw.codes(-127, 127, 100, 1024)
+    ends = torch.full((5, 1303), 127, dtype=torch.int8)
+    return [
+        Case("a layer of the notebook's width", (x, right_pack(w), 100)),
+        Case("one row of it", (x[:1], right_pack(w), 100)),
+        Case("odd sums beyond 2^24", (ends, right_pack(ends[:3] - 14), 3)),
+    ]
+
+
 def _by_pairs(change: Callable[[Tensor, Tensor], Tensor], listing: str = PAIRS[0]) -> Callable[..., Tensor | str]:
     """`change` gets x as it is padded, [rows, pairs, 2] int64, and w [pairs, columns, 2]; it returns the sums [rows, columns]."""
 
@@ -155,6 +167,7 @@ simd_matmul = Exercise(
     minutes=18,
     oracle=right_simd,
     cases=simd_cases,
+    workload=simd_workload,
     mistakes=SIMD_MISTAKES,
     judge=simd_judge(),
     through="engine.authorship:in_vectors",

@@ -41,6 +41,18 @@ def tile_cases(seed: int) -> list[Case]:
     ]
 
 
+def tile_workload(seed: int) -> list[Case]:
+    """Tiles of the notebook, sizes that they do not divide, and odd sums that float32 cannot represent."""
+    draw = Draw(seed, "tile workload")
+    long = 1301 + 2 * draw.whole(0, 20)
+    ends = torch.full((3, long), 127, dtype=torch.int8)
+    return [
+        Case("tiles of 64", (*_matrices(draw, 130, 200, 150), 64)),
+        Case("odd sums beyond 2^24", (ends, (ends[:2] - 14).T.contiguous(), 128)),
+        Case("one block of everything", (*_matrices(draw, 40, 1024, 50), 1024)),
+    ]
+
+
 def _tiles(m: int, k: int, n: int, tile: int) -> list[tuple[slice, slice, slice]]:
     steps = [[slice(i, i + tile) for i in range(0, size, tile)] for size in (m, k, n)]
     return [(i, p, j) for i in steps[0] for p in steps[1] for j in steps[2]]
@@ -151,6 +163,7 @@ tile_matmul = Exercise(
     minutes=14,
     oracle=right_tile,
     cases=tile_cases,
+    workload=tile_workload,
     mistakes=TILE_MISTAKES,
     judge=whole_judge(),
     through="engine.authorship:by_blocks",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from posttrain_lab.checks.cpu_kernels.pack_int4 import drawn_codes, right_pack4
+from posttrain_lab.checks.cpu_kernels.pack_int4 import drawn_codes, pack4_workload, right_pack4
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
@@ -38,6 +38,12 @@ def unpack4_cases(seed: int) -> list[Case]:
     view = strided(draw.codes(-128, 127, 3, 4)).view(torch.uint8)
     filled = draw.codes(-128, 127, 4, 5).view(torch.uint8)
     return [*cases, Case("bytes that are not contiguous", (view, 8)), Case("an odd size, the last nibble not 0", (filled, 9))]
+
+
+def unpack4_workload(seed: int) -> list[Case]:
+    """What the notebook unpacks: rows of its layer, and each byte in a row of its own, of which only the low code counts."""
+    wide = [Case(case.words, (right_pack4(case.args[0]), case.args[0].shape[1])) for case in pack4_workload(seed)]
+    return [*wide, Case("each byte, its low code", (torch.arange(256).to(torch.uint8)[:, None], 1))]
 
 
 def _codes_of(change: Callable[[Tensor, Tensor, int], Tensor]) -> Callable[[Tensor, int], Tensor]:
@@ -106,6 +112,7 @@ unpack_int4 = Exercise(
     minutes=8,
     oracle=right_unpack4,
     cases=unpack4_cases,
+    workload=unpack4_workload,
     mistakes=UNPACK4_MISTAKES,
     judge=close(0.0, 0.0),
     through="engine.authorship:own",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from posttrain_lab.checks.cpu_kernels.pack_weights import drawn_weights, right_pack, right_unpack
+from posttrain_lab.checks.cpu_kernels.pack_weights import drawn_weights, pack_workload, right_pack, right_unpack
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw
@@ -23,6 +23,11 @@ def unpack_cases(seed: int) -> list[Case]:
         cases.append(Case(words, (torch.where(beyond, filling, panels), *w.shape)))
     panels, n, k = cases[0].args
     return [*cases, Case("panels in another order in memory", (panels.mT.contiguous().mT, n, k))]
+
+
+def unpack_workload(seed: int) -> list[Case]:
+    """Panels of the notebook's sizes."""
+    return [Case(case.words, (right_pack(case.args[0]), *case.args[0].shape)) for case in pack_workload(seed)]
 
 
 def _unpack_of(change: Callable[[Tensor, int, int], Tensor]) -> Callable[..., Tensor]:
@@ -90,7 +95,9 @@ unpack_weights = Exercise(
     minutes=6,
     oracle=right_unpack,
     cases=unpack_cases,
+    workload=unpack_workload,
     mistakes=UNPACK_MISTAKES,
     judge=close(0.0, 0.0),
+    free={"returns memory of argument 1": "The result may be a view of the panels."},
     through="engine.authorship:own",
 )

@@ -1,95 +1,134 @@
 """Adapters (`Exercise.through`) for exercises that ask how a result is made: is it the student's own work?
 
-They run in the student's process and raise an error with a message for the student: `own` when one of the library's
-functions made the result; `by_blocks` when one call of torch or numpy multiplied whole matrices, or `tile` is never used; `in_vectors`
-when the decorator is missing; `launched` when no kernel is launched, or torch computes what the kernel should. Stand-ins (known mistakes
-in place of a student's function) are not watched. What compiled code does cannot be observed.
+They run in the student's process. `own`: one of the library's functions, scipy or torch's sparse tensors made the result (NotTheTask).
+`whole`: it is of whole numbers, and was computed with floats. `by_blocks`: one call multiplied whole matrices, or the blocks do not depend
+on `tile` (blocks.py). `in_vectors`: the decorator is missing. Kernels are looked at in launches.py. Stand-ins (known mistakes in place of
+a student's function) are not watched. What compiled code does cannot be observed, but its types can.
 """
 
-import contextlib
 import dis
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from posttrain_lab.checks.engine.adapters import watcher
+from posttrain_lab.checks.engine.blocks import complaint, floats_in
+from posttrain_lab.checks.engine.looking import NotTheTask, looking
+from posttrain_lab.checks.engine.manners import remark
 from posttrain_lab.checks.engine.numpy_spy import PRODUCTS, WatchedArray, watching
 from posttrain_lab.checks.engine.stand_ins import is_running, is_stand_in
-from posttrain_lab.kernels.gpu import interpreter
 
 # the packages whose functions solve these exercises, and those of their modules that students may use: decorators and SIMD functions
 LIBRARY = {"posttrain_lab.kernels", "posttrain_lab.kernels.cpu", "posttrain_lab.kernels.gpu", "posttrain_lab.quantization"}
 SIMD = {"simd", "simd_bytes", "simd_floats", "simd_pairs", "simd_rounding", "simd_scaling"}
 OPEN = {f"posttrain_lab.kernels.cpu.{name}" for name in {"notebook", *SIMD}}
 TORCH_PRODUCTS = {"mm", "bmm", "addmm", "baddbmm", "_int_mm", "mv", "dot"}
-# ops of torch that compute; ops that create, copy, slice or convert tensors are not listed
-COMPUTING = TORCH_PRODUCTS | set(
-    """
-    add sub rsub mul div abs neg floor round ceil trunc relu clamp clamp_min clamp_max maximum minimum max amax min amin
-    sum where remainder floor_divide bitwise_and bitwise_or bitwise_xor __and__ __or__ __lshift__ __rshift__
-    bitwise_left_shift bitwise_right_shift convolution linear index_add scatter_add prod mean reciprocal
-    """.split()  # noqa: SIM905
-)
 Function = Callable[..., Any]
-
-
-class NotTheTask(Exception):
-    """The result may be right, but it was not made as the exercise asks. (Not a TypeError: operators swallow those.)"""
 
 
 @watcher
 def own(function: Function, *args: Any, **kwargs: Any) -> Any:
-    """The answer, unless one of the library's functions made it (NotTheTask)."""
-    if is_stand_in(function) or _compiled(function):
+    """The answer, unless a function of the library, of scipy or of torch's sparse tensors made it, in whichever thread (NotTheTask)."""
+    if is_stand_in(function) or _kernel(function) is not None:
         return function(*args, **kwargs)
-    before = sys.getprofile()
+
+    def look(name: str, operands: tuple[Any, ...]) -> None:
+        if any(isinstance(one, Tensor) and one.layout != torch.strided for one in operands) and not is_running():
+            raise NotTheTask("torch's sparse product made this; multiply the stored values yourself")
+
+    before = sys.getprofile(), threading.getprofile()
+    threading.setprofile(_refuse_the_library)
     sys.setprofile(_refuse_the_library)
     try:
-        return function(*args, **kwargs)
+        with looking(look):
+            return function(*args, **kwargs)
     finally:
-        sys.setprofile(before)
+        sys.setprofile(before[0])
+        threading.setprofile(before[1])
 
 
 @watcher
-def by_blocks(function: Function, a: Tensor, b: Tensor, tile: int) -> Any:
-    """The answer to a product block by block, unless one call of torch or numpy multiplied all of a and b (NotTheTask)."""
-    if is_stand_in(function) or tile >= min(*a.shape, b.shape[1]):  # one block may be all there is
-        return own(function, a, b, tile)
-    whole = (a.numel(), b.numel())
+def whole(function: Function, *args: Any, **kwargs: Any) -> Any:
+    """The answer to a task of whole numbers; that it was computed with floats is told only of a right result."""
+    return _in_whole_numbers(function, None, args, kwargs)
 
-    class Blocks(WatchedArray):
+
+def _in_whole_numbers(function: Function, sizes: tuple[int, ...] | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The answer; one call of numpy or torch for operands of all these `sizes` is refused (NotTheTask), floats are remarked."""
+    if is_stand_in(function):
+        return function(*args, **kwargs)
+    found: list[str] = []
+
+    def look(name: str, operands: tuple[Any, ...]) -> None:
+        tensors = [one for one in operands if isinstance(one, Tensor)]
+        if is_running():
+            return
+        if name in TORCH_PRODUCTS and tuple(one.numel() for one in tensors) == sizes:
+            raise NotTheTask(WHOLE.format(who="torch"))
+        if any(one.is_floating_point() and one.numel() > 1 for one in tensors):
+            found.append(f"torch's {name}")
+
+    kernel = _kernel(function)
+    with looking(look), watching(None, _arrays(found, sizes)):
+        result = own(function, *args, **kwargs)
+    if found or (kernel is not None and floats_in(kernel)):
+        remark(FLOATS.format(who=found[0] if found else "an array or a product of them"))
+    return result
+
+
+def _arrays(found: list[str], whole: tuple[int, ...] | None = None) -> type[WatchedArray]:
+    """Arrays that note floats among them in `found`, and refuse a product of two arrays of the sizes `whole`."""
+
+    class Whole(WatchedArray):
+        def __array_finalize__(self, source: Any) -> None:
+            super().__array_finalize__(source)
+            if self.dtype.kind in "fc" and self.size > 1:
+                found.append("numpy")
+
         def _note(self, name: str, operands: list[Any], result: Any) -> None:
             if name in PRODUCTS and tuple(np.size(one) for one in operands if isinstance(one, np.ndarray)) == whole:
                 raise NotTheTask(WHOLE.format(who="numpy"))
             super()._note(name, operands, result)
 
-    def look(name: str, operands: tuple[Any, ...]) -> None:
-        sizes = tuple(one.numel() for one in operands if isinstance(one, Tensor))
-        if name in TORCH_PRODUCTS and sizes == whole and not is_running():
-            raise NotTheTask(WHOLE.format(who="torch"))
+    return Whole
 
-    with _looking(look), watching(None, Blocks):
-        result = own(function, a, b, tile)
+
+FLOATS = "computes with floats ({who}); multiply and add the codes as whole numbers, of int32"
+
+
+@watcher
+def by_blocks(function: Function, a: Tensor, b: Tensor, tile: int) -> Any:
+    """The answer to a product of whole numbers block by block, unless one call of torch or numpy multiplied all of a and b (NotTheTask)."""
+    if is_stand_in(function) or tile >= min(*a.shape, b.shape[1]):  # one block may be all there is
+        return whole(function, a, b, tile)
+    result = _in_whole_numbers(function, (a.numel(), b.numel()), (a, b, tile), {})
     if not _reads(function, 2):
         raise NotTheTask(
             "your function never uses `tile`; each block has at most `tile` rows, `tile` columns and an inner size of `tile`"
         )
+    if function not in _BLOCKS:
+        _BLOCKS[function] = complaint(function, _kernel(function)) or ""
+    if _BLOCKS[function]:
+        remark(_BLOCKS[function])
     return result
 
 
+_BLOCKS: "WeakKeyDictionary[Function, str]" = WeakKeyDictionary()
 WHOLE = "one call of {who} multiplied the whole matrices; cut them into blocks of `tile` (add_block multiplies one block)"
 
 
 @watcher
 def in_vectors(function: Function, *args: Any, **kwargs: Any) -> Any:
     """The result of the product that a decorator made of the student's step; NotTheTask without the decorator, unless the step is empty."""
-    if not is_stand_in(function) and not _compiled(function):
+    if not is_stand_in(function) and _kernel(function) is None:
         try:
             function(*args, **kwargs)
         except NotImplementedError:
@@ -100,35 +139,10 @@ def in_vectors(function: Function, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
-@watcher
-def launched(function: Function, *args: Any, **kwargs: Any) -> Any:
-    """The answer of a function that launches a kernel; NotTheTask when it launches none, or torch computes a part of the result."""
-    if is_stand_in(function):
-        return function(*args, **kwargs)
-
-    stand_ins = []
-
-    def look(name: str, operands: tuple[Any, ...]) -> None:
-        if _inside(vars(interpreter)):
-            return
-        if is_running():  # a known mistake, called by the proof from a cell of the notebook
-            stand_ins.append(name)
-        elif name in COMPUTING:
-            raise NotTheTask(
-                f"torch's {name} computes here what the kernel should; leave the function above the kernel as it was"
-            )
-
-    with interpreter.counting() as traffic, _looking(look):
-        result = function(*args, **kwargs)
-    if not traffic.launches and not stand_ins:
-        raise NotTheTask("no kernel was launched; leave the function above the kernel as it was, and write the kernel's body")
-    return result
-
-
-def _compiled(function: Function) -> bool:
-    """Did a decorator of unit 05 make it? Compiled code calls no function of Python (and a watched compiler is ten times slower)."""
+def _kernel(function: Function) -> Any:
+    """What Numba made of it, if a decorator of unit 05 did (such code calls no function of Python, and a watched compiler is slow)."""
     notebook = sys.modules.get("posttrain_lab.kernels.cpu.notebook")
-    return notebook is not None and notebook.is_compiled(function)
+    return notebook and notebook.compiled_kernel(function)
 
 
 def _reads(function: Function, position: int) -> bool:
@@ -143,38 +157,10 @@ def _reads(function: Function, position: int) -> bool:
 
 def _refuse_the_library(frame: FrameType, event: str, argument: Any) -> None:
     home, name = frame.f_globals, frame.f_code.co_name
-    closed = home.get("__package__") in LIBRARY and home.get("__name__") not in OPEN
-    if event == "call" and closed and name != "<module>" and not is_running():
+    package, module = str(home.get("__package__")), str(home.get("__name__"))
+    if event != "call" or name == "<module>" or is_running():
+        return
+    if package in LIBRARY and module not in OPEN:
         raise NotTheTask(f"the library's own {name} made this; write it yourself in the cell above")
-
-
-def _inside(module: Mapping[str, Any]) -> bool:
-    """Is a function of the module with these globals being called?"""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals is not module:
-        frame = frame.f_back
-    return frame is not None
-
-
-class _Looker(TorchDispatchMode):
-    """Shows each op of torch, its name and operands, before it runs."""
-
-    look: Callable[[str, tuple[Any, ...]], None]
-
-
-def _look_and_run(self: _Looker, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-    name = func.name().split("::")[-1].split(".")[0]
-    self.look(name if name.endswith("__") else name.removesuffix("_"), args)  # add_ is add in place
-    return func(*args, **(kwargs or {}))
-
-
-# Set from outside, as in submission.py: torch wraps a method defined inside the class, and that imports its compiler.
-_Looker.__torch_dispatch__ = _look_and_run  # type: ignore[method-assign]
-
-
-@contextlib.contextmanager
-def _looking(look: Callable[[str, tuple[Any, ...]], None]) -> Iterator[None]:
-    looker = _Looker()
-    looker.look = look
-    with looker:
-        yield
+    if package.split(".")[0] == "scipy" and not module.startswith("scipy._lib"):
+        raise NotTheTask(f"scipy's {name} made this; write it yourself in the cell above")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from posttrain_lab.checks.engine.outcome import Outcome
+from posttrain_lab.checks.engine.product_spy import SUMS
 
 Judge = Callable[[Outcome, Outcome], str | None]
 
@@ -41,7 +42,10 @@ def whole_products(values: Judge, product: str = "product") -> Judge:
     def judge(want: Outcome, got: Outcome) -> str | None:
         found = values(want, got)
         if not found and got.float_products and not want.float_products:
-            return f"the {product} ran in floating point ({got.float_products[0]}); multiply the codes as whole numbers."
+            name = got.float_products[0]
+            if name in SUMS:
+                return f"a sum of codes ran in floating point ({name}); add the codes as whole numbers."
+            return f"the {product} ran in floating point ({name}); multiply the codes as whole numbers."
         return found
 
     return judge
@@ -76,7 +80,7 @@ def show(value: Any) -> str:
     """A short text for any value."""
     if isinstance(value, Tensor):
         if value.ndim == 0:
-            return f"{value.item():.6g}" if value.is_floating_point() else str(value.item())
+            return f"{value.item() + 0.0:.6g}" if value.is_floating_point() else str(value.item())
         return f"a tensor {value.dtype} of shape {tuple(value.shape)}".replace("torch.", "")
     if isinstance(value, float):
         return f"{value:.6g}"

@@ -7,8 +7,10 @@ inside of an adapter, so that objects that are never sent (an optimizer, a netwo
 import contextlib
 import functools
 import random
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,19 @@ from posttrain_lab.checks.engine.facts import LARGE, differ, facts
 
 SEED = 20_261_130  # torch's generator starts with it before each call: with another seed afterwards, the function has set it
 PYTHONS, NUMPYS = random.Random(SEED), np.random.RandomState(SEED)
-PYTHONS.random(), NUMPYS.rand()  # the first number of all makes 624 new ones; drawing a few more then changes no key
+_ = PYTHONS.random(), NUMPYS.rand()  # the first number of all makes 624 new ones; drawing a few more then changes no key
 NOT_CONTIGUOUS = "returns a tensor that is not contiguous in memory (contiguous)"  # wrong only where `strict` says so
+NUMPY_SEED, PYTHON_SEED = "numpy's random seed (numpy.random.seed)", "Python's random seed (random.seed)"
+REFILLS = 1000  # of a random generator's 624 words in one call
 Watched = Callable[..., Any]
+_REMARKS: ContextVar[list[str] | None] = ContextVar("what a watcher noticed during this call", default=None)
+
+
+def remark(note: str) -> None:
+    """Add a note to the call that runs now: what a watcher (authorship.py) saw is told only if the value is right."""
+    remarks = _REMARKS.get()
+    if remarks is not None:
+        remarks.append(note)
 
 
 class Manners:
@@ -37,12 +49,14 @@ class Manners:
         @functools.wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
             given = {f"argument {n + 1}": a for n, a in enumerate(args)} | {f"the argument {k}": a for k, a in kwargs.items()}
-            before, machine = _all_facts(given), _machine()
+            before, machine, modules = _all_facts(given), _machine(), len(sys.modules)
+            token = _REMARKS.set(self.notes)
             try:
                 result = function(*args, **kwargs)
             finally:
-                now = _machine()
-                self.notes += [f"leaves {what} changed; put it back" for what in machine if machine[what] != now[what]]
+                _REMARKS.reset(token)
+                if len(sys.modules) == modules:  # a first import changes filters and seeds; the next call shows whose doing it is
+                    self.notes += [f"leaves {what} changed; put it back" for what in _differences(machine, _machine())]
                 _put_back(machine)
             after = _all_facts(given)
             changed = [what for what in before if what not in after or differ(before[what], after[what])]
@@ -115,11 +129,33 @@ def _machine() -> dict[str, Any]:
         "torch's number of threads (set_num_threads)": torch.get_num_threads(),
         "torch's deterministic mode (use_deterministic_algorithms)": torch.are_deterministic_algorithms_enabled(),
         "torch's random seed (manual_seed)": torch.default_generator.initial_seed(),
-        "numpy's random seed (numpy.random.seed)": np.random.get_state(legacy=False)["state"]["key"].tobytes(),  # noqa: NPY002
-        "Python's random seed (random.seed)": random.getstate()[1][:-1],
+        NUMPY_SEED: tuple(np.random.get_state(legacy=False)["state"]["key"].tolist()),  # noqa: NPY002
+        PYTHON_SEED: random.getstate()[1][:-1],
         "numpy's error handling (seterr)": tuple(sorted(np.geterr().items())),
         "Python's warning filters (warnings)": list(warnings.filters),
     }
+
+
+def _differences(machine: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    changed = [what for what in machine if machine[what] != now[what]]
+    return [what for what in changed if what not in (NUMPY_SEED, PYTHON_SEED) or not _only_drawn(machine[what], now[what])]
+
+
+def _only_drawn(before: tuple[int, ...], now: tuple[int, ...]) -> bool:
+    """Do the generator's words `now` follow from those `before` by drawing numbers? (Both generators are Mersenne twisters.)
+
+    >>> words = random.getstate()[1][:-1]
+    >>> draws = [random.random() for _ in range(1000)]
+    >>> _only_drawn(words, random.getstate()[1][:-1]), _only_drawn(words, random.Random(1).getstate()[1][:-1])
+    (True, False)
+    """
+    twin = random.Random()
+    twin.setstate((3, (*before, len(before)), None))
+    for _ in range(REFILLS):
+        twin.getrandbits(32 * len(before))
+        if twin.getstate()[1][:-1] == now:
+            return True
+    return False
 
 
 def _put_back(machine: Mapping[str, Any]) -> None:

@@ -15,64 +15,22 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from posttrain_lab.checks.engine import stand_ins
 from posttrain_lab.checks.engine.adapters import find_adapter, is_watcher
 from posttrain_lab.checks.engine.fake_clock import TimedCall
 from posttrain_lab.checks.engine.manners import Manners, seeded
-from posttrain_lab.checks.engine.numpy_spy import unwatched, watching
+from posttrain_lab.checks.engine.numpy_spy import unwatched
 from posttrain_lab.checks.engine.outcome import Outcome, describe
 from posttrain_lab.checks.engine.own_work import USED, LibraryUsed, closed
 from posttrain_lab.checks.engine.plain_values import clean, copied, identical
-
-# float multiplications for each element of the result: scales need a few, a product of matrices one for every input
-MULTIPLIED_OFTEN = 8
-FLOAT_PRODUCTS = {"mul", "mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "linear", "convolution", "_convolution"}
+from posttrain_lab.checks.engine.product_spy import ProductSpy
 
 
 class Submission(Protocol):
     """One function of a student, in this process or another."""
 
     def call(self, *args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Outcome: ...
-
-
-class _ProductSpy(TorchDispatchMode):
-    """Records every matrix product or convolution of floating tensors, and counts their elementwise multiplications."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-        self.multiplied = 0
-
-    @contextlib.contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Watch torch, and the numpy arrays to which tensors are converted."""
-        with self, watching(self._note_array):
-            yield
-
-    def _note_array(self, name: str, numbers: int) -> None:
-        self.multiplied += numbers
-        self.seen.extend([f"numpy {name}"] if name else [])
-
-    def products(self, result: Any) -> tuple[str, ...]:
-        """What was recorded; "mul" when the products were made one by one."""
-        often = MULTIPLIED_OFTEN * (max(1, result.numel()) if type(result) is Tensor else 1)
-        return (*self.seen, "mul") if self.multiplied > often else tuple(self.seen)
-
-
-def _note_product(self: _ProductSpy, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-    name = func.name().split("::")[-1].split(".")[0]
-    result = func(*args, **(kwargs or {}))
-    if name.rstrip("_") in ("mul", "addcmul"):
-        self.multiplied += result.numel() if isinstance(result, Tensor) and result.is_floating_point() else 0
-    elif name in FLOAT_PRODUCTS and any(isinstance(a, Tensor) and a.is_floating_point() for a in args):
-        self.seen.append(name)
-    return result
-
-
-# Set from outside: torch wraps a method defined inside the class, and that imports its compiler (900 modules, seconds).
-_ProductSpy.__torch_dispatch__ = _note_product  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +53,7 @@ class LocalSubmission:
         """Call with copies of the arguments; ask for gradients of the sum of weighted outputs by these arguments."""
         kept, args = args, tuple(copied(arg, index in gradients) for index, arg in enumerate(args))
         kwargs = {key: copied(value, False) for key, value in kwargs.items()}
-        spy = _ProductSpy()
+        spy = ProductSpy(args)
         self.manners.notes.clear()
         try:
             function = self._target()
@@ -178,7 +136,9 @@ def _gradients(result: Any, sources: list[Tensor]) -> tuple[Tensor | None, ...]:
         return ()
     if not isinstance(result, Tensor) or not result.requires_grad:
         return tuple(None for _ in sources)
-    weights = torch.linspace(0.5, 1.5, result.numel(), dtype=result.dtype).reshape(result.shape)
+    weights = torch.linspace(2.5, 7.5, result.numel(), dtype=result.dtype)
+    weights[1::2] *= -1  # both signs, none near 0
+    weights = weights.reshape(result.shape)
     found = torch.autograd.grad(result, sources, weights, allow_unused=True)
     return tuple(None if g is None else clean(g) for g in found)
 

@@ -5,24 +5,30 @@ Conventions: a block-sparse weight [n, k] keeps square blocks: those of block ro
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from posttrain_lab.checks.engine.adapters import watcher
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.launches import watched_launch
+from posttrain_lab.checks.engine.manners import remark
 from posttrain_lab.checks.engine.random_cases import Draw, strided
 from posttrain_lab.kernels.gpu.interpreter import POISON, outside
 
 SIDE = 32
+TWICE = 2.5  # a kernel may read twice what one pass needs, and a few indices more often
 
 
 def dense(blocks: Tensor, columns: Tensor, starts: Tensor, k: int) -> Tensor:
     """The weight [n, k] with zeros where no block is kept, int64."""
-    weight = torch.zeros((len(starts) - 1) * SIDE, k, dtype=torch.int64)
+    side = blocks.shape[1]
+    weight = torch.zeros((len(starts) - 1) * side, k, dtype=torch.int64)
     for row in range(len(starts) - 1):
         for i in range(int(starts[row]), int(starts[row + 1])):
-            column = int(columns[i]) * SIDE
-            weight[row * SIDE : (row + 1) * SIDE, column : column + SIDE] += blocks[i].long()
+            column = int(columns[i]) * side
+            weight[row * side : (row + 1) * side, column : column + side] += blocks[i].long()
     return weight
 
 
@@ -30,20 +36,31 @@ def right_sparse(x: Tensor, blocks: Tensor, columns: Tensor, starts: Tensor, blo
     return (x.long() @ dense(blocks, columns, starts, x.shape[1]).T).int()
 
 
+def _case(draw: Draw, words: str, m: int, k: int, kept: list[list[int]], side: int = SIDE, **options: int) -> Case:
+    """`kept` is the list of block columns of each block row, `k` the number of block columns."""
+    columns = [column for row in kept for column in row]
+    counts = torch.tensor([0] + [len(row) for row in kept]).cumsum(0).to(torch.int32)
+    blocks = draw.codes(-127, 127, len(columns), side, side)
+    return Case(words, (draw.codes(-128, 127, m, k * side), blocks, torch.tensor(columns, dtype=torch.int32), counts), options)
+
+
+def sparse_workload(seed: int) -> list[Case]:
+    """The notebook's weight of 4 x 8 blocks, many blocks in a row, few of many columns, and larger blocks."""
+    draw = Draw(seed, "sparse workload")
+    some = [draw.shuffled(range(8))[:count] for count in (7, 4, 1, 8)]
+    return [
+        _case(draw, "a weight of 128 x 256", 20, 8, some, block_m=32),
+        _case(draw, "one block of ten columns in each row", 16, 10, [[draw.whole(0, 9)], [draw.whole(0, 9)]]),
+        _case(draw, "blocks of side 64", 9, 6, [draw.shuffled(range(6))[:5], [1]], side=64),
+    ]
+
+
 def sparse_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "block_sparse")
     rows = draw.whole(3, 13)
 
     def case(words: str, m: int, k: int, kept: list[list[int]], block_m: int = 16) -> Case:
-        """`kept` is the list of block columns of each block row."""
-        columns = [column for row in kept for column in row]
-        counts = torch.tensor([0] + [len(row) for row in kept]).cumsum(0).to(torch.int32)
-        blocks = draw.codes(-127, 127, len(columns), SIDE, SIDE)
-        return Case(
-            words,
-            (draw.codes(-128, 127, m, k * SIDE), blocks, torch.tensor(columns, dtype=torch.int32), counts),
-            {"block_m": block_m},
-        )
+        return _case(draw, words, m, k, kept, block_m=block_m)
 
     views = case("a view that is not contiguous", rows, 3, [[1], [0, 2]])
     return [
@@ -63,21 +80,38 @@ def _wrong_sparse(mistake: str) -> Callable[..., Tensor]:
             raise outside(mistake, -len(x) % block_m)
         if mistake == "end included":  # the last row reads a column after the last one
             raise outside("read", 1)
-        out, wide = torch.zeros(len(x), (len(starts) - 1) * SIDE, dtype=torch.int64), x.long()
+        side = blocks.shape[1]
+        out, wide = torch.zeros(len(x), (len(starts) - 1) * side, dtype=torch.int64), x.long()
         for row in range(len(starts) - 1):
             first, last = int(starts[row]), int(starts[row + 1])
             spans = {"last dropped": (first, last - 1), "first only": (first, min(last, first + 1)), "all": (0, len(blocks))}
-            place = slice(row * SIDE, (row + 1) * SIDE)
+            place = slice(row * side, (row + 1) * side)
             for i in range(*spans.get(mistake, (first, last))):
-                start = {"columns ignored": (i - first) * SIDE, "elements": int(columns[i])}.get(mistake, int(columns[i]) * SIDE)
+                start = {"columns ignored": (i - first) * side, "elements": int(columns[i])}.get(mistake, int(columns[i]) * side)
                 block = blocks[i].long() if mistake == "not transposed" else blocks[i].long().T
-                part = wide[:, start : start + SIDE] @ block
+                part = wide[:, start : start + side] @ block
                 out[:, place] = part if mistake == "overwritten" else out[:, place] + part
             if mistake == "empty unwritten" and first == last:
                 out[:, place] = POISON[torch.int32]
         return out.int()
 
     return block_sparse_matmul
+
+
+def _needed(x: Tensor, blocks: Tensor, columns: Tensor, starts: Tensor, block_m: int = 16) -> int:
+    """Bytes that one pass over the kept blocks reads, for each tile of rows: x, the block, its column; and two places in `starts`."""
+    side, tiles = blocks.shape[1], -(-len(x) // block_m)
+    return len(columns) * (len(x) * side + tiles * (side * side + 4)) + tiles * 8 * (len(starts) - 1)
+
+
+@watcher
+def skipping(function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Any:
+    """The answer of a function that launches a kernel, which reads no blocks of x for blocks of the weight that are not kept."""
+    result, traffic = watched_launch(function, args, kwargs)
+    needed = _needed(*args, **kwargs)
+    if traffic is not None and traffic.read > TWICE * needed:
+        remark(f"reads {traffic.read:,} bytes where the kept blocks need {needed:,}; visit only the blocks of its row")
+    return result
 
 
 SPARSE_MISTAKES = (
@@ -137,6 +171,7 @@ block_sparse_matmul = Exercise(
     minutes=20,
     oracle=right_sparse,
     cases=sparse_cases,
+    workload=sparse_workload,
     mistakes=SPARSE_MISTAKES,
-    through="engine.authorship:launched",
+    through="gpu_kernels.block_sparse_matmul:skipping",
 )

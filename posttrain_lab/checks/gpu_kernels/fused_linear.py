@@ -25,17 +25,33 @@ def right_fused(
     return y.relu() if relu else y
 
 
+def _case(draw: Draw, words: str, sizes: tuple[int, int, int], **options: Any) -> Case:
+    m, n, k = sizes
+    x_scale, w_scale = (
+        draw.uniform(0.5, 1.5, m) * torch.logspace(-2, 0, m),
+        draw.uniform(0.5, 1.5, n) * torch.logspace(0, -2, n),
+    )
+    bias = draw.normal(n) * 3000 * w_scale * x_scale.mean() + 0.1
+    return Case(words, (*drawn_codes(draw, m, n, k), x_scale, w_scale, bias), options)
+
+
+def fused_workload(seed: int) -> list[Case]:
+    """The two layers that the notebook runs, with its tiles; and relu left out, which is then False."""
+    draw = Draw(seed, "fused workload")
+    large = {"block_m": 16, "block_n": 64, "block_k": 128}
+    return [
+        _case(draw, "a layer of the course's network", (20, 64, 864), relu=True, **large),
+        _case(draw, "its last layer", (20, 10, 64), relu=False, **large),
+        _case(draw, "without relu and tiles, which have defaults", (5, 9, 33)),
+    ]
+
+
 def fused_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "fused_linear")
     side, odd = draw.whole(5, 9), 2 * draw.whole(8, 11) + 1
 
     def case(words: str, m: int, n: int, k: int, **options: Any) -> Case:
-        x_scale, w_scale = (
-            draw.uniform(0.5, 1.5, m) * torch.logspace(-2, 0, m),
-            draw.uniform(0.5, 1.5, n) * torch.logspace(0, -2, n),
-        )
-        bias = draw.normal(n) * 3000 * w_scale * x_scale.mean() + 0.1
-        return Case(words, (*drawn_codes(draw, m, n, k), x_scale, w_scale, bias), options)
+        return _case(draw, words, (m, n, k), **options)
 
     views = case("views that are not contiguous", side, odd, 20, relu=True)
     xq, wq, *rest = views.args
@@ -113,7 +129,8 @@ fused_linear = Exercise(
     minutes=18,
     oracle=right_fused,
     cases=fused_cases,
+    workload=fused_workload,
     mistakes=FUSED_MISTAKES,
-    judge=near(2e-06, rtol=1e-05),
-    through="engine.authorship:launched",
+    judge=near(2e-06, rtol=1e-05, strict_dtype=True),
+    through="engine.launches:launched",
 )

@@ -40,6 +40,17 @@ def matmul_cases(seed: int) -> list[Case]:
     ]
 
 
+def matmul_workload(seed: int) -> list[Case]:
+    """The sizes of the notebook: 128 x 128 in large tiles, a layer of the course's network, and a sum of more than 2048 products."""
+    draw = Draw(seed, "matmul workload")
+    deep = draw.whole(2100, 2500)
+    return [
+        Case("large tiles", drawn_codes(draw, 128, 128, 128), {"block_m": 64, "block_n": 128, "block_k": 32}),
+        Case("as long as a layer has inputs", drawn_codes(draw, 48, 64, 864), {"block_m": 16, "block_n": 64, "block_k": 128}),
+        Case("more than two thousand products", drawn_codes(draw, 3, 5, deep), {"block_k": 256}),
+    ]
+
+
 def _wrapped(bits: int) -> Callable[..., Tensor]:
     def int8_matmul(x: Tensor, w: Tensor, **tiles: int) -> Tensor:
         return ((x.long() @ w.long().T + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)).int()
@@ -60,6 +71,11 @@ def _steps_of_k(change: str) -> Callable[..., Tensor]:
         return right_matmul(x[:, parts[change]], w[:, parts[change]])
 
     return int8_matmul
+
+
+def _without_start(x: Tensor, w: Tensor, block_m: int = 16, block_n: int = 16, block_k: int = 32) -> Tensor:
+    """The first step of k again in each step."""
+    return right_matmul(x[:, :block_k], w[:, :block_k]) * -(-x.shape[1] // block_k)
 
 
 def _unmasked(what: str) -> Callable[..., Tensor]:
@@ -88,6 +104,11 @@ MATMUL_MISTAKES = (
         "first step of k only",
         "Only the first BK products were summed; loop over k in steps of BK and add to total.",
         _steps_of_k("first"),
+    ),
+    Mistake(
+        "k without start",
+        "Each step multiplies the first BK inputs again; the k of a step begin at `start`: start + tl.arange(0, BK).",
+        _without_start,
     ),
     Mistake(
         "total overwritten",
@@ -131,7 +152,8 @@ int8_matmul = Exercise(
     minutes=25,
     oracle=right_matmul,
     cases=matmul_cases,
+    workload=matmul_workload,
     mistakes=MATMUL_MISTAKES,
-    through="engine.authorship:launched",
+    through="engine.launches:launched",
     library="kernels:int8_matmul",
 )

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
-from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.judges import close
+from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided
 from posttrain_lab.kernels.gpu.interpreter import outside
 
 
@@ -36,6 +37,16 @@ def add_cases(seed: int) -> list[Case]:
         case("one more than a block", block + 1, block),
         Case("an infinity", (holes, draw.normal(2 * block)), {"block": block}),
         Case("views that are not contiguous", (strided(draw.normal(21 + tail)), strided(draw.normal(21 + tail))), {"block": 16}),
+    ]
+
+
+def add_workload(seed: int) -> list[Case]:
+    """Blocks as a GPU would have them, and the default block."""
+    draw = Draw(seed, "masked_add workload")
+    long = 1024 * draw.whole(2, 3) + draw.whole(1, 1000)
+    return [
+        Case("blocks of 1024", (ladder(draw, long), ladder(draw, long, top=0.01)), {"block": 1024}),
+        Case("the default block, a thousand numbers", (ladder(draw, 1000), ladder(draw, 1000, top=100.0))),
     ]
 
 
@@ -88,6 +99,11 @@ ADD_MISTAKES = (
         "The last element is not written; the mask is offset < n, not offset < n - 1.",
         lambda x, y, block=16: torch.where(torch.arange(len(x)) < len(x) - 1, x + y, torch.nan),
     ),
+    Mistake(
+        "nothing stored",
+        "Your kernel stored nothing; what a kernel returns is lost: write the sums with tl.store(out_ptr + ..., ...).",
+        lambda x, y, block=16: torch.full_like(x, torch.nan),
+    ),
     Mistake("x twice", "You added x to itself; load the second operand from y_ptr.", lambda x, y, block=16: x + x),
     Mistake("subtracted", "You subtracted; the result is x + y.", lambda x, y, block=16: x - y),
 )
@@ -101,6 +117,8 @@ masked_add = Exercise(
     minutes=12,
     oracle=right_add,
     cases=add_cases,
+    workload=add_workload,
     mistakes=ADD_MISTAKES,
-    through="engine.authorship:launched",
+    judge=close(1e-6, 0.0, strict_dtype=True),
+    through="engine.launches:launched",
 )

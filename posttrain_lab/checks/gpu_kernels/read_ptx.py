@@ -81,6 +81,39 @@ def reading_cases(seed: int) -> list[Case]:
     ]
 
 
+LONG = """
+.file 1 "/tmp/mma.sync.py"
+.visible .entry long_kernel(.param .u64 long_kernel_param_0)
+{{
+.reg .pred %p<{p}>;
+// .reg .b32 %old<77>;
+\t.reg .b16 \t%rs<2>;
+\t.reg .b32\t%r<{r}>;
+\t.reg .f32 \t%f<{f}>;
+\t.reg .b64 \t%rd<{rd}>;
+$L__BB0_1:
+\twmma.load.a.sync.aligned.row.m16n16k16.shared.s8 {{ %r1, %r2 }}, [%rd1], %r9;
+\twmma.mma.sync.aligned.row.col.m16n16k16.s32.s8.s8.s32 {{ %r1 }}, {{ %r2 }}, {{ %r3 }}, {{ %r1 }};
+\tmov.b32 %r4, %r5; // before mma.sync.aligned.m16n8k32
+\t@%p{guard}\t{sparse} {{ %r1 }}, {{ %r2 }}, {{ %r3 }}, {{ %r1 }}, %r9, 0x0;
+{more}@%p1 bra $L__BB0_1;
+\tret;
+}}
+"""
+
+
+def reading_workload(seed: int) -> list[Case]:
+    """A long text: thousands of registers, other names with "mma" in them, a sparse product, tabs, a label and comments everywhere."""
+    draw = Draw(seed, "ptx workload")
+    numbers = {name: draw.whole(low, 20 * low) for name, low in (("p", 12), ("r", 1100), ("f", 10_100), ("rd", 40))}
+    sparse = "mma.sp.sync.aligned.m16n8k64.row.col.satfinite.s32.s8.s8.s32"
+    more = "".join(f"{MMA['sm_80']} {{ %r{i} }}, {{ %r2 }}, {{ %r3 }}, {{ %r{i} }};\n" for i in range(draw.whole(120, 180)))
+    return [
+        Case("a long text with other names in it", (LONG.format(**numbers, guard=draw.whole(0, 9), sparse=sparse, more=more),)),
+        Case("no line of registers, no matrix instruction", (".version 8.7\n// mma.sync.aligned.m16n8k32\nret;\n",)),
+    ]
+
+
 def _changed(**changes: Callable[[str], Any]) -> Callable[[str], dict[str, Any]]:
     return lambda ptx: {**right_read(ptx), **{key: change(ptx) for key, change in changes.items()}}
 
@@ -158,7 +191,7 @@ READING_MISTAKES = (
     Mistake(
         "largest .reg only",
         "You used one .reg line; add up the registers of all kinds.",
-        _changed(registers=lambda p: max(_numbers(p))),
+        _changed(registers=lambda p: max(_numbers(p), default=0)),
     ),
     Mistake(
         "predicates left out",
@@ -181,5 +214,6 @@ read_ptx = Exercise(
     minutes=10,
     oracle=right_read,
     cases=reading_cases,
+    workload=reading_workload,
     mistakes=READING_MISTAKES,
 )

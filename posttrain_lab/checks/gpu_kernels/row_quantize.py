@@ -51,6 +51,17 @@ def rows_cases(seed: int) -> list[Case]:
     ]
 
 
+def rows_workload(seed: int) -> list[Case]:
+    """Rows as long as the features of the course's network, and rows far below those of a network that are no rows of zeros."""
+    draw = Draw(seed, "row_quantize workload")
+    far = torch.tensor([1e-30, 1e-20, 1e-13, 1e-9, 1.0, 1e9])[:, None]
+    return [
+        Case("rows as long as a layer has inputs", (_rows(draw, 5, 864),)),
+        Case("rows of very different sizes", (_rows(draw, 6, 200) * far,)),
+        Case("one long row", (_rows(draw, 1, draw.whole(1201, 1999)),)),
+    ]
+
+
 def _coded(x: Tensor, scale: Tensor) -> Tensor:
     return torch.floor(x / scale + 0.5).clamp(-128, 127).nan_to_num(0.0).to(torch.int8)
 
@@ -62,6 +73,11 @@ def _safe(top: Tensor, steps: float = 127) -> Tensor:
 def _truncated(x: Tensor) -> tuple[Tensor, Tensor]:
     scale = right_rows(x)[1]
     return (x / scale[:, None]).to(torch.int8), scale
+
+
+def _floor_forgotten(x: Tensor) -> tuple[Tensor, Tensor]:
+    scale = right_rows(x)[1]
+    return (x / scale[:, None] + 0.5).to(torch.int8), scale
 
 
 def _signed(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,6 +133,11 @@ ROWS_MISTAKES = (
     ),
     Mistake("truncates", "You cut off the fraction; add 0.5 and take tl.floor before the conversion to int8.", _truncated),
     Mistake(
+        "floor forgotten",
+        "You add 0.5 and convert, which cuts towards 0 and is wrong for negative numbers; take tl.floor before the conversion.",
+        _floor_forgotten,
+    ),
+    Mistake(
         "127 missing", "Your scale is the maximum; divide it by 127, so that the largest magnitude gets code 127.", _with_steps(1)
     ),
     Mistake(
@@ -161,7 +182,8 @@ row_quantize = Exercise(
     minutes=16,
     oracle=right_rows,
     cases=rows_cases,
+    workload=rows_workload,
     mistakes=ROWS_MISTAKES,
-    judge=close(1e-06, 0.0),
-    through="engine.authorship:launched",
+    judge=close(1e-06, 0.0, strict_dtype=True),
+    through="engine.launches:launched",
 )

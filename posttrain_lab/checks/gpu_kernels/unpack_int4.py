@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
 from posttrain_lab.kernels.gpu.interpreter import outside
 
@@ -30,15 +31,28 @@ def right_unpack(packed: Tensor, scale: Tensor, columns: int, group: int, block:
     return (found - 16 * (found > 7).int()) * spread(scale, columns, group)
 
 
+def _case(draw: Draw, words: str, rows: int, columns: int, group: int, **options: int) -> Case:
+    packed = torch.randint(0, 256, (rows, (columns + 1) // 2), generator=draw.generator).to(torch.uint8)
+    packed[0, 0] = 0x8F  # both ends: code -1 in column 0, code -8 in column 1
+    return Case(words, (packed, draw.uniform(0.5, 2.0, rows, -(-columns // group)), columns, group), options)
+
+
+def unpack_workload(seed: int) -> list[Case]:
+    """Rows of the layer that the notebook unpacks, with groups of two of its sizes; and the default block."""
+    draw = Draw(seed, "unpack workload")
+    return [
+        _case(draw, "rows of a layer, small groups", 6, 864, 8, block=256),
+        _case(draw, "rows of a layer, large groups", 6, 864, 216, block=256),
+        _case(draw, "the default block", 3, 2 * draw.whole(60, 90) + 1, 24),
+    ]
+
+
 def unpack_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "unpack_int4")
     rows, odd = draw.whole(3, 6), 2 * draw.whole(18, 24) + 1
 
     def case(words: str, rows: int, columns: int, group: int, block: int = 32) -> Case:
-        packed = torch.randint(0, 256, (rows, (columns + 1) // 2), generator=draw.generator).to(torch.uint8)
-        packed[0, 0] = 0x8F  # both ends: code -1 in column 0, code -8 in column 1
-        scale = draw.uniform(0.5, 2.0, rows, -(-columns // group))
-        return Case(words, (packed, scale, columns, group), {"block": block})
+        return _case(draw, words, rows, columns, group, block=block)
 
     views = case("views that are not contiguous", rows, 44, 8)
     packed, scale, *rest = views.args
@@ -152,6 +166,8 @@ unpack_int4 = Exercise(
     minutes=18,
     oracle=right_unpack,
     cases=unpack_cases,
+    workload=unpack_workload,
     mistakes=UNPACK_MISTAKES,
-    through="engine.authorship:launched",
+    judge=close(1e-6, 0.0, strict_dtype=True),
+    through="engine.launches:launched",
 )

@@ -88,6 +88,13 @@ def _whole_layers(key: Callable[[list[float], int], float]) -> Allocate:
     return allocate_sparsity
 
 
+coarse_steps = greedy(lambda loss, parameters: loss / parameters, 0.1)
+
+
+def every_second_point(curves: Curves, sizes: Sizes, budget: int) -> Shares:
+    return right_allocate({name: curve[::2] for name, curve in curves.items()}, sizes, budget)
+
+
 by_loss = greedy(lambda loss, parameters: loss, 0.05)
 
 

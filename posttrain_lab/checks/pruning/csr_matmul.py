@@ -1,7 +1,8 @@
 """Cases and known mistakes of `csr_matmul`: multiply only the weights that are left.
 
 Conventions that the notebook states in the same words, those of scipy: CSR as `to_csr` makes it, x [in, batch]; the product is
-[out, batch]. The values are small whole numbers, so every order of summation gives the same float: results must be equal.
+[out, batch], everything is float32. The values are small whole numbers or fractions of 8, so every order of summation gives the same
+float: results must be equal. Only stored weights are multiplied: an input that no weight reads may be infinite.
 """
 
 from collections.abc import Callable
@@ -12,18 +13,24 @@ from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided, whole_floats
+from posttrain_lab.checks.engine.random_cases import Draw, eighths, strided, thinned, whole_floats
 from posttrain_lab.checks.pruning.to_csr import Csr, right_csr
+
+
+def _rows(pointers: Tensor) -> Tensor:
+    """The row of each value."""
+    return torch.repeat_interleave(torch.arange(len(pointers) - 1), pointers.diff().long())
 
 
 def _dense(csr: Csr, k: int) -> Tensor:
     values, columns, pointers = csr
-    rows = torch.repeat_interleave(torch.arange(len(pointers) - 1), pointers.diff().long())
-    return values.new_zeros(len(pointers) - 1, k).index_put_((rows, columns.long()), values)
+    return values.new_zeros(len(pointers) - 1, k).index_put_((_rows(pointers), columns.long()), values)
 
 
 def right_product(csr: Csr, x: Tensor) -> Tensor:
-    return _dense(csr, len(x)) @ x
+    values, columns, pointers = csr
+    y = torch.zeros(len(pointers) - 1, x.shape[1], dtype=torch.float64)
+    return y.index_add(0, _rows(pointers), values[:, None].double() * x[columns.long()].double()).float()
 
 
 def product_cases(seed: int) -> list[Case]:
@@ -52,6 +59,21 @@ def product_cases(seed: int) -> list[Case]:
         case("no weight at all", torch.zeros(3, 4), whole_floats(draw, 4, 2)),
         case("a transposed view of x", some(out, k), whole_floats(draw, batch, k).T),
         case("a view of x that is not contiguous", some(out, k), strided(whole_floats(draw, k, batch))),
+    ]
+
+
+def product_workload(seed: int) -> list[Case]:
+    """A layer of the break-even map; numbers that 16 bits cannot hold; rows of very different size."""
+    draw = Draw(seed, "product workload")
+    unread, x = thinned(draw, whole_floats(draw, 8, 11), 0.5), whole_floats(draw, 11, 3)
+    column = draw.whole(2, 8)
+    unread[:, column], x[column] = 0.0, torch.tensor([torch.inf, -torch.inf, torch.nan])
+    uneven = thinned(draw, eighths(draw, 9, 12), 0.6) * torch.tensor([2.0**22, *[1.0] * 8])[:, None]
+    weight, batch = thinned(draw, eighths(draw, 300, 256), 0.3), eighths(draw, 256, 33, most=2000)
+    return [
+        Case("a layer of 256 inputs with fractions", (right_csr(weight), batch)),
+        Case("a first row of huge weights", (right_csr(uneven), eighths(draw, 12, 4))),
+        Case("an input that no weight reads is infinite", (right_csr(unread), x)),
     ]
 
 
@@ -124,6 +146,11 @@ PRODUCT_MISTAKES = (
         _product_of(lambda y, csr, x: torch.cat([y, 0 * y[:1]])),
     ),
     Mistake(
+        "dense product",
+        "You multiply the zeros too, which costs time and makes NaN of an infinite input; multiply only the stored values.",
+        lambda csr, x: _dense(csr, len(x)) @ x,
+    ),
+    Mistake(
         "result transposed",
         "Your result is [batch, out]; return [out, batch].",
         _product_of(lambda y, csr, x: y.T.contiguous()),
@@ -151,5 +178,6 @@ csr_matmul = Exercise(
     cases=product_cases,
     mistakes=PRODUCT_MISTAKES,
     judge=close(0.0, 0.0),
-    library="pruning:csr_matmul",
+    workload=product_workload,
+    library="pruning:csr_matmul kernels:SparseWeight",
 )

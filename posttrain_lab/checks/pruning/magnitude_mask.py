@@ -12,8 +12,18 @@ from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided
-from posttrain_lab.checks.pruning.separated_weights import clear_sparsity, levels, lowest, right_count, spread
+from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided
+from posttrain_lab.checks.pruning.separated_weights import (
+    LARGE,
+    NETWORK,
+    clear_sparsity,
+    levels,
+    lowest,
+    neighbours,
+    right_count,
+    spread,
+    tiny,
+)
 
 Mask = Callable[[Tensor, float], Tensor]
 
@@ -41,6 +51,20 @@ def magnitude_cases(seed: int) -> list[Case]:
         Case("a single weight that is kept", (lone, 0.3)),
         Case("a single weight that is removed", (lone, 0.7)),
         Case("one axis, float64", (spread(draw, 3 * a).double(), clear_sparsity(draw, [3 * a]))),
+    ]
+
+
+def magnitude_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "magnitude workload")
+    linear, kernel = ladder(draw, *LARGE, top=0.1), ladder(draw, *NETWORK["4"], top=0.5)
+    return [
+        Case("the large layer of the network", (linear, clear_sparsity(draw, [linear.numel()], 0.6, 0.95))),
+        Case(
+            "a convolution of the network, channels last",
+            (kernel.to(memory_format=torch.channels_last), clear_sparsity(draw, [kernel.numel()])),
+        ),
+        Case("weights around 1e-28", (tiny(draw, 12, 9), clear_sparsity(draw, [108]))),
+        Case("float64 weights that are equal in float32", (neighbours(draw, 11, 10), clear_sparsity(draw, [110]))),
     ]
 
 
@@ -116,6 +140,10 @@ def _past_the_end(weight: Tensor, sparsity: float) -> Tensor:
 
 def _minus_one(weight: Tensor, sparsity: float) -> Tensor:
     return weight.abs() > weight.abs().flatten().sort().values[right_count(sparsity, weight.numel()) - 1]
+
+
+def _topk(weight: Tensor, sparsity: float) -> Tensor:
+    return weight.abs() >= weight.abs().flatten().topk(weight.numel() - right_count(sparsity, weight.numel())).values[-1]
 
 
 def _quantile(strict: bool) -> Mask:
@@ -205,6 +233,11 @@ MAGNITUDE_MISTAKES = (
         _minus_one,
     ),
     Mistake(
+        "topk(0)",
+        "With sparsity 1 nothing is kept, so topk(0) gives no threshold; take the indices of topk, which need no special case.",
+        _topk,
+    ),
+    Mistake(
         "quantile, strict",
         "torch.quantile interpolates between weights and gives no exact count (with sparsity 0 it removes one); select exactly k weights.",
         _quantile(strict=True),
@@ -253,5 +286,6 @@ magnitude_mask = Exercise(
     mistakes=MAGNITUDE_MISTAKES,
     judge=close(0.0, 0.0),
     laws=MAGNITUDE_LAWS,
-    library="pruning:magnitude_mask",
+    workload=magnitude_workload,
+    library="pruning:magnitude_mask pruning.masks:keep_largest",
 )

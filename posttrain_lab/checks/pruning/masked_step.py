@@ -2,7 +2,7 @@
 
 Conventions that the notebook states in the same words: `masks` maps a parameter to a bool tensor, True where a weight is kept;
 parameters without a mask change freely; the optimizer takes one ordinary step, and only then are pruned weights set to exactly 0, in
-place; all others are as the step left them.
+place; all others are as the step left them. What happens to gradients and to the optimizer's state of pruned weights is free.
 
 An optimizer cannot be sent: `stepped` builds one in the student's process, takes two ordinary steps (so that the momentum is not 0),
 then calls the function for each further step, and returns all weights after each. The pruned weights are not 0 at first, so an answer
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.random_cases import Draw, strided, thinned
 
 Step = Callable[[torch.optim.Optimizer, dict[nn.Parameter, Tensor]], Any]
 
@@ -91,6 +91,25 @@ def step_cases(seed: int) -> list[Case]:
         )
         cases.append(Case(words, (weights, masks, gradients, kind, options)))
     return cases
+
+
+def step_workload(seed: int) -> list[Case]:
+    """Many steps of the optimizer that the notebook uses, with layers of another size and kind; a mask of a single weight."""
+    draw = Draw(seed, "step workload")
+    shapes = [(24, 130), (48, 12, 3, 3), (24,)]
+    weights = [draw.normal(*shape, std=0.2) for shape in shapes]
+    weights[1] = weights[1].to(memory_format=torch.channels_last)
+    masks: list[Any] = [draw.uniform(0, 1, *shape) < 0.1 for shape in shapes[:2]]
+    masks[1] = masks[1].to(memory_format=torch.channels_last)
+    gradients = [[thinned(draw, draw.normal(*shape), 0.9) for shape in shapes] for _ in range(FREE_STEPS + 3)]
+    few = [(1,), (2, 1)]
+    small = [torch.tensor([False]), torch.tensor([[True], [False]])]
+    steps = [[draw.normal(*shape).double() for shape in few] for _ in range(FREE_STEPS + 21)]
+    options = {"lr": 0.02, "momentum": 0.5, "weight_decay": 0.1}
+    return [
+        Case("large layers, channels last", (weights, [*masks, None], gradients, "Adam", {"lr": 3e-3})),
+        Case("masks of one or two weights, float64", ([draw.normal(*s).double() for s in few], small, steps, "RMSprop", options)),
+    ]
 
 
 def _masked(masks: dict[nn.Parameter, Tensor], of_gradient: bool = False, keep: bool = True) -> None:
@@ -235,6 +254,8 @@ masked_step = Exercise(
     cases=step_cases,
     mistakes=STEP_MISTAKES,
     judge=close(1e-05, 1e-06),
+    workload=step_workload,
+    free={"the gradient (.grad)": "What happens to gradients, and to the optimizer's state of *pruned* weights, is free."},
     through="pruning.masked_step:stepped",
     library="pruning:masked_step",
 )

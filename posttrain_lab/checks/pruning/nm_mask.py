@@ -1,7 +1,7 @@
 """Cases, a law and known mistakes of `nm_mask`: n of each m neighbours are kept.
 
 Conventions that the notebook states in the same words: groups are m neighbours along `in` (columns 0 to m - 1, then m to 2m - 1, ...),
-m divides `in`, exactly n of each group are kept, among equal magnitudes any.
+m divides `in`, exactly n of each group are kept, among equal magnitudes any. A weight has at least one row.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided
-from posttrain_lab.checks.pruning.separated_weights import levels, lowest, spread
+from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided
+from posttrain_lab.checks.pruning.separated_weights import LARGE, levels, lowest, neighbours, spread, tiny
 
 Mask = Callable[[Tensor, int, int], Tensor]
 
@@ -45,6 +45,16 @@ def nm_cases(seed: int) -> list[Case]:
         Case("one row", (spread(draw, 1, 4 * groups), 2, 4)),
         Case("a transposed view", (spread(draw, 4 * groups, out).T, 2, 4)),
         Case("a view that is not contiguous", (strided(spread(draw, out, 8)), 1, 2)),
+    ]
+
+
+def nm_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "nm workload")
+    return [
+        Case("the large layer of the network", (ladder(draw, *LARGE, top=0.1), 2, 4)),
+        Case("groups of sixteen", (ladder(draw, 9, 320), draw.whole(9, 15), 16)),
+        Case("weights around 1e-28", (tiny(draw, 6, 24), 1, 3)),
+        Case("float64 weights that are equal in float32", (neighbours(draw, 7, 16), 3, 8)),
     ]
 
 
@@ -172,5 +182,6 @@ nm_mask = Exercise(
     mistakes=NM_MISTAKES,
     judge=close(0.0, 0.0),
     laws=NM_LAWS,
-    library="pruning:nm_mask",
+    workload=nm_workload,
+    library="pruning:nm_mask pruning.masks:nm_from_scores",
 )

@@ -6,7 +6,9 @@ added elsewhere. A Linear behind a flatten has `area` columns for each channel, 
 The result is three new layers with matching sizes, with options and modes as before; the three given layers are not changed and share
 no tensor with the new ones: `cut` tests that in the student's process, where both are.
 
-The tensors are copies of parts, so they are equal: rtol 1e-6 only allows for another dtype in between.
+The count of batches of the batch norm stays as it is: with momentum None it is the weight of the running mean.
+
+The tensors are copies of parts, so they are equal, in dtype too: rtol 1e-6 only allows for another dtype in between.
 """
 
 import copy
@@ -24,13 +26,24 @@ from posttrain_lab.checks.engine.random_cases import Draw
 from posttrain_lab.checks.pruning.prune_channels_mistakes import CHANNEL_MISTAKES
 from posttrain_lab.checks.pruning.prune_channels_oracle import right_channels
 
+MODES = ((True, False, False), (False, False, True), (False, True, False))
 NAMES = ("conv", "bn", "next_layer")
 
 
 OPTIONS = {
-    nn.Conv2d: ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"),
+    nn.Conv2d: (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "padding_mode",
+        "training",
+    ),
     nn.BatchNorm2d: ("num_features", "eps", "momentum", "affine", "track_running_stats", "training"),
-    nn.Linear: ("in_features", "out_features"),
+    nn.Linear: ("in_features", "out_features", "training"),
 }
 
 
@@ -74,15 +87,16 @@ def _layer_difference(right: nn.Module, layer: Any) -> str | None:
     for option in OPTIONS[type(right)]:
         if getattr(right, option) != getattr(layer, option):
             return f"{option} must be {getattr(right, option)}, got {getattr(layer, option)}."
-    ours, theirs = ({k: v for k, v in one.state_dict().items() if k != "num_batches_tracked"} for one in (right, layer))
+    ours, theirs = right.state_dict(), layer.state_dict()
     if missing := set(ours) ^ set(theirs):
         return f"{sorted(missing)[0]} is {'missing' if missing & set(ours) else 'too many'}."
-    found = ((name, difference(ours[name], theirs[name], 1e-6, 0.0)) for name in ours)
+    found = ((name, difference(ours[name], theirs[name], 1e-6, 0.0, strict_dtype=True)) for name in ours)
     return next((f"{name}: {text}" for name, text in found if text), None)
 
 
-def _norm(draw: Draw, channels: int, **options: float) -> nn.BatchNorm2d:
+def _norm(draw: Draw, channels: int, **options: float | None) -> nn.BatchNorm2d:
     bn = nn.BatchNorm2d(channels, **options)  # type: ignore[arg-type]
+    bn.num_batches_tracked += draw.whole(2, 90)  # type: ignore[operator]
     bn.weight.data, bn.bias.data = draw.uniform(0.4, 2.0, channels), draw.normal(channels) + 0.7
     bn.running_mean, bn.running_var = draw.normal(channels) - 1.2, draw.uniform(0.2, 3.0, channels)
     return bn.eval()
@@ -133,6 +147,23 @@ def channel_cases(seed: int) -> list[Case]:
     ]
 
 
+def channel_workload(seed: int) -> list[Case]:
+    """Layers of the network (a part of the inputs of the linear one), channels last, and float64 ones in several modes."""
+    draw = Draw(seed, "channel workload")
+    with torch.random.fork_rng(devices=[]):
+        first, second = (_filled(draw, nn.Conv2d(*sizes, 3, padding=1, bias=False)) for sizes in ((24, 48), (48, 96)))
+        linear = _filled(draw, nn.Linear(96 * 6, 64))
+        wide, three = _norm(draw, 48), _norm(draw, 96)
+        exact = _filled(draw, nn.Conv2d(2, 5, 3)), _norm(draw, 5, momentum=None), _filled(draw, nn.Conv2d(5, 3, 3))
+    first, second = (layer.to(memory_format=torch.channels_last) for layer in (first, second))
+    modes = [layer.double().train(way) for layer, way in zip(exact, draw.pick(MODES), strict=True)]
+    return [
+        Case("the second and third convolution of the network", (first, wide, second, _keep(draw, 48, 24))),
+        Case("its third convolution and linear layer", (second, three, linear, _keep(draw, 96, 56))),
+        Case("float64, a mean over all batches, layers in different modes", (*modes, _keep(draw, 5, 3))),
+    ]
+
+
 prune_channels = Exercise(
     name="prune_channels",
     unit="01_pruning",
@@ -144,5 +175,7 @@ prune_channels = Exercise(
     mistakes=CHANNEL_MISTAKES,
     judge=channels_judge(),
     through="pruning.prune_channels:cut",
-    library="pruning:prune_channels",
+    workload=channel_workload,
+    library="pruning:prune_channels pruning.channels:slice_outputs pruning.channels:slice_inputs pruning.channels:slice_norm "
+    "pruning:remove_units",
 )

@@ -44,6 +44,10 @@ def _fresh_norm(bn: nn.BatchNorm2d, **options: Any) -> nn.BatchNorm2d:
     return new
 
 
+def _uncounted(bn: nn.BatchNorm2d) -> nn.BatchNorm2d:
+    return layer_with(bn, num_batches_tracked=torch.tensor(0))
+
+
 def _options_lost(conv: nn.Conv2d) -> nn.Conv2d:
     new = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, bias=conv.bias is not None)  # type: ignore[arg-type]
     new.load_state_dict(conv.state_dict())
@@ -214,6 +218,16 @@ CHANNEL_MISTAKES = (
         "eps lost",
         "Your new batch norm has the default eps and momentum; pass on those of the old one.",
         _but(lambda layers, conv, bn, last, keep: (layers[0], _fresh_norm(layers[1]), layers[2])),
+    ),
+    Mistake(
+        "count of batches lost",
+        "num_batches_tracked of your new batch norm starts at 0; copy that of the old one, it counts for all channels.",
+        _but(lambda layers, conv, bn, last, keep: (layers[0], _uncounted(layers[1]), layers[2])),
+    ),
+    Mistake(
+        "three new layers in training mode",
+        "Your three layers are in training mode (a new layer always is); give each the mode of the old one: new.train(old.training).",
+        _but(lambda layers, conv, bn, last, keep: tuple(layer.train() for layer in layers)),
     ),
     Mistake(
         "training mode",

@@ -6,6 +6,8 @@ for each the accuracy in eval mode at each sparsity, in the order given; the mod
 The student's function gets a network and a `Split`; as a Split cannot be sent, `on_split` builds it in the student's process and returns
 the curves together with the state and the modes of the network, which the trusted process compares. The parts of the split have no label
 in common, so the wrong part is noticed. Only images are used whose largest logit is clearly above the second in every pruned network.
+The workload has as many validation images as the notebook; their number is prime and wrong answers become more frequent towards the
+end, so that no part of them and no mean over batches has the same accuracy.
 """
 
 import copy
@@ -28,6 +30,7 @@ PARTS = ("train", "calibration", "validation", "test")
 
 
 CLASSES, SIDE, MARGIN = 4, 6, 1e-3
+PRIMES = (1999, 2003, 2011, 2017)
 
 
 @adapter
@@ -70,9 +73,9 @@ def _drawn(draw: Draw, model: nn.Sequential) -> nn.Sequential:
     return model
 
 
-def _parts(draw: Draw, model: nn.Sequential, sparsities: list[float]) -> dict[str, tuple[Tensor, Tensor]]:
+def _parts(draw: Draw, model: nn.Sequential, sparsities: list[float], validation: int) -> dict[str, tuple[Tensor, Tensor]]:
     """Images whose class is clear in every pruned network; each part has other labels and another number of images."""
-    images = draw.normal(220, 1, SIDE, SIDE)
+    images = draw.normal(173 + validation * 11 // 10, 1, SIDE, SIDE)
     names = [name for name, _ in prunable_layers(model)]
     clear = torch.ones(len(images), dtype=torch.bool)
     twin = copy.deepcopy(model).eval()
@@ -86,11 +89,11 @@ def _parts(draw: Draw, model: nn.Sequential, sparsities: list[float]) -> dict[st
         said = twin(images).argmax(1)
     shifts = dict(zip(PARTS, draw.shuffled(range(CLASSES)), strict=True))
     shifts = {part: (shift - shifts["validation"]) % CLASSES for part, shift in shifts.items()}
-    sizes = {"train": 31, "calibration": 29, "validation": draw.whole(40, 47), "test": draw.whole(48, 55)}
+    sizes = {"train": 31, "calibration": 29, "validation": validation, "test": draw.whole(48, 55)}
     found, start = {}, 0
     for part in PARTS:
         index = slice(start, start + sizes[part])
-        odd = draw.uniform(0, 1, sizes[part]) < 0.2
+        odd = draw.uniform(0, 1, sizes[part]) < torch.linspace(0.1, 0.4, sizes[part])
         found[part] = (images[index], (said[index] + shifts[part] + odd) % CLASSES)
         start += sizes[part]
     assert start <= len(images)
@@ -112,8 +115,20 @@ def scan_cases(seed: int) -> list[Case]:
             model[0][1].eval()  # type: ignore[index]
         counts = [layer.weight.numel() for _, layer in prunable_layers(model)]
         sparsities = [clear_sparsity(draw, counts, 0.85, 0.95), 0.0, clear_sparsity(draw, counts, 0.6, 0.75)]
-        cases.append(Case(words, (model, _parts(draw, model, sparsities), sparsities)))
+        cases.append(Case(words, (model, _parts(draw, model, sparsities, draw.whole(40, 47)), sparsities)))
     return cases
+
+
+def scan_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "scan workload")
+    while True:
+        with torch.random.fork_rng(devices=[]):
+            model = _drawn(draw, nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 100), nn.ReLU(), nn.Linear(100, CLASSES)))
+        fine = clear_sparsity(draw, [3600, 400], 0.985, 0.997)
+        parts = _parts(draw, model, [0.5, fine, round(fine, 3)], draw.pick(PRIMES))
+        exact, rounded = on_split(right_scan, model, parts, [fine, round(fine, 3)])[0]["1"]
+        if exact != rounded:
+            return [Case("as many validation images as in the notebook", (model, parts, [0.5, fine, 0.5]))]
 
 
 # an accuracy is a count over a count
@@ -127,6 +142,7 @@ sensitivity_scan = Exercise(
     cases=scan_cases,
     mistakes=SCAN_MISTAKES,
     judge=close(1e-06, 1e-06),
+    workload=scan_workload,
     through="pruning.sensitivity_scan:on_split",
     library="pruning:sensitivity_scan",
 )

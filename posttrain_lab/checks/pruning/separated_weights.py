@@ -1,11 +1,24 @@
-"""Weights and sparsities for the cases: magnitudes that differ clearly, and counts that are the same for every way of rounding."""
+"""Weights and sparsities for the cases: magnitudes that differ clearly, and counts that are the same for every way of rounding.
+
+The workloads have the shapes of the unit's network and magnitudes that lie close together, but not too close for the given dtype.
+"""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from posttrain_lab.checks.engine.random_cases import Draw
+from posttrain_lab.checks.engine.random_cases import Draw, ladder
+
+# the shapes of the layers that the notebook prunes
+NETWORK: dict[str, tuple[int, ...]] = {
+    "0": (24, 1, 3, 3),
+    "4": (48, 24, 3, 3),
+    "8": (96, 48, 3, 3),
+    "13": (64, 864),
+    "15": (10, 64),
+}
+LARGE = NETWORK["13"]
 
 
 def signs(draw: Draw, *shape: int) -> Tensor:
@@ -23,6 +36,16 @@ def spread(draw: Draw, *shape: int) -> Tensor:
 def levels(draw: Draw, *shape: int, most: int = 2) -> Tensor:
     """Weights with many ties: whole numbers from -most to most, zeros among them."""
     return draw.codes(-most, most, *shape).float()
+
+
+def tiny(draw: Draw, *shape: int) -> Tensor:
+    """Different weights, float32, whose squares are 0 in float32."""
+    return ladder(draw, *shape, top=1e-28)
+
+
+def neighbours(draw: Draw, *shape: int) -> Tensor:
+    """Different weights, float64, that are equal in float32."""
+    return (1 + 1e-12 * ladder(draw, *shape).abs().double()) * 0.1 * signs(draw, *shape)
 
 
 def clear_sparsity(draw: Draw, counts: Sequence[int], low: float = 0.2, high: float = 0.8, up: bool | None = None) -> float:

@@ -1,7 +1,7 @@
 """Cases and known mistakes of `to_csr`: store only the weights that are left.
 
 Conventions that the notebook states in the same words, those of scipy: values row by row in order of their columns, all that are not
-exactly 0; `columns` and `row_pointers` int32, row_pointers [out + 1] from 0 to the number of values.
+exactly 0 (also NaN and what float32 barely holds); `columns` and `row_pointers` int32, row_pointers [out + 1] from 0 to the number of values.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided
-from posttrain_lab.checks.pruning.separated_weights import spread
+from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided, thinned
+from posttrain_lab.checks.pruning.separated_weights import LARGE, neighbours, spread
 
 Csr = tuple[Tensor, Tensor, Tensor]
 
@@ -49,20 +49,29 @@ def csr_cases(seed: int) -> list[Case]:
     edges[0], edges[-1] = 0, 0
     edges[1, 1] = 3.0
     tiny = _pruned(draw, out, k)
-    tiny[1, 1], tiny[2, 0], tiny[0, 2] = 1e-30, -1e-12, -0.0
+    tiny[1, 1], tiny[2, 0], tiny[0, 2], tiny[3, 3], tiny[4, 1] = 1e-30, -1e-12, -0.0, 1.5e-38, -1e-40
+    odd = _pruned(draw, out, k)
+    odd[1, 2], odd[2, 1], odd[3, 0] = torch.nan, torch.inf, -torch.inf
     return [
         Case("as many outputs as inputs", (_pruned(draw, k, k),)),
         Case("no empty row", (_pruned(draw, out, k) + 10 * torch.eye(out, k),)),
         Case("empty rows in the middle", (holes,)),
         Case("an empty first and last row", (edges,)),
         Case("tiny weights, and a zero with a sign", (tiny,)),
+        Case("a broken weight, with NaN and infinities", (odd,)),
         Case("a single output", (_pruned(draw, 1, k),)),
-        Case("a single input, float64", (spread(draw, out, 1).double(),)),
+        Case("a single input, float64", (neighbours(draw, out, 1),)),
         Case("no weight at all", (torch.zeros(out, k),)),
         Case("nothing pruned", (spread(draw, 4, 5),)),
         Case("a transposed view", (_pruned(draw, k, out).T,)),
         Case("a view that is not contiguous", (strided(_pruned(draw, out, k)),)),
     ]
+
+
+def csr_workload(seed: int) -> list[Case]:
+    """More weights are left than 16 bits count."""
+    draw = Draw(seed, "csr workload")
+    return [Case("the large layer of the network", (thinned(draw, ladder(draw, *LARGE, top=0.1), 0.7),))]
 
 
 def _csr_of(change: Callable[[Tensor, Tensor, Tensor], Any]) -> Callable[[Tensor], Any]:
@@ -182,5 +191,6 @@ to_csr = Exercise(
     cases=csr_cases,
     mistakes=CSR_MISTAKES,
     judge=close(0.0, 0.0, strict_dtype=True),
-    library="pruning:to_csr",
+    workload=csr_workload,
+    library="pruning:to_csr kernels:SparseWeight",
 )

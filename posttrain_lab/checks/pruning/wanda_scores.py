@@ -4,6 +4,7 @@ Conventions that the notebook states in the same words: a Wanda score is |w| tim
 `inputs`: the root of the sum of squares over all tokens, not divided by their number.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +13,12 @@ from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import near
-from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.random_cases import Draw, eighths, strided
 
 
 def right_wanda(weight: Tensor, inputs: Tensor) -> Tensor:
-    sizes = [sum(float(x) ** 2 for x in column) ** 0.5 for column in inputs.T]
-    return (weight.double().abs() * torch.tensor(sizes, dtype=torch.float64)).float()
+    sizes = [math.sqrt(math.fsum(x * x for x in column)) for column in inputs.T.tolist()]
+    return (weight.double().abs() * torch.tensor(sizes, dtype=torch.float64)).to(weight.dtype)
 
 
 def wanda_cases(seed: int) -> list[Case]:
@@ -33,6 +34,19 @@ def wanda_cases(seed: int) -> list[Case]:
         Case("a single token", (draw.normal(out, side), draw.normal(1, side))),
         Case("large and small features", (draw.normal(out, side), draw.normal(tokens, side) * 10 ** draw.uniform(-3, 3, side))),
         Case("views that are not contiguous", (strided(draw.normal(out, side)), draw.normal(side, tokens).T)),
+    ]
+
+
+def wanda_workload(seed: int) -> list[Case]:
+    """Inputs as behind a ReLU, many tokens, whose squares add up exactly; the last tokens are the largest."""
+    draw = Draw(seed, "wanda workload")
+    tokens = eighths(draw, 1200, 40).relu()
+    tokens[-7:] *= 8
+    few = draw.normal(9, 6)
+    return [
+        Case("the activations of many images", (draw.normal(24, 40), tokens)),
+        Case("tokens that come twice", (draw.normal(5, 6), torch.cat([few, few[3:], few[:2]]))),
+        Case("large float64 inputs", (draw.normal(4, 6).double(), draw.normal(12, 6).double() * 1e25)),
     ]
 
 
@@ -119,5 +133,6 @@ wanda_scores = Exercise(
     cases=wanda_cases,
     mistakes=WANDA_MISTAKES,
     judge=near(1e-07, 1e-05),
-    library="pruning:wanda_scores",
+    workload=wanda_workload,
+    library="pruning:wanda_scores pruning:layer_scores",
 )

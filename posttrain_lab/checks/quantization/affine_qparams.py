@@ -60,6 +60,19 @@ def affine_cases(seed: int) -> list[Case]:
     ]
 
 
+def affine_workload(seed: int) -> list[Case]:
+    """Ranges of sums, of gradients, and of a layer's activations: nothing but zero width is a special case."""
+    draw = Draw(seed, "affine workload")
+    low, high = _range_around_zero(draw, 8, 0.7)
+    return [
+        Case("hundreds of thousands", (low / high * 9e5, 9e5)),
+        Case("symmetric, hundreds of thousands", (-draw.real(2e5, 4e5), draw.real(5e5, 9e5), 4, True)),
+        Case("less than a billionth", (low / high * 4e-12, 4e-12)),
+        Case("symmetric, less than a billionth", (-draw.real(2e-12, 4e-12), 1e-12, 8, True)),
+        Case("activations after a ReLU, 4 bits", (0.0, draw.real(9.0, 30.0), 4)),
+    ]
+
+
 def _variant(low: float, high: float, bits: int, symmetric: bool, **change: object) -> Params:
     """The right answer with one step changed."""
     qmin, qmax = _ends(bits)
@@ -147,5 +160,6 @@ affine_qparams = Exercise(
     cases=affine_cases,
     mistakes=AFFINE_MISTAKES,
     judge=close(1e-06, 0.0),
+    workload=affine_workload,
     library="quantization:affine_qparams",
 )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided
 
 
 def right_channel(weight: Tensor, bits: int = 8, group: int | None = None) -> Tensor:
@@ -55,6 +55,20 @@ def channel_cases(seed: int) -> list[Case]:
         Case("one group per channel, group by name", (_weight(draw, 3, 6),), {"bits": 4, "group": 6}),
         Case("a group of one weight", (_weight(draw, 2, 5), 8, 1)),
         Case("a group of zeros", (half_dead, 8, 4)),
+    ]
+
+
+def channel_workload(seed: int) -> list[Case]:
+    """Weights of the size and memory format of the notebook's network, in groups of 24, and weights far from 1."""
+    draw = Draw(seed, "channel workload")
+    kernels = draw.normal(96, 48, 3, 3).to(memory_format=torch.channels_last)
+    tiny = _weight(draw, 7, 11) * 1e-12
+    return [
+        Case("a channels-last convolution's kernel", (kernels, 4)),
+        Case("groups of 24 in long rows", (ladder(draw, 12, 3456), draw.pick((3, 4)), 24)),
+        Case("a large linear layer", (ladder(draw, 10, 3456),)),
+        Case("weights of less than a billionth", (tiny, 8)),
+        Case("float64 weights in the thousands", (_weight(draw, 5, 6).double() * 4000, 8, 3)),
     ]
 
 
@@ -154,5 +168,6 @@ channel_qparams = Exercise(
     cases=channel_cases,
     mistakes=CHANNEL_MISTAKES,
     judge=close(1e-06, 0.0),
+    workload=channel_workload,
     library="quantization:channel_qparams",
 )

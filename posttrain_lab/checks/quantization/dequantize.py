@@ -1,6 +1,6 @@
 """Cases and known mistakes of `dequantize`: from codes back to real numbers.
 
-The notebook asks for float32 and no other dtype.
+The notebook asks for float32 and no other dtype; codes may have any integer dtype.
 """
 
 import torch
@@ -13,7 +13,7 @@ from posttrain_lab.checks.quantization.quantize import around
 
 
 def right_dequantize(q: Tensor, scale: float, zero_point: int) -> Tensor:
-    return (q.to(torch.int32) - zero_point).to(torch.float32) * scale
+    return (q.to(torch.int64) - zero_point).to(torch.float32) * scale
 
 
 def dequantize_cases(seed: int) -> list[Case]:
@@ -32,6 +32,22 @@ def dequantize_cases(seed: int) -> list[Case]:
         Case("an empty tensor", (every[:0], 0.1, 3)),
         Case("codes that equal the zero point, and one more", (torch.tensor([-17, -17, 3]).to(torch.int8), scale, -17)),
         Case("a very small scale", (draw.codes(-128, 127, 12), 3e-7, draw.whole(1, 100))),
+    ]
+
+
+def _sums(draw: Draw, low: int, high: int, dtype: torch.dtype) -> Tensor:
+    return torch.randint(low, high, (17, 9), generator=draw.generator).to(dtype)
+
+
+def dequantize_workload(seed: int) -> list[Case]:
+    """The codes of a convolution's weight, and codes of other integer dtypes."""
+    draw = Draw(seed, "dequantize workload")
+    return [
+        Case("the codes of a convolution's weight", (draw.codes(-128, 127, 64, 64, 3, 3), 0.0371, draw.whole(-90, 90))),
+        Case("uint8 codes", (_sums(draw, 0, 256, torch.uint8), 0.0371, draw.whole(50, 127))),
+        Case("int16 codes", (_sums(draw, -(2**15), 2**15, torch.int16), 2e-4, draw.whole(50, 127))),
+        Case("int32 codes, sums of a layer", (_sums(draw, -(10**7), 10**7, torch.int32), 3e-5, 0)),
+        Case("int64 codes", (_sums(draw, -200, 200, torch.int64), draw.real(0.01, 0.3), draw.whole(-90, -1))),
     ]
 
 
@@ -99,6 +115,7 @@ dequantize = Exercise(
     oracle=right_dequantize,
     cases=dequantize_cases,
     mistakes=DEQUANTIZE_MISTAKES,
+    workload=dequantize_workload,
     judge=near(1e-06, strict_dtype=True),
     library="quantization:dequantize",
 )

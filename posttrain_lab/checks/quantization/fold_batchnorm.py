@@ -3,6 +3,8 @@
 Conventions that the notebook states in the same words: the result is a new Conv2d with a bias, float32, with the stride, padding, dilation
 and groups of `conv`; the running statistics are used in every mode of the batch norm; both arguments are not changed.
 
+Whether the new parameters ask for a gradient is free: torch's own fuse_conv_bn_eval gives a bias without one.
+
 The folded weight and bias are unique. Computed in float32 in any order they differ by a few 2^-24 of |weight| and of
 (|bias| + |mean|) * |gamma| / sqrt(var + eps) + |beta|, all below 50 here: rtol 1e-4 and atol 2e-5.
 """
@@ -86,6 +88,26 @@ def fold_cases(seed: int) -> list[Case]:
             Case("a batch norm in training mode", _layers(draw, nn.Conv2d(a, b, 2, bias=False), training=True)),
             Case("a channel without variance and a gamma of zero", _extreme(draw)),
         ]
+
+
+def fold_workload(seed: int) -> list[Case]:
+    """A layer of the notebook's size and memory format, other ways of padding, and statistics far from 1."""
+    draw = Draw(seed, "fold workload")
+    with torch.random.fork_rng(devices=[]):
+        large, bn = _layers(draw, nn.Conv2d(48, 96, 3, padding=1, bias=False))
+        mode = draw.pick(("circular", "reflect", "replicate"))
+        padded = _layers(draw, nn.Conv2d(3, 5, 3, padding=1, padding_mode=mode))
+        same = _layers(draw, nn.Conv2d(2, 4, 3, padding="same", bias=False))
+        quiet = _layers(draw, nn.Conv2d(3, 6, 3), eps=draw.pick((1e-12, 1e-8)))
+    assert quiet[1].running_var is not None
+    quiet[1].running_var.mul_(1e-6)  # roots of 0.0004 to 0.002, and gammas of their size
+    quiet[1].weight.data.mul_(1e-3)
+    return [
+        Case("a layer of 96 channels in channels_last", (large.to(memory_format=torch.channels_last), bn)),
+        Case(f'padding_mode="{mode}"', padded),
+        Case('padding="same"', same),
+        Case("small variances and gammas, a tiny eps", quiet),
+    ]
 
 
 def _parts(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -226,5 +248,9 @@ fold_batchnorm = Exercise(
     cases=fold_cases,
     mistakes=FOLD_MISTAKES,
     judge=fold_judge(),
+    workload=fold_workload,
+    free={
+        "returns a parameter that cannot be trained": "The new layer is only used, so its parameters may have `requires_grad` or not."
+    },
     library="quantization:fold_batchnorm",
 )

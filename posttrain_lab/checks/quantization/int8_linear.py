@@ -3,9 +3,9 @@
 Conventions that the notebook states in the same words: acc = xq @ wq.T - x_zero * (sum of each row of wq), in int32 (int64 is right too);
 y = acc * (x_scale * w_scale) + bias in float32; bias is real numbers [out], or None.
 
-A matrix product of floats is a mistake even where its values are right; `Outcome.float_products` lists them. Values: acc is exact, so float32
-rounds three times; where the bias cancels the product the error is relative to the larger of the two: rtol 1e-5 and 2e-6 of the largest
-output.
+A product or a sum of codes in floats is a mistake even where its values are right; `Outcome.float_products` lists them. Values: acc is
+exact, so float32 rounds three times; where the bias cancels the product the error is relative to the larger of the two: rtol 1e-5 and
+2e-6 of the largest output.
 """
 
 import torch
@@ -75,6 +75,16 @@ def linear_cases(seed: int) -> list[Case]:
         Case(
             "a row of zero weights", (draw.codes(-128, 127, 3, 5), 0.1, x_zero, torch.zeros(2, 5).to(torch.int8), torch.ones(2))
         ),
+    ]
+
+
+def linear_workload(seed: int) -> list[Case]:
+    """The linear layers of the notebook's network, for many images and for one."""
+    draw = Draw(seed, "linear workload")
+    return [
+        _case(draw, "the first linear layer, 60 images", (60, 864, 96), draw.whole(-128, -100)),
+        _case(draw, "the last linear layer", (300, 96, 10), draw.whole(-128, -100)),
+        _case(draw, "sums of 6,001 products, one image", (1, 6001, 7), draw.whole(20, 90), bias=False),
     ]
 
 
@@ -193,6 +203,7 @@ int8_linear = Exercise(
     oracle=right_linear,
     cases=linear_cases,
     mistakes=LINEAR_MISTAKES,
-    judge=whole_products(near(2e-6, rtol=1e-5), "matrix product"),
+    workload=linear_workload,
+    judge=whole_products(near(2e-6, rtol=1e-5, strict_dtype=True), "matrix product"),
     library="quantization:int8_linear",
 )

@@ -72,6 +72,27 @@ def quantize_cases(seed: int) -> list[Case]:
     ]
 
 
+def near_ties(draw: Draw, scale: float, bits: int = 8) -> Tensor:
+    """Numbers 2^-11 of a step below and above k + 1/2, for each code k: exact in float32 with a scale that is a power of two, not in 16 bits."""
+    k = torch.arange(*ends(bits)) + 0.5
+    return torch.cat([k - 2.0**-11, k + 2.0**-11])[torch.randperm(2 * len(k), generator=draw.generator)] * scale
+
+
+def quantize_workload(seed: int) -> list[Case]:
+    """Activations of many images, with outliers of up to 1e15 steps, and numbers that only their last digits separate from ties."""
+    draw = Draw(seed, "quantize workload")
+    scale = draw.pick((0.0371, 0.0118, 1e-7, 2500.0))
+    x = numbers(draw, scale, 5, 8, 96, 130)
+    x[draw.whole(0, 9), :24] = torch.logspace(4, 15, 24) * scale * (2 * draw.codes(0, 1, 24) - 1)
+    power = draw.pick((2.0**-6, 2.0**-3, 4.0))
+    closer = (torch.arange(-40, 40).double() + 0.5 + 2.0**-40 * (2 * draw.codes(0, 1, 80) - 1)) * power
+    return [
+        Case("activations of many images, with outliers", (x, scale, 5)),
+        Case("numbers close to ties", (near_ties(draw, power), power, draw.whole(-3, 3))),
+        Case("float64 numbers, closer to ties than float32 can tell", (closer, power, draw.whole(-3, 3))),
+    ]
+
+
 def _codes(x: Tensor, zero_point: int, bits: int) -> Tensor:
     return (x + zero_point).clamp(*ends(bits)).to(torch.int8)
 
@@ -169,5 +190,6 @@ quantize = Exercise(
     oracle=right_quantize,
     cases=quantize_cases,
     mistakes=QUANTIZE_MISTAKES,
+    workload=quantize_workload,
     library="quantization:quantize",
 )

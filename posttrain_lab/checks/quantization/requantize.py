@@ -1,13 +1,13 @@
 """Cases and known mistakes of `requantize`: from an int32 sum to an int8 code, with integer arithmetic only.
 
 Conventions that the notebook states in the same words:
-- multiplier = m * 2^-shift with the whole number m in [2^30, 2^31): m = round(multiplier * 2^shift);
+- 2^-30 < multiplier < 1; multiplier = m * 2^-shift with the whole number m in [2^30, 2^31): m = round(multiplier * 2^shift);
 - the product acc * m is an int64; (acc * m + 2^(shift-1)) >> shift rounds it to nearest, ties towards +infinity, once;
 - then the zero point is added, then the code is clamped to `bits` bits; int8.
 
-Most cases stay 0.02 away from ties, where the rounding of m (31 bits: 2^-31 of the result) cannot matter, so any right order gives the same
-code. The others have a multiplier of 31 bits, so the exact result is known and required. Among them are products just below a tie, found by
-search: float64 with its 53 bits rounds them to the tie, so floating-point arithmetic is detected.
+Most cases stay 0.02 away from ties, where the rounding of m (31 bits: 2^-31 of the result) cannot matter. The others are close to ties: those
+with a multiplier of 31 bits, where float64 with its 53 bits rounds products just below a tie to the tie (found by search), and those with
+a multiplier of 53 bits, where another m than the page's, larger or smaller by 1, gives other codes.
 """
 
 import math
@@ -76,7 +76,7 @@ def _close_to_ties(draw: Draw) -> Case:
 
 def requantize_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "requantize")
-    small, one = draw.real(2e-4, 9e-4), draw.real(1.1, 1.9)
+    small, nearly = draw.real(2e-4, 9e-4), draw.real(0.93, 0.99)
     bits = draw.whole(2, 7)
     zero_point = draw.pick((draw.whole(-90, -20), draw.whole(20, 90)))
     half = draw.pick((1, 3, 7))
@@ -90,8 +90,8 @@ def requantize_cases(seed: int) -> list[Case]:
         Case("the largest and smallest int32", (_int32(2**31 - 1, -(2**31), 2**31 - 7), near_end, -3)),
         Case("sums over all of int32", (_sums(draw, near_end, 200.0, 61), near_end, draw.whole(-9, 9))),
         Case("far outside the range", (_int32(2**31 - 1, -(2**31), 10**6, -(10**6)), 0.011, zero_point)),
-        Case("a multiplier of 1", (torch.arange(-140, 141, 7, dtype=torch.int32), 1.0, draw.whole(-3, 3))),
-        Case("a multiplier above 1", (_sums(draw, one, 140.0, 23), one, -5)),
+        Case("a multiplier just below 1", (torch.arange(-140, 141, 7, dtype=torch.int32), 1 - 2.0**-40, draw.whole(-3, 3))),
+        Case("a multiplier near 1", (_sums(draw, nearly, 140.0, 23), nearly, -5)),
         Case(f"{bits} bits", (_sums(draw, 0.013, 2.0**bits, 31), 0.013, draw.whole(*ends(bits)), bits)),
         Case("3 bits, by name", (_sums(draw, small, 6.0, 17), small, 1), {"bits": 3}),
         Case("a view that is not contiguous", (strided(_sums(draw, 0.037, 150.0, 3, 5)), 0.037, 7)),
@@ -100,6 +100,47 @@ def requantize_cases(seed: int) -> list[Case]:
         Case("sums of zero", (torch.zeros(2, 2, dtype=torch.int32), small, zero_point)),
         Case("an empty tensor", (torch.zeros(0, 4, dtype=torch.int32), small, zero_point)),
     ]
+
+
+def _first(step: int, modulus: int, low: int, high: int) -> int:
+    """The smallest x >= 0 with low <= step * x mod modulus <= high (0 < low <= high < modulus), by Euclid's algorithm; -1 if there is none."""
+    step %= modulus
+    if not step:
+        return -1
+    x = -(-low // step)
+    if step * x <= high:
+        return x
+    if low <= 0 or step * 2 > modulus:
+        return _first(modulus - step, modulus, modulus - high, modulus - low)
+    y = _first(modulus, step, -high % step, -low % step)
+    return -1 if y < 0 else -(-(low + modulus * y) // step)
+
+
+def _where_m_matters(draw: Draw, m: int, shift: int) -> Tensor:
+    """Sums whose product with m is so close to a tie that m + 1 (first half), or m - 1 (second half), gives another code."""
+    found, modulus = [], 1 << shift
+    for above in (False,) * 4 + (True,) * 4:
+        start = draw.whole(2**29, 2**30)
+        middle = (modulus >> 1) - start * m  # an x more adds x * m
+        low = (middle if above else middle - start) % modulus
+        found.append(start + _first(m, modulus, low, low + start - 1))
+    return _int32(*found)
+
+
+def requantize_workload(seed: int) -> list[Case]:
+    """The sums of a layer for many images, the smallest multipliers, and sums for which the last bit of m counts."""
+    draw = Draw(seed, "requantize workload")
+    usual, small = draw.real(0.7e-4, 2e-4), draw.real(1.01, 1.9) * 2.0**-30
+    cases = [
+        Case("the sums of a layer for many images", (_sums(draw, usual, 150.0, 96, 130), usual, draw.whole(-20, 20))),
+        Case("a multiplier near 2^-30", (_sums(draw, small, 1.9, 47), small, draw.whole(-9, 9))),
+    ]
+    for rest in (draw.real(0.1, 0.4), draw.real(0.6, 0.9)):  # what the rounding of m leaves out
+        m, shift = 2 * draw.whole(2**29, 2**30 - 1) + 1, 55  # odd: 30 bits cannot hold it
+        sums = _where_m_matters(draw, m, shift)
+        exact = (m + rest - round(rest)) * 2.0**-shift
+        cases.append(Case("sums for which every bit of m counts", (sums, exact, draw.whole(-9, 9))))
+    return cases
 
 
 def _exact(acc: Tensor, multiplier: float) -> tuple[Tensor, Tensor]:
@@ -251,5 +292,6 @@ requantize = Exercise(
     oracle=right_requantize,
     cases=requantize_cases,
     mistakes=REQUANTIZE_MISTAKES,
+    workload=requantize_workload,
     library="quantization:requantize",
 )

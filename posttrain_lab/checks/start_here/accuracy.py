@@ -8,7 +8,7 @@ from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
-from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided
 
 
 def _right_accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -57,6 +57,20 @@ def accuracy_cases(seed: int) -> list[Case]:
         Case("all wrong", _scored(draw, 12, 3, 0)),
         Case("logits that differ in the fourth digit", _close(draw)),
         Case("a single class", (draw.normal(6, 1), torch.zeros(6, dtype=torch.long))),
+    ]
+
+
+def accuracy_workload(seed: int) -> list[Case]:
+    """Thousands of images; neighbouring logits differ in the fifth digit, which 16 bits do not separate."""
+    draw = Draw(seed, "accuracy at work")
+    logits = ladder(draw, 2500, 12, top=8.0)
+    labels = torch.where(
+        draw.uniform(0, 1, 2500) < 0.8, logits.argmax(1), torch.randint(0, 12, (2500,), generator=draw.generator)
+    )
+    tight = 1 + ladder(draw, 60, 200, top=2.0**-9)
+    return [
+        Case("2,500 examples of 12 classes", (logits, labels)),
+        Case("200 classes, all logits close to 1", (tight, tight.argmax(1))),
     ]
 
 
@@ -110,6 +124,7 @@ accuracy = Exercise(
     minutes=5,
     oracle=_right_accuracy,
     cases=accuracy_cases,
+    workload=accuracy_workload,
     mistakes=ACCURACY_MISTAKES,
     judge=close(1e-06, 1e-06),
     library="metrics:accuracy",

@@ -55,20 +55,37 @@ def latency_cases(seed: int) -> list[Case]:
     ]
 
 
-def _few_calls(call: Call, seed: int) -> str | None:
-    """Four calls: wherever a definition puts the percentiles, they lie between certain neighbours of the sorted times."""
-    times = [0.01, 0.02, 0.03, 0.04]
-    found = call(TimedCall((0.03, 0.01, 0.04, 0.02, 3.0)), 4, 0)
-    for name, value, low in zip(("p20", "p50", "p80"), found, (0, 1, 2), strict=True):
-        if not times[low] - 1e-7 <= value <= times[low + 1] + 1e-7:
-            return f"calls of {times} seconds: {name} must lie between {times[low]} and {times[low + 1]}, got {value:.6g}."
-    return None
+def latency_workload(seed: int) -> list[Case]:
+    draw = Draw(seed, "latency at work")
+    usual = draw.shuffled(_sorted_durations(draw, 50))
+    return [
+        Case("the usual 50 calls after 5: no other argument", (TimedCall((*(0.2 + 0.1 * i for i in range(5)), *usual, 3.0)),)),
+        Case("`repeats` by name, the usual warm-up", (TimedCall((*[0.4] * 5, *usual[:1] * 9, 3.0)),), {"repeats": 9}),
+    ]
 
 
-LATENCY_LAWS = (Law("four calls", _few_calls),)
+def _between(lows: tuple[int, int, int], durations: tuple[float, ...]) -> Callable[[Call, int], str | None]:
+    """Different calls: wherever a definition puts the percentiles, they lie between certain neighbours of the sorted times."""
+    times = sorted(durations)
+
+    def complaint(call: Call, seed: int) -> str | None:
+        found = call(TimedCall((*durations, 3.0)), len(durations), 0)
+        for name, value, low in zip(("p20", "p50", "p80"), found, lows, strict=True):
+            if not times[low] - 1e-7 <= value <= times[low + 1] + 1e-7:
+                return f"calls of {times} seconds: {name} must lie between {times[low]} and {times[low + 1]}, got {value:.6g}."
+        return None
+
+    return complaint
 
 
-def _processor_time(fn: Function, repeats: int, warmup: int) -> Percentiles:
+LATENCY_LAWS = (
+    Law("four calls", _between((0, 1, 2), (0.03, 0.01, 0.04, 0.02))),
+    Law("five calls", _between((0, 1, 3), (0.03, 0.05, 0.01, 0.04, 0.02))),
+    Law("ten calls", _between((1, 4, 7), (0.03, 0.05, 0.01, 0.09, 0.04, 0.07, 0.02, 0.1, 0.06, 0.08))),
+)
+
+
+def _processor_time(fn: Function, repeats: int = 50, warmup: int = 5) -> Percentiles:
     for _ in range(warmup):
         fn()
     times = []
@@ -79,7 +96,7 @@ def _processor_time(fn: Function, repeats: int, warmup: int) -> Percentiles:
     return _ranks(sorted(times))
 
 
-def _fastest_kept(fn: Function, repeats: int, warmup: int) -> Percentiles:
+def _fastest_kept(fn: Function, repeats: int = 50, warmup: int = 5) -> Percentiles:
     return _ranks(sorted(_times(fn, repeats + warmup, 0))[:repeats])
 
 
@@ -99,39 +116,39 @@ def _ranks(times: list[float]) -> Percentiles:
     return times[round(0.2 * last)], times[round(0.5 * last)], times[round(0.8 * last)]
 
 
-def right_latency(fn: Function, repeats: int, warmup: int) -> Percentiles:
+def right_latency(fn: Function, repeats: int = 50, warmup: int = 5) -> Percentiles:
     return _ranks(sorted(_times(fn, repeats, warmup)))
 
 
-def _mean(fn: Function, repeats: int, warmup: int) -> Percentiles:
+def _mean(fn: Function, repeats: int = 50, warmup: int = 5) -> Percentiles:
     times = _times(fn, repeats, warmup)
     mean = sum(times) / repeats
     spread = (sum((t - mean) ** 2 for t in times) / repeats) ** 0.5
     return mean - spread, mean, mean + spread
 
 
-def _one_long_run(fn: Function, repeats: int, warmup: int) -> Percentiles:
+def _one_long_run(fn: Function, repeats: int = 50, warmup: int = 5) -> Percentiles:
     mean = sum(_times(fn, repeats, warmup)) / repeats
     return mean, mean, mean
 
 
-def _total(fn: Function, repeats: int, warmup: int) -> Percentiles:
+def _total(fn: Function, repeats: int = 50, warmup: int = 5) -> Percentiles:
     total = sum(_times(fn, repeats, warmup))
     return total, total, total
 
 
-def _clock_not_restarted(fn: Function, repeats: int, warmup: int) -> Percentiles:
+def _clock_not_restarted(fn: Function, repeats: int = 50, warmup: int = 5) -> Percentiles:
     times = _times(fn, repeats, warmup)
     return _ranks([sum(times[: i + 1]) for i in range(repeats)])
 
 
-def _extremes(fn: Function, repeats: int, warmup: int) -> Percentiles:
+def _extremes(fn: Function, repeats: int = 50, warmup: int = 5) -> Percentiles:
     times = sorted(_times(fn, repeats, warmup))
     return times[0], _ranks(times)[1], times[-1]
 
 
 def _scaled(factor: float) -> Callable[[Function, int, int], Percentiles]:
-    def latency(fn: Function, repeats: int, warmup: int) -> Percentiles:
+    def latency(fn: Function, repeats: int = 50, warmup: int = 5) -> Percentiles:
         low, middle, high = right_latency(fn, repeats, warmup)
         return factor * low, factor * middle, factor * high
 
@@ -152,17 +169,17 @@ LATENCY_MISTAKES = (
     Mistake(
         "no warm-up",
         "You measured from the very first call; make `warmup` calls before that, because first calls fill caches and compile.",
-        lambda fn, repeats, warmup: right_latency(fn, repeats, 0),
+        lambda fn, repeats=50, warmup=5: right_latency(fn, repeats, 0),
     ),
     Mistake(
         "warm-up measured",
         "Your times include the warm-up calls; make those first, without measuring them.",
-        lambda fn, repeats, warmup: right_latency(fn, repeats + warmup, 0),
+        lambda fn, repeats=50, warmup=5: right_latency(fn, repeats + warmup, 0),
     ),
     Mistake(
         "fewer measured calls",
         "You subtracted the warm-up calls from `repeats`; measure `repeats` calls, after the warm-up.",
-        lambda fn, repeats, warmup: _ranks(sorted(_times(fn, max(1, repeats - warmup), warmup))),
+        lambda fn, repeats=50, warmup=5: _ranks(sorted(_times(fn, max(1, repeats - warmup), warmup))),
     ),
     Mistake("total", "You return the time of all calls together; return the time of one call.", _total),
     Mistake(
@@ -178,7 +195,7 @@ LATENCY_MISTAKES = (
     Mistake(
         "not sorted",
         "You took the calls at 20, 50 and 80 % of the order in which they were made; sort the times first.",
-        lambda fn, repeats, warmup: _ranks(_times(fn, repeats, warmup)),
+        lambda fn, repeats=50, warmup=5: _ranks(_times(fn, repeats, warmup)),
     ),
     Mistake(
         "processor's time",
@@ -195,7 +212,7 @@ LATENCY_MISTAKES = (
     Mistake(
         "order reversed",
         "You return the slow end first; the order is (p20, p50, p80).",
-        lambda fn, repeats, warmup: right_latency(fn, repeats, warmup)[::-1],
+        lambda fn, repeats=50, warmup=5: right_latency(fn, repeats, warmup)[::-1],
     ),
 )
 
@@ -209,6 +226,7 @@ latency = Exercise(
     minutes=10,
     oracle=right_latency,
     cases=latency_cases,
+    workload=latency_workload,
     mistakes=LATENCY_MISTAKES,
     judge=close(1e-06, 1e-08),
     laws=LATENCY_LAWS,

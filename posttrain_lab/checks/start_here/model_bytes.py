@@ -64,6 +64,22 @@ def bytes_cases(seed: int) -> list[Case]:
         ]
 
 
+def bytes_workload(seed: int) -> list[Case]:
+    """A network like the notebook's, and batch norms whose dtype differs from that of the layers, or of their own weight."""
+    draw = Draw(seed, "bytes at work")
+    a, b, c = draw.whole(3, 9), draw.whole(10, 17), draw.whole(30, 60)
+    with torch.random.fork_rng(devices=[]):
+        convolutions = nn.Sequential(nn.Conv2d(1, b, 3), nn.BatchNorm2d(b), nn.ReLU(), nn.Conv2d(b, c, 3), nn.BatchNorm2d(c))
+        half = nn.Sequential(nn.Linear(a, b), nn.BatchNorm2d(b).half(), nn.BatchNorm2d(a).double())
+        mixed = nn.BatchNorm2d(b).half()
+        mixed.running_mean, mixed.running_var = torch.zeros(b), torch.ones(b, dtype=torch.float64)
+        return [
+            Case("a network of convolutions", (nn.Sequential(convolutions, nn.Flatten(), nn.Linear(9 * c, 64)),)),
+            Case("batch norms of float16 and of float64", (half,)),
+            Case("a batch norm whose buffers have three dtypes", (mixed,)),
+        ]
+
+
 BYTES_MISTAKES = (
     Mistake(
         "4 bytes for all",
@@ -101,6 +117,11 @@ BYTES_MISTAKES = (
         lambda model: 8 * right_bytes(model),
     ),
     Mistake(
+        "float",
+        "You return a float; bytes are counted, so return an int (numel and element_size are whole numbers, / is not).",
+        lambda model: float(right_bytes(model)),
+    ),
+    Mistake(
         "one dtype for all",
         "You use the bytes per element of the first tensor for all of them; layers may differ in dtype.",
         lambda model: (
@@ -123,6 +144,7 @@ model_bytes = Exercise(
     minutes=8,
     oracle=right_bytes,
     cases=bytes_cases,
+    workload=bytes_workload,
     mistakes=BYTES_MISTAKES,
     library="metrics:model_bytes",
 )

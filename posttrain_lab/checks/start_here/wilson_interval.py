@@ -49,6 +49,18 @@ def wilson_cases(seed: int) -> list[Case]:
     ]
 
 
+def wilson_workload(seed: int) -> list[Case]:
+    """Test sets of the notebook, and larger ones: the normal approximation is 1e-5 away even for a hundred thousand examples."""
+    draw = Draw(seed, "wilson at work")
+    large = draw.whole(80_000, 120_000)
+    return [
+        Case("ten thousand test images", (draw.whole(8500, 9500), 10_000)),
+        Case("a hundred thousand examples, most of them hits", (large - draw.whole(500, 3000), large)),
+        Case("a thousand examples, a small z", (draw.whole(30, 90), 1000, round(draw.real(0.3, 0.9), 3))),
+        Case("a few examples, a large z", (draw.whole(1, 4), 5, round(draw.real(4.0, 6.0), 3))),
+    ]
+
+
 WILSON_MISTAKES = (
     Mistake(
         "normal approximation",
@@ -71,6 +83,16 @@ WILSON_MISTAKES = (
         "inner term missing",
         "The term z^2/(4n^2) is missing under the root; without it the interval has no width at 0 hits.",
         lambda hits, n, z=1.96: _wilson(hits, n, z, inner=0.0),
+    ),
+    Mistake(
+        "inner term doubled",
+        "Under the root you add z^2/(2n^2); it is z^2/(4n^2), the square of z/(2n).",
+        lambda hits, n, z=1.96: _wilson(hits, n, z, inner=2.0),
+    ),
+    Mistake(
+        "inner term by n",
+        "Under the root you divide z^2 by 4n; divide it by 4n^2, the square of 2n.",
+        lambda hits, n, z=1.96: _wilson(hits, n, z, inner=float(n)),
     ),
     Mistake(
         "Agresti-Coull",
@@ -98,6 +120,7 @@ wilson_interval = Exercise(
     minutes=8,
     oracle=_right_wilson,
     cases=wilson_cases,
+    workload=wilson_workload,
     mistakes=WILSON_MISTAKES,
     judge=close(0.0, 1e-06),
     library="metrics:wilson_interval",

@@ -6,10 +6,9 @@ Nothing is kept on disk: a cell that is run again is compiled again, which takes
 """
 
 import functools
-import re
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,12 +20,13 @@ from torch.nn import functional as F
 
 from posttrain_lab.kernels.panel_layout import PANEL
 
+from .numba_words import in_words
 from .simd import LANES, store, zero
 
 ROWS = 4  # rows of a tile of `in_tiles`
 SLACK, SMALL = 4096, 65536  # numbers behind a small operand: a step that reads too far stays in its own memory
 OPTIONS = {"nogil": True, "error_model": "numpy"}
-_COMPILED: "WeakSet[Callable[..., Any]]" = WeakSet()  # what the decorators returned
+_COMPILED: "WeakKeyDictionary[Callable[..., Any], Any]" = WeakKeyDictionary()  # what the decorators returned: its Numba functions
 
 
 def on_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,10 +46,10 @@ def on_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def called(*args: Any) -> Any:
         _not_empty(function, len(args))
-        result = _compiled(kernel, *(_array(arg) if isinstance(arg, Tensor) else arg for arg in args))
+        result = _compiled(function, kernel, *(_array(arg) if isinstance(arg, Tensor) else arg for arg in args))
         return torch.from_numpy(result) if isinstance(result, np.ndarray) else result
 
-    _COMPILED.add(called)
+    _COMPILED[called] = kernel
     return called
 
 
@@ -86,16 +86,21 @@ def in_tiles(step: Callable[..., Any]) -> Callable[..., Any]:
         padded = F.pad(x.to(torch.int16), (0, 2 * steps - k, 0, -m % ROWS))
         out = torch.empty(len(padded), PANEL * len(panels), dtype=torch.int32)
         operands = [_array(_with_slack(part.flatten())) for part in (padded, panels)]
-        _compiled(kernel, *operands, _array(out.flatten()), len(padded), 2 * steps, len(panels))
+        _compiled(step, kernel, *operands, _array(out.flatten()), len(padded), 2 * steps, len(panels))
         return next(iter(kernel.inspect_asm().values())) if show == "assembly" else out[:m, :n].contiguous()
 
-    _COMPILED.add(product)
+    _COMPILED[product] = inner
     return product
 
 
 def is_compiled(function: Any) -> bool:
     """Did `on_tensors` or `in_tiles` make this function?"""
-    return any(function is one for one in _COMPILED)
+    return compiled_kernel(function) is not None
+
+
+def compiled_kernel(function: Any) -> Any:
+    """Numba's function inside of what `on_tensors` (the loops) or `in_tiles` (the step) returned; None for any other."""
+    return next((kernel for one, kernel in _COMPILED.items() if one is function), None)
 
 
 @njit(**OPTIONS)
@@ -130,10 +135,9 @@ def _not_empty(function: Callable[..., Any], arguments: int) -> None:
         function(*[None] * arguments)
 
 
-def _compiled(kernel: Callable[..., Any], *args: Any) -> Any:
-    """Call it; what Numba says against the code becomes a TypeError of a few lines."""
+def _compiled(function: Callable[..., Any], kernel: Callable[..., Any], *args: Any) -> Any:
+    """Call it; what Numba says against the code becomes a TypeError of one sentence."""
     try:
         return kernel(*args)
     except NumbaError as error:
-        plain = [line.strip() for line in re.sub(r"\x1b\[[\d;]*m", "", str(error)).splitlines() if line.strip()]
-        raise TypeError(f"Numba cannot compile this: {' '.join(plain[1:4])}") from None
+        raise TypeError(in_words(function, error)) from None

@@ -9,7 +9,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ class OutOfBounds(IndexError):
 class Traffic:
     """What launches did to memory: programs run, bytes read and written, lanes of loads and how many of them were masked out.
 
-    On a GPU nobody watches the programs: there only launches are counted.
+    shared: numbers stored by more than one program of a launch. given, left: the tensors of all launches, before and after.
+    On a GPU nobody watches the programs: there only launches are counted, and what they leave.
     """
 
     programs: int = 0
@@ -40,6 +41,10 @@ class Traffic:
     lanes: int = 0
     masked: int = 0
     launches: int = 0
+    shared: int = 0
+    kernels: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    given: list[Tensor] = field(default_factory=list)
+    left: list[Tensor] = field(default_factory=list)
 
 
 def outside(what: str, numbers: int) -> OutOfBounds:
@@ -128,6 +133,14 @@ def launch(kernel: Any, grid: tuple[int, ...], *args: Any, **meta: Any) -> None:
     """Run kernel[grid](*args, **meta), watched. Raises what the kernel raised, and OutOfBounds for accesses outside of its tensors."""
     for traffic in _COUNTS:
         traffic.launches += 1
+        traffic.kernels.append((kernel, args, meta))
+        traffic.given += [arg.detach().cpu().clone() for arg in args if isinstance(arg, Tensor)]
+    _run(kernel, grid, args, meta)
+    for traffic in _COUNTS:
+        traffic.left += [arg.detach().cpu().clone() for arg in args if isinstance(arg, Tensor)]
+
+
+def _run(kernel: Any, grid: tuple[int, ...], args: tuple[Any, ...], meta: dict[str, Any]) -> None:
     if not hasattr(kernel, "rewriter"):
         return _launch_on_gpu(kernel, grid, args, meta)
     from triton.runtime.interpreter import InterpreterError
@@ -232,6 +245,7 @@ def _watched(args: tuple[Any, ...]) -> Iterator[None]:
 
     starts = [(t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in args if isinstance(t, Tensor)]
     load, store = interpreter_builder.create_masked_load, interpreter_builder.create_masked_store
+    writers: dict[int, int] = {}  # which program stored at an address
 
     def check(what: str, places: np.ndarray, mask: np.ndarray) -> int:
         known = np.zeros(places.shape, bool)
@@ -257,8 +271,12 @@ def _watched(args: tuple[Any, ...]) -> Iterator[None]:
 
     def create_masked_store(ptrs: Any, value: Any, mask: Any, *rest: Any) -> Any:
         numbers = check("wrote", ptrs.data, np.broadcast_to(mask.data, ptrs.data.shape))
+        places = ptrs.data[np.broadcast_to(mask.data, ptrs.data.shape)].ravel().tolist() if _COUNTS else []
+        program = _COUNTS[-1].programs if _COUNTS else 0
+        shared = sum(writers.setdefault(place, program) != program for place in places)
         for traffic in _COUNTS:
             traffic.written += numbers * value.data.dtype.itemsize
+            traffic.shared += shared
         return store(ptrs, value, mask, *rest)
 
     with _replaced(create_masked_load=create_masked_load, create_masked_store=create_masked_store):

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,32 +34,59 @@ open(folder + "/out.cubin", "wb").write(compiled.asm["cubin"])
 
 @dataclass(frozen=True)
 class Ahead:
-    """A kernel compiled for one chip: its PTX, registers a thread and spilled bytes (None where unknown), or why it failed."""
+    """A kernel compiled for one chip: its PTX, registers a thread and spilled bytes (None where unknown), or why and where it failed."""
 
     chip: int
     ptx: str = ""
     registers: int | None = None
     spilled: int | None = None
     error: str = ""
+    line: str = ""  # the line of the kernel that the compiler refused
 
 
 def compile_ahead(kernel: Any, signature: dict[str, str], constants: dict[str, Any], chip: int, warps: int = 4) -> Ahead:
     """Compile a @triton.jit kernel for sm_<chip>: `signature` types its arguments ("*i8", "i32"), `constants` are its constexprs."""
-    source = inspect.getsource(kernel.fn)
     types = {**signature, **{name: "constexpr" for name in constants}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "kernels.py").write_text(f"import triton\nimport triton.language as tl\n\n\n{source}", encoding="utf-8")
+        (folder / "kernels.py").write_text(
+            f"import triton\nimport triton.language as tl\n\n\n{source_of(kernel.fn)}", encoding="utf-8"
+        )
         (folder / "job.json").write_text(json.dumps({"signature": types, "constants": constants, "warps": warps}))
         # importing triton in the interpreter's mode would change it: the child is not told of it
         environment = {**os.environ, "TRITON_INTERPRET": "0"}
         command = [sys.executable, "-c", SCRIPT, str(folder), kernel.fn.__name__, str(chip)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
         if done.returncode:
-            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            return Ahead(chip, error=lines[-1][:200] if lines else "the compiler said nothing")
+            return Ahead(chip, error=_reason(done.stderr), line=_line(done.stderr))
         ptx = (folder / "out.ptx").read_text(encoding="utf-8")
         return Ahead(chip, ptx, *_resources(folder, ptx, chip))
+
+
+def source_of(function: Any, seen: tuple[str, ...] = ()) -> str:
+    """The function's text, after those of its cell's other kernels and numbers that it names."""
+    needed = ""
+    for name in (name for name in function.__code__.co_names if name not in seen and name in function.__globals__):
+        value, seen = function.__globals__[name], (*seen, name)
+        if inspect.isfunction(inner := getattr(value, "fn", None)) and not inner.__module__.startswith("triton"):
+            needed += source_of(inner, (*seen, function.__name__))
+        elif isinstance(value, int | float):
+            needed += f"{name} = tl.constexpr({value!r})\n"
+    return f"{needed}{textwrap.dedent(inspect.getsource(function))}\n\n"
+
+
+def _reason(said: str) -> str:
+    """The last line of what the compiler said, without Python's name for it."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    last = re.sub(r"^(?:AssertionError|\w*Error)\(['\"](.*)['\"]\)$", r"\1", lines[-1]) if lines else "the compiler said nothing"
+    return last[:200]
+
+
+def _line(said: str) -> str:
+    """The line above the last "^" with which the compiler points at a kernel."""
+    before, _, after = said.rpartition("\n")[0].rpartition("^\n")
+    lines = [line.strip() for line in before.splitlines() if line.strip()] if after or before else []
+    return lines[-1] if lines else ""
 
 
 def _resources(folder: Path, ptx: str, chip: int) -> tuple[int | None, int | None]:

@@ -28,3 +28,14 @@ def test_the_rising_curve_is_that_of_scikit_learn(seed):
 def test_fit_isotonic_must_return_a_function():
     verdict = fit_isotonic.check(fit_isotonic.submission(lambda scores, labels: scores), (0,))
     assert "returns a function of points; yours returned a Tensor" in verdict.message
+
+
+def test_a_curve_that_a_later_fit_changes_is_refused():
+    last = {}
+
+    def fit(scores, labels):
+        last["curve"] = calibration.fit_isotonic(scores, labels)
+        return lambda points: last["curve"](points).double()
+
+    verdict = fit_isotonic.check(fit_isotonic.submission(fit, trusted=True), (0,))
+    assert "your curve gives other values when it is called again, after another fit" in verdict.message

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from posttrain_lab import kernels
-from posttrain_lab.checks.engine import authorship
+from posttrain_lab.checks.engine import authorship, launches
 from posttrain_lab.checks.engine.authorship import NotTheTask
 from posttrain_lab.checks.engine.stand_ins import stand_in
 from posttrain_lab.checks.engine.submission import LocalSubmission
@@ -82,11 +82,11 @@ def test_a_step_without_its_decorator():
 
 def test_a_result_that_no_kernel_made():
     with pytest.raises(NotTheTask, match="no kernel was launched"):
-        authorship.launched(lambda x: torch.from_numpy(np.negative(x.numpy())), A)
+        launches.launched(lambda x: torch.from_numpy(np.negative(x.numpy())), A)
     with pytest.raises(NotTheTask, match="torch's add computes here what the kernel should"):
-        authorship.launched(lambda x: x + 1, A)
+        launches.launched(lambda x: x + 1, A)
     with pytest.raises(NotTheTask, match="torch's mul computes here"):
-        authorship.launched(lambda x: x.clone().mul_(2), A)
+        launches.launched(lambda x: x.clone().mul_(2), A)
 
 
 def test_what_a_launch_returns_passes(monkeypatch):
@@ -98,16 +98,16 @@ def test_what_a_launch_returns_passes(monkeypatch):
         interpreter.launch(None, (1,), x, out)
         return out.cpu()
 
-    assert (authorship.launched(answer, A) == 7).all()
+    assert (launches.launched(answer, A) == 7).all()
 
 
 def test_a_stand_in_is_not_watched_at_any_depth():
     known = stand_in(lambda a, b, *rest: kernels.int8_matmul(a, b))
-    for watcher in (authorship.own, authorship.by_blocks, authorship.in_vectors, authorship.launched):
+    for watcher in (authorship.own, authorship.by_blocks, authorship.in_vectors, launches.launched):
         assert torch.equal(watcher(known, A, B, 4), kernels.int8_matmul(A, B))
     assert torch.equal(authorship.own(lambda a, b: known(a, b), A, B), kernels.int8_matmul(A, B))
     product = stand_in(lambda a, b: a.int() @ b.int())
-    assert torch.equal(authorship.launched(lambda a, b: product(a, b), A, B), kernels.int8_matmul(A, B))
+    assert torch.equal(launches.launched(lambda a, b: product(a, b), A, B), kernels.int8_matmul(A, B))
 
 
 def test_a_name_of_a_module_makes_no_stand_in():
@@ -115,6 +115,6 @@ def test_a_name_of_a_module_makes_no_stand_in():
         return kernels.int8_matmul(a, b)
 
     answer.__module__ = "posttrain_lab.checks.cpu_kernels"
-    for watcher in (authorship.own, authorship.by_blocks, authorship.in_vectors, authorship.launched):
+    for watcher in (authorship.own, authorship.by_blocks, authorship.in_vectors, launches.launched):
         with pytest.raises(NotTheTask):
             watcher(answer, A, B, 4)

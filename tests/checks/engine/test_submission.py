@@ -308,7 +308,7 @@ def test_keys_become_texts():
 # ---- gradients and the spy
 def test_gradients_of_weighted_outputs():
     outcome = outcome_of(lambda x, y: x * 3, torch.zeros(3), torch.zeros(3), gradients=(0, 1))
-    assert torch.equal(outcome.gradients[0], 3 * torch.tensor([0.5, 1.0, 1.5]))
+    assert torch.equal(outcome.gradients[0], 3 * torch.tensor([2.5, -5.0, 7.5]))
     assert outcome.gradients[1] is None
 
 
@@ -346,6 +346,11 @@ CODES = torch.ones(2, 3, dtype=torch.int8)
         (lambda q: torch.from_numpy(q.numpy().astype(float) @ q.numpy().T), "numpy matmul"),
         (lambda q: torch.from_numpy(np.asarray(q, dtype=np.float32).dot(q.numpy().T)), "numpy dot"),
         (lambda q: torch.tensor(np.einsum("ik,jk->ij", np.array(q), 1.0 * q.numpy())), "numpy einsum"),
+        (lambda q: torch.sparse.mm(q.float().to_sparse(), q.float().T), "_sparse"),
+        (lambda q: torch.cdist(q.float(), q.float()), "cdist"),
+        (lambda q: q.float().mean(1), "mean"),
+        (lambda q: (q.double() + 0 * q.int().sum()) @ q.double().T, "mm"),
+        (lambda q: torch.cat([q.float(), q.int().sum(1, keepdim=True)], 1) @ torch.ones(4, 1), "mm"),
         (lambda q: torch.from_numpy((np.tile(q.numpy()[:, None] * 1.0, (1, 1, 90)) * 2.0).sum(-1)), "mul"),
     ],
 )
@@ -355,6 +360,8 @@ def test_float_products_of_codes_are_seen(product, name):
 
 def test_products_of_whole_numbers_are_no_float_products():
     assert outcome_of(lambda q: (q.int() @ q.int().T) * 0.5, CODES).float_products == ()
+    assert outcome_of(lambda q: ((q.int() @ q.int().T) - 3 * q.sum(1)).float() @ torch.eye(len(q)), CODES).float_products == ()
+    assert outcome_of(lambda q: (q.int()[:, None] * q.int()).sum(2).double().mean(), CODES).float_products == ()
     assert outcome_of(lambda q: torch.from_numpy(q.numpy().astype(int) @ q.numpy().T) * 0.5, CODES).float_products == ()
     assert outcome_of(lambda q: torch.stack([(q.int() * row).sum(1) * 0.5 for row in q.int()], 1), CODES).float_products == ()
 
