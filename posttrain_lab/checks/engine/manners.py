@@ -165,7 +165,8 @@ def _put_back(machine: Mapping[str, Any]) -> None:
     torch.set_default_dtype(kept[1])
     if torch.get_num_threads() != kept[2]:
         torch.set_num_threads(kept[2])
-    torch.use_deterministic_algorithms(kept[3])
+    if torch.are_deterministic_algorithms_enabled() != kept[3]:  # asking imports torch's compiler: 120 MB, seconds
+        torch.use_deterministic_algorithms(kept[3])
     np.seterr(**dict(kept[7]))
 
 

@@ -1,6 +1,8 @@
 """What a call leaves behind is noted: each of these functions returns the right value."""
 
 import random
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -122,3 +124,15 @@ def test_facts_of_nan_are_equal_and_of_other_shapes_are_not():
     assert differ(torch.ones(2), torch.ones(1, 2))
     assert differ(None, torch.ones(1))
     assert dict(facts("x", 3)) == {}
+
+
+def test_a_call_does_not_import_torchs_compiler():
+    """900 modules, 120 MB and seconds, at a student's first check."""
+    program = """
+import sys, torch
+from posttrain_lab.checks.engine.submission import LocalSubmission
+assert LocalSubmission(lambda x, y: x + y).call(torch.ones(2), torch.tensor([1, 2])).error == ""
+print("torch._dynamo" in sys.modules, "sympy" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
