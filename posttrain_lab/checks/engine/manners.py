@@ -24,6 +24,7 @@ PYTHONS, NUMPYS = random.Random(SEED), np.random.RandomState(SEED)
 _ = PYTHONS.random(), NUMPYS.rand()  # the first number of all makes 624 new ones; drawing a few more then changes no key
 NOT_CONTIGUOUS = "returns a tensor that is not contiguous in memory (contiguous)"  # wrong only where `strict` says so
 NUMPY_SEED, PYTHON_SEED = "numpy's random seed (numpy.random.seed)", "Python's random seed (random.seed)"
+FILTERS = "Python's warning filters (warnings)"
 REFILLS = 1000  # of a random generator's 624 words in one call
 Watched = Callable[..., Any]
 _REMARKS: ContextVar[list[str] | None] = ContextVar("what a watcher noticed during this call", default=None)
@@ -55,8 +56,10 @@ class Manners:
                 result = function(*args, **kwargs)
             finally:
                 _REMARKS.reset(token)
-                if len(sys.modules) == modules:  # a first import changes filters and seeds; the next call shows whose doing it is
-                    self.notes += [f"leaves {what} changed; put it back" for what in _differences(machine, _machine())]
+                changed = _differences(machine, _machine())
+                if len(sys.modules) != modules:  # a first import may change these; the next call shows whose doing it is
+                    changed = [what for what in changed if what not in (FILTERS, NUMPY_SEED, PYTHON_SEED)]
+                self.notes += [f"leaves {what} changed; put it back" for what in changed]
                 _put_back(machine)
             after = _all_facts(given)
             changed = [what for what in before if what not in after or differ(before[what], after[what])]
@@ -132,7 +135,7 @@ def _machine() -> dict[str, Any]:
         NUMPY_SEED: tuple(np.random.get_state(legacy=False)["state"]["key"].tolist()),  # noqa: NPY002
         PYTHON_SEED: random.getstate()[1][:-1],
         "numpy's error handling (seterr)": tuple(sorted(np.geterr().items())),
-        "Python's warning filters (warnings)": list(warnings.filters),
+        FILTERS: list(warnings.filters),
     }
 
 
