@@ -11,7 +11,7 @@ from posttrain_lab.grading.prove import prove
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
-def test_unit_is_proven_within_two_minutes(unit, record_cost):
+def test_unit_is_proven_within_its_limit(unit, record_cost):
     """The limit is one of processor time: on a machine that does other things too, the clock on the wall says more."""
     start, before = time.process_time(), "TRITON_INTERPRET" in os.environ
     proof = prove(unit)
@@ -20,5 +20,5 @@ def test_unit_is_proven_within_two_minutes(unit, record_cost):
     assert proof.passed, "\n".join(
         f"{row.exercise} {row.kind} {row.variant}: {row.complaint}\n    {row.message}" for row in proof.failures
     )
-    assert seconds <= 120
+    assert seconds <= 200
     assert "TRITON_INTERPRET" not in os.environ or before  # unit 06 interprets; other tests of this process compile

@@ -50,7 +50,7 @@ from posttrain_lab.checks.finetuning.recover_networks import (
 )
 from posttrain_lab.data.split import Dataset, Split
 
-LEAST = 0.05  # recovered accuracy, as a fraction
+LEAST = 0.02  # of the accuracy on validation images: another optimizer or order of images may win back half of the reference's
 
 
 class _Watch:
