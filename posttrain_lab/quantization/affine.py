@@ -13,7 +13,7 @@ Integer-Arithmetic-Only Inference".
 import math
 
 import torch
-from jaxtyping import Float, Float32, Int, Int8
+from jaxtyping import Float, Float32, Int, Int8, Integer
 from torch import Tensor
 
 from .granularity import Granularity, PerChannel, PerGroup, PerTensor
@@ -136,7 +136,7 @@ def quantize(
 
 
 def dequantize(
-    q: Int[Tensor, "*shape"], scale: float | Float[Tensor, "..."], zero_point: int | Int[Tensor, "..."]
+    q: Integer[Tensor, "*shape"], scale: float | Float[Tensor, "..."], zero_point: int | Int[Tensor, "..."]
 ) -> Float32[Tensor, "*shape"]:
     """Which real number does each code stand for?
 
