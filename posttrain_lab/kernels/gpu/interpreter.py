@@ -41,10 +41,10 @@ class Traffic:
     lanes: int = 0
     masked: int = 0
     launches: int = 0
-    shared: int = 0
-    kernels: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
-    given: list[Tensor] = field(default_factory=list)
-    left: list[Tensor] = field(default_factory=list)
+    shared: int = field(default=0, repr=False)  # the last four are for the checks; what is printed stays short
+    kernels: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list, repr=False)
+    given: list[Tensor] = field(default_factory=list, repr=False)
+    left: list[Tensor] = field(default_factory=list, repr=False)
 
 
 def outside(what: str, numbers: int) -> OutOfBounds:
