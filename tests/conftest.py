@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 from posttrain_lab.checks import UNITS
+from tests.skips import pytest_sessionfinish  # noqa: F401 (the hook: under CI a skip is a failure)
 
 CHECKED = [
     "posttrain_lab.metrics",

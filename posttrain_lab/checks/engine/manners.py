@@ -20,9 +20,12 @@ from torch import Tensor, nn
 from posttrain_lab.checks.engine.facts import LARGE, differ, facts
 
 SEED = 20_261_130  # torch's generator starts with it before each call: with another seed afterwards, the function has set it
-PYTHONS, NUMPYS = random.Random(SEED), np.random.RandomState(SEED)
-_ = PYTHONS.random(), NUMPYS.rand()  # the first number of all makes 624 new ones; drawing a few more then changes no key
+PYTHONS, NUMPYS = random.Random(SEED).getstate(), np.random.RandomState(SEED).get_state(legacy=False)
 NOT_CONTIGUOUS = "returns a tensor that is not contiguous in memory (contiguous)"  # wrong only where `strict` says so
+GRADIENTS, DTYPE = "torch's gradient mode (set_grad_enabled)", "torch's default dtype (set_default_dtype)"
+THREADS = "torch's number of threads (set_num_threads)"
+DETERMINISTIC = "torch's deterministic mode (use_deterministic_algorithms)"
+ERRORS = "numpy's error handling (seterr)"
 NUMPY_SEED, PYTHON_SEED = "numpy's random seed (numpy.random.seed)", "Python's random seed (random.seed)"
 FILTERS = "Python's warning filters (warnings)"
 REFILLS = 1000  # of a random generator's 624 words in one call
@@ -95,8 +98,8 @@ def seeded() -> Iterator[None]:
     """Seed the generators of torch, numpy and Python, and put them back afterwards."""
     torchs, numpys, pythons = torch.default_generator.get_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
     torch.default_generator.manual_seed(SEED)  # torch.manual_seed formats three stack traces for devices not yet in use
-    np.random.set_state(NUMPYS.get_state(legacy=False))  # noqa: NPY002
-    random.setstate(PYTHONS.getstate())
+    np.random.set_state(NUMPYS)  # noqa: NPY002
+    random.setstate(PYTHONS)
     try:
         yield
     finally:
@@ -127,14 +130,14 @@ def _all_facts(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _machine() -> dict[str, Any]:
     return {
-        "torch's gradient mode (set_grad_enabled)": torch.is_grad_enabled(),
-        "torch's default dtype (set_default_dtype)": torch.get_default_dtype(),
-        "torch's number of threads (set_num_threads)": torch.get_num_threads(),
-        "torch's deterministic mode (use_deterministic_algorithms)": torch.are_deterministic_algorithms_enabled(),
+        GRADIENTS: torch.is_grad_enabled(),
+        DTYPE: torch.get_default_dtype(),
+        THREADS: torch.get_num_threads(),
+        DETERMINISTIC: torch.are_deterministic_algorithms_enabled(),
         "torch's random seed (manual_seed)": torch.default_generator.initial_seed(),
         NUMPY_SEED: tuple(np.random.get_state(legacy=False)["state"]["key"].tolist()),  # noqa: NPY002
         PYTHON_SEED: random.getstate()[1][:-1],
-        "numpy's error handling (seterr)": tuple(sorted(np.geterr().items())),
+        ERRORS: tuple(sorted(np.geterr().items())),
         FILTERS: list(warnings.filters),
     }
 
@@ -163,14 +166,13 @@ def _only_drawn(before: tuple[int, ...], now: tuple[int, ...]) -> bool:
 
 def _put_back(machine: Mapping[str, Any]) -> None:
     """Another call must not meet what this one left. (Seeds and filters are put back around the call.)"""
-    kept = list(machine.values())
-    torch.set_grad_enabled(kept[0])
-    torch.set_default_dtype(kept[1])
-    if torch.get_num_threads() != kept[2]:
-        torch.set_num_threads(kept[2])
-    if torch.are_deterministic_algorithms_enabled() != kept[3]:  # asking imports torch's compiler: 120 MB, seconds
-        torch.use_deterministic_algorithms(kept[3])
-    np.seterr(**dict(kept[7]))
+    torch.set_grad_enabled(machine[GRADIENTS])
+    torch.set_default_dtype(machine[DTYPE])
+    if torch.get_num_threads() != machine[THREADS]:
+        torch.set_num_threads(machine[THREADS])
+    if torch.are_deterministic_algorithms_enabled() != machine[DETERMINISTIC]:  # setting it imports torch's compiler: 120 MB
+        torch.use_deterministic_algorithms(machine[DETERMINISTIC])
+    np.seterr(**dict(machine[ERRORS]))
 
 
 def _tensors(value: Any, depth: int = 0) -> Iterator[Tensor]:
