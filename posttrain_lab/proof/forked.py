@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-WALL = 2  # times the limit: while a child waits, its processor time does not pass
+WALL = 10  # times the limit: while a child waits, or the machine is busy, its processor time does not pass
 
 
 class NoAnswer(RuntimeError):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,28 @@ def test_a_value_that_the_judge_cannot_look_at_fails():
     verdict = check_in_kernel(odd, Scripted(written(Outcome(value=1))))
     assert (verdict.passed, verdict.points, verdict.max_points) == (False, 0, 2)
     assert "RuntimeError" in verdict.message
+
+
+@pytest.mark.parametrize("notes", [["a list"], (1,), ("x",) * 10_001])
+def test_notes_are_a_tuple_of_texts(notes):
+    with pytest.raises(ValueError, match="wrong kind"):
+        vetted(Outcome(value=1, notes=notes))
+
+
+def test_notes_cannot_paint_the_terminal():
+    assert vetted(Outcome(value=1, notes=("\x1b[31mred",))).notes == ("[31mred",)
+
+
+def test_the_kernels_side_remembers_the_result_of_the_call_before(monkeypatch):
+    buffer = torch.zeros(2)
+    monkeypatch.setattr(sys.modules["__main__"], "reused", lambda x: buffer.copy_(x), raising=False)
+
+    def asked(value):
+        question = base64.b64encode(serialize.encode([(torch.full((2,), value),), {}, ()])).decode("ascii")
+        return decoded(kernel_side.answer("reused", "", question)).notes
+
+    assert asked(1.0) == ()
+    assert "result of the call before" in asked(2.0)[0]
 
 
 def test_a_lost_kernel_is_asked_once():

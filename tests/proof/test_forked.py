@@ -2,9 +2,11 @@
 
 import os
 import sys
+import threading
 
 import pytest
 
+resource = pytest.importorskip("resource", reason="processes are forked on Linux and macOS only")
 forked = pytest.importorskip(
     "posttrain_lab.proof.forked", reason="processes are forked on Linux and macOS only", exc_type=ImportError
 )
@@ -34,5 +36,13 @@ def test_a_child_that_never_ends_is_stopped_by_its_processor_time():
         while True:
             pass
 
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     with pytest.raises(forked.NoAnswer, match="within 1 seconds"):
         forked.forked(endless, 1)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 4  # not after ten seconds on the wall
+
+
+def test_a_child_that_waits_is_stopped_too(monkeypatch):
+    monkeypatch.setattr(forked, "WALL", 0.2)
+    with pytest.raises(forked.NoAnswer):
+        forked.forked(threading.Event().wait, 1)

@@ -77,7 +77,8 @@ def _notes(function: Callable[..., Any], result: Any, given: list[Any], traffic:
     parts = [part for part in (result if isinstance(result, tuple | list) else [result]) if isinstance(part, Tensor)]
     if any(all(differ(part, left) for left in traffic.left) for part in parts):
         yield "returns other numbers than its kernel stored; leave the function above the kernel as it was"
-    known = [_sorted(value) for value in (*given, *traffic.left) if isinstance(value, Tensor)]
+    stored = [left for before, left in zip(traffic.given, traffic.left, strict=True) if differ(before, left)]
+    known = [_sorted(value) for value in (*given, *stored) if isinstance(value, Tensor)]  # a kernel may read another's result
     if any(not _poisoned(one) and all(differ(_sorted(one), other) for other in known) for one in traffic.given):
         yield "gives its kernel other numbers than its arguments; leave the function above the kernel as it was"
     if traffic.shared:

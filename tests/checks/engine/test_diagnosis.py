@@ -1,5 +1,7 @@
 """A known mistake is named only when it gives what the submission gave, also on all that the submission passed before."""
 
+import dataclasses
+
 import pytest
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Law, Mistake
@@ -75,6 +77,28 @@ def test_what_a_call_leaves_changed_is_no_known_mistakes_sign(squared):
     verdict = squared.check(squared.submission(unmannerly))
     assert (verdict.passed, verdict.mistake) == (False, "")
     assert "leaves torch's gradient mode" in verdict.message
+
+
+def _leaves_gradients_off_at(points):
+    import torch
+
+    def unmannerly(x):
+        if x in points:
+            torch.set_grad_enabled(False)
+        return x * x
+
+    return unmannerly
+
+
+def test_manners_are_watched_in_cases(squared):
+    without_laws = dataclasses.replace(squared, laws=())
+    assert not without_laws.check(without_laws.submission(_leaves_gradients_off_at({2.0, 3.0}))).passed
+
+
+def test_manners_are_watched_in_laws(squared):
+    verdict = squared.check(squared.submission(_leaves_gradients_off_at({4.0})))  # which no case calls with
+    assert not verdict.passed
+    assert "an even function: your function leaves torch's gradient mode" in verdict.message
 
 
 def test_the_first_call_is_repeated_at_the_end(squared):
