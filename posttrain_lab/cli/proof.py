@@ -11,6 +11,7 @@ from tqdm import tqdm
 from posttrain_lab.checks import UNITS
 from posttrain_lab.cli.course import full_name
 from posttrain_lab.proof.all_saboteurs import SABOTEURS
+from posttrain_lab.proof.library_use import library_use
 from posttrain_lab.proof.trials import Bench, Judged, mutated, sabotaged, tried, written_answers
 
 console = Console()
@@ -24,9 +25,9 @@ def prove_further(unit: str | None, saboteurs: bool, mutants: int, cases: Path |
         if cases:
             right &= _written(bench, cases)
         if saboteurs:
-            _table(f"Saboteurs of {name}", _shown(bench, partial(sabotaged, bench, saboteurs=SABOTEURS), len(SABOTEURS)))
+            _table(f"Saboteurs of {name}", _shown(bench, partial(sabotaged, bench, saboteurs=SABOTEURS), _tries(bench)))
         if mutants:
-            _table(f"Mutants of {name}", _shown(bench, partial(mutated, bench, count=mutants), mutants))
+            _table(f"Mutants of {name}", _shown(bench, partial(mutated, bench, count=mutants), mutants * len(bench.exercises)))
     return right
 
 
@@ -43,8 +44,7 @@ def _written(bench: Bench, folder: Path) -> bool:
     return not wrong
 
 
-def _shown(bench: Bench, trial: Callable[..., Iterator[Judged]], count: int) -> Iterator[tuple[str, list[Judged]]]:
-    total = count * len(bench.exercises)
+def _shown(bench: Bench, trial: Callable[..., Iterator[Judged]], total: int) -> Iterator[tuple[str, list[Judged]]]:
     with tqdm(total=total, desc=bench.unit, unit="answer", leave=False, disable=None) as bar:
         for exercise in bench.exercises.values():
             found = []
@@ -52,6 +52,10 @@ def _shown(bench: Bench, trial: Callable[..., Iterator[Judged]], count: int) -> 
                 found.append(judged)
                 bar.update()
             yield exercise.name, found
+
+
+def _tries(bench: Bench) -> int:
+    return sum(len(SABOTEURS) + len(library_use(exercise)) for exercise in bench.exercises.values())
 
 
 def _table(title: str, rows: Iterable[tuple[str, list[Judged]]]) -> None:

@@ -1,8 +1,6 @@
 """Saboteurs that return the right thing and harm something else: an argument, the state of the machine, a later call."""
 
 import random
-import threading
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -152,27 +150,3 @@ MEMORY = named(
     {f"wrong after {calls} calls": _wrong_after(calls) for calls in (1, 5, 20)}
     | {"cached by shapes": _cached_by_shapes, "wrong when called again": _wrong_again},
 )
-
-
-def in_thread(function: Answer) -> Answer:
-    """The same function, called in a thread of its own."""
-
-    def called(*args: Any, **kwargs: Any) -> Any:
-        box: list[Any] = []
-        thread = threading.Thread(target=lambda: box.append(function(*args, **kwargs)))
-        thread.start()
-        thread.join()
-        return box[0]
-
-    return called
-
-
-def slow(answer: Answer, seen: Seen) -> Answer:
-    """Right, and slower than others: a busy machine. It must pass."""
-
-    def called(*args: Any, **kwargs: Any) -> Any:
-        seen.acted += 1
-        time.sleep(0.005)
-        return answer(*args, **kwargs)
-
-    return called

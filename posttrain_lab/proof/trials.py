@@ -10,6 +10,7 @@ from posttrain_lab.checks.engine.exercise import Exercise
 from posttrain_lab.grading.course import Course, CourseError, find_course, graded_cells, read_notebook, setup_sources
 from posttrain_lab.grading.notebook_runner import NotebookRunner
 from posttrain_lab.proof.forked import NoAnswer, forked
+from posttrain_lab.proof.library_use import library_use
 from posttrain_lab.proof.mutants import chosen, mutants
 from posttrain_lab.proof.saboteurs import Saboteur, Seen, honest
 
@@ -122,11 +123,14 @@ def tried(bench: Bench, folder: Path) -> Iterator[tuple[Written, Judged]]:
 
 
 def sabotaged(bench: Bench, exercise: Exercise, saboteurs: tuple[Saboteur, ...]) -> Iterator[Judged]:
-    """The verdict on each saboteur of an exercise. Raises CourseError if the right answer itself does not pass in a wrapper."""
+    """The verdict on each saboteur of an exercise, and on the library's own functions in its place.
+
+    Raises CourseError if the right answer itself does not pass in a wrapper.
+    """
     first, watched = bench.honest(exercise)
     if not first.passed:
         raise CourseError(f"{exercise.name}: the right answer in a wrapper does not pass: {first.message}")
-    for saboteur in saboteurs:
+    for saboteur in (*saboteurs, *library_use(exercise)):
         yield bench.of_saboteur(exercise, saboteur, watched)
 
 
