@@ -29,7 +29,10 @@ def _dense(values: Tensor, columns: Tensor, row_pointers: Tensor, k: int) -> Ten
 
 
 def right_csr(values: Tensor, columns: Tensor, row_pointers: Tensor, x: Tensor) -> Tensor:
-    return _dense(values, columns, row_pointers, len(x)) @ x
+    """By the stored weights alone: an input that none of them reads may be infinite."""
+    counts = row_pointers.diff().long()
+    rows = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    return torch.zeros(len(counts), x.shape[1]).index_add(0, rows, values[:, None] * x[columns.long()])
 
 
 def _pruned(draw: Draw, out: int, k: int, keep: float = 0.4) -> Tensor:
@@ -48,6 +51,8 @@ def csr_cases(seed: int) -> list[Case]:
     edges[0], edges[-1] = 0, 0
     edges[1, 0] = 3.0
     weight, x = _pruned(draw, 7, 6), whole_floats(draw, 6, 5)
+    unread, infinite = _pruned(draw, 5, 6), whole_floats(draw, 6, 3)
+    unread[:, 2], infinite[2] = 0, float("inf")
 
     def case(words: str, weight: Tensor, batch: int) -> Case:
         return Case(words, (*csr(weight), whole_floats(draw, weight.shape[1], batch)))
@@ -62,6 +67,7 @@ def csr_cases(seed: int) -> list[Case]:
         case("a single column of x", holes, 1),
         case("dense", _pruned(draw, 5, 6) + 20, 6),
         case("no weight at all", torch.zeros(3, 4), 2),
+        Case("an infinite input that no weight reads", (*csr(unread), infinite)),
         Case("views that are not contiguous", (*csr(weight), strided(x))),
         Case("a transposed view", (*csr(weight), whole_floats(draw, 4, 6).T)),
     ]

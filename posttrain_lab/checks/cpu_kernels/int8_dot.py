@@ -39,6 +39,7 @@ def dot_workload(seed: int) -> list[Case]:
     long = 20_001 + 2 * draw.whole(0, 500)
     return [
         Case("a row of the notebook's layer", (draw.codes(-128, 127, 1024), draw.codes(-127, 127, 1024))),
+        Case("a sum of 2^31, beyond int32", (torch.full((2**17,), -128, dtype=torch.int8),) * 2),
         Case("a long row", (draw.codes(-128, 127, long), draw.codes(-120, 127, long))),
     ]
 

@@ -54,6 +54,7 @@ def nm_pack_workload(seed: int) -> list[Case]:
     return [
         Case("a wide layer, magnitudes close to each other", (ladder(draw, 6, 1024),)),
         Case("numbers far below 1", (ladder(draw, 4, 64, top=1e-6),)),
+        Case("numbers whose squares are 0 in float32", (ladder(draw, 4, 64, top=1e-25),)),
         Case("many rows, numbers far above 1", (ladder(draw, 300, 8, top=1e8),)),
     ]
 

@@ -34,7 +34,7 @@ def right_unpack4(packed: Tensor, k: int) -> Tensor:
 
 def unpack4_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "unpack_int4")
-    cases = [Case(words, (right_pack4(codes), codes.shape[1])) for words, codes in drawn_codes(draw)]
+    cases = [Case(words, (right_pack4(codes), codes.shape[1])) for words, codes in drawn_codes(draw) if len(codes)]
     view = strided(draw.codes(-128, 127, 3, 4)).view(torch.uint8)
     filled = draw.codes(-128, 127, 4, 5).view(torch.uint8)
     return [*cases, Case("bytes that are not contiguous", (view, 8)), Case("an odd size, the last nibble not 0", (filled, 9))]
