@@ -1,8 +1,9 @@
 """The adapter `launched` for exercises that ask for a GPU kernel: did the student's kernel make the result, alone, and would a GPU take it?
 
 NotTheTask when no kernel is launched, or torch computes a part of the result. What is told only of a right result (`manners.remark`): the
-result is not what the kernel stored, the kernel got other numbers than the function's arguments, two programs store in one place, or
-Triton's compiler refuses the kernel, which its interpreter takes. Where the kernels run on a GPU only the first of these are seen.
+result is not what the kernel stored, the kernel got other numbers than the function's arguments, two programs store in one place, a
+number is stored twice, or Triton's compiler refuses the kernel, which its interpreter takes. Where the kernels run on a GPU only the
+first of these are seen.
 """
 
 import inspect
@@ -83,6 +84,8 @@ def _notes(function: Callable[..., Any], result: Any, given: list[Any], traffic:
         yield "gives its kernel other numbers than its arguments; leave the function above the kernel as it was"
     if traffic.shared:
         yield "stores in one place from several programs; each program stores its own block, and no other program does"
+    if traffic.twice:
+        yield "stores a number more than once; compute it to its end, then store it once"
     _CALLS[function] = _CALLS.get(function, 0) + 1
     if _CALLS[function] == COMPILED_AT and interpreter.interpreted():
         _REFUSALS[function] = [note for launch in traffic.kernels if (note := _refused(*launch))]

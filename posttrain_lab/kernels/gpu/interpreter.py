@@ -31,7 +31,8 @@ class OutOfBounds(IndexError):
 class Traffic:
     """What launches did to memory: programs run, bytes read and written, lanes of loads and how many of them were masked out.
 
-    shared: numbers stored by more than one program of a launch. given, left: the tensors of all launches, before and after.
+    shared, twice: numbers stored by more than one program of a launch, or again by the same one.
+    given, left: the tensors of all launches, before and after.
     On a GPU nobody watches the programs: there only launches are counted, and what they leave.
     """
 
@@ -41,7 +42,8 @@ class Traffic:
     lanes: int = 0
     masked: int = 0
     launches: int = 0
-    shared: int = field(default=0, repr=False)  # the last four are for the checks; what is printed stays short
+    shared: int = field(default=0, repr=False)  # these are for the checks; what is printed stays short
+    twice: int = field(default=0, repr=False)
     kernels: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list, repr=False)
     given: list[Tensor] = field(default_factory=list, repr=False)
     left: list[Tensor] = field(default_factory=list, repr=False)
@@ -273,10 +275,12 @@ def _watched(args: tuple[Any, ...]) -> Iterator[None]:
         numbers = check("wrote", ptrs.data, np.broadcast_to(mask.data, ptrs.data.shape))
         places = ptrs.data[np.broadcast_to(mask.data, ptrs.data.shape)].ravel().tolist() if _COUNTS else []
         program = _COUNTS[-1].programs if _COUNTS else 0
-        shared = sum(writers.setdefault(place, program) != program for place in places)
+        earlier = [writers[place] for place in places if place in writers]
+        writers.update(dict.fromkeys(places, program))
         for traffic in _COUNTS:
             traffic.written += numbers * value.data.dtype.itemsize
-            traffic.shared += shared
+            traffic.shared += sum(one != program for one in earlier)
+            traffic.twice += sum(one == program for one in earlier)
         return store(ptrs, value, mask, *rest)
 
     with _replaced(create_masked_load=create_masked_load, create_masked_store=create_masked_store):

@@ -40,6 +40,13 @@ def all_in_each(x_ptr, out_ptr, n, B: tl.constexpr):
     tl.store(out_ptr + i, x + x, mask=i < n)
 
 @triton.jit
+def again(x_ptr, out_ptr, n, B: tl.constexpr):
+    i = tl.program_id(0) * B + tl.arange(0, B)
+    x = tl.load(x_ptr + i, mask=i < n, other=0.0)
+    tl.store(out_ptr + i, x, mask=i < n)
+    tl.store(out_ptr + i, x + x, mask=i < n)
+
+@triton.jit
 def refused(x_ptr, out_ptr, n, B: tl.constexpr):
     i = tl.program_id(0) * B + tl.arange(0, B)
     x = tl.load(x_ptr + i, mask=i < n, other=0.0)
@@ -65,6 +72,7 @@ ANSWERS = {
     "two kernels": lambda x: launch(double, launch(double, x)),
     "other numbers": lambda x: launch(double, torch.from_numpy(x.numpy() * 2)),
     "all in each program": lambda x: launch(all_in_each, x),
+    "stored twice": lambda x: launch(again, x),
     "refused by the compiler": lambda x: launch(refused, x),
 }
 found = {}
@@ -98,6 +106,7 @@ def test_right_kernels_have_no_notes(notes, answer):
         ("numpy beside an idle kernel", "returns other numbers than its kernel stored"),
         ("other numbers", "gives its kernel other numbers than its arguments"),
         ("all in each program", "stores in one place from several programs"),
+        ("stored twice", "stores a number more than once"),
     ],
 )
 def test_each_call_is_noted(notes, answer, sentence):
