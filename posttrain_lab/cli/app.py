@@ -142,8 +142,16 @@ def prove(
     saboteurs: Annotated[bool, typer.Option("--saboteurs", help="Try right answers made wrong in systematic ways.")] = False,
     mutants: Annotated[int, typer.Option(help="Try so many mutants of each right answer.", min=0)] = 0,
     cases: Annotated[Path | None, typer.Option(help="Try the answers DIR/UNIT/EXERCISE/NAME.py.", metavar="DIR")] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Saboteurs, and ten mutants, of the exercises that changed.")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Saboteurs and all mutants of all exercises.")] = False,
 ) -> None:
     """Prove the grader: right answers get all points, every known mistake loses those of its exercise and is named."""
+    if changed or every:
+        from posttrain_lab.cli.proof import prove_standing
+
+        raise typer.Exit(0 if prove_standing(unit, every) else 1)
     if saboteurs or mutants or cases:
         from posttrain_lab.cli.proof import prove_further
 

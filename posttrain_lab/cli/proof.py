@@ -1,6 +1,9 @@
 """`posttrain-lab prove` beyond the known mistakes: saboteurs, mutants and folders of written answers, as tables in a terminal."""
 
+import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,15 +12,21 @@ from rich.table import Table
 from tqdm import tqdm
 
 from posttrain_lab.checks import UNITS
+from posttrain_lab.checks.engine.exercise import Exercise
 from posttrain_lab.cli.course import full_name
+from posttrain_lab.grading.course import find_course
 from posttrain_lab.proof.all_saboteurs import SABOTEURS
 from posttrain_lab.proof.library_use import library_use
+from posttrain_lab.proof.mutants import mutants
+from posttrain_lab.proof.record import is_stale, keep, kept, solved
+from posttrain_lab.proof.report import write_report
+from posttrain_lab.proof.standing import TEN, Findings, prove_exercise
 from posttrain_lab.proof.trials import Bench, Judged, mutated, sabotaged, tried, written_answers
 
 console = Console()
 
 
-def prove_further(unit: str | None, saboteurs: bool, mutants: int, cases: Path | None) -> bool:
+def prove_further(unit: str | None, saboteurs: bool, count: int, cases: Path | None) -> bool:
     """Try what was asked for on one unit or all; true when no written answer is misjudged. What survives is printed."""
     right = True
     for name in [full_name(unit)] if unit else list(UNITS):
@@ -26,8 +35,8 @@ def prove_further(unit: str | None, saboteurs: bool, mutants: int, cases: Path |
             right &= _written(bench, cases)
         if saboteurs:
             _table(f"Saboteurs of {name}", _shown(bench, partial(sabotaged, bench, saboteurs=SABOTEURS), _tries(bench)))
-        if mutants:
-            _table(f"Mutants of {name}", _shown(bench, partial(mutated, bench, count=mutants), mutants * len(bench.exercises)))
+        if count:
+            _table(f"Mutants of {name}", _shown(bench, partial(_of_mutants, bench, count), count * len(bench.exercises)))
     return right
 
 
@@ -54,6 +63,11 @@ def _shown(bench: Bench, trial: Callable[..., Iterator[Judged]], total: int) -> 
             yield exercise.name, found
 
 
+def _of_mutants(bench: Bench, count: int, exercise: Exercise) -> Iterator[Judged]:
+    for mutant, judged in mutated(bench, exercise, count):
+        yield replace(judged, name=mutant.text)
+
+
 def _tries(bench: Bench) -> int:
     return sum(len(SABOTEURS) + len(library_use(exercise)) for exercise in bench.exercises.values())
 
@@ -66,3 +80,35 @@ def _table(title: str, rows: Iterable[tuple[str, list[Judged]]]) -> None:
         names = [judged.name for judged in alive if judged.acted]
         table.add_row(exercise, str(len(found) - len(alive)), str(len(alive) - len(names)), "; ".join(names) or "none")
     console.print(table)
+
+
+def prove_standing(unit: str | None, every: bool) -> bool:
+    """Prove the exercises whose record is out of date (`every`: all of them, with all mutants), write the records and the report.
+
+    True when nothing passes that should not. An exercise with a complaint keeps its old record, so it is tried again the next time.
+    """
+    right, count = True, sys.maxsize if every else TEN
+    for name in [full_name(unit)] if unit else list(UNITS):
+        todo = [exercise for exercise, solution in solved(name) if every or is_stale(exercise, solution)]
+        if not todo:
+            continue
+        bench, records = Bench(name), kept(name)
+        for exercise in todo:
+            findings = _standing(bench, exercise, count)
+            for complaint in findings.complaints():
+                console.print(complaint, markup=False, soft_wrap=True)
+            if findings.complaints():
+                right = False
+                continue
+            records[exercise.name] = findings.record()
+            keep(name, records)
+        console.print(f"{name}: {len(todo)} exercises tried.")
+    write_report(find_course().root)
+    return right
+
+
+def _standing(bench: Bench, exercise: Exercise, count: int) -> Findings:
+    """Try one exercise, with a bar."""
+    tries = len(SABOTEURS) + len(library_use(exercise)) + min(count, len(mutants(bench.solutions[exercise.name])))
+    bar = tqdm(prove_exercise(bench, exercise, count), total=tries, desc=exercise.name, leave=False, disable=None)
+    return deque(bar, maxlen=1).pop()

@@ -6,6 +6,7 @@ mutants are mostly right answers too are left out (another width of integers, `.
 
 import ast
 import copy
+import difflib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,10 +49,11 @@ Place = tuple[str, ast.AST]  # what was done, and the node in the old one's plac
 
 @dataclass(frozen=True)
 class Mutant:
-    """One changed source; `change` says what was done in which line: "12: Add -> Sub"."""
+    """One changed source. `change` says what was done in which line: "12: Add -> Sub"; `text` shows the line: "a + b -> a - b"."""
 
     change: str
     source: str
+    text: str
 
 
 def mutants(source: str, names: tuple[str, ...] = ()) -> list[Mutant]:
@@ -61,7 +63,8 @@ def mutants(source: str, names: tuple[str, ...] = ()) -> list[Mutant]:
     ['2: Lt -> LtE', '2: Lt -> Gt', '2: Add -> Sub', '2: left of Add', '2: right of Add', '2: 1 -> 2', '2: 1 -> 0']
     """
     tree = ast.parse(source)
-    found, seen = [], {ast.unparse(tree)}
+    before = ast.unparse(tree)
+    found, seen = [], {before}
     for number, node in enumerate(ast.walk(tree)):
         if not _belongs(tree, node, names):
             continue
@@ -72,8 +75,15 @@ def mutants(source: str, names: tuple[str, ...] = ()) -> list[Mutant]:
             text = ast.unparse(ast.fix_missing_locations(_Put(target, new).visit(twin)))
             if text not in seen:
                 seen.add(text)
-                found.append(Mutant(f"{getattr(node, 'lineno', 0)}: {words}", text))
+                found.append(Mutant(f"{getattr(node, 'lineno', 0)}: {words}", text, _changed_lines(before, text)))
     return found
+
+
+def _changed_lines(before: str, after: str) -> str:
+    """The lines that differ, without their indentation: "x = a + b -> x = a - b"."""
+    lines = [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+"]
+    old, new = ("; ".join(line[2:].strip() for line in lines if line[0] == sign) for sign in "-+")
+    return f"{old} -> {new}"
 
 
 def chosen(found: list[Mutant], count: int, seed: int) -> list[Mutant]:

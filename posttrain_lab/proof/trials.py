@@ -1,5 +1,6 @@
 """Try saboteurs, mutants and written answers on the checks of a unit, each in a child process."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,10 @@ from posttrain_lab.grading.course import Course, CourseError, find_course, grade
 from posttrain_lab.grading.notebook_runner import NotebookRunner
 from posttrain_lab.proof.forked import NoAnswer, forked
 from posttrain_lab.proof.library_use import library_use
-from posttrain_lab.proof.mutants import chosen, mutants
+from posttrain_lab.proof.mutants import Mutant, chosen, mutants
 from posttrain_lab.proof.saboteurs import Saboteur, Seen, honest
 
-LIMIT = 60.0  # seconds of processor time for one answer
+LIMIT = 60.0  # seconds of processor time for a written answer; others may take ten times as long as the right one
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,24 @@ class Bench:
         self.unit, self.exercises = unit, checks.exercises(unit)
         notebook = read_notebook((course or find_course()).source(unit))
         self.solutions = {cell.grade_id: cell.source for cell in graded_cells(notebook) if cell.solution}
-        self.runner, self._prepared = NotebookRunner(), set[str]()
+        self.runner, self._prepared = NotebookRunner(), dict[str, tuple[int, float]]()
         for source in (*setup_sources(notebook), *self.solutions.values()):
             if not (ran := self.runner.run(source, "<solved>")).ok:
                 raise CourseError(f"A solved cell of {unit} ends with {ran.message}; run `posttrain-lab prove {unit}` first.")
 
-    def prepared(self, exercise: Exercise) -> None:
-        """Check the right answer once in this process, so that every child finds what the oracle gives."""
+    def prepared(self, exercise: Exercise) -> tuple[int, float]:
+        """Check the right answer once in this process, so that every child finds what the oracle gives: its calls, its seconds."""
         if exercise.name not in self._prepared:
-            self._prepared.add(exercise.name)
-            exercise.check(exercise.submission(self.runner.names[exercise.function_name]))
+            before = time.process_time()
+            verdict = exercise.check(exercise.submission(self.runner.names[exercise.function_name]))
+            self._prepared[exercise.name] = verdict.calls, time.process_time() - before
+        return self._prepared[exercise.name]
 
-    def of_source(self, exercise: Exercise, name: str, source: str) -> Judged:
+    def limit(self, exercise: Exercise) -> float:
+        """Seconds of processor time for a changed answer: enough for ten right ones, so that one which never ends is soon found."""
+        return min(LIMIT, 3 + 10 * self.prepared(exercise)[1])
+
+    def of_source(self, exercise: Exercise, name: str, source: str, limit: float = LIMIT) -> Judged:
         """The verdict on the function that a cell defines."""
 
         def work() -> tuple[bool, str]:
@@ -58,7 +65,7 @@ class Bench:
             return verdict.passed, verdict.message
 
         self.prepared(exercise)
-        return _judged(exercise.name, name, lambda: (*work(), 1))
+        return _judged(exercise.name, name, lambda: (*work(), 1), limit)
 
     def of_saboteur(self, exercise: Exercise, saboteur: Saboteur, watched: bool = True) -> Judged:
         """The verdict on the notebook's own answer behind a saboteur; without `watched`, nobody asks how the result is made."""
@@ -72,8 +79,7 @@ class Bench:
             verdict = exercise.check(submission)
             return verdict.passed, verdict.message, seen.acted
 
-        self.prepared(exercise)
-        return _judged(exercise.name, saboteur.name, work)
+        return _judged(exercise.name, saboteur.name, work, self.limit(exercise))
 
     def honest(self, exercise: Exercise) -> tuple[Judged, bool]:
         """The verdict on the right answer in a wrapper that does nothing, and whether it may be watched (a decorator is hidden)."""
@@ -84,9 +90,9 @@ class Bench:
         return self.of_saboteur(exercise, wrapper, watched=False), False
 
 
-def _judged(exercise: str, name: str, work: Callable[[], tuple[bool, str, int]]) -> Judged:
+def _judged(exercise: str, name: str, work: Callable[[], tuple[bool, str, int]], limit: float) -> Judged:
     try:
-        passed, message, acted = forked(work, LIMIT)
+        passed, message, acted = forked(work, limit)
     except NoAnswer as lost:
         return Judged(exercise, name, False, str(lost))
     return Judged(exercise, name, passed, message, acted)
@@ -134,8 +140,8 @@ def sabotaged(bench: Bench, exercise: Exercise, saboteurs: tuple[Saboteur, ...])
         yield bench.of_saboteur(exercise, saboteur, watched)
 
 
-def mutated(bench: Bench, exercise: Exercise, count: int, seed: int = 0) -> Iterator[Judged]:
+def mutated(bench: Bench, exercise: Exercise, count: int, seed: int = 0) -> Iterator[tuple[Mutant, Judged]]:
     """The verdict on mutants of the notebook's own answer: `count` of them, chosen by the seed."""
     found = mutants(bench.solutions[exercise.name])
     for mutant in chosen(found, count, seed):
-        yield bench.of_source(exercise, mutant.change, mutant.source)
+        yield mutant, bench.of_source(exercise, mutant.change, mutant.source, bench.limit(exercise))

@@ -88,6 +88,7 @@ class Task:
       for `fake_quantize`), and the part of it to call (`apply`).
     - `workload(seed)`: further cases, of the size and with the kind of numbers that the notebook itself goes on to use.
     - `free`, `strict`: parts of the notes of `manners`, each with the sentence of the page that leaves this open, or asks for it.
+    - `legal`: saboteurs of `posttrain_lab.proof` that this check lets pass, each with the words of the page that allow it; at most three.
     - `through`: the adapter by which the function is called; `library`: the library's own functions for this job, which are
       closed meanwhile. Both are written "module:function", below `posttrain_lab.checks` and below `posttrain_lab`.
     """
@@ -105,6 +106,7 @@ class Task:
     workload: Callable[[int], Iterable[Case]] = lambda seed: ()
     free: Mapping[str, str] = field(default_factory=dict)
     strict: Mapping[str, str] = field(default_factory=dict)
+    legal: Mapping[str, str] = field(default_factory=dict)
     function: str = ""
     attribute: str = ""
     through: str = ""
