@@ -67,4 +67,4 @@ def _counts(records: Iterable[Record], mistakes: int) -> str:
 
 def _unvisited(record: Record) -> list[str]:
     regions = {saboteur.name for saboteur in REGIONS}
-    return [name for name in record.idle if name in regions]
+    return [name.removeprefix("wrong where ") for name in record.idle if name in regions]
