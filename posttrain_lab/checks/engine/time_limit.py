@@ -78,6 +78,15 @@ def too_long(what: str, seconds: float, waited: bool) -> str:
     return f"{what} within {seconds:g} seconds of processor time; look for a loop that never ends"
 
 
+def call_too_long(most: float, exercise: float, left: float, waited: bool) -> str:
+    """The same about a call, when `left` seconds of the exercise's were left for it: the limit that it met, in full.
+
+    >>> call_too_long(20, 60, 0.0111215, waited=False)
+    'your function used all of its 60 seconds of processor time; look for what makes it slow'
+    """
+    return USED.format(seconds=exercise) if left < most and not waited else too_long(CALLED, most, waited)
+
+
 class Limited:
     """A submission whose calls may take `call` seconds of processor time each, and `exercise` together.
 
@@ -101,9 +110,7 @@ class Limited:
             with ended_after(min(most, left), WALL * most):
                 return self._submission.call(*args, gradients=gradients, **kwargs)
         except TimeIsUp as end:
-            used_up = left < most and not end.waited
-            sentence = USED.format(seconds=all_calls) if used_up else too_long(CALLED, most, end.waited)
-            self._lost = Outcome(error=f"{sentence}.")
+            self._lost = Outcome(error=f"{call_too_long(most, all_calls, left, end.waited)}.")
             return self._lost
         finally:
             self._used += process_time() - before

@@ -123,7 +123,7 @@ def test_a_long_call_is_told_its_own_limit(monkeypatch):
 @timers
 def test_a_check_cell_ends_an_endless_answer(monkeypatch, no_clock):
     monkeypatch.setattr(engine, "Limited", lambda submission: Limited(submission, call=0.05))
-    with pytest.raises(CheckFailed, match="did not return within 0.05 seconds of processor time; look for a loop"):
+    with pytest.raises(CheckFailed, match=r"did not return within 0\.05 seconds of processor time; look for a loop"):
         exercise()(loop)
 
 
