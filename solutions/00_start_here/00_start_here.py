@@ -164,6 +164,9 @@ def accuracy(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> float:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(accuracy)
+
 # %% nbgrader={"grade": true, "grade_id": "test_accuracy", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.start_here.accuracy(accuracy)
 ### BEGIN HIDDEN TESTS
@@ -228,6 +231,9 @@ def wilson_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return (center - half) / (1 + z**2 / n), (center + half) / (1 + z**2 / n)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(wilson_interval)
 
 # %% nbgrader={"grade": true, "grade_id": "test_wilson_interval", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.start_here.wilson_interval(wilson_interval)
@@ -302,6 +308,9 @@ def model_bytes(model: nn.Module) -> int:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(model_bytes)
+
 # %% nbgrader={"grade": true, "grade_id": "test_model_bytes", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.start_here.model_bytes(model_bytes)
 ### BEGIN HIDDEN TESTS
@@ -372,6 +381,9 @@ def latency(fn, repeats: int = 50, warmup: int = 5) -> tuple[float, float, float
     return p20, p50, p80
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(latency)
 
 # %% nbgrader={"grade": true, "grade_id": "test_latency", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.start_here.latency(latency)

@@ -150,6 +150,9 @@ def affine_qparams(low: float, high: float, bits: int = 8, symmetric: bool = Fal
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(affine_qparams)
+
 # %% nbgrader={"grade": true, "grade_id": "test_affine_qparams", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.affine_qparams(affine_qparams)
 ### BEGIN HIDDEN TESTS
@@ -230,6 +233,9 @@ def quantize(x: Float[Tensor, "*shape"], scale: float, zero_point: int, bits: in
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(quantize)
+
 # %% nbgrader={"grade": true, "grade_id": "test_quantize", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.quantize(quantize)
 ### BEGIN HIDDEN TESTS
@@ -284,6 +290,9 @@ def dequantize(q: Int[Tensor, "*shape"], scale: float, zero_point: int) -> Float
     return (q.to(torch.float32) - zero_point) * scale
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(dequantize)
 
 # %% nbgrader={"grade": true, "grade_id": "test_dequantize", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.dequantize(dequantize)
@@ -374,6 +383,9 @@ def channel_qparams(weight: Float[Tensor, "out ..."], bits: int = 8, group: int 
     return torch.where(largest > 0, largest / (2 ** (bits - 1) - 1), 1.0)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(channel_qparams)
 
 # %% nbgrader={"grade": true, "grade_id": "test_channel_qparams", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.channel_qparams(channel_qparams)
@@ -488,6 +500,9 @@ def observe(x: Float[Tensor, "..."], method: str = "minmax", bits: int = 8) -> t
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(observe)
+
 # %% nbgrader={"grade": true, "grade_id": "test_observe", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.observe(observe)
 ### BEGIN HIDDEN TESTS
@@ -586,6 +601,9 @@ def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(fold_batchnorm)
+
 # %% nbgrader={"grade": true, "grade_id": "test_fold_batchnorm", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.fold_batchnorm(fold_batchnorm)
 ### BEGIN HIDDEN TESTS
@@ -665,6 +683,9 @@ def requantize(acc: Int32[Tensor, "*shape"], multiplier: float, zero_point: int,
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(requantize)
+
 # %% nbgrader={"grade": true, "grade_id": "test_requantize", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.requantize(requantize)
 ### BEGIN HIDDEN TESTS
@@ -743,6 +764,9 @@ def int8_linear(
     return y if bias is None else y + bias
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(int8_linear)
 
 # %% nbgrader={"grade": true, "grade_id": "test_int8_linear", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.int8_linear(int8_linear)
@@ -926,6 +950,9 @@ class FakeQuantize(torch.autograd.Function):
         ### END SOLUTION
 
 
+# %%
+checks.try_examples(FakeQuantize)
+
 # %% nbgrader={"grade": true, "grade_id": "test_fake_quantize", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.fake_quantize(FakeQuantize)
 ### BEGIN HIDDEN TESTS
@@ -1073,6 +1100,9 @@ def optimal_rounding(weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tok
     return result
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(optimal_rounding)
 
 # %% nbgrader={"grade": true, "grade_id": "test_optimal_rounding", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.optimal_rounding(optimal_rounding)

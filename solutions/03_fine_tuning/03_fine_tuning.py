@@ -159,6 +159,9 @@ def freeze(model: nn.Module, trainable: list[str]) -> int:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(freeze)
+
 # %% nbgrader={"grade": true, "grade_id": "test_freeze", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.freeze(freeze)
 ### BEGIN HIDDEN TESTS
@@ -266,6 +269,9 @@ def parameter_groups(model: nn.Module, base_lr: float, decay: float) -> list[dic
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(parameter_groups)
+
 # %% nbgrader={"grade": true, "grade_id": "test_parameter_groups", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.parameter_groups(parameter_groups)
 ### BEGIN HIDDEN TESTS
@@ -357,6 +363,9 @@ def adamw_step(
     param.sub_(lr * (m / (1 - b1**t)) / ((v / (1 - b2**t)).sqrt() + eps))
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(adamw_step)
 
 # %% nbgrader={"grade": true, "grade_id": "test_adamw_step", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.adamw_step(adamw_step)
@@ -504,6 +513,9 @@ class LoRALinear(nn.Module):
         return merged
         ### END SOLUTION
 
+
+# %%
+checks.try_examples(LoRALinear)
 
 # %% nbgrader={"grade": true, "grade_id": "test_LoRALinear", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.LoRALinear(LoRALinear)
@@ -670,6 +682,9 @@ def ewc_penalty(model: nn.Module, anchor: dict[str, Tensor], fisher: dict[str, T
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(ewc_penalty)
+
 # %% nbgrader={"grade": true, "grade_id": "test_ewc_penalty", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.ewc_penalty(ewc_penalty)
 ### BEGIN HIDDEN TESTS
@@ -778,6 +793,9 @@ def select_for_labelling(logits: Float[Tensor, "n c"], k: int, method: str) -> I
     return score.argsort(descending=True)[:k]
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(select_for_labelling)
 
 # %% nbgrader={"grade": true, "grade_id": "test_select_for_labelling", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.select_for_labelling(select_for_labelling)
@@ -895,6 +913,9 @@ def distillation_loss(
     return weight * temperature**2 * divergence + (1 - weight) * F.cross_entropy(student, labels)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(distillation_loss)
 
 # %% nbgrader={"grade": true, "grade_id": "test_distillation_loss", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.distillation_loss(distillation_loss)
@@ -1021,6 +1042,9 @@ def recover(model: nn.Module, masks: dict[str, Bool[Tensor, "..."]], split: data
     return recovered.eval()
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(recover)
 
 # %% nbgrader={"grade": true, "grade_id": "test_recover", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.recover(recover)

@@ -126,6 +126,9 @@ def masked_add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
     tl.store(out_ptr + i, x + y, mask=i < n)
     ### END SOLUTION
 
+# %%
+checks.try_examples(masked_add)
+
 # %% nbgrader={"grade": true, "grade_id": "test_masked_add", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.masked_add(masked_add)
 ### BEGIN HIDDEN TESTS
@@ -212,6 +215,9 @@ def row_quantize_kernel(x_ptr, codes_ptr, scale_ptr, columns, BLOCK: tl.constexp
     tl.store(codes_ptr + row * columns + k, code, mask=k < columns)
     tl.store(scale_ptr + row, scale)
     ### END SOLUTION
+
+# %%
+checks.try_examples(row_quantize)
 
 # %% nbgrader={"grade": true, "grade_id": "test_row_quantize", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.row_quantize(row_quantize)
@@ -302,6 +308,9 @@ def int8_matmul_kernel(x_ptr, w_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.
         total = tl.dot(x, w, total, out_dtype=tl.int32)
     tl.store(out_ptr + m * N + n, total, mask=(m < M) & (n < N))
     ### END SOLUTION
+
+# %%
+checks.try_examples(int8_matmul)
 
 # %% nbgrader={"grade": true, "grade_id": "test_int8_matmul", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.int8_matmul(int8_matmul)
@@ -480,6 +489,9 @@ def fused_linear_kernel(
     tl.store(out_ptr + m * N + n, y, mask=(m < M) & (n < N))
     ### END SOLUTION
 
+# %%
+checks.try_examples(fused_linear)
+
 # %% nbgrader={"grade": true, "grade_id": "test_fused_linear", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.fused_linear(fused_linear)
 ### BEGIN HIDDEN TESTS
@@ -570,6 +582,9 @@ def unpack_int4_kernel(packed_ptr, scale_ptr, out_ptr, columns, bytes_a_row, gro
     scale = tl.load(scale_ptr + row * groups + k // group, mask=k < columns)
     tl.store(out_ptr + row * columns + k, code * scale, mask=k < columns)
     ### END SOLUTION
+
+# %%
+checks.try_examples(unpack_int4)
 
 # %% nbgrader={"grade": true, "grade_id": "test_unpack_int4", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.unpack_int4(unpack_int4)
@@ -674,6 +689,9 @@ def block_sparse_kernel(x_ptr, blocks_ptr, columns_ptr, starts_ptr, out_ptr, M, 
     tl.store(out_ptr + m * N + row * B + b[None, :], total, mask=m < M)
     ### END SOLUTION
 
+# %%
+checks.try_examples(block_sparse_matmul)
+
 # %% nbgrader={"grade": true, "grade_id": "test_block_sparse_matmul", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.block_sparse_matmul(block_sparse_matmul)
 ### BEGIN HIDDEN TESTS
@@ -768,6 +786,9 @@ def read_ptx(ptx: str) -> dict[str, str | int]:
     registers = sum(int(number) for number in re.findall(r"\.reg\s+\.\w+\s+%\w+<(\d+)>", text))
     return {"multiply": names[0] if names else "", "times": len(names), "registers": registers}
     ### END SOLUTION
+
+# %%
+checks.try_examples(read_ptx)
 
 # %% nbgrader={"grade": true, "grade_id": "test_read_ptx", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.read_ptx(read_ptx)

@@ -38,10 +38,10 @@ def describe(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "posttrain_lab" not in f.filename and "site-packages" not in f.filename and f.name != "call"]
     where = f" in line {own[-1].lineno} of your cell ({own[-1].line})" if own and own[-1].line else ""
-    return f"your function raised {type(error).__name__}{where}: {_words(error)}"
+    return f"your function raised {type(error).__name__}{where}: {words_of(error)}"
 
 
-def _words(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
     """Its text; str() of the student's exception class may raise or return anything."""
     try:
         return str.__getitem__(str(error), slice(300))
