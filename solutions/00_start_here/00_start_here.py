@@ -33,10 +33,12 @@
 #
 # - **Run a cell:** click into it, press Shift + Enter. Begin with the first one and go down. Nothing can break:
 #   *Kernel, Restart Kernel* gives you a fresh start, and your text stays.
-# - **An exercise** is a function without a body. Replace `raise NotImplementedError` with your lines; six are always
-#   enough.
-# - **The check** is the cell right below. It calls your function many times and prints one line when all is right.
-#   Otherwise it says in a sentence what is wrong. Run it as often as you like.
+# - **An exercise** is a function without a body. Replace `raise NotImplementedError` with your lines; the course's own
+#   answers have at most six.
+# - **The first try** is the cell right below. It runs the `>>>` examples of the function's docstring and shows what came
+#   where the docstring promises something else.
+# - **The check** is the cell after it. It calls your function many times and prints one line when all is right.
+#   Otherwise it says in a sentence what is wrong. Run both as often as you like.
 # - **A guess comes first.** Before most exercises you are asked what you expect. Nobody records it. A wrong guess is
 #   what makes a number worth remembering.
 # - **Figures run your functions,** so they show your work. A mistake costs only its own exercise: no later exercise

@@ -27,11 +27,12 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`, an optimizer). No other unit comes first.
 #
-# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with your
-# lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often
-# as you like. A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came
-# before. The figures use *your* functions, so they show your work; the text names the three that use the library's (lottery
-# tickets, the break-even map, the choice of channels). In a terminal, `posttrain-lab check 01` shows the points of the whole
+# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with
+# your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring. The
+# next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like.
+# A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came before. The figures
+# use *your* functions, so they show your work; the text names the three that use the library's (lottery tickets, the
+# break-even map, the choice of channels). In a terminal, `posttrain-lab check 01` shows the points of the whole
 # notebook. The [glossary](../glossary.md) explains the terms of the field.
 #
 # **Which images for what.** Weights are changed on *training* images, scores are computed on *calibration* images,

@@ -27,11 +27,12 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`). No other unit comes first.
 #
-# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with your
-# lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often
-# as you like. A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came
-# before. The figures use *your* functions, so they show your work. In a terminal, `posttrain-lab check 02` shows the
-# points of the whole notebook. The [glossary](../glossary.md) explains the terms of the field.
+# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with
+# your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring. The
+# next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like.
+# A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came before. The figures
+# use *your* functions, so they show your work. In a terminal, `posttrain-lab check 02` shows the points of the whole
+# notebook. The [glossary](../glossary.md) explains the terms of the field.
 #
 # **Which images for what.** Ranges are fitted on *calibration* images, choices are made on *validation* images, and
 # the *test* images are used once, for the last numbers of the unit. If we chose by the test set, its accuracy would be

@@ -28,11 +28,12 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Module`, `backward`). No other unit comes first.
 #
-# **How it works.** There are eight exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with
-# your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
-# often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
-# In a terminal, `posttrain-lab check 03` shows the points of the whole notebook. The [glossary](../glossary.md) explains
-# the terms of the field.
+# **How it works.** There are eight exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError`
+# with your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring.
+# The next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you
+# like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work. In a terminal,
+# `posttrain-lab check 03` shows the points of the whole notebook. The [glossary](../glossary.md) explains the terms of
+# the field.
 #
 # **Which images for what.** Weights learn from *train* images, choices are made on *validation* images, and the
 # *test* images are used for the numbers at the end. Some results need many repetitions, more than a minute of

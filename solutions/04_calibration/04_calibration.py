@@ -27,11 +27,12 @@
 #
 # **You need** Python and a little PyTorch (tensors, `softmax`). No other unit comes first.
 #
-# **How it works.** There are twelve exercises; the unit takes about 150 minutes. Replace `raise NotImplementedError` with
-# your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
-# often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
-# In a terminal, `posttrain-lab check 04` shows the points of the whole notebook. The [glossary](../glossary.md) explains
-# the terms of the field.
+# **How it works.** There are twelve exercises; the unit takes about 150 minutes. Replace `raise NotImplementedError`
+# with your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring.
+# The next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you
+# like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work. In a terminal,
+# `posttrain-lab check 04` shows the points of the whole notebook. The [glossary](../glossary.md) explains the terms of
+# the field.
 #
 # **Which examples for what.** Everything that is fitted, a temperature or a curve, is fitted on *calibration* examples.
 # Choices are made on *validation* examples. The *test* examples are used once, at the end.

@@ -27,12 +27,12 @@
 # **You need** Python and a little PyTorch (tensors, shapes). Unit 02 explains where int8 codes come from; no unit has to come
 # first. No C, no assembly: Numba compiles Python functions for your processor.
 #
-# **How it works.** There are twelve exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with your
-# lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often as
-# you like. A mistake costs only its own exercise. Most figures use *your* functions, so they show your work; where the
+# **How it works.** There are twelve exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError`
+# with your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring.
+# The next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you
+# like. A mistake costs only its own exercise. Most figures use *your* functions, so they show your work; where the
 # library's kernels are shown, the text says so. In a terminal, `posttrain-lab check 05` shows the points of the whole
-# notebook. The [glossary](../glossary.md) explains the
-# terms of the field.
+# notebook. The [glossary](../glossary.md) explains the terms of the field.
 
 # %% tags=["setup"]
 

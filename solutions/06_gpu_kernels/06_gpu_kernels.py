@@ -28,10 +28,11 @@
 # the other. With an NVIDIA GPU of the Ampere generation or later the same cells run on it. Triton exists for Linux; elsewhere open the unit
 # in Colab. Unit 02 explains what a code and a scale are; exercise 2 repeats what is needed here.
 #
-# **How it works.** There are seven exercises; the unit takes about 140 minutes. An exercise's cell begins with a finished function that takes
-# tensors and *launches* a kernel. Below it you write the body of the kernel in place of `raise NotImplementedError`; six lines are always
-# enough. The cell after it checks. A mistake costs only its own exercise. In a terminal, `posttrain-lab check 06` shows the points of the whole
-# notebook. The [glossary](../glossary.md) explains the terms of the field.
+# **How it works.** There are seven exercises; the unit takes about 140 minutes. An exercise's cell begins with a finished function that
+# takes tensors and *launches* a kernel. Below it you write the body of the kernel in place of `raise NotImplementedError`; the course's own
+# kernels have at most six lines there. The next cell tries the examples of the docstring, and the one after it checks. A mistake costs only
+# its own exercise. In a terminal, `posttrain-lab check 06` shows the points of the whole notebook. The [glossary](../glossary.md) explains
+# the terms of the field.
 #
 # **How mistakes are found.** Some mistakes change the result of a GPU kernel in some runs only. `interpreter.launch` makes them visible in
 # every run: in the interpreter the programs run in random order, reading or writing outside of the tensors is an error, results start with
