@@ -925,7 +925,8 @@ checks.finetuning.distillation_loss(distillation_loss, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The teacher's probabilities for one image, as they are and softened. Move the temperature.
+# The teacher's probabilities for one image, as they are and softened; the title gives *your* loss, with the weight 1, of a
+# student that holds all classes for equally likely. Move the temperature.
 
 # %% tags=["widget", "nbval-ignore-output"]
 teacher_logits = measure.predict(base, old.train.images[:600])
@@ -934,14 +935,18 @@ unsure = teacher_logits.softmax(1).amax(1).argmin()  # the image for which the t
 
 def draw_softened(temperature: float):
     columns = {f"T = {t:g}": (teacher_logits[unsure] / t).softmax(0).tolist() for t in dict.fromkeys((1.0, temperature))}
-    return plots.softened(data.digits.CLASSES, columns, temperature)
+    knows_nothing, teacher = torch.zeros(1, teacher_logits.shape[1]), teacher_logits[unsure][None]
+    loss = distillation_loss(knows_nothing, teacher, old.train.labels[:1], temperature, weight=1.0).item()
+    figure = plots.softened(data.digits.CLASSES, columns, temperature)
+    return figure.update_layout(title_text=f"{figure.layout.title.text}: your loss of a student that knows nothing is {loss:.2f}")
 
 
 widgets.slider_figure(draw_softened, temperature=widgets.Slider(1.5, 10.0, start=4.0, step=0.5, label="temperature"))
 
 # %% [markdown]
 # *What is seen: for each class a bar at temperature 1 and one at the chosen temperature, on a logarithmic axis. Softening
-# brings the bars closer to each other; their order does not change.*
+# brings the bars closer to each other; their order does not change. The loss in the title rises with T and then hardly
+# changes: the difference to equal bars gets smaller, and T² makes up for it.*
 #
 # Now a student with a quarter of the parameters, trained on 600 old digits: on the labels alone, and with your loss. Three
 # seeds each, **live**.
