@@ -27,7 +27,7 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`). No other unit comes first.
 #
-# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with
+# **How it works.** There are ten exercises; the unit takes about 165 minutes. Replace `raise NotImplementedError` with
 # your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring. The
 # next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like.
 # A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came before. The figures
@@ -891,7 +891,7 @@ plots.race(sizes, batches, speed)
 # ## Part 5: below 8 bits
 #
 # ### Exercise 9: a gradient through rounding
-# *Difficulty 3 of 5, 12 minutes, 2 points*
+# *Difficulty 3 of 5, 20 minutes, 2 points*
 #
 # **Aim:** make it possible to train a network whose weights are rounded.
 #
