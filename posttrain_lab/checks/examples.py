@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from posttrain_lab.checks.engine.manners import seeded
-from posttrain_lab.checks.engine.outcome import words_of
+from posttrain_lab.checks.engine.outcome import raised
 from posttrain_lab.checks.engine.time_limit import CALL, CALLED, WALL, TimeIsUp, ended_after, too_long
 
 LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE  # "..." stands for anything, and spaces and lines may differ
@@ -94,7 +94,7 @@ class _FirstFailure(doctest.DocTestRunner):
         elif isinstance(error, TimeIsUp):
             self.complaint = _complaint(test, example, "Your answer gives", f"nothing: {too_long(CALLED, CALL, error.waited)}.")
         else:
-            self.complaint = _complaint(test, example, "Your answer raises", f"{type(error).__name__}: {words_of(error)}")
+            self.complaint = _complaint(test, example, "Your answer raises", raised(error))
 
 
 def _complaint(test: doctest.DocTest, example: doctest.Example, came: str, what: str) -> str:

@@ -1,6 +1,7 @@
 """`checks.try_examples` runs the examples of a docstring, says what holds or what came, and leaves everything as it was."""
 
 import builtins
+import linecache
 import random
 import sys
 import types
@@ -82,6 +83,21 @@ def test_an_answer_that_raises_is_told_without_a_traceback(capsys):
     assert "Your answer raises:\n    RuntimeError: " in out
     assert "Traceback" not in out
     assert "File" not in out
+
+
+def test_an_error_names_the_line_of_the_cell(monkeypatch, capsys):
+    source = CELL.format(body="return x + torch.ones(5)")
+    monkeypatch.setitem(linecache.cache, "<a cell>", (len(source), None, source.splitlines(keepends=True), "<a cell>"))
+    module = types.ModuleType("a_notebook")
+    vars(module).update(torch=torch)
+    exec(compile(source, "<a cell>", "exec"), vars(module))
+    assert "RuntimeError in line 11 of your cell (return x + torch.ones(5)): The size" in said(module.scaled, capsys)
+
+
+def test_an_error_of_the_example_itself_has_no_line_of_the_cell(capsys):
+    function = scaled("return x")
+    function.__doc__ = "\n    >>> scaled(unknown)\n    1\n"
+    assert "Your answer raises:\n    NameError: name 'unknown' is not defined\n" in said(function, capsys)
 
 
 @pytest.mark.parametrize("body", ["raise SystemExit(3)", "raise BaseException"])
