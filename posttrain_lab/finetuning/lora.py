@@ -71,7 +71,7 @@ class LowRank(nn.Module):
 class LoRALinear(LowRank):
     """A linear layer with a low-rank correction: y = base(x) + (alpha / rank) (x A^T) B^T.
 
-    x [..., in] -> [..., out]; A [rank, in], B [out, rank]. The given layer is copied, the copy frozen; only A and B learn.
+    x [..., in] -> [..., out]; A [rank, in], B [out, rank]. The given layer is copied, the copy (`linear`) frozen; only A and B learn.
     Raises TypeError for another layer; ValueError for a rank outside 1..min(in, out) or alpha that is not positive.
     Source: Hu et al. 2022.
 
@@ -85,6 +85,11 @@ class LoRALinear(LowRank):
         if not isinstance(linear, nn.Linear):
             raise TypeError(f"LoRALinear wants an nn.Linear, got {type(linear).__name__}; see LoRAConv2d.")
         super().__init__(linear, rank, alpha, seed)
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The frozen layer, under the name that unit 03 gives it; saved weights have the name of both kinds, `base`."""
+        return self.base  # type: ignore[return-value]
 
     @property
     def macs_per_output(self) -> int:
