@@ -40,8 +40,12 @@ def try_examples(function: Any) -> None:
         print(f"{name}: its docstring has no `>>>` example to try.")
         return
     runner, many = _FirstFailure(), len(examples.examples)
-    with seeded(), _underscore_kept(), contextlib.redirect_stderr(io.StringIO()), ended_after(CALL, WALL * CALL):
-        runner.run(examples, out=lambda text: None)
+    with seeded(), _underscore_kept(), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            with ended_after(CALL, WALL * CALL):
+                runner.run(examples, out=lambda text: None)
+        except TimeIsUp as end:  # between two examples
+            runner.complaint = runner.complaint or f"{too_long(CALLED, CALL, end.waited)}."
     hold = "its example holds." if many == 1 else f"{many} of {many} examples hold."
     print(f"{name}: {runner.complaint or hold}")
 
@@ -68,9 +72,9 @@ def _underscore_kept() -> Iterator[None]:
         yield
     finally:
         if before is missing:
-            vars(builtins).pop("_", None)
+            del builtins._  # type: ignore[attr-defined]
         else:
-            vars(builtins)["_"] = before
+            builtins._ = before  # type: ignore[attr-defined]
 
 
 class _FirstFailure(doctest.DocTestRunner):

@@ -125,7 +125,8 @@ widgets.predict(
 #   recognizes a batch norm. Set all `requires_grad` first, then look at the batch norms.
 #
 # A later `model.train()` would set the batch norms back to train mode. So the order is: train mode first, freeze second. Leave
-# `train` and all other attributes of the layers as they are: whoever unfreezes the network later needs them.
+# `train` and all other attributes of the layers as they are: whoever unfreezes the network later needs them. (The library's
+# `lib.freeze` does replace `train`, so that the order does not matter there, and `lib.unfreeze` puts it back.)
 #
 # **Predict:** you freeze everything but the last layer with `requires_grad = False` alone, and train on the new
 # digits. Then you put the old last layer back. Does the network answer as before on the old digits?
