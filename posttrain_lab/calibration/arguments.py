@@ -38,15 +38,15 @@ def check_probability(name: str, argument: str, value: Tensor) -> None:
         )
 
 
-def check_probabilities(name: str, value: Tensor) -> None:
-    """Raise unless `value` is [n, c], each row in [0, 1] with sum 1. Says so when it looks like logits."""
+def check_probabilities(name: str, value: Tensor, slack: float = SUM_SLACK) -> None:
+    """Raise unless `value` is [n, c], each row in [0, 1] with sum 1, or nearly. Says so when it looks like logits."""
     check_floats(name, "probabilities", value, 2)
     low, high = value.min().item(), value.max().item()
     if not (low >= 0 and high <= 1):
         raise ValueError(
             f"{name} wants probabilities in [0, 1], got {low:.4g}..{high:.4g}; these look like logits: do logits.softmax(dim=1)."
         )
-    slack = max(SUM_SLACK, 2 * value.shape[1] * torch.finfo(value.dtype).eps)
+    slack = max(slack, 2 * value.shape[1] * torch.finfo(value.dtype).eps)
     sums = value.double().sum(dim=1)
     worst = int((sums - 1).abs().argmax())
     if abs(sums[worst].item() - 1) > slack:

@@ -159,7 +159,7 @@ def base_state(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         outer, _, inner = prefix.rpartition(".")
         if (prefix in wrapped and own in ("A", "B")) or (outer in wrapped and inner == "own"):
             continue
-        if outer in wrapped and inner == "base":
+        if outer in wrapped and inner in ("base", "linear", "conv"):
             name = f"{outer}.{own}" if outer else own
         yield name, value
 

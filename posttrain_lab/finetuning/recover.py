@@ -55,12 +55,14 @@ def recover(
     split: Split,
     epochs: int,
     config: TrainingConfig | None = None,
+    keep_best: bool = False,
 ) -> nn.Module:
     """How much accuracy does a pruned network recover by more training? A new one, with every masked weight exactly 0.
 
     masks: {parameter's name: true where a weight stays}; trained on split.train for `epochs`. The masks are applied after
-    every step, so that gradients and momentum cannot bring a weight back. Of all epochs, and the start, the one with
-    the best accuracy on split.validation is returned, in eval mode: validation never falls. split.test is not used.
+    every step, so that gradients and momentum cannot bring a weight back. The network after the last epoch is returned, in
+    eval mode; no other part of the split is used. `keep_best`: of all epochs, and the start, the one with the best accuracy
+    on split.validation, which then never falls and no longer says how much was recovered.
     `config`: how to train; its epochs are replaced.
     Raises ValueError or TypeError for masks of other names, shapes or dtypes, and as `train` does.
     Source: Han et al. 2015, "Learning both weights and connections".
@@ -69,8 +71,8 @@ def recover(
     model = copy.deepcopy(model)
     _zero(model, masks)
     config = dataclasses.replace(config or RECOVERY, epochs=epochs)
-    keep_best = EarlyStopping(split.validation, patience=epochs + 1)
-    hooks = Hooks(before=(keep_best,), after_epoch=(keep_best,))
+    best = (EarlyStopping(split.validation, patience=epochs + 1),) if keep_best else ()
+    hooks = Hooks(before=best, after_epoch=best)
     return train(model, split.train.images, split.train.labels, config, after_step=masking(masks), hooks=hooks)[0]
 
 

@@ -27,11 +27,12 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`). No other unit comes first.
 #
-# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with your
-# lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often
-# as you like. A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came
-# before. The figures use *your* functions, so they show your work. In a terminal, `posttrain-lab check 02` shows the
-# points of the whole notebook. The [glossary](../glossary.md) explains the terms of the field.
+# **How it works.** There are ten exercises; the unit takes about 165 minutes. Replace `raise NotImplementedError` with
+# your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring. The
+# next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like.
+# A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came before. The figures
+# use *your* functions, so they show your work. In a terminal, `posttrain-lab check 02` shows the points of the whole
+# notebook. The [glossary](../glossary.md) explains the terms of the field.
 #
 # **Which images for what.** Ranges are fitted on *calibration* images, choices are made on *validation* images, and
 # the *test* images are used once, for the last numbers of the unit. If we chose by the test set, its accuracy would be
@@ -150,6 +151,9 @@ def affine_qparams(low: float, high: float, bits: int = 8, symmetric: bool = Fal
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(affine_qparams)
+
 # %% nbgrader={"grade": true, "grade_id": "test_affine_qparams", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.affine_qparams(affine_qparams)
 ### BEGIN HIDDEN TESTS
@@ -230,6 +234,9 @@ def quantize(x: Float[Tensor, "*shape"], scale: float, zero_point: int, bits: in
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(quantize)
+
 # %% nbgrader={"grade": true, "grade_id": "test_quantize", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.quantize(quantize)
 ### BEGIN HIDDEN TESTS
@@ -284,6 +291,9 @@ def dequantize(q: Int[Tensor, "*shape"], scale: float, zero_point: int) -> Float
     return (q.to(torch.float32) - zero_point) * scale
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(dequantize)
 
 # %% nbgrader={"grade": true, "grade_id": "test_dequantize", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.dequantize(dequantize)
@@ -374,6 +384,9 @@ def channel_qparams(weight: Float[Tensor, "out ..."], bits: int = 8, group: int 
     return torch.where(largest > 0, largest / (2 ** (bits - 1) - 1), 1.0)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(channel_qparams)
 
 # %% nbgrader={"grade": true, "grade_id": "test_channel_qparams", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.channel_qparams(channel_qparams)
@@ -488,6 +501,9 @@ def observe(x: Float[Tensor, "..."], method: str = "minmax", bits: int = 8) -> t
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(observe)
+
 # %% nbgrader={"grade": true, "grade_id": "test_observe", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.observe(observe)
 ### BEGIN HIDDEN TESTS
@@ -586,6 +602,9 @@ def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(fold_batchnorm)
+
 # %% nbgrader={"grade": true, "grade_id": "test_fold_batchnorm", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.fold_batchnorm(fold_batchnorm)
 ### BEGIN HIDDEN TESTS
@@ -665,6 +684,9 @@ def requantize(acc: Int32[Tensor, "*shape"], multiplier: float, zero_point: int,
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(requantize)
+
 # %% nbgrader={"grade": true, "grade_id": "test_requantize", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.requantize(requantize)
 ### BEGIN HIDDEN TESTS
@@ -743,6 +765,9 @@ def int8_linear(
     return y if bias is None else y + bias
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(int8_linear)
 
 # %% nbgrader={"grade": true, "grade_id": "test_int8_linear", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.int8_linear(int8_linear)
@@ -866,7 +891,7 @@ plots.race(sizes, batches, speed)
 # ## Part 5: below 8 bits
 #
 # ### Exercise 9: a gradient through rounding
-# *Difficulty 3 of 5, 12 minutes, 2 points*
+# *Difficulty 3 of 5, 20 minutes, 2 points*
 #
 # **Aim:** make it possible to train a network whose weights are rounded.
 #
@@ -925,6 +950,9 @@ class FakeQuantize(torch.autograd.Function):
         return gradient * inside, None, None, None
         ### END SOLUTION
 
+
+# %%
+checks.try_examples(FakeQuantize)
 
 # %% nbgrader={"grade": true, "grade_id": "test_fake_quantize", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.fake_quantize(FakeQuantize)
@@ -1073,6 +1101,9 @@ def optimal_rounding(weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tok
     return result
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(optimal_rounding)
 
 # %% nbgrader={"grade": true, "grade_id": "test_optimal_rounding", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.optimal_rounding(optimal_rounding)

@@ -27,12 +27,12 @@
 # **You need** Python and a little PyTorch (tensors, shapes). Unit 02 explains where int8 codes come from; no unit has to come
 # first. No C, no assembly: Numba compiles Python functions for your processor.
 #
-# **How it works.** There are twelve exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with your
-# lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often as
-# you like. A mistake costs only its own exercise. Most figures use *your* functions, so they show your work; where the
+# **How it works.** There are twelve exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError`
+# with your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring.
+# The next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you
+# like. A mistake costs only its own exercise. Most figures use *your* functions, so they show your work; where the
 # library's kernels are shown, the text says so. In a terminal, `posttrain-lab check 05` shows the points of the whole
-# notebook. The [glossary](../glossary.md) explains the
-# terms of the field.
+# notebook. The [glossary](../glossary.md) explains the terms of the field.
 
 # %% tags=["setup"]
 
@@ -132,6 +132,9 @@ def arithmetic_intensity(m: int, k: int, n: int, bytes_per_element: float) -> fl
     return operations / moved
     ### END SOLUTION
 
+# %%
+checks.try_examples(arithmetic_intensity)
+
 # %% nbgrader={"grade": true, "grade_id": "test_arithmetic_intensity", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.arithmetic_intensity(arithmetic_intensity)
 ### BEGIN HIDDEN TESTS
@@ -168,6 +171,9 @@ def attainable(intensity: float, peak: float, bandwidth: float) -> float:
     ### BEGIN SOLUTION
     return min(peak, intensity * bandwidth)
     ### END SOLUTION
+
+# %%
+checks.try_examples(attainable)
 
 # %% nbgrader={"grade": true, "grade_id": "test_attainable", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.attainable(attainable)
@@ -251,6 +257,9 @@ def int8_dot(a: Int8[Tensor, " k"], b: Int8[Tensor, " k"]) -> int:
     return products.sum().item()
     ### END SOLUTION
 
+# %%
+checks.try_examples(int8_dot)
+
 # %% nbgrader={"grade": true, "grade_id": "test_int8_dot", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.int8_dot(int8_dot)
 ### BEGIN HIDDEN TESTS
@@ -325,6 +334,9 @@ def pack_weights(w: Int8[Tensor, "n k"]) -> Int8[Tensor, "panels pairs 16 2"]:
     return rows.transpose(1, 2).contiguous()
     ### END SOLUTION
 
+# %%
+checks.try_examples(pack_weights)
+
 # %% nbgrader={"grade": true, "grade_id": "test_pack_weights", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.pack_weights(pack_weights)
 ### BEGIN HIDDEN TESTS
@@ -393,6 +405,9 @@ def unpack_weights(panels: Int8[Tensor, "panels pairs 16 2"], n: int, k: int) ->
     return rows[:n, :k].contiguous()
     ### END SOLUTION
 
+# %%
+checks.try_examples(unpack_weights)
+
 # %% nbgrader={"grade": true, "grade_id": "test_unpack_weights", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.unpack_weights(unpack_weights)
 ### BEGIN HIDDEN TESTS
@@ -449,6 +464,9 @@ def tile_matmul(a: Int8[Tensor, "m k"], b: Int8[Tensor, "k n"], tile: int) -> In
                 add_block(out, a, b, (i, j, p), (min(i + tile, m), min(j + tile, n), min(p + tile, k)))
     return out
     ### END SOLUTION
+
+# %%
+checks.try_examples(tile_matmul)
 
 # %% nbgrader={"grade": true, "grade_id": "test_tile_matmul", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.tile_matmul(tile_matmul)
@@ -529,6 +547,9 @@ def simd_matmul(a, b, c, d, x, r, row, w, p):
     return a, b, c, d
     ### END SOLUTION
 
+# %%
+checks.try_examples(simd_matmul)
+
 # %% nbgrader={"grade": true, "grade_id": "test_simd_matmul", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.simd_matmul(simd_matmul)
 ### BEGIN HIDDEN TESTS
@@ -599,6 +620,9 @@ def pack_int4(codes: Int8[Tensor, "n k"]) -> UInt8[Tensor, "n bytes"]:
     return (nibbles[:, ::2] | (nibbles[:, 1::2] << 4)).to(torch.uint8)
     ### END SOLUTION
 
+# %%
+checks.try_examples(pack_int4)
+
 # %% nbgrader={"grade": true, "grade_id": "test_pack_int4", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.pack_int4(pack_int4)
 ### BEGIN HIDDEN TESTS
@@ -635,6 +659,9 @@ def unpack_int4(packed: UInt8[Tensor, "n bytes"], k: int) -> Int8[Tensor, "n k"]
     high = packed.view(torch.int8) >> 4
     return torch.stack((low, high), dim=2).flatten(1)[:, :k]
     ### END SOLUTION
+
+# %%
+checks.try_examples(unpack_int4)
 
 # %% nbgrader={"grade": true, "grade_id": "test_unpack_int4", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.unpack_int4(unpack_int4)
@@ -727,6 +754,9 @@ def csr_matmul(
     return out
     ### END SOLUTION
 
+# %%
+checks.try_examples(csr_matmul)
+
 # %% nbgrader={"grade": true, "grade_id": "test_csr_matmul", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.csr_matmul(csr_matmul)
 ### BEGIN HIDDEN TESTS
@@ -772,6 +802,9 @@ def nm_pack(weight: Float[Tensor, "out k"]) -> tuple[Float[Tensor, "out groups 2
     places = largest.sort(dim=2).values
     return groups.gather(2, places), (places[:, :, 0] + 4 * places[:, :, 1]).to(torch.uint8)
     ### END SOLUTION
+
+# %%
+checks.try_examples(nm_pack)
 
 # %% nbgrader={"grade": true, "grade_id": "test_nm_pack", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.nm_pack(nm_pack)
@@ -820,6 +853,9 @@ def nm_matmul(
             out[row] += values[row, g, 0] * x[first] + values[row, g, 1] * x[second]
     return out
     ### END SOLUTION
+
+# %%
+checks.try_examples(nm_matmul)
 
 # %% nbgrader={"grade": true, "grade_id": "test_nm_matmul", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.nm_matmul(nm_matmul)
