@@ -749,7 +749,7 @@ print(f"{len(old.test)} old test images; with the adapters taken off all logits 
 #
 # Return an int64 tensor `[k]` of different row numbers, the most uncertain first; 0 ≤ k ≤ n. Ties may be broken in any way. A
 # probability may be 0 in float32, and then $p \log p$ counts as 0: `torch.special.entr(p)` is −p log p and handles this.
-# `topk`, `argsort` and `torch.randperm` help.
+# `topk`, `argsort` and `torch.randperm` help. Set no seed of torch, numpy or Python: other cells draw from the same generators.
 #
 # **Predict:** probabilities (0.5, 0.5, 0) and (0.4, 0.3, 0.3). Which image comes first by entropy, which by margin?
 #
