@@ -653,9 +653,9 @@ for count, mean, low, high in curves["regression, just now"]:
 # - `anchor` and `fisher` are dicts with the same keys in any order, names of `model.named_parameters()`, and tensors of
 #   the parameters' shapes. Look them up by name.
 # - **Parameters that they do not name** (a new head) get no penalty; all that they name count, also one that is frozen now.
-# - The result is a scalar tensor whose gradient reaches the parameters. During training the parameters have
-#   gradients of the new task in `.grad`; the penalty does not use or change them, nor the two dicts, which serve for all
-#   steps. The training loop calls `backward`.
+# - The result is a scalar tensor, as exact as the parameters or more, whose gradient reaches the parameters. During training
+#   the parameters have gradients of the new task in `.grad`; the penalty does not use or change them, nor the two dicts,
+#   which serve for all steps. The training loop calls `backward`.
 #
 # **Predict:** what is the gradient of the penalty at the anchor? What if `strength` is huge?
 #
@@ -766,7 +766,7 @@ print(f"{len(old.test)} old test images; with the adapters taken off all logits 
 #
 # Return an int64 tensor `[k]` of different row numbers, the most uncertain first; 0 ≤ k ≤ n. Ties may be broken in any way. A
 # probability may be 0 in float32, and then $p \log p$ counts as 0: `torch.special.entr(p)` is −p log p and handles this.
-# `topk`, `argsort` and `torch.randperm` help.
+# `topk`, `argsort` and `torch.randperm` help. Set no seed of torch, numpy or Python: other cells draw from the same generators.
 #
 # **Predict:** probabilities (0.5, 0.5, 0) and (0.4, 0.3, 0.3). Which image comes first by entropy, which by margin?
 #
@@ -882,7 +882,7 @@ plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
 # $$loss = weight \cdot T^2 \cdot \underset{images}{mean} \; KL(p \,\|\, q) \;+\; (1 - weight) \cdot \underset{images}{mean} \; CE(student, label)$$
 #
 # with $KL(p \| q) = \sum_c p_c (\log p_c - \log q_c)$, natural logarithms. The cross-entropy CE has temperature 1. Logits are
-# `[n, c]`, labels int64 `[n]`; the result is a scalar tensor, float64 for float64 logits.
+# `[n, c]`, labels int64 `[n]`; the result is a scalar tensor, as exact as the logits or more: float64 for float64 logits.
 #
 # - A gradient reaches the student's logits and **none the teacher's** (`detach`).
 # - A probability may be 0 in float32, the teacher's or the student's: work with `log_softmax`.

@@ -123,7 +123,7 @@ def test_facts_of_nan_are_equal_and_of_other_shapes_are_not():
     assert not differ(torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("nan")]))
     assert differ(torch.ones(2), torch.ones(1, 2))
     assert differ(None, torch.ones(1))
-    assert dict(facts("x", 3)) == {}
+    assert dict(facts("x", 3, set())) == {}
 
 
 def test_a_call_does_not_import_torchs_compiler():
