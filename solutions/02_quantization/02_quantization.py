@@ -199,7 +199,8 @@ widgets.slider_figure(
 #
 # Round to the nearest whole number; on a tie to the even one (`torch.round` does this). *Then* add the zero point,
 # *then* clamp to −2^(bits−1) … 2^(bits−1) − 1. Numbers outside the range, infinity too, get the outermost code on their
-# side. For any number of bits, codes are stored as `torch.int8`. x is `float [*shape]` of 32 or 64 bits, q is `int8 [*shape]`.
+# side. For any number of bits, codes are stored as `torch.int8`. x is `float [*shape]` of 32 or 64 bits, q is `int8 [*shape]`;
+# how q lies in memory is free, and so it is for all results of this unit.
 #
 # **Predict:** with scale 0.1 and zero point 0, which codes do 0.26 and 99.0 get in 8 bits? What would
 # `.to(torch.int8)` alone make of 2.6, and of 990?
@@ -341,7 +342,8 @@ widgets.slider_figure(
 # $$scale[o] = \frac{\max |weight[o]|}{top} \qquad\qquad
 # scale[o, g] = \frac{\max |row_o[g \cdot group : (g+1) \cdot group]|}{top}$$
 #
-# The result is `[out]` without `group` and `[out, weights of a channel / group]` with it. `group` always divides.
+# The result is `[out]` without `group` and `[out, weights of a channel / group]` with it, of the weight's dtype. `group` always
+# divides.
 # Where all weights are 0 the scale is 1.0.
 #
 # **Predict:** the weights of a channel are ten times smaller than those of its neighbour, and both share one 4-bit

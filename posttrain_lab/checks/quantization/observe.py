@@ -146,7 +146,7 @@ def _heavy_tails(draw: Draw) -> Tensor:
 def observe_workload(seed: int) -> list[Case]:
     """The mse range of skewed numbers, of activations as the notebook observes them, and at ties; all defaults."""
     draw = Draw(seed, "observe workload")
-    tails = _clear(lambda: _heavy_tails(draw), 8, (7, 4))
+    tails = _clear(lambda: _heavy_tails(draw), 8, (9, 7, 4))
     few, bits = draw.whole(3, 5), draw.whole(3, 6)
     relu = _clear(lambda: draw.normal(30, 40).relu() * draw.uniform(0.1, 3.0, 40), bits)
     normal = _clear(lambda: draw.normal(20, 2, 5) * 1e-3, few)

@@ -99,7 +99,7 @@ def _left(layer: Layer, rounded: Tensor, bits: int) -> float:
 
 def _complaint(layer: Layer, rounded: Tensor, bits: int, limit: float) -> str | None:
     weight = layer[0]
-    if problem := difference(torch.full(weight.shape, 0.0), rounded, 0.0, float("inf")):
+    if problem := difference(torch.full(weight.shape, 0.0), rounded, 0.0, float("inf"), strict_dtype=True):
         return problem
     steps = rounded.double() / row_scales(weight, bits)
     if not ((steps - steps.round()).abs() < 1e-3).all() or (steps.abs() > top(bits) + 1e-3).any():
@@ -148,7 +148,8 @@ optimal_rounding = Exercise(
     oracle=right_rounding,
     cases=rounding_cases,
     mistakes=ROUNDING_MISTAKES,
-    judge=close(0.001, 1e-06),
+    judge=close(0.001, 1e-06, strict_dtype=True),
     laws=ROUNDING_LAWS,
+    legal={"not contiguous": "how q lies in memory is free, and so it is for all results of this unit"},
     library="quantization:optimal_rounding",
 )
