@@ -159,6 +159,7 @@ def observe_workload(seed: int) -> list[Case]:
         Case("mse of a single number", (torch.tensor([number]), "mse", 8)),
         Case("mse of 2,001 numbers with an outlier on each side", (tails, "mse")),
         Case("mse of zeros", (torch.zeros(4), "mse", 4)),
+        Case("minmax of numbers of less than a millionth", (draw.normal(4, 5) * 1e-8, "minmax", 4)),
         _tie(draw),
         Case("a layer's outputs, all by default", (layer,)),
         Case("percentile of a layer's outputs", (layer * 1e-3, "percentile", 8)),
