@@ -881,9 +881,9 @@ plots.race(sizes, batches, speed)
 #
 # The ends count as inside. The scale is a number, or a tensor that broadcasts over x: one scale for each row, `[out, 1]`,
 # as the training below uses it. Round as in exercise 2: ties to even, before the zero point is added. x is `float [*shape]`
-# of 32 or 64 bits. Keep in `ctx` what backward needs: several calls may come before the first backward. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a
-# tensor for the backward pass; there, `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1)
-# to 2^(bits−1) − 1.
+# of 32 or 64 bits, y has its dtype. Keep in `ctx` what backward needs: several calls may come before the first backward. Scale,
+# zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a tensor for the backward pass; there,
+# `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1) to 2^(bits−1) − 1.
 #
 # **Predict:** a weight lies far above the range, and the loss would fall if it were smaller. Will training change it?
 #

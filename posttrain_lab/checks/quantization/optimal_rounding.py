@@ -14,7 +14,7 @@ weights on the grid, and on held-out inputs an output error that is a small part
 Limit 25 %. With 16 tokens for 24 features right answers reach 29 %: limit 40 %. A layer of 144 features (60 of them, 3 bits): right ones
 4-8 %, damping 1.0 10-17 %, coordinate descent 4-5 %; one inverse for all columns 26-44 %: limit 20 %.
 
-The few tokens are multiplied by 2^10 and the inputs of the large layer by 2^-14: nothing changes for damping in proportion to the diagonal
+The few tokens are multiplied by 2^10, the inputs of the large layer by 2^-14 and its weights by 2^-10: nothing changes for damping in proportion to the diagonal
 of H, while a fixed amount of it is far too small or far too large. (Powers of two change no digit.)
 """
 
@@ -84,7 +84,7 @@ def _layer(seed: int, tokens: int, dead: bool) -> Layer:
 def _large_layer(seed: int) -> Layer:
     """A layer as large as those of the notebook's network (a convolution of 16 channels, 3 x 3), with small inputs."""
     draw = Draw(seed, "large layer")
-    weight, mix = draw.normal(32, LARGE), draw.normal(CAUSES_OF_LARGE, LARGE)
+    weight, mix = draw.normal(32, LARGE) * 2.0**-10, draw.normal(CAUSES_OF_LARGE, LARGE)
     count = TOKENS_OF_LARGE + 300
     inputs = (draw.normal(count, CAUSES_OF_LARGE) @ mix + 0.3 * draw.normal(count, LARGE)) * 2.0**-14
     return weight, inputs[:TOKENS_OF_LARGE], inputs[TOKENS_OF_LARGE:]
