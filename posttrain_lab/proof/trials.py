@@ -72,7 +72,8 @@ class Bench:
 
         def work() -> tuple[bool, str, int]:
             seen = Seen()
-            answer = saboteur.wrap(self.runner.names[exercise.function_name], seen)
+            own = self.runner.names[exercise.function_name]
+            answer = saboteur.wrap(getattr(own, exercise.attribute) if exercise.attribute else own, seen)
             submission = exercise.submission(answer)
             if not watched:
                 submission = replace(submission, through="")

@@ -150,6 +150,7 @@ widgets.predict(
 #   instead of comparing values. `argsort` and `topk` give indices, not ranks.
 # - Sparsity 0 keeps everything, sparsity 1 nothing. The weight itself is not changed.
 # - A weight may lie in memory in another order (this network's convolutions do): use `flatten` and `reshape`, not `view`.
+#   So may the results of this unit.
 #
 # **Predict:** four weights, 1, −3, 1 and 1, and sparsity 0.5. How many does `weight.abs() > 1` keep?
 #
@@ -823,8 +824,8 @@ plots.patterns({name: mask[:16, :16] for name, mask in corner.items()})
 #
 # $$score[o, j] = |w[o, j]| \cdot \sqrt{\textstyle\sum_t inputs[t, j]^2}$$
 #
-# weight is `[out, in]`, inputs `[tokens, in]`, the scores are `[out, in]`. The norm is a root of a *sum*; it is not divided
-# by the number of tokens.
+# weight is `[out, in]`, inputs `[tokens, in]`, the scores are `[out, in]`, of the weight's dtype. The norm is a root of a
+# *sum*; it is not divided by the number of tokens.
 #
 # **Predict:** an input is 0 for every image. What is the score of its weights?
 #

@@ -203,7 +203,8 @@ widgets.slider_figure(
 #
 # Round to the nearest whole number; on a tie to the even one (`torch.round` does this). *Then* add the zero point,
 # *then* clamp to −2^(bits−1) … 2^(bits−1) − 1. Numbers outside the range, infinity too, get the outermost code on their
-# side. For any number of bits, codes are stored as `torch.int8`. x is `float [*shape]` of 32 or 64 bits, q is `int8 [*shape]`.
+# side. For any number of bits, codes are stored as `torch.int8`. x is `float [*shape]` of 32 or 64 bits, q is `int8 [*shape]`;
+# how q lies in memory is free, and so it is for all results of this unit.
 #
 # **Predict:** with scale 0.1 and zero point 0, which codes do 0.26 and 99.0 get in 8 bits? What would
 # `.to(torch.int8)` alone make of 2.6, and of 990?
@@ -351,7 +352,8 @@ widgets.slider_figure(
 # $$scale[o] = \frac{\max |weight[o]|}{top} \qquad\qquad
 # scale[o, g] = \frac{\max |row_o[g \cdot group : (g+1) \cdot group]|}{top}$$
 #
-# The result is `[out]` without `group` and `[out, weights of a channel / group]` with it. `group` always divides.
+# The result is `[out]` without `group` and `[out, weights of a channel / group]` with it, of the weight's dtype. `group` always
+# divides.
 # Where all weights are 0 the scale is 1.0.
 #
 # **Predict:** the weights of a channel are ten times smaller than those of its neighbour, and both share one 4-bit
@@ -904,9 +906,9 @@ plots.race(sizes, batches, speed)
 #
 # The ends count as inside. The scale is a number, or a tensor that broadcasts over x: one scale for each row, `[out, 1]`,
 # as the training below uses it. Round as in exercise 2: ties to even, before the zero point is added. x is `float [*shape]`
-# of 32 or 64 bits. Keep in `ctx` what backward needs: several calls may come before the first backward. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a
-# tensor for the backward pass; there, `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1)
-# to 2^(bits−1) − 1.
+# of 32 or 64 bits, y has its dtype. Keep in `ctx` what backward needs: several calls may come before the first backward. Scale,
+# zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a tensor for the backward pass; there,
+# `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1) to 2^(bits−1) − 1.
 #
 # **Predict:** a weight lies far above the range, and the loss would fall if it were smaller. Will training change it?
 #

@@ -7,6 +7,7 @@ inside of an adapter, so that objects that are never sent (an optimizer, a netwo
 import contextlib
 import ctypes
 import functools
+import itertools
 import random
 import sys
 import warnings
@@ -220,5 +221,12 @@ def _memory(tensor: Tensor) -> int:
 
 
 def _share(parts: list[Tensor]) -> bool:
-    places = [place for part in parts if (place := _memory(part))]
-    return len(set(places)) < len(places)
+    """Does one tensor begin before another ends? (Parts of one tensor, one behind the other, as `split` makes them, may lie together.)"""
+    spans = sorted(_span(part) for part in parts if part.numel())
+    return any(start < end for (_, end), (start, _) in itertools.pairwise(spans))
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """The addresses of the first byte of a tensor and of the one behind its last."""
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()

@@ -126,6 +126,7 @@ def fake_workload(seed: int) -> list[Case]:
         Case("exact ties, which go to the even number of steps", (ties, power, odd, 4), gradients=(0,)),
         Case("numbers close to ties", (near_ties(draw, power, 6), power, odd, 6), gradients=(0,)),
         Case(words, (closer * power, power, odd, 5), gradients=(0,)),
+        Case("large numbers, and no gradient is asked for", (numbers(draw, 2500.0, 3, 8, 6, 7), 2500.0, 3, 8)),
     ]
 
 
@@ -214,7 +215,7 @@ fake_quantize = Exercise(
     oracle=right_fake,
     cases=fake_cases,
     mistakes=FAKE_MISTAKES,
-    judge=close(0.0001, 1e-12),
+    judge=close(0.0001, 1e-12, strict_dtype=True),
     function="FakeQuantize",
     attribute="apply",
     through="quantization.fake_quantize:before_another",

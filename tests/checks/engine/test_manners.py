@@ -102,6 +102,8 @@ def test_results_are_looked_at():
     assert "not contiguous" in notes(lambda x: (x * 1).t(), x)[0]
     both = x * 2
     assert "two tensors in one memory" in notes(lambda x: (both, both.view(3, 2)), x)[0]
+    assert "two tensors in one memory" in notes(lambda x: [both[0], both[0, 2:]], x)[0]
+    assert notes(lambda x: (x * 2).split(1), x) == ()
 
 
 def test_a_buffer_that_is_used_again_is_seen_at_the_second_call():
