@@ -114,5 +114,6 @@ int8_dot = Exercise(
     workload=dot_workload,
     mistakes=DOT_MISTAKES,
     judge=whole_judge(),
+    products=True,
     through="engine.authorship:whole",
 )

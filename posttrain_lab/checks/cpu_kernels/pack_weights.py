@@ -49,8 +49,8 @@ def pack_workload(seed: int) -> list[Case]:
     """Many panels, wide rows, and sizes that no panel divides; small enough for an answer with loops."""
     draw = Draw(seed, "pack workload")
     return [
-        Case("many panels", (draw.codes(-127, 127, 259 + draw.whole(0, 20), 17),)),
-        Case("wide rows", (draw.codes(-127, 127, 18, 333),)),
+        Case("many panels", (draw.codes(-127, 127, 259 + draw.whole(0, 20), 5),)),
+        Case("wide rows", (draw.codes(-127, 127, 18, 71),)),
     ]
 
 
