@@ -596,7 +596,8 @@ plots.speeds(speed, f"{M} x {K} x {N}, one thread")
 #
 # Codes from −8 to 7 need four bits, a [nibble](../glossary.md#nibble). Byte i of a row holds code 2i in its low nibble (bits
 # 0 to 3) and code 2i + 1 in its high one (bits 4 to 7), each in two's complement. If k is odd, the last high nibble is 0.
-# codes is `int8 [n, k]`, the result `uint8 [n, ceil(k / 2)]`. `code & 15` keeps four bits, also of a negative number.
+# codes is `int8 [n, k]`, the result `uint8 [n, ceil(k / 2)]`. The result need not be contiguous. `code & 15` keeps four bits, also of a
+# negative number.
 #
 # $$byte = (low \;\&\; 15) \;|\; ((high \;\&\; 15) \ll 4)$$
 #
@@ -637,7 +638,7 @@ checks.cpu_kernels.pack_int4(pack_int4, hidden=True)
 #
 # Nibbles 8 to 15 stand for −8 to −1. A shift to the right copies the sign bit if the number is *signed*. So shift a nibble to
 # the top of its byte, interpret the byte as int8 (`.view(torch.int8)` changes no bit), and shift it down again. packed is
-# `uint8 [n, ceil(k / 2)]`, the result `int8 [n, k]`, in the order of the codes.
+# `uint8 [n, ceil(k / 2)]`, the result `int8 [n, k]`, in the order of the codes. It need not be contiguous.
 #
 # **Predict:** the byte 241 once more. What is 241 >> 4 as uint8, and what after `.view(torch.int8)`?
 #
@@ -777,8 +778,8 @@ checks.cpu_kernels.csr_matmul(csr_matmul, hidden=True)
 # - `values [out, k / 4, 2]`: the kept weights, in the order of their positions (0 to 3);
 # - `positions [out, k / 4]`, uint8: first position + 4 · second position.
 #
-# weight is `float32 [out, k]`; 4 divides k. `argsort(dim=2, descending=True, stable=True)` keeps the earlier of equals first;
-# `gather` selects by index.
+# weight is `float32 [out, k]`; 4 divides k. The results need not be contiguous.
+# `argsort(dim=2, descending=True, stable=True)` keeps the earlier of equals first; `gather` selects by index.
 #
 # **Predict:** what are values and position of the group (0.5, −3, 1, 2)?
 #

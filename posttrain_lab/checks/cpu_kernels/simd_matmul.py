@@ -170,5 +170,6 @@ simd_matmul = Exercise(
     workload=simd_workload,
     mistakes=SIMD_MISTAKES,
     judge=simd_judge(),
+    products=True,
     through="engine.authorship:in_vectors",
 )

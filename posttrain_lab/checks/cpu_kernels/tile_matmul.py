@@ -166,5 +166,6 @@ tile_matmul = Exercise(
     workload=tile_workload,
     mistakes=TILE_MISTAKES,
     judge=whole_judge(),
+    products=True,
     through="engine.authorship:by_blocks",
 )

@@ -206,5 +206,6 @@ int8_linear = Exercise(
     workload=linear_workload,
     judge=whole_products(near(2e-6, rtol=1e-5, strict_dtype=True), "matrix product"),
     legal={"not contiguous": "how q lies in memory is free, and so it is for all results of this unit"},
+    products=True,
     library="quantization:int8_linear",
 )
