@@ -203,7 +203,8 @@ def macs(model: nn.Module, example: Shaped[Tensor, "batch ..."] | tuple[Tensor, 
     """How much arithmetic does one call take, in multiply-accumulates (a * b + c)?
 
     Linear: outputs x in_features. Convolution: outputs x (in_channels / groups) x kernel size. example [batch, ...]:
-    give one example for the work per example; a model of several inputs takes a tuple of tensors. A layer of another class is counted by its attribute `macs_per_output: int`.
+    give one example for the work per example; a model of several inputs takes a tuple of tensors.
+    A layer of another class is counted by its attribute `macs_per_output: int`.
     Left out: biases, norms, activations, pooling, and functions called without a layer. FLOPs are twice this number.
     The model is not changed. Raises TypeError for anything but an nn.Module and a Tensor; ValueError for an
     empty example or one that the model does not accept.

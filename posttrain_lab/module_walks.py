@@ -5,7 +5,6 @@ one object may stand under two names. And its weight may be computed anew in eac
 """
 
 import dis
-from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 from types import FunctionType
@@ -65,8 +64,6 @@ def every_name(model: nn.Module, layer: nn.Module) -> list[str]:
 def exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
     """Put `new` in every place where `old` stands, in place; returns the network, which is `new` when `old` was all of it.
 
-    A transformer layer around it then calls its parts: torch's fast path would read the old kind of weight.
-
     >>> shared = nn.Linear(2, 2)
     >>> exchange(nn.Sequential(shared, nn.ReLU(), shared), shared, nn.Identity())
     Sequential(
@@ -80,19 +77,21 @@ def exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
     for name in every_name(model, old):
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, new)
-        for above in _modules_above(model, name):
-            if isinstance(above, nn.TransformerEncoder):
-                above.use_nested_tensor = False
-            elif isinstance(above, nn.TransformerEncoderLayer):
-                above.activation_relu_or_gelu = 0  # how torch marks a layer without a fast path
     return model
 
 
-def _modules_above(model: nn.Module, name: str) -> Iterator[nn.Module]:
-    yield model
-    parts = name.split(".")
-    for end in range(1, len(parts)):
-        yield model.get_submodule(".".join(parts[:end]))
+def without_fast_path(model: nn.Module) -> nn.Module:
+    """Make transformer layers of torch call their parts, in place: their fast path would read weights, and so pass other layers by.
+
+    >>> without_fast_path(nn.TransformerEncoderLayer(4, 2)).activation_relu_or_gelu
+    0
+    """
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoder):
+            module.use_nested_tensor = False
+        elif isinstance(module, nn.TransformerEncoderLayer):
+            module.activation_relu_or_gelu = 0  # how torch marks a layer without a fast path
+    return model
 
 
 def weights_read(model: nn.Module) -> dict[str, str]:
@@ -100,7 +99,7 @@ def weights_read(model: nn.Module) -> dict[str, str]:
 
     Found in the code of `forward` and of the methods it names. `nn.MultiheadAttention` reads its `out_proj`, and torchvision's
     attention in windows its `qkv`: a layer put there would be passed by. The fast path of `nn.TransformerEncoderLayer` is not
-    counted: `exchange` turns it off.
+    counted: `without_fast_path` turns it off.
 
     >>> weights_read(nn.MultiheadAttention(4, 2))
     {'out_proj': 'MultiheadAttention'}
@@ -197,7 +196,7 @@ def computing_weights(model: nn.Module) -> list[Tensor]:
 
 
 def _computed(module: nn.Module, name: str) -> str:
-    """"weight" for "weight_orig", "weight_g" and "weight_v", where a hook computes it from these; else the name itself."""
+    """ "weight" for "weight_orig", "weight_g" and "weight_v", where a hook computes it from these; else the name itself."""
     part = name.rpartition("_")[0]
     return part if isinstance(vars(module).get(part), Tensor) else name
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from posttrain_lab.module_walks import check_copyable
+
 Batch = tuple[Tensor, Tensor]
 
 
@@ -177,6 +179,7 @@ def train(
     weights, when a loss is not finite. The given model is not changed.
     """
     config, hooks = config or TrainingConfig(), hooks or Hooks()
+    check_copyable("train", model)
     steps = max(1, config.epochs * -(-len(labels) // config.batch_size))
     loss_of = hooks.loss or _default_loss(config)
     with torch.random.fork_rng(devices=[]), tqdm(total=steps, desc="training", unit="batch", disable=not progress) as bar:

@@ -51,6 +51,16 @@ class LowRank(nn.Module):
         """The correction, in the shape of the base's weight."""
         return (self.scale * self.B @ self.A).reshape(self.base.weight.shape)
 
+    @property
+    def weight(self) -> Float[Tensor, "out ..."]:
+        """The weight with its correction, for a module that reads it and does not call the layer (torch's attention does)."""
+        return self.base.weight if self.merged else self.base.weight + self.delta()
+
+    @property
+    def bias(self) -> Float[Tensor, " out"] | None:
+        """The base's bias, for such a module."""
+        return self.base.bias
+
     @torch.no_grad()
     def merge(self) -> nn.Linear | nn.Conv2d:
         """Add the correction to the base, permanently, and return the base: a plain layer without additional cost.
@@ -119,6 +129,4 @@ class LoRAConv2d(LowRank):
         return self.base.weight[0].numel()
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
-        conv = self.base
-        weight = conv.weight if self.merged else conv.weight + self.delta()
-        return conv._conv_forward(x, weight, conv.bias)  # type: ignore[union-attr]  # keeps every padding mode
+        return self.base._conv_forward(x, self.weight, self.base.bias)  # type: ignore[union-attr]  # keeps every padding mode

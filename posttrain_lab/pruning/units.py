@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from posttrain_lab.data import Dataset
 from posttrain_lab.metrics import macs
 
 from .masks import keep_largest
 from .scores import mean_gradients
-from .structured import Group, Unit, find_groups, remove_units
+from .structured import Group, Unit, find_groups, remove_units, removed_positions, without_units
+from .work import MacCount
 
 UNIT_SCORES = ("magnitude", "taylor", "random")
 BATCH = 100
@@ -44,7 +46,7 @@ def unit_scores(
         generator = torch.Generator().manual_seed(seed)
         return {group.name: torch.rand(len(group), generator=generator) for group in groups}
     if kind == "magnitude":
-        squares = {name: parameter.detach().square() for name, parameter in model.named_parameters()}
+        squares = {name: parameter.detach().square() for name, parameter in model.named_parameters(remove_duplicate=False)}
         norms = {group.name: torch.stack([_total(squares, unit, "out") for unit in group.units]).sqrt() for group in groups}
         return {name: norm / norm.mean().clamp_min(torch.finfo(torch.float32).tiny) for name, norm in norms.items()}
     if data is None or len(data) == 0:
@@ -53,7 +55,9 @@ def unit_scores(
     scores = {group.name: torch.zeros(len(group)) for group in groups}
     for batch in batches:
         gradients = mean_gradients(model, batch)
-        change = {name: parameter.detach() * gradients[name] for name, parameter in model.named_parameters()}
+        change = {
+            name: parameter.detach() * gradients[name] for name, parameter in model.named_parameters(remove_duplicate=False)
+        }
         for group in groups:
             scores[group.name] += torch.stack([_total(change, unit, "in") for unit in group.units]).square() / len(batches)
     return scores
@@ -95,36 +99,47 @@ def choose_units(
 ) -> dict[str, Bool[Tensor, " units"]]:
     """Which units stay so that the work left meets the budget, and as little as possible of the scores is lost?
 
-    The share of removed units (rule "uniform") or of removed score (rule "global") is found by bisection; at each step the smaller
-    network is built and its cost counted. Every group keeps a unit. Returns, by group, True where a unit stays (for `remove_units`).
+    The share of removed units (rule "uniform") or of removed score (rule "global") is found by bisection; at each step the cost of the
+    smaller network is counted. Every group keeps a unit. Returns, by group, True where a unit stays (for `remove_units`).
 
     Raises ValueError when even one unit for each group costs more than the budget.
     """
-    cost = budget.cost or (lambda network: macs(network, example[:1]))
-    limit = budget.share * cost(model)
-    ranked = scores if budget.rule == "uniform" else _per_cost(model, groups, scores, example, cost)
+    if budget.cost is None:
+        count = MacCount(model, example[:1])
+        chosen, smallest = _chosen(lambda keep: count(removed_positions(groups, keep)), groups, scores, budget)
+        if count(removed_positions(groups, smallest)) == macs(remove_units(model, groups, smallest, example), example[:1]):
+            return chosen
+    measure = budget.cost or (lambda network: macs(network, example[:1]))
+    chosen, smallest = _chosen(lambda keep: measure(without_units(model, groups, keep)), groups, scores, budget)
+    remove_units(model, groups, smallest, example)
+    return chosen
 
-    def kept(share: float) -> dict[str, Tensor]:
-        return _lowest_off(groups, ranked, share, budget)
 
-    if cost(remove_units(model, groups, kept(1.0), example)) > limit:
+def _chosen(
+    cost: Callable[[dict[str, Tensor]], float], groups: tuple[Group, ...], scores: dict[str, Tensor], budget: WorkBudget
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """(units to keep, one unit of each group); `cost` of a choice of units."""
+    limit = budget.share * cost({})
+    ranked = scores if budget.rule == "uniform" else _per_cost(groups, scores, cost)
+    smallest = _lowest_off(groups, ranked, 1.0, budget)
+    if cost(smallest) > limit:
         raise ValueError(f"choose_units cannot reach {budget.share:.0%} of the work: a unit of each group already costs more.")
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        fits = cost(remove_units(model, groups, kept(middle), example)) <= limit
+        fits = cost(_lowest_off(groups, ranked, middle, budget)) <= limit
         low, high = (low, middle) if fits else (middle, high)
-    return kept(high)
+    return _lowest_off(groups, ranked, high, budget), smallest
 
 
 def _per_cost(
-    model: nn.Module, groups: tuple[Group, ...], scores: dict[str, Tensor], example: Tensor, cost: Callable[[nn.Module], float]
+    groups: tuple[Group, ...], scores: dict[str, Tensor], cost: Callable[[dict[str, Tensor]], float]
 ) -> dict[str, Tensor]:
     """Scores divided by the cost of one unit of the group, measured by removing half of the group."""
-    whole, found = cost(model), {}
-    for group in groups:
+    whole, found = cost({}), {}
+    for group in tqdm(groups, desc="cost of units", unit="group", leave=False, delay=2):
         half = torch.arange(len(group)) >= len(group) // 2
-        saved = whole - cost(remove_units(model, groups, {group.name: half}, example)) if len(group) > 1 else 0.0
+        saved = whole - cost({group.name: half}) if len(group) > 1 else 0.0
         each = max(saved / max(1, len(group) // 2), 1e-9 * whole)
         found[group.name] = scores[group.name] / each
     return found

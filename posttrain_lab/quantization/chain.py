@@ -83,7 +83,9 @@ def _leaves(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Mo
 def chain(model: nn.Module, caller: str) -> list[Step]:
     """The steps of an nn.Sequential (nested ones are flattened); Dropout and Identity are left out.
 
-    A layer that stands in two places is two steps; a class with a `forward` of its own is not taken for its base class. Raises TypeError for another model, ValueError naming the first layer that a chain does not support.
+    A layer that stands in two places is two steps; a class with a `forward` of its own is not taken for its base class.
+
+    Raises TypeError for another model, ValueError naming the first layer that a chain does not support.
     """
     if not computes_as(model, nn.Sequential):
         own = " with a forward of its own" if isinstance(model, nn.Sequential) else ""

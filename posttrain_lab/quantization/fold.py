@@ -54,7 +54,8 @@ def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
 def fold_model(model: nn.Sequential) -> nn.Sequential:
     """A Sequential that computes the same in eval mode without the batch norms that follow a Conv2d directly.
 
-    Nested Sequentials are folded too (each separately); every other layer is copied, and so are classes with a `forward` of their own. Later layers get a smaller index when
+    Nested Sequentials are folded too (each separately); every other layer is copied, and so are classes with a `forward` of their
+    own. Later layers get a smaller index when
     a batch norm is removed. The given model is not changed.
 
     Raises TypeError for a model that is not a Sequential, and what `fold_batchnorm` raises.

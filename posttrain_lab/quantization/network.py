@@ -9,7 +9,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posttrain_lab.data import Dataset
-from posttrain_lab.module_walks import baked, check_copyable, computes_as, every_name, exchange, name_some, weights_read
+from posttrain_lab.module_walks import (
+    baked,
+    check_copyable,
+    computes_as,
+    every_name,
+    exchange,
+    name_some,
+    weights_read,
+    without_fast_path,
+)
 
 from .chain import ActivationCodes, QuantizedChain, chain, sweep
 from .config import QuantizationConfig
@@ -132,14 +141,16 @@ def _exchange_layers(model: nn.Module, images: Tensor, config: QuantizationConfi
             name = next(name for name, candidate in names.items() if candidate is layer)
             raise ValueError(f"quantize_model cannot quantize layer '{name}': {error}") from error
         model = exchange(model, layer, replacement)
-    return model
+    return without_fast_path(model)
 
 
 def _exchangeable(model: nn.Module) -> dict[str, Any]:
     """The layers to replace, by name; a warning names those that stay as they are."""
     read = weights_read(model)
     found = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
-    names = {n: m for n, m in found.items() if computes_as(m, nn.Linear, nn.Conv2d) and not read.keys() & set(every_name(model, m))}
+    names = {
+        n: m for n, m in found.items() if computes_as(m, nn.Linear, nn.Conv2d) and not read.keys() & set(every_name(model, m))
+    }
     left = [f"{name} ({type(m).__name__})" for name, m in found.items() if name not in names]
     if not names:
         got = f"only {name_some(left)}, which compute something else" if left else "none"
