@@ -162,17 +162,23 @@ def _remedy(module: nn.Module, part: str) -> str:
 
 
 def baked(model: nn.Module) -> nn.Module:
-    """The network with computed weights (parametrizations) made permanent, in place.
+    """The network with computed weights (parametrizations) made permanent, as eval mode has them, in place.
+
+    Not by torch's `remove_parametrizations`: that changes the class, which a network shares with the one it was copied from.
 
     >>> normed = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
     >>> type(baked(nn.Sequential(normed))[0])
     <class 'torch.nn.modules.linear.Linear'>
     """
-    with torch.no_grad():
-        for module in list(model.modules()):
-            if parametrize.is_parametrized(module):
-                for part in list(module.parametrizations):  # type: ignore[arg-type]
-                    parametrize.remove_parametrizations(module, part, leave_parametrized=True)
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module):
+            module.parametrizations.eval()  # type: ignore[operator, union-attr]
+            with torch.no_grad():
+                values = {part: getattr(module, part).clone() for part in module.parametrizations}  # type: ignore[union-attr]
+            del module.parametrizations
+            module.__class__ = type(module).__bases__[0]
+            for part, value in values.items():
+                module.register_parameter(part, nn.Parameter(value))
     return model
 
 
