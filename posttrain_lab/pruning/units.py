@@ -17,14 +17,17 @@ from tqdm.auto import tqdm
 
 from posttrain_lab.data import Dataset
 from posttrain_lab.metrics import macs
+from posttrain_lab.module_walks import name_some, own_forward
 
 from .masks import keep_largest
 from .scores import mean_gradients
 from .structured import Group, Unit, find_groups, remove_units, removed_positions, without_units
+from .tracing import CONVS
 from .work import MacCount
 
 UNIT_SCORES = ("magnitude", "taylor", "random")
 BATCH = 100
+BAR_AFTER = 2  # seconds
 STEPS = 12  # of the bisection: the budget is met to about a thousandth
 
 
@@ -137,7 +140,7 @@ def _per_cost(
 ) -> dict[str, Tensor]:
     """Scores divided by the cost of one unit of the group, measured by removing half of the group."""
     whole, found = cost({}), {}
-    for group in tqdm(groups, desc="cost of units", unit="group", leave=False, delay=2):
+    for group in tqdm(groups, desc="cost of units", unit="group", leave=False, delay=BAR_AFTER):
         half = torch.arange(len(group)) >= len(group) // 2
         saved = whole - cost({group.name: half}) if len(group) > 1 else 0.0
         each = max(saved / max(1, len(group) // 2), 1e-9 * whole)
@@ -178,10 +181,17 @@ def prune_units(
     >>> prune_units(model, torch.zeros(1, 4), WorkBudget(share=0.5))[0].out_features
     4
     """
-    groups = find_groups(model, example)
-    if not any(len(group) > 1 for group in groups):
-        raise ValueError(
-            "prune_units wants a network with channels that can go, got none: layers of one channel, or one layer only."
-        )
-    scores = unit_scores(model, groups, kind, data)
-    return remove_units(model, groups, choose_units(model, groups, scores, example, budget or WorkBudget()), example)
+    with tqdm(total=4, desc="prune_units", unit="step", delay=BAR_AFTER) as bar:
+        groups = find_groups(model, example)
+        if not any(len(group) > 1 for group in groups):
+            own = [f"{name} ({type(m).__name__})" for name, m in own_forward(model, nn.Linear, *CONVS).items()]
+            got = f"layers with a forward of their own, {name_some(own)}" if own else "layers of one channel, or one layer only"
+            raise ValueError(f"prune_units wants a network with channels that can go, got none: {got}.")
+        bar.update()
+        scores = unit_scores(model, groups, kind, data)
+        bar.update()
+        keep = choose_units(model, groups, scores, example, budget or WorkBudget())
+        bar.update()
+        smaller = remove_units(model, groups, keep, example)
+        bar.update()
+    return smaller
