@@ -113,6 +113,7 @@ def _default_loss(config: TrainingConfig) -> Callable[[nn.Module, Tensor, Tensor
 
 def _begin(model: nn.Module, config: TrainingConfig, steps: int, hooks: Hooks) -> TrainingState:
     """A copy of the model in train mode, with its optimizer and schedule."""
+    check_copyable("train", model)
     model = copy.deepcopy(model).train()
     if hooks.optimizer:
         optimizer = hooks.optimizer(model)
@@ -179,7 +180,6 @@ def train(
     weights, when a loss is not finite. The given model is not changed.
     """
     config, hooks = config or TrainingConfig(), hooks or Hooks()
-    check_copyable("train", model)
     steps = max(1, config.epochs * -(-len(labels) // config.batch_size))
     loss_of = hooks.loss or _default_loss(config)
     with torch.random.fork_rng(devices=[]), tqdm(total=steps, desc="training", unit="batch", disable=not progress) as bar:

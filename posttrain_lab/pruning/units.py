@@ -107,32 +107,30 @@ def choose_units(
 
     Raises ValueError when even one unit for each group costs more than the budget.
     """
+    smallest = _lowest_off(groups, scores, 1.0, budget)
+    network = remove_units(model, groups, smallest, example)
     if budget.cost is None:
         count = MacCount(model, example[:1])
-        chosen, smallest = _chosen(lambda keep: count(removed_positions(groups, keep)), groups, scores, budget)
-        if count(removed_positions(groups, smallest)) == macs(remove_units(model, groups, smallest, example), example[:1]):
-            return chosen
+        if count(removed_positions(groups, smallest)) == macs(network, example[:1]):
+            return _chosen(lambda keep: count(removed_positions(groups, keep)), groups, scores, budget)
     measure = budget.cost or (lambda network: macs(network, example[:1]))
-    chosen, smallest = _chosen(lambda keep: measure(without_units(model, groups, keep)), groups, scores, budget)
-    remove_units(model, groups, smallest, example)
-    return chosen
+    return _chosen(lambda keep: measure(without_units(model, groups, keep)), groups, scores, budget)
 
 
 def _chosen(
     cost: Callable[[dict[str, Tensor]], float], groups: tuple[Group, ...], scores: dict[str, Tensor], budget: WorkBudget
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """(units to keep, one unit of each group); `cost` of a choice of units."""
+) -> dict[str, Tensor]:
+    """The units to keep; `cost` of a choice of units."""
     limit = budget.share * cost({})
     ranked = scores if budget.rule == "uniform" else _per_cost(groups, scores, cost)
-    smallest = _lowest_off(groups, ranked, 1.0, budget)
-    if cost(smallest) > limit:
+    if cost(_lowest_off(groups, ranked, 1.0, budget)) > limit:
         raise ValueError(f"choose_units cannot reach {budget.share:.0%} of the work: a unit of each group already costs more.")
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
         fits = cost(_lowest_off(groups, ranked, middle, budget)) <= limit
         low, high = (low, middle) if fits else (middle, high)
-    return _lowest_off(groups, ranked, high, budget), smallest
+    return _lowest_off(groups, ranked, high, budget)
 
 
 def _per_cost(

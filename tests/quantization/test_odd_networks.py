@@ -170,7 +170,7 @@ def test_other_float_types_are_refused_with_what_to_do(dtype, mode):
     if mode in CHAINS:
         with pytest.raises(ValueError, match=rf"wants float32 calibration images, .* got {dtype}; use .float\(\)"):
             quantize_model(model, x.to(dtype), config(mode))
-        with pytest.raises(ValueError, match="^prepare_qat wants a float32 model"):
+        with pytest.raises(ValueError, match=r"^prepare_qat wants a float32 model"):
             prepare_qat(copy.deepcopy(model).to(dtype))
 
 
