@@ -89,11 +89,10 @@ def compile_for_speed(
         choice, chosen = _choose(name, layer, x, kinds, (tolerance, margin, repeats))
         choices.append(choice)
         new = exchange(new, layer, chosen)
-    if any(one.chosen != "as it is" for one in choices):
-        new = without_fast_path(new)
+    changed = any(one.chosen != "as it is" for one in choices)
     with evaluating(model):
-        before, after = _both(model, new, example, repeats)
-    if after <= before:
+        before, after = _both(model, without_fast_path(new) if changed else model, example, repeats)
+    if changed and after <= before:
         return CompiledModel(new, tuple(choices), (before, after))
     reason = f"the whole model takes {after / before:.2f} times as long with the kernels"
     kept = [replace(one, chosen="as it is", reason=reason) if one.chosen != "as it is" else one for one in choices]

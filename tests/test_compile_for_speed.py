@@ -155,3 +155,10 @@ def test_kernels_in_a_transformer_layer_are_called(monkeypatch):
 def test_weights_that_hooks_compute_are_refused():
     with pytest.raises(ValueError, match="compile_for_speed wants weights that are parameters themselves"):
         compile_for_speed.compile_for_speed(mlp(torch_pruned), torch.zeros(1, 8))
+
+
+def test_where_no_layer_changes_nothing_got_faster():
+    """With a real clock: two timings of the same model differ."""
+    compiled = compile_for_speed.compile_for_speed(nn.Sequential(nn.Linear(4, 4)), torch.ones(1, 4), kinds=(), repeats=3)
+    assert compiled.seconds[0] == compiled.seconds[1]
+    assert str(compiled).endswith("1.00 times faster")

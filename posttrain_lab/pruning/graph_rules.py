@@ -131,12 +131,11 @@ class Rules:
         return moved
 
     def _cat(self, n: fx.Node, inputs: list[Tensor], value: Tensor) -> Tensor:
-        axis = n.kwargs.get("dim", n.args[1] if len(n.args) > 1 else 0) % value.ndim  # type: ignore[operator]
-        few = without_repeats(*(one.movedim(axis, 0) for one in inputs))
-        whole = [
-            few_of.expand(len(one), *few_of.shape[1:])
-            for few_of, one in zip(few, (i.movedim(axis, 0) for i in inputs), strict=True)
-        ]
+        given: Any = n.kwargs.get("dim", n.args[1] if len(n.args) > 1 else 0)
+        axis: int = given % value.ndim
+        first = [one.movedim(axis, 0) for one in inputs]
+        few = without_repeats(*first)  # so that labels, which images repeat for each pixel, do not become as large as images
+        whole = [part.expand(len(one), *part.shape[1:]) for part, one in zip(few, first, strict=True)]
         joined = torch.cat(whole).movedim(0, axis).expand(value.shape)
         if self.labels.varying(joined) not in ([], [axis]):  # channels on another axis must agree in all parts
             for one in inputs[1:]:
