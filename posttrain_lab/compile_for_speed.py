@@ -18,7 +18,15 @@ from posttrain_lab.kernels.layers import (
 )
 from posttrain_lab.measure import latency
 from posttrain_lab.metrics import evaluating
-from posttrain_lab.module_walks import check_copyable, computes_as, every_name, exchange, weights_read, without_fast_path
+from posttrain_lab.module_walks import (
+    check_copyable,
+    check_float32,
+    computes_as,
+    every_name,
+    exchange,
+    weights_read,
+    without_fast_path,
+)
 
 KINDS: dict[str, tuple[type[nn.Module], Callable[..., KernelLayer]]] = {
     "int8": (nn.Linear, PackedInt8Linear.from_linear),
@@ -75,7 +83,8 @@ def compile_for_speed(
     and after; when it is slower, every layer stays as it is. A layer whose weight another module reads without calling it (in
     attention) is not tried. The model that came in is not changed. Threads are torch's setting.
 
-    Raises TypeError for anything but a model and a tensor, ValueError for an unknown kind or a tolerance below 0.
+    Raises TypeError for anything but a model and a tensor; ValueError for an unknown kind, a tolerance below 0, a model that is not
+    float32, weights that torch's prune or the old weight_norm computes.
 
     >>> compiled = compile_for_speed(nn.Sequential(nn.Linear(8, 8)), torch.ones(1, 8), repeats=1)
     >>> [choice.name for choice in compiled.choices]
@@ -83,6 +92,7 @@ def compile_for_speed(
     """
     _check(model, example, kinds, tolerance)
     check_copyable("compile_for_speed", model)
+    check_float32("compile_for_speed", model)
     new = copy.deepcopy(model).eval()
     choices = []
     for name, layer, x in _inputs(new, example):

@@ -148,6 +148,15 @@ def check_own_weights(caller: str, model: nn.Module) -> None:
             _refuse(caller, name, part, "torch.nn.utils.parametrize.remove_parametrizations")
 
 
+def check_float32(caller: str, model: nn.Module) -> None:
+    """Raise ValueError, naming the parameter, unless all floating-point parameters are float32."""
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            raise ValueError(
+                f"{caller} wants a float32 model, got {parameter.dtype} in '{name}'; do model.float(), and the same for its inputs."
+            )
+
+
 def _refuse(caller: str, name: str, part: str, remedy: str) -> None:
     raise ValueError(
         f"{caller} wants weights that are parameters themselves, got layer '{name}' whose {part} is computed from others; "

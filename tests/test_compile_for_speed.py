@@ -162,3 +162,11 @@ def test_where_no_layer_changes_nothing_got_faster():
     compiled = compile_for_speed.compile_for_speed(nn.Sequential(nn.Linear(4, 4)), torch.ones(1, 4), kinds=(), repeats=3)
     assert compiled.seconds[0] == compiled.seconds[1]
     assert str(compiled).endswith("1.00 times faster")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_float_types_are_refused_with_what_to_do(dtype):
+    with pytest.raises(
+        ValueError, match=rf"^compile_for_speed wants a float32 model, got {dtype} in '0.weight'; do model.float\(\)"
+    ):
+        compile_for_speed.compile_for_speed(mlp().to(dtype), torch.zeros(1, 8).to(dtype))

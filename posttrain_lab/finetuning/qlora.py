@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from posttrain_lab import kernels
 from posttrain_lab.arguments import check_count
 from posttrain_lab.kernels.packed import GROUP, GROUP_STEP, Int4Weight
-from posttrain_lab.module_walks import check_own_weights, computes_as, exchange, weights_read, without_fast_path
+from posttrain_lab.module_walks import check_float32, check_own_weights, computes_as, exchange, weights_read, without_fast_path
 
 from .freeze import freeze
 
@@ -117,6 +117,7 @@ def add_qlora(model: nn.Module, rank: int, alpha: float, group: int = GROUP, see
     """
     check_count("add_qlora", "rank", rank)
     check_own_weights("add_qlora", model)
+    check_float32("add_qlora", model)
     adapted, read = copy.deepcopy(model), weights_read(model)
     plain = {name: m for name, m in adapted.named_modules() if computes_as(m, nn.Linear) and name not in read}
     fitting: list[Any] = [m for m in plain.values() if m.in_features % GROUP_STEP == 0]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from posttrain_lab.kernels import BlockSparseWeight, NMWeight, SparseWeight
 from posttrain_lab.kernels.layers import BlockSparseLinear, NMLinear, SparseLinear
-from posttrain_lab.module_walks import exchange, name_some, weights_read, without_fast_path
+from posttrain_lab.module_walks import check_float32, exchange, name_some, weights_read, without_fast_path
 
 from .arguments import check_weight, prunable_layers
 
@@ -114,6 +114,7 @@ def use_sparse_layers(model: nn.Module, kind: str = "csr", skip: tuple[str, ...]
     """
     if kind not in LAYERS:
         raise ValueError(f"use_sparse_layers wants kind to be one of {', '.join(LAYERS)}, got {kind!r}.")
+    check_float32("use_sparse_layers", model)
     names = [name for name, layer in prunable_layers("use_sparse_layers", model, skip).items() if isinstance(layer, nn.Linear)]
     read = [name for name in weights_read(model) if name in names]
     if read:

@@ -64,7 +64,7 @@ def fold_model(model: nn.Sequential) -> nn.Sequential:
     2
     """
     if not computes_as(model, nn.Sequential):
-        raise TypeError(f"fold_model wants a plain nn.Sequential, got {_name(model)}; fold its pairs with fold_batchnorm.")
+        raise TypeError(f"fold_model wants an nn.Sequential, got {_name(model)}; fold its pairs with fold_batchnorm.")
     check_own_weights("fold_model", model)
     layers: list[nn.Module] = []
     for layer in model:

@@ -12,6 +12,7 @@ from posttrain_lab.data import Dataset
 from posttrain_lab.module_walks import (
     baked,
     check_copyable,
+    check_float32,
     computes_as,
     every_name,
     exchange,
@@ -66,11 +67,7 @@ def quantize_model(
 def plain_copy(model: nn.Module, caller: str) -> nn.Module:
     """A copy whose weights are parameters, in float32. Raises ValueError, naming the layer, for other dtypes and hooks."""
     check_copyable(caller, model)
-    for name, parameter in model.named_parameters():
-        if parameter.is_floating_point() and parameter.dtype != torch.float32:
-            raise ValueError(
-                f"{caller} wants a float32 model, got {parameter.dtype} in '{name}'; do model.float(), and the same for its images."
-            )
+    check_float32(caller, model)
     return baked(copy.deepcopy(model))
 
 

@@ -270,3 +270,14 @@ def test_any_flipped_byte_is_noticed(tmp_path_factory, place, bits):
     path.write_bytes(raw)
     with pytest.raises(ValueError, match="load_adapter wants"):
         load_adapter(copy.deepcopy(base), path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_float_types(dtype, tmp_path):
+    base, x = mlp().to(dtype), torch.randn(3, 8).to(dtype)
+    adapted = learned(add_lora(base, 2, 4)).to(dtype)
+    want = adapted(x)
+    assert want.dtype == dtype
+    assert torch.equal(load_adapter(base, save_adapter(adapted, tmp_path / "a"))(x), want)
+    with pytest.raises(ValueError, match=rf"^add_qlora wants a float32 model, got {dtype} in '0.weight'"):
+        add_qlora(base, 1, 1)

@@ -379,3 +379,23 @@ def test_a_flipped_byte_in_a_file_is_noticed(tmp_path):
     path.write_bytes(raw)
     with pytest.raises(ValueError, match=r"damaged or another .*checksum"):
         load_pruned(path, copy.deepcopy(model))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_scores_from_inputs_of_other_float_types(dtype):
+    """Sums of products in 16 bits are not positive definite: OBS and SparseGPT could not invert them."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 4)).to(dtype)
+    data = Dataset(torch.rand(8, 1, 6, 6).to(dtype), torch.arange(8) % 4, tuple("abcd"))
+    for score, pattern in (("obs", "global"), ("wanda", "row"), ("taylor", "global"), ("sparsegpt", "layer")):
+        pruned = prune_model(model, PruningConfig(0.5, pattern, score), data)
+        assert {layer.weight.dtype for layer in (pruned.model[0], pruned.model[3])} == {dtype}
+        assert sum(int((~mask).sum()) for mask in pruned.masks.values()) == {"global": 292, "layer": 292, "row": 288}[pattern]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_sparse_kernels_want_float32(dtype):
+    with pytest.raises(
+        ValueError, match=rf"^use_sparse_layers wants a float32 model, got {dtype} in '0.weight'; do model.float\(\)"
+    ):
+        use_sparse_layers(mlp().to(dtype))
