@@ -19,6 +19,7 @@ from posttrain_lab.kernels.layers import (
 from posttrain_lab.measure import latency
 from posttrain_lab.metrics import evaluating
 from posttrain_lab.module_walks import (
+    baked,
     check_copyable,
     check_float32,
     computes_as,
@@ -93,7 +94,7 @@ def compile_for_speed(
     _check(model, example, kinds, tolerance)
     check_copyable("compile_for_speed", model)
     check_float32("compile_for_speed", model)
-    new = copy.deepcopy(model).eval()
+    new = baked(copy.deepcopy(model)).eval()
     choices = []
     for name, layer, x in _inputs(new, example):
         choice, chosen = _choose(name, layer, x, kinds, (tolerance, margin, repeats))

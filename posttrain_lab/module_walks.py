@@ -40,6 +40,18 @@ def _keeps(layer: Any, kind: type[nn.Module]) -> bool:
     return all(getattr(type(layer), name, None) is getattr(kind, name, None) for name in ARITHMETIC)
 
 
+def described(layer: object, *kinds: type[nn.Module]) -> str:
+    """The layer's class, for an error's message; it says so when only its `forward` is not that of these classes.
+
+    >>> class Twice(nn.Linear):
+    ...     def forward(self, x): return 2 * super().forward(x)
+    >>> described(Twice(1, 1), nn.Linear), described(nn.ReLU(), nn.Linear)
+    ('Twice with a forward of its own', 'ReLU')
+    """
+    changed = isinstance(layer, kinds) and not computes_as(layer, *kinds)
+    return type(layer).__name__ + (" with a forward of its own" if changed else "")
+
+
 def own_forward(model: nn.Module, *kinds: type[nn.Module]) -> dict[str, nn.Module]:
     """The layers of these classes that compute something else, by name: they have a `forward` of their own.
 

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from posttrain_lab.finetuning import LoRAConv2d, LoRALinear, QLoRALinear
+from posttrain_lab.kernels.layers import PackedInt4Linear, PackedInt8Conv2d, PackedInt8Linear, SparseLinear
 from posttrain_lab.metrics import macs, sparsity
 from posttrain_lab.module_walks import (
     baked,
@@ -18,6 +20,9 @@ from posttrain_lab.module_walks import (
     weights_read,
     without_fast_path,
 )
+from posttrain_lab.pruning import prune_channels
+from posttrain_lab.quantization import Int8Conv2d, Int8Linear, fold_batchnorm
+from posttrain_lab.quantization.layers import Int4Linear
 from posttrain_lab.training import TrainingConfig, train
 from tests.odd_layers import (
     HOOKED,
@@ -167,3 +172,23 @@ def test_macs_of_two_inputs():
         macs(Pair(), torch.zeros(1, 3))
     with pytest.raises(TypeError, match="got NoneType"):
         macs(Pair(), (torch.zeros(1, 3), None))
+
+
+def test_layers_made_by_hand_refuse_another_forward():
+    """Each of these takes the weight of one layer, and would lose what the layer does with it."""
+    linear, conv = Doubling(8, 8), Standardized(1, 2, 3)
+    calls = [
+        *[lambda: LoRALinear(linear, 1, 1), lambda: QLoRALinear(linear, 1, 1), lambda: Int4Linear.from_linear(linear, 0.1, 0)],
+        *[lambda: Int8Linear.from_linear(linear, 0.1, 0), lambda: PackedInt8Linear.from_linear(linear)],
+        *[lambda: SparseLinear.from_linear(linear), lambda: PackedInt4Linear.from_linear(linear)],
+        *[
+            lambda: LoRAConv2d(conv, 1, 1),
+            lambda: Int8Conv2d.from_conv2d(conv, 0.1, 0),
+            lambda: PackedInt8Conv2d.from_conv2d(conv),
+        ],
+        lambda: fold_batchnorm(conv, nn.BatchNorm2d(2)),
+        lambda: prune_channels(conv, nn.BatchNorm2d(2), nn.Linear(2, 2), torch.tensor([True, False])),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"(Doubling|Standardized) with a forward of its own"):
+            call()

@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posttrain_lab.module_walks import computes_as, described
+
 
 class LowRank(nn.Module):
     """The common part of both kinds of layers: the frozen base, A and B, and the merge."""
@@ -92,8 +94,8 @@ class LoRALinear(LowRank):
     """
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, seed: int = 0) -> None:
-        if not isinstance(linear, nn.Linear):
-            raise TypeError(f"LoRALinear wants an nn.Linear, got {type(linear).__name__}; see LoRAConv2d.")
+        if not computes_as(linear, nn.Linear):
+            raise TypeError(f"LoRALinear wants an nn.Linear, got {described(linear, nn.Linear)}; see LoRAConv2d.")
         super().__init__(linear, rank, alpha, seed)
 
     @property
@@ -119,8 +121,8 @@ class LoRAConv2d(LowRank):
     """
 
     def __init__(self, conv: nn.Conv2d, rank: int, alpha: float, seed: int = 0) -> None:
-        if not isinstance(conv, nn.Conv2d):
-            raise TypeError(f"LoRAConv2d wants an nn.Conv2d, got {type(conv).__name__}; see LoRALinear.")
+        if not computes_as(conv, nn.Conv2d):
+            raise TypeError(f"LoRAConv2d wants an nn.Conv2d, got {described(conv, nn.Conv2d)}; see LoRALinear.")
         super().__init__(conv, rank, alpha, seed)
 
     @property

@@ -74,8 +74,17 @@ def check_classes(data: Dataset, missing: bool, caller: str) -> None:
         )
 
 
+@torch.no_grad()
+def _redraw(module: nn.Module) -> None:
+    """New values for a module's own parameters (a position's embedding), with the mean and standard deviation of the old ones."""
+    for parameter in (p for p in module.parameters(recurse=False) if p.is_floating_point()):
+        parameter.normal_(float(parameter.mean()), float(parameter.std(correction=0)))
+
+
 def reinitialized(model: nn.Module, seed: int) -> nn.Module:
     """The same network with new random weights, as torch draws them with `seed`.
+
+    Parameters of a module without `reset_parameters` are drawn from a normal distribution with their own mean and standard deviation.
 
     >>> first, second = reinitialized(nn.Linear(2, 2), seed=0), reinitialized(nn.Linear(2, 2), seed=0)
     >>> torch.equal(first.weight, second.weight)
@@ -89,6 +98,8 @@ def reinitialized(model: nn.Module, seed: int) -> nn.Module:
             reset = getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))  # MultiheadAttention's
             if callable(reset):
                 reset()
+            else:
+                _redraw(module)
     return fresh
 
 

@@ -17,7 +17,15 @@ from torch.nn import functional as F
 from posttrain_lab import kernels
 from posttrain_lab.arguments import check_count
 from posttrain_lab.kernels.packed import GROUP, GROUP_STEP, Int4Weight
-from posttrain_lab.module_walks import check_float32, check_own_weights, computes_as, exchange, weights_read, without_fast_path
+from posttrain_lab.module_walks import (
+    check_float32,
+    check_own_weights,
+    computes_as,
+    described,
+    exchange,
+    weights_read,
+    without_fast_path,
+)
 
 from .freeze import freeze
 
@@ -67,8 +75,10 @@ class QLoRALinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, group: int = GROUP, seed: int = 0) -> None:
         super().__init__()
-        if not isinstance(linear, nn.Linear):
-            raise TypeError(f"QLoRALinear wants an nn.Linear, got {type(linear).__name__}; convolutions have no int4 kernel.")
+        if not computes_as(linear, nn.Linear):
+            raise TypeError(
+                f"QLoRALinear wants an nn.Linear, got {described(linear, nn.Linear)}; convolutions have no int4 kernel."
+            )
         out, inputs = linear.weight.shape
         if not isinstance(rank, int) or not 1 <= rank <= min(out, inputs) or not (math.isfinite(alpha) and alpha > 0):
             raise ValueError(f"QLoRALinear wants a rank from 1 to {min(out, inputs)} and alpha > 0, got {rank} and {alpha}.")

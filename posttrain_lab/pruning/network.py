@@ -68,7 +68,9 @@ class Pruned:
 
 
 @torch.no_grad()
-def prune_model(model: nn.Module, config: PruningConfig | None = None, data: Dataset | None = None) -> Pruned:
+def prune_model(
+    model: nn.Module, config: PruningConfig | None = None, data: Dataset | None = None, progress: bool = True
+) -> Pruned:
     """A new network whose least important weights are set to 0, and its masks.
 
     data: calibration images, for the scores that need them. Only weights of Linear and Conv2d layers are counted and removed; a warning
@@ -88,7 +90,7 @@ def prune_model(model: nn.Module, config: PruningConfig | None = None, data: Dat
         raise ValueError(f"prune_model wants sparsities of layers that are pruned ({', '.join(layers)}), got {unknown[0]!r}.")
     if config.score == "sparsegpt":
         return _second_order(model, config, data, shares)
-    with tqdm(total=3, desc="prune_model", unit="step", delay=BAR_AFTER) as bar:
+    with tqdm(total=3, desc="prune_model", unit="step", delay=BAR_AFTER, disable=not progress) as bar:
         with torch.enable_grad():
             found = layer_scores(model, config.score, data, config.seed)
         _say_what_stays(model, [name for name in layers if name not in found])

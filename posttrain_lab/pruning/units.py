@@ -170,6 +170,7 @@ def prune_units(
     budget: WorkBudget | None = None,
     kind: str = "magnitude",
     data: Dataset | None = None,
+    progress: bool = True,
 ) -> nn.Module:
     """A smaller network with less work: find groups, score, choose, remove. It is not yet trained further.
 
@@ -179,7 +180,7 @@ def prune_units(
     >>> prune_units(model, torch.zeros(1, 4), WorkBudget(share=0.5))[0].out_features
     4
     """
-    with tqdm(total=4, desc="prune_units", unit="step", delay=BAR_AFTER) as bar:
+    with tqdm(total=4, desc="prune_units", unit="step", delay=BAR_AFTER, disable=not progress) as bar:
         groups = find_groups(model, example)
         if not any(len(group) > 1 for group in groups):
             own = [f"{name} ({type(m).__name__})" for name, m in own_forward(model, nn.Linear, *CONVS).items()]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posttrain_lab.module_walks import computes_as
+from posttrain_lab.module_walks import computes_as, described
 
 from .affine import affine_qparams, dequantize, dequantize_weight, quantize
 from .config import QuantizationConfig
@@ -88,9 +88,8 @@ def chain(model: nn.Module, caller: str) -> list[Step]:
     Raises TypeError for another model, ValueError naming the first layer that a chain does not support.
     """
     if not computes_as(model, nn.Sequential):
-        own = " with a forward of its own" if isinstance(model, nn.Sequential) else ""
         raise TypeError(
-            f"{caller} wants an nn.Sequential for this mode, got {type(model).__name__}{own}; "
+            f"{caller} wants an nn.Sequential for this mode, got {described(model, nn.Sequential)}; "
             "use mode 'dynamic' or 'weight_only', or write the model as a Sequential."
         )
     steps: list[Step] = []
@@ -112,10 +111,9 @@ def _check_layer(name: str, layer: nn.Module, caller: str) -> None:
     wants = "Conv2d, BatchNorm2d behind a Conv2d, ReLU, MaxPool2d, AvgPool2d, Flatten, Linear, Dropout and Identity"
     kinds = (nn.Linear, nn.Conv2d, nn.ReLU, nn.Flatten, *POOLS)
     if not computes_as(layer, *kinds):
-        changed = not computes_as(layer, nn.BatchNorm2d) and isinstance(layer, (*kinds, *SKIPPED, nn.Sequential, nn.BatchNorm2d))
-        own = " with a forward of its own" if changed else ""
+        got = described(layer, *kinds, *SKIPPED, nn.Sequential, nn.BatchNorm2d)
         raise ValueError(
-            f"{caller} wants only {wants} for this mode, got {type(layer).__name__} at '{name}'{own}; "
+            f"{caller} wants only {wants} for this mode, got {got} at '{name}'; "
             "replace it, or use mode 'dynamic' or 'weight_only'."
         )
     problem = ""

@@ -9,7 +9,7 @@ import copy
 import torch
 from torch import nn
 
-from posttrain_lab.module_walks import check_own_weights, computes_as
+from posttrain_lab.module_walks import check_own_weights, computes_as, described
 
 
 def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
@@ -31,8 +31,9 @@ def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     >>> torch.allclose(fold_batchnorm(conv, bn)(x), bn(conv(x)), atol=1e-5)
     True
     """
-    if not isinstance(conv, nn.Conv2d) or not isinstance(bn, nn.BatchNorm2d):
-        raise TypeError(f"fold_batchnorm wants a Conv2d and a BatchNorm2d, got {_name(conv)} and {_name(bn)}; pick the pair.")
+    if not computes_as(conv, nn.Conv2d) or not computes_as(bn, nn.BatchNorm2d):
+        got = f"{described(conv, nn.Conv2d)} and {described(bn, nn.BatchNorm2d)}"
+        raise TypeError(f"fold_batchnorm wants a Conv2d and a BatchNorm2d, got {got}; pick the pair.")
     if conv.out_channels != bn.num_features:
         raise ValueError(
             f"fold_batchnorm wants equally many channels, got {conv.out_channels} and {bn.num_features}; pick the "
@@ -64,7 +65,9 @@ def fold_model(model: nn.Sequential) -> nn.Sequential:
     2
     """
     if not computes_as(model, nn.Sequential):
-        raise TypeError(f"fold_model wants an nn.Sequential, got {_name(model)}; fold its pairs with fold_batchnorm.")
+        raise TypeError(
+            f"fold_model wants an nn.Sequential, got {described(model, nn.Sequential)}; fold its pairs with fold_batchnorm."
+        )
     check_own_weights("fold_model", model)
     layers: list[nn.Module] = []
     for layer in model:
@@ -73,7 +76,3 @@ def fold_model(model: nn.Sequential) -> nn.Sequential:
         else:
             layers.append(fold_model(layer) if computes_as(layer, nn.Sequential) else copy.deepcopy(layer))
     return nn.Sequential(*layers).train(model.training)
-
-
-def _name(value: object) -> str:
-    return type(value).__name__

@@ -33,6 +33,7 @@ from posttrain_lab.finetuning import (
     save_adapter,
     without_adapter,
 )
+from posttrain_lab.models import fashion_vit
 from tests.odd_layers import HOOKED, PARAMETRIZED, Doubling, Noting, PlainConv, PlainLinear, encoder, mlp
 
 
@@ -281,3 +282,17 @@ def test_other_float_types(dtype, tmp_path):
     assert torch.equal(load_adapter(base, save_adapter(adapted, tmp_path / "a"))(x), want)
     with pytest.raises(ValueError, match=rf"^add_qlora wants a float32 model, got {dtype} in '0.weight'"):
         add_qlora(base, 1, 1)
+
+
+def test_parameters_of_a_module_without_reset_are_drawn_anew():
+    """A position's embedding kept its trained values in "scratch"."""
+    model = fashion_vit()
+    fresh, again, other = reinitialized(model, 1), reinitialized(model, 1), reinitialized(model, 2)
+    for (name, old), new, same, third in zip(
+        model.named_parameters(), fresh.parameters(), again.parameters(), other.parameters(), strict=True
+    ):
+        assert torch.equal(new, same)
+        if old.ndim > 1:
+            assert not torch.equal(new, old), name
+            assert not torch.equal(new, third), name
+            assert float(new.detach().std()) == pytest.approx(float(old.detach().std()), rel=0.2)

@@ -94,7 +94,7 @@ def test_a_chain_names_the_layer_with_a_forward_of_its_own(where):
         lambda: quantize_model(model, x, config("integer")),
         lambda: prepare_qat(model),
     ):
-        with pytest.raises(ValueError, match=f"got {kind} at '{name}' with a forward of its own"):
+        with pytest.raises(ValueError, match=f"got {kind} with a forward of its own at '{name}'"):
             call()
     with pytest.raises(TypeError, match="Residual with a forward of its own"):
         quantize_model(Residual(nn.Linear(2, 2)), torch.rand(4, 2))
