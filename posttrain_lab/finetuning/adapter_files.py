@@ -17,6 +17,7 @@ from posttrain_lab.whole_files import save_whole
 from .adapters import OwnStatistics, adapter_kind, checksum, freeze_all_but_factors, low_rank_layers, own_norms, without_adapter
 
 FORMAT = "posttrain_lab adapter 1"
+KEYS = {"format", "base", "layers", "norms", "content"}
 STATISTICS = "statistics"  # the name of the one tensor with the statistics of all norms
 
 
@@ -72,6 +73,8 @@ def read_adapter(path: Path | str) -> tuple[AdapterInfo, dict[str, Tensor]]:
         raise _damaged(path, f"is truncated or damaged ({error})") from error
     if about.get("format") != FORMAT:
         raise ValueError(f"load_adapter wants a file of save_adapter, got {path}, which is another safetensors file.")
+    if about.keys() - KEYS:
+        raise _damaged(path, f"says {sorted(about.keys() - KEYS)[0]!r} of itself, which save_adapter does not write")
     try:
         ranks = {name: (int(rank), float(alpha)) for name, (rank, alpha) in json.loads(about["layers"]).items()}
         info = AdapterInfo(about["base"], ranks, tuple(json.loads(about["norms"])))

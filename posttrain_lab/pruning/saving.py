@@ -104,6 +104,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         if about.get("format") != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}")
+        if said.keys() - {"pruned", "content"}:
+            raise ValueError(f"it says {sorted(said)} of itself")
         if "content" in said and said["content"] != content_checksum(tensors.items(), {"pruned": said["pruned"]}):
             raise ValueError("its content is not that of its checksum")
         for name, shape in about["shapes"].items():
