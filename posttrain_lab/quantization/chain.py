@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posttrain_lab.module_walks import computes_as, described
+
 from .affine import affine_qparams, dequantize, dequantize_weight, quantize
 from .config import QuantizationConfig
 from .fold import fold_batchnorm
@@ -70,29 +72,32 @@ class QuantizedChain:
 
 
 def _leaves(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    for name, module in model.named_children():
-        if isinstance(module, nn.Sequential):
+    for name, module in model._modules.items():  # named_children would leave out a layer that stands here a second time
+        assert module is not None
+        if computes_as(module, nn.Sequential):
             yield from _leaves(module, f"{prefix}{name}.")
-        elif not isinstance(module, SKIPPED):
+        elif not computes_as(module, *SKIPPED):
             yield prefix + name, module
 
 
 def chain(model: nn.Module, caller: str) -> list[Step]:
     """The steps of an nn.Sequential (nested ones are flattened); Dropout and Identity are left out.
 
+    A layer that stands in two places is two steps; a class with a `forward` of its own is not taken for its base class.
+
     Raises TypeError for another model, ValueError naming the first layer that a chain does not support.
     """
-    if not isinstance(model, nn.Sequential):
+    if not computes_as(model, nn.Sequential):
         raise TypeError(
-            f"{caller} wants an nn.Sequential for this mode, got {type(model).__name__}; "
+            f"{caller} wants an nn.Sequential for this mode, got {described(model, nn.Sequential)}; "
             "use mode 'dynamic' or 'weight_only', or write the model as a Sequential."
         )
     steps: list[Step] = []
     for name, layer in _leaves(model):
         last = steps[-1] if steps else None
-        if isinstance(layer, nn.BatchNorm2d) and last and isinstance(last.layer, nn.Conv2d) and not last.relu:
+        if computes_as(layer, nn.BatchNorm2d) and last and computes_as(last.layer, nn.Conv2d) and not last.relu:
             steps[-1] = Step(last.name, fold_batchnorm(last.layer, layer))
-        elif isinstance(layer, nn.ReLU) and last and isinstance(last.layer, nn.Linear | nn.Conv2d):
+        elif computes_as(layer, nn.ReLU) and last and computes_as(last.layer, nn.Linear, nn.Conv2d):
             steps[-1] = Step(last.name, last.layer, relu=True)
         else:
             _check_layer(name, layer, caller)
@@ -104,9 +109,11 @@ def chain(model: nn.Module, caller: str) -> list[Step]:
 
 def _check_layer(name: str, layer: nn.Module, caller: str) -> None:
     wants = "Conv2d, BatchNorm2d behind a Conv2d, ReLU, MaxPool2d, AvgPool2d, Flatten, Linear, Dropout and Identity"
-    if not isinstance(layer, (nn.Linear, nn.Conv2d, nn.ReLU, nn.Flatten, *POOLS)):
+    kinds = (nn.Linear, nn.Conv2d, nn.ReLU, nn.Flatten, *POOLS)
+    if not computes_as(layer, *kinds):
+        got = described(layer, *kinds, *SKIPPED, nn.Sequential, nn.BatchNorm2d)
         raise ValueError(
-            f"{caller} wants only {wants} for this mode, got {type(layer).__name__} at '{name}'; "
+            f"{caller} wants only {wants} for this mode, got {got} at '{name}'; "
             "replace it, or use mode 'dynamic' or 'weight_only'."
         )
     problem = ""

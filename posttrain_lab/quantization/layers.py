@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posttrain_lab.module_walks import computes_as, described
+
 from .affine import affine_qparams, dequantize_weight, quantize, quantize_weight
 from .config import QuantizationConfig
 from .granularity import Granularity
@@ -135,8 +137,8 @@ class Int4Linear(CodedLinear):
 
         Raises TypeError for another layer, ValueError like `quantize_weight`; the first input checks the scale.
         """
-        if not isinstance(layer, nn.Linear):
-            raise TypeError(f"Int4Linear.from_linear wants an nn.Linear, got {type(layer).__name__}.")
+        if not computes_as(layer, nn.Linear):
+            raise TypeError(f"Int4Linear.from_linear wants an nn.Linear, got {described(layer, nn.Linear)}.")
         config = QuantizationConfig(bits=4, mode="dynamic")
         made = cls(layer, *quantize_weight(layer.weight, 4, config.granularity), config)
         made.x_scale, made.x_zero = float(x_scale), int(x_zero)

@@ -21,7 +21,7 @@ from .affine import affine_qparams, code_range, dequantize, quantize, quantize_w
 from .chain import ActivationCodes, QuantizedChain, QuantizedStep, Step, chain, observed_range
 from .config import QuantizationConfig
 from .layer_math import apply_weight
-from .network import assemble, calibration_images
+from .network import assemble, calibration_images, plain_copy
 from .rounding import layer_granularity, scale_of_each_weight
 
 AVERAGING = 0.05  # weight of a new batch in the moving average of a range
@@ -189,7 +189,7 @@ def prepare_qat(
             f"prepare_qat wants mode 'static' or 'integer' and rounding 'nearest', got {config.mode!r} and "
             f"{config.rounding!r}; training replaces the other kinds of rounding."
         )
-    network = QATNetwork(chain(copy.deepcopy(model), "prepare_qat"), config).train()
+    network = QATNetwork(chain(plain_copy(model, "prepare_qat"), "prepare_qat"), config).train()
     for parameter in network.parameters():
         parameter.requires_grad_(True)
     if calibration is not None:
