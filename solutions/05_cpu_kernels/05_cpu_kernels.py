@@ -433,7 +433,8 @@ print(f"{N} x {K} weights come back: {start}; 999 x 333 of them: {odd}")
 #
 # `add_block(out, a, b, first, end)` is given. It does `out[i, j] += a[i, k] * b[k, j]` for all indices from `first = (i, j, k)`
 # to `end = (i, j, k)` (exclusive), and raises an `IndexError` when `end` is out of range. You write the loops around it: every
-# block once, smaller ones at the edges, with `tile` as it is given. Floats are not accepted. a is `int8 [m, k]`, b `int8 [k, n]`, the result `int32 [m, n]`. Numba compiles numpy
+# block once, smaller ones at the edges, with `tile` as it is given. Floats are not accepted. a is `int8 [m, k]`, b `int8 [k, n]`, the result `int32 [m, n]`. No
+# product of this unit need be contiguous. Numba compiles numpy
 # calls too: `np.zeros((m, n), np.int32)`.
 #
 # **Predict:** m = k = n = 100 and tile = 32. How many blocks are there?

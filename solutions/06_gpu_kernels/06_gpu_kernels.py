@@ -94,6 +94,7 @@ widgets.predict(
 # $$out[i] = x[i] + y[i], \qquad i = p \cdot BLOCK + 0 \dots BLOCK - 1, \quad i < n$$
 #
 # p is the program's number, `tl.arange(0, BLOCK)` the block of lanes. x, y and out are float32 `[n]`.
+# No result of this unit need be contiguous.
 #
 # **Predict:** n = 5 and BLOCK = 4. How many programs run, and how many lanes must not store?
 #
