@@ -8,9 +8,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posttrain_lab.data import Dataset
+from posttrain_lab.metrics import evaluating
 
-from .chain import ActivationCodes, QuantizedChain, chain, sweep
+from .attention import CodedAttention
+from .chain import ActivationCodes, QuantizedChain, chain, is_chain, is_plain, sweep
 from .config import QuantizationConfig
+from .graphs.integer import integer_graph
+from .graphs.network import float_network, static_network
+from .graphs.sweep import calibrate
 from .integer_network import IntegerNetwork, integer_network
 from .layers import coded_layer
 from .rounding import quantize_layer
@@ -45,9 +50,13 @@ def quantize_model(
     images = calibration_images(calibration, config, "quantize_model")
     with torch.no_grad():
         if config.mode in ("static", "integer"):
+            if not is_chain(model):
+                calibrated = calibrate(model, images, config, "quantize_model")
+                return (integer_graph if config.mode == "integer" else static_network)(calibrated, config)
             steps = chain(copy.deepcopy(model).eval(), "quantize_model")
             return assemble(sweep(steps, images, config), config).eval()
-        return _exchange_layers(copy.deepcopy(model).eval(), images, config)
+        with evaluating(model):
+            return _exchange_layers(model, images, config).eval()
 
 
 def calibration_images(calibration: Dataset | Tensor, config: QuantizationConfig, caller: str) -> Tensor:
@@ -98,10 +107,32 @@ class ActivationQuantizer(nn.Module):
 
 
 def _exchange_layers(model: nn.Module, images: Tensor, config: QuantizationConfig) -> nn.Module:
-    """Replace every nn.Linear and nn.Conv2d of the model by its coded layer, in the order of execution."""
-    names: dict[str, Any] = {name: m for name, m in model.named_modules() if type(m) in (nn.Linear, nn.Conv2d)}
+    """Replace every Linear, Conv2d and attention of the model by its coded layer; trace it where that would change nothing."""
+    own = next((name for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d) and not is_plain(m)), None)
+    if own is not None:
+        if not len(images):
+            raise ValueError(
+                f"quantize_model wants plain layers, got {type(model.get_submodule(own)).__name__} at '{own}' with a forward of its "
+                "own; give calibration images, so that the network can be traced."
+            )
+        return float_network(model, images, config, "quantize_model")
+    exchanged = _exchanged(copy.deepcopy(model), images, config)
+    if config.mode == "dynamic" and len(images):
+        try:
+            exchanged(images[:1])
+        except RuntimeError as error:
+            if "reads its weight to multiply floats" not in str(error):
+                raise
+            return float_network(model, images, config, "quantize_model")
+    return exchanged
+
+
+def _exchanged(model: nn.Module, images: Tensor, config: QuantizationConfig) -> nn.Module:
+    for attention in [m for m in model.modules() if type(m).forward is nn.MultiheadAttention.forward]:
+        model = _exchange(model, attention, CodedAttention(attention, lambda layer: layer).eval())  # type: ignore[arg-type]
+    names: dict[str, Any] = {name: m for name, m in model.named_modules() if is_plain(m)}
     if not names:
-        raise ValueError("quantize_model wants a model with a Linear or Conv2d layers, got none.")
+        raise ValueError("quantize_model wants a model with Linear or Conv2d layers, got none.")
     for name, layer in names.items():
         if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
             raise ValueError(

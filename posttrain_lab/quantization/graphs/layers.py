@@ -46,7 +46,7 @@ def parent_name(target: str) -> str:
     return target.removesuffix("weight").rstrip("._") or "layer"
 
 
-def _arguments(node: fx.Node) -> dict[str, Any]:
+def arguments(node: fx.Node) -> dict[str, Any]:
     """The operator's arguments by their names in torch's schema, defaults included."""
     schema = node.target._schema.arguments  # type: ignore[union-attr]
     given = {argument.name: value for argument, value in zip(schema, node.args, strict=False)}
@@ -60,7 +60,7 @@ def _built(node: fx.Node, weight: Tensor, bias: Tensor | None) -> nn.Module | No
         if op_name(node) == "linear" and weight.ndim == 2:
             layer: Any = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
         elif op_name(node) == "conv2d":
-            named = _arguments(node)
+            named = arguments(node)
             channels = (weight.shape[1] * named["groups"], weight.shape[0])
             shape = {name: _pair(named[name]) for name in ("stride", "padding", "dilation")}
             layer = nn.Conv2d(*channels, tuple(weight.shape[2:]), groups=named["groups"], bias=bias is not None, **shape)
@@ -99,7 +99,7 @@ def put_layers(graph: fx.GraphModule) -> None:
     for node in list(graph.graph.nodes):
         if op_name(node) not in ("linear", "conv2d"):
             continue
-        named = _arguments(node)
+        named = arguments(node)
         weight, bias = constant(graph, named["weight"]), constant(graph, named["bias"])
         if weight is None or (named["bias"] is not None and bias is None):
             continue  # a weight that depends on the input stays a function
@@ -122,7 +122,7 @@ def module_of(graph: fx.GraphModule, node: Any) -> Any:
 
 def _norm(graph: fx.GraphModule, node: fx.Node) -> nn.BatchNorm2d | None:
     """The batch norm of this node in eval mode, as a module; None where its statistics are those of the batch."""
-    named = _arguments(node)
+    named = arguments(node)
     tensors = [constant(graph, named[name]) for name in ("weight", "bias", "running_mean", "running_var")]
     mean, variance = tensors[2:]
     if named.get("training") or mean is None or variance is None:

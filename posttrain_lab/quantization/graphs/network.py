@@ -10,10 +10,8 @@ from ..config import QuantizationConfig
 from ..layers import CodedLayer, coded_layer
 from .grids import Codes, GridPoint, fake_in_parts
 from .report import GraphReport, report_of
-from .sweep import Calibrated
-
-BATCH = 128  # inputs at a time
-
+from .roles import Role, assign_roles
+from .sweep import Calibrated, Sweep, prepared
 
 class OnGrid(nn.Module):
     """x quantized and dequantized: float in, float out, on the grid of its codes."""
@@ -49,23 +47,48 @@ class GraphNetwork(nn.Module):
         return self.graph(x)
 
 
-def static_network(calibrated: Calibrated, config: QuantizationConfig) -> GraphNetwork:
-    """The float simulation: weights from codes, activations on their grids."""
-    report, graph = report_of(calibrated), calibrated.graph
-    layers: dict[tuple[int, int], CodedLayer] = {}
+def _put_coded(calibrated: Calibrated, config: QuantizationConfig, mode: str) -> None:
+    """Exchange each product's layer for its coded layer; calls with the same codes share one."""
+    layers: dict[tuple[int, int], tuple[str, CodedLayer]] = {}
     for node, weights in calibrated.weights.items():
         key = (id(weights.layer), weights.codes.data_ptr())
         if key not in layers:
-            layers[key] = coded_layer(weights.layer, weights.codes, weights.scale, config, "weight_only")
-            graph.add_submodule(f"{node.target}_{len(layers)}", layers[key])
-        node.target = next(name for name, module in graph.named_children() if module is layers[key])
+            name = f"{node.target}_{len(layers)}" if node.target in {name for name, _ in layers.values()} else str(node.target)
+            layers[key] = name, coded_layer(weights.layer, weights.codes, weights.scale, config, mode)
+        node.target = layers[key][0]
+    for name, layer in layers.values():
+        calibrated.graph.add_submodule(name, layer)
+
+
+def static_network(calibrated: Calibrated, config: QuantizationConfig) -> GraphNetwork:
+    """The float simulation: weights from codes, activations on their grids."""
+    report, graph = report_of(calibrated), calibrated.graph
+    _put_coded(calibrated, config, "weight_only")
     for name, module in list(graph.named_children()):
         if isinstance(module, GridPoint):
             graph.add_submodule(name, OnGrid(module.codes))
-    return _finished(graph, report, calibrated.input_shape)
+    return finished(graph, report, calibrated.input_shape)
 
 
-def _finished(graph: fx.GraphModule, report: GraphReport, input_shape: tuple[int, ...]) -> GraphNetwork:
+@torch.no_grad()
+def float_network(model: nn.Module, images: Tensor, config: QuantizationConfig, caller: str) -> GraphNetwork:
+    """The traced network of mode "dynamic" or "weight_only": every product from codes, all else as it was."""
+    graph = prepared(model, images, caller)
+    roles = {node: Role(role.kind, role.kind == "product", role.why) for node, role in assign_roles(graph).items()}
+    calibrated = Calibrated(graph, roles, input_shape=tuple(images.shape[1:]))
+    sweep = Sweep(calibrated, config)
+    sweep.run(images if config.rounding == "gptq" else images[:1])
+    calibrated.weights = sweep.weights
+    for role in roles.values():
+        role.integer = role.kind == "product" and config.mode == "dynamic"
+        role.why = "" if role.integer else "codes become float weights" if role.kind == "product" else f"mode '{config.mode}'"
+    report = report_of(calibrated)
+    _put_coded(calibrated, config, config.mode)
+    return finished(graph, report, calibrated.input_shape)
+
+
+def finished(graph: fx.GraphModule, report: GraphReport, input_shape: tuple[int, ...]) -> GraphNetwork:
+    """Clean up and wrap: no node keeps what only the tracing needed."""
     graph.delete_all_unused_submodules()
     for node in graph.graph.nodes:
         node.meta = {}

@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 
 from .capture import VIEWS, constant, op_name
 from .layers import ChannelAffine, module_of
+from .windows import is_plain_average
 
 # fmt: off
 ACTIVATIONS = frozenset((
@@ -54,10 +55,6 @@ class Role:
     why: str = ""
 
 
-def _numbers_only(node: fx.Node) -> bool:
-    return not any(isinstance(one, Tensor) for one in [*node.args[1:], *node.kwargs.values()])
-
-
 def is_tensor(node: Any) -> bool:
     """Does the node give a float tensor, or several?"""
     value = node.meta.get("val") if isinstance(node, fx.Node) else None
@@ -82,7 +79,7 @@ def _kind(graph: fx.GraphModule, node: fx.Node) -> str:
         return "same"
     constants = [one for one in node.all_input_nodes if is_tensor(one) and constant(graph, one) is not None]
     one_number = len(inputs) == 1 and not constants and inputs[0] is node.args[0]
-    if (name in ACTIVATIONS and one_number) or (name in AVERAGES and _plain_average(node, name)):
+    if (name in ACTIVATIONS and one_number) or (name in AVERAGES and is_plain_average(node)):
         return "pointwise"
     if (name in SUMS and node.kwargs.get("alpha", 1) == 1) or name == "cat":
         return "pointwise"
@@ -97,16 +94,6 @@ def _keeps_codes(node: fx.Node, name: str) -> bool:
         given = dict(zip(("mode", "value"), node.args[2:], strict=False)) | dict(node.kwargs)
         return given.get("mode", "constant") == "constant" and not given.get("value")
     return True
-
-
-def _plain_average(node: fx.Node, name: str) -> bool:
-    """An adaptive pooling to one value, or to windows of one size; no padding that is counted, no divisor of one's own."""
-    if name == "mean":
-        return len(node.args) > 1 and bool(node.args[1])
-    if name == "avg_pool2d":
-        return len(node.args) <= 6 and not any(isinstance(one, int) and not isinstance(one, bool) for one in node.args[6:])
-    shape = node.args[0].meta["val"].shape[-2:]  # type: ignore[union-attr]
-    return all(int(size) % wanted == 0 for size, wanted in zip(shape, node.args[1], strict=True))  # type: ignore[arg-type]
 
 
 def assign_roles(graph: fx.GraphModule) -> dict[fx.Node, Role]:
