@@ -7,13 +7,12 @@ from torch import fx
 from ..config import QuantizationConfig
 from .capture import op_name
 from .grids import GridPoint
-from .layers import module_of
 from .roles import CLAMPS, Role, assign_roles, tensor_inputs
 
 
 @dataclass
 class Annotated:
-    """A graph with grid points, and the role of each node."""
+    """A graph with grid points, and the role of each node, which the node keeps as meta["role"] too."""
 
     graph: fx.GraphModule
     roles: dict[fx.Node, Role]
@@ -76,7 +75,9 @@ def annotate(graph: fx.GraphModule, config: QuantizationConfig) -> Annotated:
             stored[point] = kind
             node.replace_all_uses_with(point, delete_user_cb=lambda user, own=point: user is not own)
     graph.recompile()
-    return Annotated(graph, roles)
+    for node, role in roles.items():
+        node.meta["role"] = role
+    return Annotated(graph, {node: roles[node] for node in graph.graph.nodes})
 
 
 def _is_fused(node: fx.Node, roles: dict[fx.Node, Role]) -> bool:
@@ -95,8 +96,3 @@ def _stored_kind(node: fx.Node, roles: dict[fx.Node, Role]) -> str:
     if role.kind == "product" and not any(one in roles and roles[one].integer for one in users):
         return ""  # int32 sums go over the border as they are
     return "wide"
-
-
-def products(annotated: Annotated) -> list[fx.Node]:
-    """The nodes that multiply, in the order of execution."""
-    return [node for node, role in annotated.roles.items() if role.kind == "product" and module_of(annotated.graph, node) is not None]

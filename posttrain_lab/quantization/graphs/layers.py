@@ -13,8 +13,7 @@ from torch import Tensor, fx, nn
 
 from ..fold import fold_batchnorm
 from .capture import constant, op_name
-
-NORMS = ("batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
+from .pairs import NORMS
 
 
 class ChannelAffine(nn.Module):
