@@ -7,6 +7,7 @@ attached), a pooling, a Flatten.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -110,7 +111,7 @@ def is_chain(model: nn.Module) -> bool:
         else:
             steps.append(module)
     after = [None, *(step for step in steps if not isinstance(step, SKIPPED))]
-    return all(_in_chain(step, before) for before, step in zip(after, after[1:], strict=False)) and len(steps) > 0
+    return all(_in_chain(step, before) for before, step in pairwise(after)) and len(steps) > 0
 
 
 def _in_chain(layer: nn.Module | None, before: nn.Module | None) -> bool:

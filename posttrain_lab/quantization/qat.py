@@ -28,6 +28,7 @@ from .rounding import layer_granularity
 
 __all__ = ["AVERAGING", "FakeQuantize", "QATNetwork", "RangeFollower", "convert_qat", "prepare_qat"]
 
+
 class QATStep(nn.Module):
     """A Linear or Conv2d whose weight is rounded in the forward pass; its ReLU; the rounding of its output."""
 
@@ -105,7 +106,8 @@ def prepare_qat(
 ) -> QATNetwork | GraphQAT:
     """A new network for quantization-aware training: it rounds weights and activations in every forward pass.
 
-    model: as `quantize_model` takes for mode "static"; what is no chain is traced, which needs calibration images; config: mode "static" or "integer", rounding "nearest".
+    model: as `quantize_model` takes for mode "static"; what is no chain is traced, which needs calibration images.
+    config: mode "static" or "integer", rounding "nearest".
     Batch norm is folded into the convolutions. Ranges follow the training batches; with calibration images they start
     from these. Train the result in train mode, with a small learning rate, then `convert_qat` it.
 

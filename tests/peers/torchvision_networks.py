@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-NAMES = (
-    "resnet18 resnet50 mobilenet_v2 mobilenet_v3_small efficientnet_b0 densenet121 vgg11_bn googlenet regnet_x_400mf "
-    "resnext50_32x4d shufflenet_v2_x1_0 squeezenet1_1 convnext_tiny swin_t vit_b_16"
-).split()
+NAMES = [
+    *("resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "densenet121", "vgg11_bn", "googlenet"),
+    *("regnet_x_400mf", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_1", "convnext_tiny", "swin_t", "vit_b_16"),
+]
 
 
 def images(n: int, size: int, seed: int) -> torch.Tensor:

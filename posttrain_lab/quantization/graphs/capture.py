@@ -18,8 +18,25 @@ from torch import Tensor, fx, nn
 from posttrain_lab.metrics import evaluating
 
 VIEWS = frozenset(
-    "view _unsafe_view reshape flatten unflatten permute transpose t squeeze unsqueeze select slice expand split split_with_sizes chunk "
-    "unbind detach alias narrow movedim getitem".split()
+    [
+        *("view", "_unsafe_view", "reshape", "flatten", "unflatten", "permute", "transpose", "t"),
+        *(
+            "squeeze",
+            "unsqueeze",
+            "select",
+            "slice",
+            "expand",
+            "split",
+            "split_with_sizes",
+            "chunk",
+            "unbind",
+            "detach",
+            "alias",
+            "narrow",
+            "movedim",
+            "getitem",
+        ),
+    ]
 )
 REMOVED = frozenset(("dropout", "feature_dropout", "alpha_dropout", "alias", "detach", "lift_fresh_copy"))
 

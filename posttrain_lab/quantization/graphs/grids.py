@@ -25,7 +25,7 @@ PART = 2**22  # numbers quantized at a time
 
 
 @dataclass(frozen=True)
-class WideCodes:
+class WideCodes(ActivationCodes):
     """16-bit codes: value = code * scale, codes -32767 ... 32767.
 
     >>> WideCodes(0.5).quantize(torch.tensor([1.2, -9e9]))
@@ -49,7 +49,7 @@ class WideCodes:
         return (x / self.scale).round_().clamp_(-WIDE_TOP, WIDE_TOP).mul_(self.scale)
 
 
-Codes = ActivationCodes | WideCodes
+Codes = ActivationCodes
 
 
 def wide_codes(x: Tensor) -> WideCodes:

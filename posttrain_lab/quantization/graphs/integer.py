@@ -65,7 +65,7 @@ class _Converter:
 
     def _call(self, node: fx.Node, module: nn.Module, sources: tuple, codes: Codes | None) -> None:
         """Compute the node's value by the module from now on."""
-        name = f"integer_{node.name}" if node.op != "call_module" else str(node.target)
+        name = f"integer_{node.name}"  # each call has a module of its own: its grids may differ
         self.graph.add_submodule(name, module)
         node.op, node.target, node.args, node.kwargs = "call_module", name, sources, {}
         self.codes[node] = codes
@@ -121,8 +121,10 @@ class _Converter:
         if name == "mul" and constants[0].numel() > 1:
             raise NotImplementedError("a product with a constant for each element")
         if name == "mul":
-            return IntegerRescale(WideCodes(xs[0].scale * float(constants[0])), y) if float(constants[0]) > 0 else IntegerTable(
-                lambda values: values * float(constants[0]), xs[0], y
+            return (
+                IntegerRescale(WideCodes(xs[0].scale * float(constants[0])), y)
+                if float(constants[0]) > 0
+                else IntegerTable(lambda values: values * float(constants[0]), xs[0], y)
             )
         target, kwargs = node.target, dict(node.kwargs)
         return IntegerTable(lambda values: target(values, *rest[1:], **kwargs), xs[0], y)  # type: ignore[operator]
@@ -176,7 +178,9 @@ def _ends(clamp: fx.Node, y: Codes) -> tuple[int, int]:
     )
     bottom, top = limits(y)
     ends = [None if end is None else round(float(end) / y.scale) + y.zero_point for end in (low, high)]
-    return min(max(bottom, bottom if ends[0] is None else ends[0]), top), max(min(top, top if ends[1] is None else ends[1]), bottom)
+    return min(max(bottom, bottom if ends[0] is None else ends[0]), top), max(
+        min(top, top if ends[1] is None else ends[1]), bottom
+    )
 
 
 def _sum(node: fx.Node, xs: list[Any], constants: list[Tensor], y: Codes) -> IntegerSum:

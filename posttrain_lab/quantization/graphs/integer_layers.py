@@ -100,7 +100,9 @@ class IntegerSum(_OnGrid):
     def __init__(self, xs: Sequence[Codes], signs: Sequence[int], y: Codes, constant: Tensor | None = None) -> None:
         super().__init__(y)
         self.factors, self.shift = common([sign * x.scale / y.scale for x, sign in zip(xs, signs, strict=True)])
-        bias = None if constant is None else (constant.double() / y.scale * 2**self.shift).round().clamp(-(2.0**61), 2.0**61).long()
+        bias = (
+            None if constant is None else (constant.double() / y.scale * 2**self.shift).round().clamp(-(2.0**61), 2.0**61).long()
+        )
         self.register_buffer("bias", bias)
 
     def forward(self, *codes: Tensor) -> Tensor:

@@ -102,7 +102,11 @@ def put_layers(graph: fx.GraphModule) -> None:
         weight, bias = constant(graph, named["weight"]), constant(graph, named["bias"])
         if weight is None or (named["bias"] is not None and bias is None):
             continue  # a weight that depends on the input stays a function
-        key = (named["weight"], named["bias"], str({name: named[name] for name in named if name not in ("input", "weight", "bias")}))
+        key = (
+            named["weight"],
+            named["bias"],
+            str({name: named[name] for name in named if name not in ("input", "weight", "bias")}),
+        )
         layer = made.get(key) or _built(node, weight, bias)
         if layer is not None:
             made[key] = layer

@@ -13,6 +13,7 @@ from .report import GraphReport, report_of
 from .roles import Role, assign_roles
 from .sweep import Calibrated, Sweep, prepared
 
+
 class OnGrid(nn.Module):
     """x quantized and dequantized: float in, float out, on the grid of its codes."""
 

@@ -85,7 +85,7 @@ def _copied(graph: fx.GraphModule) -> fx.GraphModule:
     output = nodes.graph_copy(graph.graph, copies)
     nodes.output(output)
     nodes.set_codegen(copy.deepcopy(graph.graph._codegen))
-    last = [node for node in graph.graph.nodes if node.op == "output"][0]
+    last = next(node for node in graph.graph.nodes if node.op == "output")
     next(iter(reversed(nodes.nodes))).meta = dict(last.meta)
     return fx.GraphModule(graph, nodes)
 
