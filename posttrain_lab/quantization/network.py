@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from posttrain_lab.data import Dataset
@@ -24,19 +24,22 @@ __all__ = ["IntegerNetwork", "QuantizationConfig", "assemble", "quantize_model"]
 
 
 def quantize_model(
-    model: nn.Module, calibration: Dataset | Float[Tensor, "n ..."], config: QuantizationConfig | None = None
+    model: nn.Module, calibration: Dataset | Shaped[Tensor, "n ..."], config: QuantizationConfig | None = None
 ) -> nn.Module:
     """A quantized copy of the network, in eval mode; see `QuantizationConfig`.
 
     calibration: images [n, ...] float, or a Dataset of them (labels are not used). They determine the ranges of
     "static" and "integer" and the rounding of "gptq"; "dynamic" and "weight_only" with rounding to nearest need none.
-    Modes "static" and "integer" take an nn.Sequential of Conv2d, BatchNorm2d behind Conv2d, ReLU, MaxPool2d,
-    AvgPool2d, Flatten, Linear, Dropout and Identity; batch norm is folded, ReLU joins the layer before it, the last
-    layer's output is not quantized. "integer" gives an `IntegerNetwork`. "dynamic" and "weight_only" replace every
-    nn.Linear and nn.Conv2d of any model (subclasses of these are not replaced).
+    "static" and "integer": a chain (an nn.Sequential of Conv2d, BatchNorm2d behind Conv2d, ReLU, MaxPool2d, AvgPool2d, Flatten, Linear,
+    Dropout and Identity) keeps its layers; "integer" gives an `IntegerNetwork`. Batch norm is folded, ReLU joins the layer before it, the
+    last layer's output is not quantized. Any other network is traced with the calibration data (torch.export) and becomes a
+    `GraphNetwork`, whose `report` says what is integer, what float and why; it takes inputs of the size of the calibration data.
+    "dynamic" and "weight_only" replace every Linear, Conv2d and MultiheadAttention of any model, subclasses too unless they have a
+    forward of their own; where a layer is passed by (its weight is read by other code) the network is traced instead. Embedding tables
+    stay in float; a network with one may be calibrated with int64 tokens.
 
-    Raises TypeError for a model or calibration of another type; ValueError for a model without such layers or with a
-    layer that the mode does not support (by name), and for empty, NaN or infinite images.
+    Raises TypeError for a model or calibration of another type; ValueError for a model without such layers, for one that cannot be
+    traced (by the line), for a layer that the mode does not support (by name), and for empty, NaN or infinite images.
 
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> quantize_model(model, torch.rand(16, 4), QuantizationConfig(mode="integer"))(torch.rand(3, 4)).shape
@@ -47,7 +50,8 @@ def quantize_model(
         raise TypeError(f"quantize_model wants a QuantizationConfig, got {type(config).__name__}; build one.")
     if not isinstance(model, nn.Module):
         raise TypeError(f"quantize_model wants an nn.Module, got {type(model).__name__}; give the network itself.")
-    images = calibration_images(calibration, config, "quantize_model")
+    tokens = any(isinstance(module, nn.Embedding) for module in model.modules())
+    images = calibration_images(calibration, config, "quantize_model", tokens)
     with torch.no_grad():
         if config.mode in ("static", "integer"):
             if not is_chain(model):
@@ -59,10 +63,11 @@ def quantize_model(
             return _exchange_layers(model, images, config).eval()
 
 
-def calibration_images(calibration: Dataset | Tensor, config: QuantizationConfig, caller: str) -> Tensor:
-    """The images of a Dataset or Tensor, checked; they may be empty where the config does not need them."""
+def calibration_images(calibration: Dataset | Tensor, config: QuantizationConfig, caller: str, tokens: bool = False) -> Tensor:
+    """The images of a Dataset or Tensor, checked; they may be empty where the config does not need them. tokens: int64 is right too."""
     images = calibration.images if isinstance(calibration, Dataset) else calibration
-    if not isinstance(images, Tensor) or not images.is_floating_point():
+    numbers = isinstance(images, Tensor) and tokens and images.dtype == torch.int64
+    if not isinstance(images, Tensor) or not (images.is_floating_point() or numbers):
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"{caller} wants calibration images as a float tensor or Dataset, got {kind}; use .float().")
     needed = config.mode in ("static", "integer") or config.rounding == "gptq"

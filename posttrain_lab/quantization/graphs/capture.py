@@ -7,6 +7,7 @@ as nodes and with them names that can be cut; it stops at functions that torchvi
 nn.MultiheadAttention. Left out: networks whose way depends on the values, more than one input.
 """
 
+import inspect
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,7 +92,7 @@ def capture(model: nn.Module, example: Tensor, caller: str) -> fx.GraphModule:
             program = torch.export.export(model, (example,), dynamic_shapes=batch, strict=False)
             graph = program.module(check_guards=False)
             if not _out_of_place(graph):  # an in-place change of a view: let torch rewrite the whole graph
-                graph = program.run_decompositions({}).module(check_guards=False)
+                graph = _module(program.run_decompositions({}))
     except Exception as error:  # whatever the model's own code does on a symbol
         raise ValueError(
             f"{caller} wants a network that torch.export can trace, got stuck at {_line_of(error)}: {_short(error)}. Rewrite what "
@@ -100,6 +101,12 @@ def capture(model: nn.Module, example: Tensor, caller: str) -> fx.GraphModule:
     _tidy(graph)
     _fold_constants(graph)
     return fx.GraphModule(graph, graph.graph)  # without export's ban on train() and eval()
+
+
+def _module(program: torch.export.ExportedProgram) -> fx.GraphModule:
+    """The program as a module; without the checks of sizes that torch 2.9 and newer put in front."""
+    options = {"check_guards": False} if "check_guards" in inspect.signature(program.module).parameters else {}
+    return program.module(**options)  # type: ignore[return-value]
 
 
 def _short(error: Exception) -> str:

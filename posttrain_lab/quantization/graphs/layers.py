@@ -113,9 +113,18 @@ def put_layers(graph: fx.GraphModule) -> None:
             _put(graph, node, parent_name(str(named["weight"].target)), layer, named["input"])
     _fold_norms(graph)
     _put_constant_products(graph)
+    drop_unused(graph)
+    graph.recompile()
+
+
+def drop_unused(graph: fx.GraphModule) -> None:
+    """Drop nodes, modules, parameters and buffers that nothing reads: they would be counted, trained and saved."""
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()
-    graph.recompile()
+    read = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
+    for name in [*graph._parameters, *graph._buffers]:
+        if name not in read:
+            delattr(graph, name)
 
 
 def module_of(graph: fx.GraphModule, node: Any) -> Any:

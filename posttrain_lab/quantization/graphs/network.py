@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from ..config import QuantizationConfig
 from ..layers import CodedLayer, coded_layer
 from .grids import Codes, GridPoint, fake_in_parts
+from .layers import drop_unused
 from .report import GraphReport, report_of
 from .roles import Role, assign_roles
 from .sweep import Calibrated, Sweep, prepared
@@ -90,7 +91,7 @@ def float_network(model: nn.Module, images: Tensor, config: QuantizationConfig, 
 
 def finished(graph: fx.GraphModule, report: GraphReport, input_shape: tuple[int, ...]) -> GraphNetwork:
     """Clean up and wrap: no node keeps what only the tracing needed."""
-    graph.delete_all_unused_submodules()
+    drop_unused(graph)
     for node in graph.graph.nodes:
         node.meta = {}
     graph.graph.lint()

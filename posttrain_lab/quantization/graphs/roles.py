@@ -74,7 +74,7 @@ def _kind(graph: fx.GraphModule, node: fx.Node) -> str:
     if isinstance(module, ChannelAffine):
         return "pointwise"
     if not is_tensor(node) or not inputs:
-        return "other"
+        return "float" if name == "embedding" else "other"
     if name in SAME and len(inputs) == 1 and _keeps_codes(node, name):
         return "same"
     constants = [one for one in node.all_input_nodes if is_tensor(one) and constant(graph, one) is not None]

@@ -1,6 +1,7 @@
 """Averages as sums of integers: which elements each average adds, and how many."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -28,25 +29,41 @@ def is_plain_average(node: fx.Node) -> bool:
     return all(isinstance(size, int) and size % out == 0 for size, out in zip(shape, wanted, strict=True))
 
 
-def window_sums(node: fx.Node) -> tuple[Callable[[Tensor], Tensor], int]:
-    """The function that sums the elements of each average, and their number; wide codes, so padding is with code 0."""
+@dataclass(frozen=True)
+class AxisSums:
+    """The sums over some axes, int32."""
+
+    axes: tuple[int, ...]
+    keepdim: bool
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        return codes.sum(self.axes, keepdim=self.keepdim, dtype=torch.int32)
+
+
+@dataclass(frozen=True)
+class WindowSums:
+    """The sums over the windows of an image [..., h, w], int32; wide codes, so padding is with code 0."""
+
+    size: tuple[int, int]
+    step: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        padded = F.pad(codes, (self.padding[1], self.padding[1], self.padding[0], self.padding[0]))
+        windows = padded.unfold(-2, self.size[0], self.step[0]).unfold(-2, self.size[1], self.step[1])
+        return windows.sum((-1, -2), dtype=torch.int32)
+
+
+def window_sums(node: fx.Node) -> tuple[AxisSums | WindowSums, int]:
+    """What sums the elements of each average, and their number."""
     named, shape = arguments(node), node.args[0].meta["val"].shape  # type: ignore[union-attr]
     if op_name(node) == "mean":
-        axes = list(named["dim"])
-        count = 1
-        for axis in axes:
-            count *= int(shape[axis])
-        return lambda codes: codes.sum(axes, keepdim=bool(named["keepdim"]), dtype=torch.int32), count
+        axes = tuple(named["dim"])
+        return AxisSums(axes, bool(named["keepdim"])), prod(int(shape[axis]) for axis in axes)
     if op_name(node) == "avg_pool2d":
-        size, padding = _pair(named["kernel_size"]), _pair(named["padding"])
+        size = _pair(named["kernel_size"])
         step = _pair(named["stride"]) if named["stride"] else size
-        count = named["divisor_override"] or size[0] * size[1]
-    else:
-        size = step = tuple(int(have) // want for have, want in zip(shape[-2:], _pair(named["output_size"]), strict=True))
-        padding, count = (0, 0), size[0] * size[1]
-
-    def sums(codes: Tensor) -> Tensor:
-        padded = F.pad(codes, (padding[1], padding[1], padding[0], padding[0]))
-        return padded.unfold(-2, size[0], step[0]).unfold(-2, size[1], step[1]).sum((-1, -2), dtype=torch.int32)
-
-    return sums, count
+        return WindowSums(size, step, _pair(named["padding"])), named["divisor_override"] or size[0] * size[1]
+    wanted = _pair(named["output_size"])
+    size = (int(shape[-2]) // wanted[0], int(shape[-1]) // wanted[1])
+    return WindowSums(size, size), size[0] * size[1]

@@ -14,7 +14,6 @@ from posttrain_lab.quantization.graphs.capture import capture, op_name
 from posttrain_lab.quantization.graphs.integer_layers import FromCodes, IntegerTable, ToCodes
 from posttrain_lab.quantization.graphs.layers import put_layers
 from posttrain_lab.quantization.graphs.network import OnGrid
-from posttrain_lab.quantization.integer_network import IntegerLayer
 from posttrain_lab.quantization.layers import CodedLayer, DynamicLinear
 from tests.quantization.nets import randn
 
@@ -313,9 +312,30 @@ def test_what_cannot_be_traced_names_the_line() -> None:
         quantize_model(Asks(), randn(4, 2))
 
 
-def test_other_sizes_and_sums_are_refused() -> None:
+@pytest.mark.parametrize("mode", ["static", "integer"])
+def test_the_float_weights_are_gone(mode: str) -> None:
+    model, x = made("everything")
+    network = quantize_model(model, x, QuantizationConfig(mode=mode))  # type: ignore[arg-type]
+    assert not any(value.is_floating_point() and value.ndim > 1 for value in network.state_dict().values())
+    loaded = quantize_model(model, x[:8], QuantizationConfig(mode=mode))  # type: ignore[arg-type]
+    loaded.load_state_dict(network.state_dict())
+
+
+def test_a_network_of_tokens() -> None:
+    torch.manual_seed(0)
+    tokens = torch.randint(0, 30, (24, 7), generator=torch.Generator().manual_seed(0))
+    model = nn.Sequential(nn.Embedding(30, 8), nn.Flatten(), nn.Linear(56, 8), nn.GELU(), nn.Linear(8, 3)).eval()
+    for mode in ("static", "integer", "dynamic", "weight_only"):
+        network = quantize_model(model, tokens, QuantizationConfig(mode=mode))  # type: ignore[arg-type]
+        assert relative(network(tokens), model(tokens)) < 0.02
+    report = quantize_model(model, tokens).report
+    assert [part.operator for part in report.islands] == ["embedding", "flatten"]
+    with pytest.raises(TypeError, match=r"float tensor or Dataset, got torch.int64"):
+        quantize_model(model[2:], tokens)
+
+
+def test_other_sizes_are_refused() -> None:
     model, x = made("everything")
     network = quantize_model(model, x)
     with pytest.raises(ValueError, match=r"traced for inputs \[3, 16, 16\], got \[3, 8, 8\]"):
         network(x[..., :8, :8])
-    assert all(isinstance(module, IntegerLayer) is False for module in network.modules())
