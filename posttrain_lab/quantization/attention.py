@@ -47,6 +47,7 @@ class CodedAttention(nn.Module):
     True
     """
 
+    out_proj: nn.Module
     in_proj_bias = None
     in_proj_weight = None
     _qkv_same_embed_dim = False

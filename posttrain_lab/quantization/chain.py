@@ -98,8 +98,10 @@ def is_chain(model: nn.Module) -> bool:
     >>> is_chain(nn.Sequential(nn.Linear(2, 2), relu)), is_chain(nn.Sequential(relu, nn.Linear(2, 2), relu))
     (True, False)
     """
+    if not isinstance(model, nn.Sequential):
+        return False
     modules = [module for _, module in model.named_modules(remove_duplicate=False)]
-    if not isinstance(model, nn.Sequential) or len({id(module) for module in modules}) < len(modules):
+    if len({id(module) for module in modules}) < len(modules):
         return False
     if any(module._forward_hooks or module._forward_pre_hooks for module in modules):
         return False

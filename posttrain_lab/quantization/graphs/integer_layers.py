@@ -67,7 +67,7 @@ class FromCodes(nn.Module):
         return dequantize(codes, self.codes.scale, self.codes.zero_point)
 
 
-class _OnGrid(nn.Module):
+class _GridEnd(nn.Module):
     """The end of every layer here: shift, zero point, clamp, cast."""
 
     def __init__(self, y: Codes, ends: tuple[int, int] | None = None) -> None:
@@ -81,7 +81,7 @@ class _OnGrid(nn.Module):
         return codes.to(torch.int16 if isinstance(self.y, WideCodes) else torch.int8)
 
 
-class IntegerRescale(_OnGrid):
+class IntegerRescale(_GridEnd):
     """Codes of one grid to codes of another, between two ends: a ReLU is the lower end at the zero point."""
 
     def __init__(self, x: Codes, y: Codes, ends: tuple[int, int] | None = None) -> None:
@@ -92,7 +92,7 @@ class IntegerRescale(_OnGrid):
         return self.finish((codes.long() - self.zero) * self.factor, self.shift)
 
 
-class IntegerSum(_OnGrid):
+class IntegerSum(_GridEnd):
     """signs[0] * a + signs[1] * b + ..., each on its own wide grid; constants are in `bias`, in units of 2^-shift codes of y."""
 
     bias: Tensor | None
@@ -110,7 +110,7 @@ class IntegerSum(_OnGrid):
         return self.finish(total if self.bias is None else total + self.bias, self.shift)  # type: ignore[operator, arg-type]
 
 
-class IntegerProduct(_OnGrid):
+class IntegerProduct(_GridEnd):
     """a * b of two wide codes: 30 bits, then one rescaling."""
 
     def __init__(self, a: Codes, b: Codes, y: Codes) -> None:
@@ -121,7 +121,7 @@ class IntegerProduct(_OnGrid):
         return self.finish(a.long() * b * self.factor, self.shift)
 
 
-class IntegerAffine(_OnGrid):
+class IntegerAffine(_GridEnd):
     """x * gain + bias, with a fixed-point gain for each index along an axis; `layer` is a ChannelAffine."""
 
     factor: Tensor
@@ -154,7 +154,7 @@ class IntegerCat(nn.Module):
         return torch.cat([part(one) for part, one in zip(self.parts, codes, strict=True)], self.axis)
 
 
-class IntegerAverage(_OnGrid):
+class IntegerAverage(_GridEnd):
     """A mean: int32 sums by `sums`, divided by `count` and rescaled in one multiplication."""
 
     def __init__(self, sums: Callable[[Tensor], Tensor], count: int, x: Codes, y: Codes) -> None:

@@ -62,7 +62,7 @@ def _built(node: fx.Node, weight: Tensor, bias: Tensor | None) -> nn.Module | No
             named = arguments(node)
             channels = (weight.shape[1] * named["groups"], weight.shape[0])
             shape = {name: _pair(named[name]) for name in ("stride", "padding", "dilation")}
-            layer = nn.Conv2d(*channels, tuple(weight.shape[2:]), groups=named["groups"], bias=bias is not None, **shape)
+            layer = nn.Conv2d(*channels, _pair(weight.shape[2:]), groups=named["groups"], bias=bias is not None, **shape)
         else:
             return None
     layer.weight = nn.Parameter(weight.detach(), requires_grad=weight.is_floating_point())

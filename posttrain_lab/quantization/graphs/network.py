@@ -15,7 +15,7 @@ from .roles import Role, assign_roles
 from .sweep import Calibrated, Sweep, prepared
 
 
-class OnGrid(nn.Module):
+class GridRounding(nn.Module):
     """x quantized and dequantized: float in, float out, on the grid of its codes."""
 
     def __init__(self, codes: Codes) -> None:
@@ -68,7 +68,7 @@ def static_network(calibrated: Calibrated, config: QuantizationConfig) -> GraphN
     _put_coded(calibrated, config, "weight_only")
     for name, module in list(graph.named_children()):
         if isinstance(module, GridPoint):
-            graph.add_submodule(name, OnGrid(module.codes))
+            graph.add_submodule(name, GridRounding(module.codes))
     return finished(graph, report, calibrated.input_shape)
 
 

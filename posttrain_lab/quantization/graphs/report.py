@@ -14,7 +14,7 @@ ACTIVATION_PRODUCTS = ("matmul", "bmm", "scaled_dot_product_attention")
 
 
 @dataclass(frozen=True)
-class Part:
+class ReportedPart:
     """One operator: the layer that called it, its name, its arithmetic, multiply-accumulates for one input, why it is in float."""
 
     layer: str
@@ -32,7 +32,7 @@ class GraphReport:
     share = MACs of the integer products / MACs of all products: Linear, Conv2d, and products of two activations.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[ReportedPart, ...]
 
     @property
     def share(self) -> float:
@@ -41,7 +41,7 @@ class GraphReport:
         return sum(part.macs for part in self.parts if part.integer) / total if total else 0.0
 
     @property
-    def islands(self) -> tuple[Part, ...]:
+    def islands(self) -> tuple[ReportedPart, ...]:
         """The parts in float."""
         return tuple(part for part in self.parts if not part.integer)
 
@@ -95,5 +95,5 @@ def report_of(annotated: Annotated) -> GraphReport:
         operator = type(module).__name__ if module is not None else op_name(node)
         macs = _macs(node, module)
         why = "" if role.integer else role.why
-        parts.append(Part(layer_name(node), operator, role.integer, macs, why, source_line(node)))
+        parts.append(ReportedPart(layer_name(node), operator, role.integer, macs, why, source_line(node)))
     return GraphReport(tuple(parts))

@@ -89,10 +89,10 @@ def _kind(graph: fx.GraphModule, node: fx.Node) -> str:
 def _keeps_codes(node: fx.Node, name: str) -> bool:
     """Padding must be with zeros, which have a code; an index by a tensor is not looked at."""
     if name == "constant_pad_nd":
-        return (node.args[2] if len(node.args) > 2 else node.kwargs.get("value", 0)) == 0
+        return bool((node.args[2] if len(node.args) > 2 else node.kwargs.get("value", 0)) == 0)
     if name == "pad":
         given = dict(zip(("mode", "value"), node.args[2:], strict=False)) | dict(node.kwargs)
-        return given.get("mode", "constant") == "constant" and not given.get("value")
+        return bool(given.get("mode", "constant") == "constant" and not given.get("value"))
     return True
 
 

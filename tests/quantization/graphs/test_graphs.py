@@ -13,7 +13,7 @@ from posttrain_lab.quantization import GraphNetwork, QuantizationConfig, convert
 from posttrain_lab.quantization.graphs.capture import capture, op_name
 from posttrain_lab.quantization.graphs.integer_layers import FromCodes, IntegerTable, ToCodes
 from posttrain_lab.quantization.graphs.layers import put_layers
-from posttrain_lab.quantization.graphs.network import OnGrid
+from posttrain_lab.quantization.graphs.network import GridRounding
 from posttrain_lab.quantization.layers import CodedLayer, DynamicLinear
 from tests.quantization.nets import randn
 
@@ -219,7 +219,7 @@ def test_integers_and_their_simulation_agree(config: dict) -> None:
     model, x = made("everything")
     static = quantize_model(model, x, QuantizationConfig(**config))
     integer = quantize_model(model, x, QuantizationConfig(mode="integer", **config))
-    floats = [module.codes for module in static.modules() if isinstance(module, OnGrid)]
+    floats = [module.codes for module in static.modules() if isinstance(module, GridRounding)]
     kept = [one.y for one in integer.modules() if isinstance(getattr(one, "y", None), type(floats[-1])) or hasattr(one, "y")]
     assert floats
     assert kept
@@ -231,9 +231,9 @@ def test_integers_and_their_simulation_agree(config: dict) -> None:
 def test_values_lie_on_the_grids_that_the_codes_have() -> None:
     model, x = made("everything")
     network = quantize_model(model, x)
-    seen: list[tuple[OnGrid, torch.Tensor]] = []
+    seen: list[tuple[GridRounding, torch.Tensor]] = []
     for module in network.modules():
-        if isinstance(module, OnGrid):
+        if isinstance(module, GridRounding):
             module.register_forward_hook(lambda module, _, out: seen.append((module, out)))
     network(x)
     assert {module.codes.bits for module, _ in seen} == {8, 16}
