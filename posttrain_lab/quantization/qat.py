@@ -124,6 +124,8 @@ def prepare_qat(
             f"prepare_qat wants mode 'static' or 'integer' and rounding 'nearest', got {config.mode!r} and "
             f"{config.rounding!r}; training replaces the other kinds of rounding."
         )
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"prepare_qat wants an nn.Module, got {type(model).__name__}; give the network itself.")
     if not is_chain(model):
         return _prepared_graph(model, config, calibration)
     network = QATNetwork(chain(copy.deepcopy(model), "prepare_qat"), config).train()
@@ -136,8 +138,6 @@ def prepare_qat(
 
 
 def _prepared_graph(model: nn.Module, config: QuantizationConfig, calibration: Dataset | Tensor | None) -> GraphQAT:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"prepare_qat wants an nn.Module, got {type(model).__name__}; give the network itself.")
     if calibration is None:
         raise ValueError(
             f"prepare_qat wants calibration images for {type(model).__name__}, which is no chain of layers: it is traced with them."

@@ -41,6 +41,9 @@ class _Finish:
 class GraphConv2d(_Finish, IntegerConv2d):
     """int8 [n, c, h, w] -> [n, out, oh, ow]."""
 
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.finish(self._sums(codes)).permute(0, 3, 1, 2)
+
 
 class GraphLinear(_Finish, IntegerLinear):
     """int8 [..., in] -> [..., out]."""
