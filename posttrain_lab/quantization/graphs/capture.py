@@ -100,6 +100,7 @@ def capture(model: nn.Module, example: Tensor, caller: str) -> fx.GraphModule:
         ) from error
     _tidy(graph)
     _fold_constants(graph)
+    graph.graph._tracer_cls = fx.Tracer  # export's own cannot be built again when the network is loaded
     return fx.GraphModule(graph, graph.graph)  # without export's ban on train() and eval()
 
 

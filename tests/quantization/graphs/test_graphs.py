@@ -1,6 +1,7 @@
 """Networks that are no chains: the graph equals the network, the simulation lies on its grids, the integers agree with it."""
 
 import copy
+import io
 
 import pytest
 import torch
@@ -332,6 +333,15 @@ def test_a_network_of_tokens() -> None:
     assert [part.operator for part in report.islands] == ["embedding", "flatten"]
     with pytest.raises(TypeError, match=r"float tensor or Dataset, got torch.int64"):
         quantize_model(model[2:], tokens)
+
+
+@pytest.mark.parametrize("mode", ["static", "integer"])
+def test_a_graph_network_can_be_saved_whole(mode: str) -> None:
+    model, x = made("everything")
+    network, file = quantize_model(model, x, QuantizationConfig(mode=mode)), io.BytesIO()  # type: ignore[arg-type]
+    torch.save(network, file)
+    file.seek(0)
+    assert torch.equal(torch.load(file, weights_only=False)(x), network(x))
 
 
 def test_other_sizes_are_refused() -> None:
