@@ -334,7 +334,7 @@ def test_other_bad_models() -> None:
     broken[0][0].weight.data[:] = float("inf")
     with pytest.raises(ValueError, match=r"cannot quantize layer '0.0': .*finite weights"):
         quantize_model(broken, images(), QuantizationConfig(mode="weight_only"))
-    with pytest.raises(ValueError, match="every layer to run for rounding 'gptq', but 'attention.q_proj' does not"):
+    with pytest.raises(ValueError, match=r"every layer to run for rounding 'gptq', but 'attention\.q_proj' does not"):
         quantize_model(HeadUnused(), images(), QuantizationConfig(mode="weight_only", rounding="gptq"))
     broken = small_cnn()
     broken[5].weight.data[0, 0] = float("nan")
