@@ -7,6 +7,7 @@ attached), a pooling, a Flatten.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -80,6 +81,52 @@ def _leaves(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Mo
             yield prefix + name, module
 
 
+def is_plain(layer: nn.Module) -> bool:
+    """Is it a Linear or Conv2d that computes what these do? A subclass may add names, but no forward of its own.
+
+    >>> is_plain(nn.Linear(1, 1)), is_plain(nn.ReLU())
+    (True, False)
+    """
+    if isinstance(layer, nn.Conv2d):
+        return type(layer).forward is nn.Conv2d.forward and type(layer)._conv_forward is nn.Conv2d._conv_forward
+    return isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward
+
+
+def is_chain(model: nn.Module) -> bool:
+    """Can the model run as a chain of steps? Sequentials of the chain's layers, each used once; anything else is traced as a graph.
+
+    A Sequential with a forward of its own, a layer object in two places, a parametrized weight and a hook are no chain.
+
+    >>> relu = nn.ReLU()
+    >>> is_chain(nn.Sequential(nn.Linear(2, 2), relu)), is_chain(nn.Sequential(relu, nn.Linear(2, 2), relu))
+    (True, False)
+    """
+    if not isinstance(model, nn.Sequential):
+        return False
+    modules = [module for _, module in model.named_modules(remove_duplicate=False)]
+    if len({id(module) for module in modules}) < len(modules):
+        return False
+    if any(module._forward_hooks or module._forward_pre_hooks for module in modules):
+        return False
+    steps: list[nn.Module] = []
+    for module in modules:
+        if isinstance(module, nn.Sequential):
+            if type(module).forward is not nn.Sequential.forward:
+                return False
+        else:
+            steps.append(module)
+    after = [None, *(step for step in steps if not isinstance(step, SKIPPED))]
+    return all(_in_chain(step, before) for before, step in pairwise(after)) and len(steps) > 0
+
+
+def _in_chain(layer: nn.Module | None, before: nn.Module | None) -> bool:
+    if isinstance(layer, nn.BatchNorm2d):
+        return type(layer) is nn.BatchNorm2d and isinstance(before, nn.Conv2d | nn.BatchNorm2d)
+    exact = type(layer) in (nn.ReLU, nn.Flatten, *POOLS)
+    plain = layer is not None and is_plain(layer) and not hasattr(layer, "parametrizations")
+    return (exact or plain) and _problem(layer) == ""
+
+
 def chain(model: nn.Module, caller: str) -> list[Step]:
     """The steps of an nn.Sequential (nested ones are flattened); Dropout and Identity are left out.
 
@@ -116,15 +163,19 @@ def _check_layer(name: str, layer: nn.Module, caller: str) -> None:
             f"{caller} wants only {wants} for this mode, got {got} at '{name}'; "
             "replace it, or use mode 'dynamic' or 'weight_only'."
         )
-    problem = ""
-    if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
-        problem = f"padding_mode {layer.padding_mode!r}; use 'zeros'"
-    elif isinstance(layer, POOLS) and layer.ceil_mode:
-        problem = "ceil_mode; use ceil_mode=False"
-    elif isinstance(layer, nn.AvgPool2d) and (pair(layer.padding) != (0, 0) or layer.divisor_override):
-        problem = "padding or a divisor of its own; use padding=0"
-    if problem:
+    if problem := _problem(layer):
         raise ValueError(f"{caller} wants plain layers, got {type(layer).__name__} at '{name}' with {problem}.")
+
+
+def _problem(layer: Any) -> str:
+    """What a chain cannot do with this layer; empty when nothing."""
+    if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
+        return f"padding_mode {layer.padding_mode!r}; use 'zeros'"
+    if isinstance(layer, POOLS) and layer.ceil_mode:
+        return "ceil_mode; use ceil_mode=False"
+    if isinstance(layer, nn.AvgPool2d) and (pair(layer.padding) != (0, 0) or layer.divisor_override):
+        return "padding or a divisor of its own; use padding=0"
+    return ""
 
 
 def activation_codes(x: Tensor, config: QuantizationConfig) -> ActivationCodes:

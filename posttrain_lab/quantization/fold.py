@@ -9,7 +9,7 @@ import copy
 import torch
 from torch import nn
 
-from posttrain_lab.module_walks import check_own_weights, computes_as, described
+from posttrain_lab.module_walks import computes_as, described
 
 
 def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
@@ -50,29 +50,3 @@ def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
         folded.weight = nn.Parameter((conv.weight.double() * gain[:, None, None, None]).to(conv.weight.dtype))
         folded.bias = nn.Parameter(bias.to(conv.weight.dtype))
     return folded
-
-
-def fold_model(model: nn.Sequential) -> nn.Sequential:
-    """A Sequential that computes the same in eval mode without the batch norms that follow a Conv2d directly.
-
-    Nested Sequentials are folded too (each separately); every other layer is copied, and so are classes with a `forward` of their
-    own. Later layers get a smaller index when
-    a batch norm is removed. The given model is not changed.
-
-    Raises TypeError for a model that is not a Sequential, and what `fold_batchnorm` raises.
-
-    >>> len(fold_model(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())))
-    2
-    """
-    if not computes_as(model, nn.Sequential):
-        raise TypeError(
-            f"fold_model wants an nn.Sequential, got {described(model, nn.Sequential)}; fold its pairs with fold_batchnorm."
-        )
-    check_own_weights("fold_model", model)
-    layers: list[nn.Module] = []
-    for layer in model:
-        if computes_as(layer, nn.BatchNorm2d) and layers and computes_as(layers[-1], nn.Conv2d):
-            layers[-1] = fold_batchnorm(layers[-1], layer)
-        else:
-            layers.append(fold_model(layer) if computes_as(layer, nn.Sequential) else copy.deepcopy(layer))
-    return nn.Sequential(*layers).train(model.training)

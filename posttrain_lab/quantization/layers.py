@@ -47,11 +47,15 @@ class CodedLayer(nn.Module):
         """int8 codes in the shape of the weight."""
         return unpack_codes(self.codes, self.bits, self.shape)
 
-    @property
-    def weight(self) -> Float[Tensor, "out ..."]:
+    def dequantized(self) -> Float[Tensor, "out ..."]:
         """The dequantized weight, float32."""
         granularity: Granularity = self.granularity
         return dequantize_weight(self.weight_codes(), self.scale, granularity)
+
+    @property
+    def weight(self) -> Float[Tensor, "out ..."]:
+        """The dequantized weight, float32, for code that multiplies with a layer's weight itself."""
+        return self.dequantized()
 
     def extra_repr(self) -> str:
         return f"{list(self.shape)}, bits={self.bits}, {self.granularity}"
@@ -94,8 +98,19 @@ def _input_codes(x: Tensor, bits: int) -> tuple[Tensor, float, int]:
     return quantize(x, scale, zero_point, bits), scale, zero_point
 
 
+def _refuse_weight(layer: CodedLayer) -> Tensor:
+    """Code that takes a layer's weight and multiplies itself would compute with floats, and nobody would notice."""
+    raise RuntimeError(
+        f"{type(layer).__name__} multiplies integers in its own forward, but other code reads its weight to multiply floats; give "
+        "quantize_model calibration images, so that it traces the network, or use mode 'weight_only'. To look at the numbers: "
+        "layer.dequantized()."
+    )
+
+
 class DynamicLinear(CodedLinear):
     """x [..., in] float -> [..., out] float: (sum_k x * w - x_zero * sum_k w) * x_scale * w_scale + bias, of codes."""
+
+    weight = property(_refuse_weight)
 
     def forward(self, x: Float[Tensor, "*n features"]) -> Float[Tensor, "*n out"]:
         codes, scale, zero_point = _input_codes(x.detach().reshape(-1, self.in_features), self.activation_bits)
@@ -108,6 +123,8 @@ class DynamicLinear(CodedLinear):
 
 class DynamicConv2d(CodedConv2d):
     """x [n, c, h, w] float -> [n, out, oh, ow] float by exact int32 sums, padded with the zero point."""
+
+    weight = property(_refuse_weight)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
         codes, scale, zero_point = _input_codes(x.detach(), self.activation_bits)
