@@ -87,42 +87,36 @@ def is_plain(layer: nn.Module) -> bool:
     >>> is_plain(nn.Linear(1, 1)), is_plain(nn.ReLU())
     (True, False)
     """
-    if isinstance(layer, nn.Conv2d):
-        return type(layer).forward is nn.Conv2d.forward and type(layer)._conv_forward is nn.Conv2d._conv_forward
-    return isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward
+    return computes_as(layer, nn.Linear, nn.Conv2d)
 
 
 def is_chain(model: nn.Module) -> bool:
-    """Can the model run as a chain of steps? Sequentials of the chain's layers, each used once; anything else is traced as a graph.
+    """Can the model run as a chain of steps? Sequentials of the chain's layers; anything else is traced as a graph.
 
-    A Sequential with a forward of its own, a layer object in two places, a parametrized weight and a hook are no chain.
+    A layer with a forward of its own, a parametrized weight and a hook are no chain. A layer in two places is two steps.
 
-    >>> relu = nn.ReLU()
-    >>> is_chain(nn.Sequential(nn.Linear(2, 2), relu)), is_chain(nn.Sequential(relu, nn.Linear(2, 2), relu))
+    >>> is_chain(nn.Sequential(nn.Linear(2, 2), nn.ReLU())), is_chain(nn.Sequential(nn.Linear(2, 2), nn.GELU()))
     (True, False)
     """
-    if not isinstance(model, nn.Sequential):
+    if not computes_as(model, nn.Sequential):
         return False
     modules = [module for _, module in model.named_modules(remove_duplicate=False)]
-    if len({id(module) for module in modules}) < len(modules):
-        return False
     if any(module._forward_hooks or module._forward_pre_hooks for module in modules):
         return False
     steps: list[nn.Module] = []
     for module in modules:
-        if isinstance(module, nn.Sequential):
-            if type(module).forward is not nn.Sequential.forward:
-                return False
-        else:
+        if not isinstance(module, nn.Sequential):
             steps.append(module)
-    after = [None, *(step for step in steps if not isinstance(step, SKIPPED))]
+        elif not computes_as(module, nn.Sequential):
+            return False
+    after = [None, *(step for step in steps if not computes_as(step, *SKIPPED))]
     return all(_in_chain(step, before) for before, step in pairwise(after)) and len(steps) > 0
 
 
 def _in_chain(layer: nn.Module | None, before: nn.Module | None) -> bool:
     if isinstance(layer, nn.BatchNorm2d):
-        return type(layer) is nn.BatchNorm2d and isinstance(before, nn.Conv2d | nn.BatchNorm2d)
-    exact = type(layer) in (nn.ReLU, nn.Flatten, *POOLS)
+        return computes_as(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d | nn.BatchNorm2d)
+    exact = computes_as(layer, nn.ReLU, nn.Flatten, *POOLS)
     plain = layer is not None and is_plain(layer) and not hasattr(layer, "parametrizations")
     return (exact or plain) and _problem(layer) == ""
 

@@ -126,9 +126,10 @@ def prepare_qat(
         )
     if not isinstance(model, nn.Module):
         raise TypeError(f"prepare_qat wants an nn.Module, got {type(model).__name__}; give the network itself.")
-    if not is_chain(model):
-        return _prepared_graph(model, config, calibration)
-    network = QATNetwork(chain(plain_copy(model, "prepare_qat"), "prepare_qat"), config).train()
+    plain = plain_copy(model, "prepare_qat")
+    if not is_chain(plain):
+        return _prepared_graph(plain, config, calibration)
+    network = QATNetwork(chain(plain, "prepare_qat"), config).train()
     for parameter in network.parameters():
         parameter.requires_grad_(True)
     if calibration is not None:

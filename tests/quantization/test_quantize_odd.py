@@ -86,34 +86,30 @@ OWN = {
 
 
 @pytest.mark.parametrize("where", OWN)
-def test_a_chain_names_the_layer_with_a_forward_of_its_own(where):
+def test_a_layer_with_a_forward_of_its_own_is_traced(where):
+    """Taken for its base class it would give nonsense; training with rounding asks for the images that trace it."""
+    torch.manual_seed(0)
     model, x = OWN[where]().eval(), torch.rand(8, 1, 6, 6)
-    name, _, kind = where.partition(".*")
-    for call in (
-        lambda: quantize_model(model, x, config("static")),
-        lambda: quantize_model(model, x, config("integer")),
-        lambda: prepare_qat(model),
-    ):
-        with pytest.raises(ValueError, match=f"got {kind} with a forward of its own at '{name}'"):
-            call()
-    with pytest.raises(TypeError, match="Residual with a forward of its own"):
-        quantize_model(Residual(nn.Linear(2, 2)), torch.rand(4, 2))
+    for mode in (*CHAINS, *ANY):
+        assert relative(quantize_model(model, x, config(mode))(x), model(x)) < 0.03
+    with pytest.raises(ValueError, match="prepare_qat wants calibration images for Sequential, which is no chain of layers"):
+        prepare_qat(model)
 
 
 @pytest.mark.parametrize("mode", ANY)
-def test_other_modes_leave_such_layers_whole_and_say_so(mode):
+def test_without_images_such_layers_stay_whole_and_a_warning_says_so(mode):
     torch.manual_seed(0)
     model, x = (
         nn.Sequential(Standardized(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), Doubling(16, 2)).eval(),
         torch.rand(8, 1, 6, 6),
     )
     with pytest.warns(UserWarning, match=r"^quantize_model leaves '0 \(Standardized\)', '4 \(Doubling\)' in float"):
-        small = quantize_model(model, x, config(mode))
+        small = quantize_model(model, x[:0], config(mode))
     assert [type(small[i]).__name__ for i in (0, 4)] == ["Standardized", "Doubling"]
     assert type(small[2]) is not nn.Conv2d
     assert relative(small(x), model(x)) < 0.03
     with pytest.raises(ValueError, match=r"got only '0 \(Doubling\)'"):
-        quantize_model(nn.Sequential(Doubling(2, 2)), x, config(mode))
+        quantize_model(nn.Sequential(Doubling(2, 2)), x[:0], config(mode))
 
 
 @pytest.mark.parametrize("mode", [*CHAINS, *ANY])
@@ -130,8 +126,7 @@ def test_subclasses_that_keep_forward_are_quantized_as_their_base(mode):
 def test_transformer_layers_of_torch_call_the_quantized_layers(mode):
     """torch's fast path would read the weights: then "dynamic" would give what "weight_only" gives."""
     model, x = encoder(), torch.randn(4, 7, 32)
-    with pytest.warns(UserWarning, match=r"leaves '0.self_attn.out_proj \(NonDynamicallyQuantizableLinear\)'"):
-        small = quantize_model(model, x, config(mode))
+    small = quantize_model(model, x, config(mode))
     seen = []
     hooks = [small[0].linear1.register_forward_hook(lambda *_: seen.append(1))]
     with torch.no_grad():
@@ -142,10 +137,10 @@ def test_transformer_layers_of_torch_call_the_quantized_layers(mode):
     assert 0 < relative(hooked, want) < 0.03
 
 
-def test_a_layer_whose_weight_is_read_stays_as_it_is():
+def test_a_layer_whose_weight_is_read_stays_as_it_is_without_images():
     model = nn.Sequential(Noting(nn.Linear(8, 8)), nn.Linear(8, 2)).eval()
     with pytest.warns(UserWarning, match=r"leaves '0.inner \(Linear\)' in float: .* read without a call"):
-        small = quantize_model(model, torch.randn(4, 8), config("dynamic"))
+        small = quantize_model(model, torch.randn(0, 8), config("dynamic"))
     assert type(small[0].inner) is nn.Linear
     assert type(small[1]) is DynamicLinear
 
