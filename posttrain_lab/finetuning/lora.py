@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posttrain_lab.module_walks import computes_as, described
+
 
 class LowRank(nn.Module):
     """The common part of both kinds of layers: the frozen base, A and B, and the merge. `inner` is the base's own name."""
@@ -63,6 +65,16 @@ class LowRank(nn.Module):
         """The correction, in the shape of the base's weight."""
         return (self.scale * self.B @ self.A).reshape(self.base.weight.shape)
 
+    @property
+    def weight(self) -> Float[Tensor, "out ..."]:
+        """The weight with its correction, for a module that reads it and does not call the layer (torch's attention does)."""
+        return self.base.weight if self.merged else self.base.weight + self.delta()
+
+    @property
+    def bias(self) -> Float[Tensor, " out"] | None:
+        """The base's bias, for such a module."""
+        return self.base.bias
+
     @torch.no_grad()
     def merge(self) -> nn.Linear | nn.Conv2d:
         """Add the correction to the base, permanently, and return the base: a plain layer without additional cost.
@@ -97,8 +109,8 @@ class LoRALinear(LowRank):
     linear: nn.Linear
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, seed: int = 0) -> None:
-        if not isinstance(linear, nn.Linear):
-            raise TypeError(f"LoRALinear wants an nn.Linear, got {type(linear).__name__}; see LoRAConv2d.")
+        if not computes_as(linear, nn.Linear):
+            raise TypeError(f"LoRALinear wants an nn.Linear, got {described(linear, nn.Linear)}; see LoRAConv2d.")
         super().__init__(linear, rank, alpha, seed)
 
     @property
@@ -127,8 +139,8 @@ class LoRAConv2d(LowRank):
     conv: nn.Conv2d
 
     def __init__(self, conv: nn.Conv2d, rank: int, alpha: float, seed: int = 0) -> None:
-        if not isinstance(conv, nn.Conv2d):
-            raise TypeError(f"LoRAConv2d wants an nn.Conv2d, got {type(conv).__name__}; see LoRALinear.")
+        if not computes_as(conv, nn.Conv2d):
+            raise TypeError(f"LoRAConv2d wants an nn.Conv2d, got {described(conv, nn.Conv2d)}; see LoRALinear.")
         super().__init__(conv, rank, alpha, seed)
 
     @property
@@ -137,5 +149,4 @@ class LoRAConv2d(LowRank):
         return self.base.weight[0].numel()
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
-        weight = self.conv.weight if self.merged else self.conv.weight + self.delta()
-        return self.conv._conv_forward(x, weight, self.conv.bias)  # keeps every padding mode
+        return self.conv._conv_forward(x, self.weight, self.conv.bias)  # keeps every padding mode

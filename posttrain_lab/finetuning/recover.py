@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from posttrain_lab.data import Split
+from posttrain_lab.module_walks import check_copyable, check_own_weights
 from posttrain_lab.quantization.affine import code_range, quantize_weight
 from posttrain_lab.quantization.granularity import PerChannel
 from posttrain_lab.quantization.qat import FakeQuantize
@@ -67,6 +68,7 @@ def recover(
     Raises ValueError or TypeError for masks of other names, shapes or dtypes, and as `train` does.
     Source: Han et al. 2015, "Learning both weights and connections".
     """
+    check_copyable("recover", model)
     check_masks(model, masks, "recover")
     model = copy.deepcopy(model)
     _zero(model, masks)
@@ -129,6 +131,7 @@ def round_to_grid(model: nn.Module, bits: int, masks: Masks | None = None) -> tu
     {'weight': True}
     """
     masks = masks or {}
+    check_own_weights("round_to_grid", model)
     check_masks(model, masks, "round_to_grid")
     model = copy.deepcopy(model).eval()
     _zero(model, masks)
@@ -153,6 +156,7 @@ def recover_quantized(
     Raises ValueError for names that the model does not have, a weight that is not on its grid, and as `train` does.
     Source: straight-through estimator, Bengio, Leonard, Courville 2013.
     """
+    check_own_weights("recover_quantized", model)
     check_names(grids, (name for name, _ in model.named_parameters()), "recover_quantized")
     model = copy.deepcopy(model)
     for name, grid in grids.items():
