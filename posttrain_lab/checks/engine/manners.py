@@ -152,7 +152,7 @@ def _numpys_words() -> bytes:
     >>> _numpys_words() == np.random.get_state(legacy=False)["state"]["key"].tobytes()
     True
     """
-    generator = np.random.get_bit_generator()
+    generator = np.random.get_bit_generator()  # type: ignore[attr-defined]
     if not isinstance(generator, np.random.MT19937):  # somebody has put another in its place
         return b""
     return ctypes.string_at(generator.ctypes.state_address, 4 * WORDS)

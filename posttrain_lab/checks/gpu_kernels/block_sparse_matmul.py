@@ -181,6 +181,7 @@ block_sparse_matmul = Exercise(
     oracle=right_sparse,
     cases=sparse_cases,
     workload=sparse_workload,
+    legal={"not contiguous": "No result of this unit need be contiguous."},
     mistakes=SPARSE_MISTAKES,
     through="gpu_kernels.block_sparse_matmul:skipping",
 )

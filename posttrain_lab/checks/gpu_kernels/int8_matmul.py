@@ -174,6 +174,7 @@ int8_matmul = Exercise(
     oracle=right_matmul,
     cases=matmul_cases,
     workload=matmul_workload,
+    legal={"not contiguous": "No result of this unit need be contiguous."},
     mistakes=MATMUL_MISTAKES,
     through="gpu_kernels.int8_matmul:stepping",
     library="kernels:int8_matmul",

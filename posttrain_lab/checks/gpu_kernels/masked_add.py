@@ -118,6 +118,7 @@ masked_add = Exercise(
     oracle=right_add,
     cases=add_cases,
     workload=add_workload,
+    legal={"not contiguous": "No result of this unit need be contiguous."},
     mistakes=ADD_MISTAKES,
     judge=close(1e-6, 0.0, strict_dtype=True),
     through="engine.launches:launched",

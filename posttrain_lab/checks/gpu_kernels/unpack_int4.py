@@ -167,6 +167,7 @@ unpack_int4 = Exercise(
     oracle=right_unpack,
     cases=unpack_cases,
     workload=unpack_workload,
+    legal={"not contiguous": "No result of this unit need be contiguous."},
     mistakes=UNPACK_MISTAKES,
     judge=close(1e-6, 0.0, strict_dtype=True),
     through="engine.launches:launched",
