@@ -75,7 +75,7 @@ def test_integrated_gradients_of_a_network_are_complete():
     baseline = torch.zeros_like(x)
     parts = integrated_gradients(model, x, baseline, TARGET, 64).flatten(1)
     change = logits_of(model, x) - logits_of(model, baseline)
-    assert ((parts.sum(1) - change).abs() <= 2e-3 * parts.abs().sum(1)).all()
+    assert ((parts.sum(1) - change).abs() <= 5e-3 * parts.abs().sum(1)).all()
     finer = integrated_gradients(model, x, baseline, TARGET, 2048).flatten(1)
     assert ((finer.sum(1) - change).abs() <= 1e-4 * parts.abs().sum(1)).all()
 
