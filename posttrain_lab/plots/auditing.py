@@ -49,9 +49,11 @@ def panels(rows: Sequence[Sequence[Float[Tensor, "h w"]]], captions: Sequence[Se
             axis = "" if number == 0 else str(number + 1)
             is_map = 0 < c < len(row) - last_plain
             top = max(float(picture.abs().max()), 1e-12) if is_map else 1.0
-            scale = {"colorscale": SIGNED, "zmin": -1, "zmax": 1} if is_map else {"colorscale": "Greys", "zmin": 0, "zmax": 1}
-            values = (picture / top).mul(100).round().div(100).tolist()
-            plot.add_trace(Heatmap(z=values, showscale=False, hoverinfo="skip", xaxis=f"x{axis}", yaxis=f"y{axis}", **scale))
+            scale = {"colorscale": SIGNED, "zmin": -100} if is_map else {"colorscale": "Greys", "zmin": 0}
+            values = (picture / top).mul(100).round().int().tolist()  # whole percent: the saved notebook stays small
+            plot.add_trace(
+                Heatmap(z=values, zmax=100, showscale=False, hoverinfo="skip", xaxis=f"x{axis}", yaxis=f"y{axis}", **scale)
+            )
             high = 1 - r / len(rows)
             across = [c / columns + 0.01, (c + 1) / columns - 0.01]
             plot.layout[f"xaxis{axis}"] = {"domain": across, "visible": False, "anchor": f"y{axis}", "constrain": "domain"}

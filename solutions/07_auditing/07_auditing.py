@@ -28,6 +28,7 @@
 # **How it works.** There are eleven exercises; the unit takes about 120 minutes. Replace `raise NotImplementedError` with
 # your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
 # often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
+# Results may lie in memory in any order (contiguous or not).
 # In a terminal, `posttrain-lab check 07` shows the points of the whole notebook. The [glossary](../glossary.md) explains
 # the terms of the field.
 #
@@ -182,7 +183,7 @@ for name in shrunk:
     b, c = comparisons.discordant(right["float"], right[name])
     gap = comparisons.paired_difference(right["float"], right[name])
     print(
-        f"float against {name:12} {b:3} to {c:3} discordant images, p = {mcnemar(right['float'], right[name]):.4f}; "
+        f"float against {name:12} {b:3} to {c:3} discordant images, p = {mcnemar(right['float'], right[name]):.2g}; "
         f"{100 * gap.value:+.2f} points (95 % interval {100 * gap.low:+.2f} to {100 * gap.high:+.2f})"
     )
 
@@ -402,14 +403,15 @@ gallery(fashion.test.images[changed], captions)
 
 # %% [markdown]
 # *What is seen: two rows of five test images for which most dense networks and most strongly pruned ones disagree. Below each, what the dense networks
-# say and, after the arrow, what the pruned ones say. Most are tops and coats whose kind a person cannot tell for sure either.*
+# say and, after the arrow, what the pruned ones say. They are tops whose kind a person cannot tell for sure either:
+# the dense networks call them shirts, the pruned ones a T-shirt, a pullover or a coat.*
 #
 # **Question.** Which images are forgotten first, and why does the accuracy hardly show it?
 #
 # <details><summary>Answer</summary>
 #
-# Those that are hard for a person too: unusual, or between two classes. They are few, and some of them were wrong before. Whether
-# it matters depends on who sends such images. A camera at a hospital door sees the unusual cases that count.
+# Those that are hard for a person too: unusual, or between two classes. Other classes gain what this one loses, so the accuracy falls less than the
+# class. Whether it matters depends on who sends such images. A camera at a hospital door sees the unusual cases that count.
 #
 # </details>
 
@@ -430,7 +432,7 @@ gallery(fashion.test.images[changed], captions)
 # The gradient at the image alone says what would change the answer a little. Its mean over the way adds up (*completeness*): the sum of all parts
 # approaches $logit(x) - logit(baseline)$. The $a_k$ are the middles of the steps. We explain the logit of each image's own target, without
 # softmax, which would mix in the other classes. `x` and `baseline` are `float [n, ...]` of one shape, `target` is
-# `int64 [n]`; the result is like `x`. The model is in eval mode; leave it and `x` as they were: `torch.autograd.grad(y, x)[0]` gives a
+# `int64 [n]`; the result is like `x`, in shape and dtype. The model is in eval mode; leave it and `x` as they were: `torch.autograd.grad(y, x)[0]` gives a
 # gradient without storing one in the model.
 #
 # **Predict:** of a linear model, how many steps are needed?
@@ -513,7 +515,7 @@ widgets.slider_figure(
 #
 # A square of window x window pixels, in all channels, is set to `baseline`, at every place where it fits into the image, one pixel apart. The
 # map has at each pixel the *mean* drop of all the squares that cover it: near the border these are fewer. `image` is
-# `float [c, h, w]`, the result `[h, w]`. Given above: `squares(image, window)` gives every square as `bool [h, w]`, and
+# `float [c, h, w]`, the result `[h, w]` has the dtype of the image. Given above: `squares(image, window)` gives every square as `bool [h, w]`, and
 # `logit(model, image, target)` the logit as a plain float.
 #
 # **Predict:** how often is the model called for 28 x 28 pixels and a window of 5?
@@ -685,15 +687,15 @@ falling = {
 plots.curves(removed, falling, "share of the pixels set to black, the most important first", "mean probability of the true class")
 
 # %% [markdown]
-# *What is seen: four falling lines. Integrated gradients fall fastest. The edges, which know nothing of the network, fall faster than the gradient
-# or random pixels.*
+# *What is seen: four falling lines. Integrated gradients fall fastest at first. The edges, which know nothing of the network, fall slowly at first, like
+# random pixels, and end below all others.*
 #
-# **Question.** The edges failed the first test and do well here. What does a deletion curve measure?
+# **Question.** The edges failed the first test and end lowest here. What does a deletion curve measure?
 #
 # <details><summary>Answer</summary>
 #
-# How fast the picture is destroyed. An image without its bright edges is no piece of clothing any more, and the network says so. Use it to
-# compare maps, together with a test that the edges fail.
+# At the left, whether the map knows what this network needs. At the right, how well the picture is destroyed: an image without its edges is no
+# piece of clothing any more. So compare curves where few pixels are removed, together with a test that the edges fail.
 #
 # </details>
 #
@@ -756,7 +758,7 @@ plots.features([*names, "letter to the family"], bars, "mean absolute Shapley va
 #
 # The loss is the cross entropy of the *true* labels. Only signs matter: where the gradient is 0 the pixel stays. Add the losses of the images up
 # instead of averaging them, so that an image does not depend on its neighbours. `x` is `float [n, ...]` in [0, 1], `y` is `int64 [n]`; the
-# result is like `x`. The model is asked in eval mode and is left as it was: its mode, its weights, their gradients; so is `x`. Inside of
+# result is like `x`, in shape and dtype. The model is asked in eval mode and is left as it was: its mode, its weights, their gradients; so is `x`. Inside of
 # `with evaluating(model):` a model is in eval mode; afterwards it has its own mode again.
 #
 # **Predict:** eps is 0.1, and each pixel changes by a tenth at most. Why is this enough to move the logits by a lot?
@@ -837,11 +839,11 @@ widgets.slider_figure(
 # $$x_0 = project(start) \qquad x_{t+1} = project\left(x_t + step \cdot sign\left(\frac{\partial \, loss}{\partial x_t}\right)\right)$$
 #
 # `project` clamps to $[x - eps, \; x + eps]$, then to $[0, 1]$. There are `steps` steps, at least one. The ball is the one around `x`, not around
-# the last image. `start` is like `x`, possibly outside of the ball, so it is projected too. The result is like `x`. Given is the
+# the last image. `start` is like `x`, possibly outside of the ball, so it is projected too. The result is like `x`, in shape and dtype. Given is the
 # gradient of the loss:
 
 
-# %%
+# %% tags=["setup"]
 def loss_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """The gradient of the summed cross entropy with respect to x, in eval mode; nothing is left behind."""
     with evaluating(model):
@@ -915,7 +917,7 @@ plots.curves(sizes, lines, "eps", "accuracy")
 
 # %% [markdown]
 # *What is seen: three lines over eps. A random change of the same size hardly hurts. One step costs most of the accuracy, ten steps a little
-# more, and at the right end nothing is left.*
+# more, and at the right end hardly anything is left.*
 #
 # **Question.** Robustness against noise is easy to measure. Why does it say little about attacks?
 #
@@ -1225,8 +1227,8 @@ for name, network in networks.items():
     low, high = wilson_interval(int(found.all(0).sum()), len(last))
     pairs = [mcnemar(a, b) for a, b in zip(kept[name], kept["float"], strict=True)]
     print(
-        f"{name:24} clean {clean.double().mean():.1%} (p = {pairs[0]:.3f}); worst case {worst_case_accuracy(found):.1%}, "
-        f"95 % interval {low:.0%} to {high:.0%} (p = {pairs[1]:.3f})"
+        f"{name:24} clean {clean.double().mean():.1%} (p = {pairs[0]:.2g}); worst case {worst_case_accuracy(found):.1%}, "
+        f"95 % interval {low:.0%} to {high:.0%} (p = {pairs[1]:.2g})"
     )
 
 # %% [markdown]
@@ -1234,7 +1236,7 @@ for name, network in networks.items():
 #
 # - **Better or luck.** Intervals of two networks on the same images are the wrong yardstick. The discordant images decide, and their number
 #   says what can be found at all.
-# - **Forgotten.** At nearly the same accuracy, pruned networks changed their answer first on rare and unusual images. On the ten large
+# - **Forgotten.** At nearly the same accuracy, pruned networks changed their answer first where a class was rare, or hard to tell from others. On the ten large
 #   networks the test confirmed it for single classes; on six small ones it did not, although the means pointed there.
 # - **What it looks at.** Two attribution methods gave two maps of one network. One kind of map agreed with itself when the network knew nothing. The
 #   attribution of the linear model showed a leak that made every score better.

@@ -34,8 +34,8 @@ def test_curves_draw_what_they_get():
 def test_panels_put_maps_on_a_symmetric_scale_and_images_on_their_own():
     image, change = torch.tensor([[0.0, 1.0]]), torch.tensor([[-0.5, 0.25]])
     plot = plots.panels([[image, change, image]], [["image", "change", "attacked"]], last_plain=True)
-    assert [trace.zmin for trace in plot.data] == [0, -1, 0]
-    assert list(plot.data[1].z[0]) == [-1.0, 0.5]
+    assert [trace.zmin for trace in plot.data] == [0, -100, 0]
+    assert list(plot.data[1].z[0]) == [-100, 50]
     assert [note.text for note in plot.layout.annotations] == ["image", "change", "attacked"]
     with pytest.raises(ValueError, match="caption"):
         plots.panels([[image]], [[]])

@@ -218,5 +218,9 @@ class_damage = Exercise(
     mistakes=DAMAGE_MISTAKES,
     judge=close(1e-6, 1e-6),
     laws=(Law("damages cancel", _damages_cancel),),
+    legal={
+        "not contiguous": "Results may lie in memory in any order (contiguous or not).",
+        "float32 for float64": "the result is `float [classes]`",
+    },
     library="auditing:class_damage",
 )

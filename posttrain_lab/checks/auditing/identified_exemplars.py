@@ -190,5 +190,6 @@ identified_exemplars = Exercise(
     workload=exemplar_workload,
     mistakes=EXEMPLAR_MISTAKES,
     laws=(Law("the models have no order", _models_in_any_order),),
+    legal={"not contiguous": "Results may lie in memory in any order (contiguous or not)."},
     library="auditing:identified_exemplars",
 )

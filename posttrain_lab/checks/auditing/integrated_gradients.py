@@ -237,7 +237,8 @@ integrated_gradients = Exercise(
     cases=integrated_cases,
     workload=integrated_workload,
     mistakes=INTEGRATED_MISTAKES,
-    judge=near(1e-5),
+    judge=near(1e-5, strict_dtype=True),
     laws=(Law("completeness", _complete),),
+    legal={"not contiguous": "Results may lie in memory in any order (contiguous or not)."},
     library="auditing:integrated_gradients",
 )

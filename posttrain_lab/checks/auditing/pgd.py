@@ -75,6 +75,7 @@ def pgd_cases(seed: int) -> list[Case]:
     n = draw.whole(3, 5)
     viewed = _walk(draw, lambda: deep(draw, 20, 8, 3), (n, 1, 4, 5), 3, 4)
     named = _walk(draw, lambda: deep(draw, 12, 6, 4), (1, 12), 4, 3)
+    blind = _walk(draw, lambda: _without_every_third(linear(draw, 15, 3)), (n, 1, 3, 5), 3, 3)
     far = _walk(draw, lambda: linear(draw, 20, 2), (n, 1, 4, 5), 2, 14)
     return [
         Case("five steps", _walk(draw, lambda: deep(draw, 24, 9, 4), (n, 1, 4, 6), 4, 5)),
@@ -84,9 +85,16 @@ def pgd_cases(seed: int) -> list[Case]:
         Case("steps as large as the ball", (*far[:4], 1.5 * far[3], 3, far[6])),
         Case("a network in train mode", _trained(_walk(draw, lambda: convolutional(draw, 1, 6, 4, 3, 0.5), (n, 1, 6, 4), 3, 3))),
         Case("views that are not contiguous", (viewed[0], strided(viewed[1]), *viewed[2:6], strided(viewed[6]))),
+        Case("pixels that the model does not use", blind),
         Case("eps is 0", (*viewed[:3], 0.0, 0.05, 3, viewed[6])),
         Case("one row of features, by name", (), dict(zip(NAMES, named, strict=True))),
     ]
+
+
+def _without_every_third(model: nn.Sequential) -> nn.Sequential:
+    """A model that does not look at some pixels: their gradient is exactly 0."""
+    weight_of(model)[:, ::3] = 0
+    return model
 
 
 def _trained(case: Arguments) -> Arguments:
@@ -247,7 +255,8 @@ pgd = Exercise(
     cases=pgd_cases,
     workload=pgd_workload,
     mistakes=PGD_MISTAKES,
-    judge=close(1e-5, 2e-6),
+    judge=close(1e-5, 2e-6, strict_dtype=True),
     laws=(Law("a linear model", _the_corner_of_a_linear_model),),
+    legal={"not contiguous": "Results may lie in memory in any order (contiguous or not)."},
     library="auditing:pgd",
 )
