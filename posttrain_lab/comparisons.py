@@ -24,7 +24,7 @@ BLOCK = 4_000_000  # numbers that are drawn at once
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """The mean of first minus second over the examples, and the range that `level` of the resamples fell into."""
 
     value: float
@@ -86,7 +86,7 @@ def mcnemar(first: Bool[Tensor, " n"], second: Bool[Tensor, " n"]) -> float:
 
 def paired_difference(
     first: Shaped[Tensor, " n"], second: Shaped[Tensor, " n"], resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> Difference:
+) -> PairedDifference:
     """By how much is the first better, and how uncertain is that? The paired percentile bootstrap.
 
     The mean of first - second; examples are resampled with replacement, both models' values together. first, second [n]: bool (right
@@ -109,7 +109,7 @@ def paired_difference(
     # how often each different value is drawn is multinomial: for right and wrong three numbers a resample instead of n
     means = np.concatenate([rng.multinomial(n, counts / n, part) @ values / n for part in parts])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Difference(float(counts @ values / n), float(low), float(high), level)
+    return PairedDifference(float(counts @ values / n), float(low), float(high), level)
 
 
 def detectable_difference(n: int, discordant_share: float, power: float = 0.8, alpha: float = 0.05) -> float:

@@ -15,10 +15,12 @@ from torch import Tensor
 from posttrain_lab.plots import BLUE, INK, bar_style, figure, line_style, marker_style, numbers, under_legend
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+    from plotly.graph_objects import Figure, Heatmap
 
 SIGNED = [[0.0, BLUE], [0.5, "#ffffff"], [1.0, "#9E4A00"]]
 SHADES = [[0.0, "#ffffff"], [1.0, "#E69F00"]]
+HIDDEN = {"visible": False, "constrain": "domain"}
+NOTE = {"showarrow": False, "xref": "paper", "yref": "paper", "yanchor": "bottom", "font_size": 12}
 
 
 def curves(x: Sequence[float], lines: Mapping[str, Sequence[float]], x_name: str, y_name: str, title: str = "") -> Figure:
@@ -37,38 +39,36 @@ def panels(rows: Sequence[Sequence[Float[Tensor, "h w"]]], captions: Sequence[Se
 
     last_plain: the last of each row is an image too. Raises ValueError for another number of captions.
     """
-    from plotly.graph_objects import Heatmap
-
     if [len(row) for row in rows] != [len(row) for row in captions]:
         raise ValueError("panels wants one caption for each picture.")
     columns = max(map(len, rows))
     plot = figure((), height=60 + 150 * len(rows), margin={"l": 5, "r": 5, "t": 30, "b": 5}, showlegend=False)
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
-            number = r * columns + c
-            axis = "" if number == 0 else str(number + 1)
-            is_map = 0 < c < len(row) - last_plain
-            top = max(float(picture.abs().max()), 1e-12) if is_map else 1.0
-            scale = {"colorscale": SIGNED, "zmin": -100} if is_map else {"colorscale": "Greys", "zmin": 0}
-            values = (picture / top).mul(100).round().int().tolist()  # whole percent: the saved notebook stays small
-            plot.add_trace(
-                Heatmap(z=values, zmax=100, showscale=False, hoverinfo="skip", xaxis=f"x{axis}", yaxis=f"y{axis}", **scale)
-            )
-            high = 1 - r / len(rows)
+            axis = "" if r + c == 0 else str(r * columns + c + 1)
             across = [c / columns + 0.01, (c + 1) / columns - 0.01]
-            plot.layout[f"xaxis{axis}"] = {"domain": across, "visible": False, "anchor": f"y{axis}", "constrain": "domain"}
-            down = {"domain": [high - 0.8 / len(rows), high - 0.08 / len(rows)], "visible": False, "anchor": f"x{axis}"}
-            plot.layout[f"yaxis{axis}"] = {**down, "autorange": "reversed", "scaleanchor": f"x{axis}", "constrain": "domain"}
-            note = {
-                "text": captions[r][c],
-                "showarrow": False,
-                "xref": "paper",
-                "yref": "paper",
-                "yanchor": "bottom",
-                "font_size": 12,
+            down = [1 - (r + 0.8) / len(rows), 1 - (r + 0.08) / len(rows)]
+            plot.add_trace(_picture(picture, axis, signed=0 < c < len(row) - last_plain))
+            plot.layout[f"xaxis{axis}"] = {"domain": across, "anchor": f"y{axis}", **HIDDEN}
+            plot.layout[f"yaxis{axis}"] = {
+                "domain": down,
+                "anchor": f"x{axis}",
+                "scaleanchor": f"x{axis}",
+                "autorange": "reversed",
+                **HIDDEN,
             }
-            plot.add_annotation(x=sum(across) / 2, y=high - 0.08 / len(rows), **note)
+            plot.add_annotation(text=captions[r][c], x=sum(across) / 2, y=down[1], **NOTE)
     return plot
+
+
+def _picture(picture: Tensor, axis: str, signed: bool) -> Heatmap:
+    """One panel, in whole percent, so that the saved notebook stays small."""
+    from plotly.graph_objects import Heatmap
+
+    top = max(float(picture.abs().max()), 1e-12) if signed else 1.0
+    scale = {"colorscale": SIGNED, "zmin": -100} if signed else {"colorscale": "Greys", "zmin": 0}
+    values = (picture / top).mul(100).round().int().tolist()
+    return Heatmap(z=values, zmax=100, showscale=False, hoverinfo="skip", xaxis=f"x{axis}", yaxis=f"y{axis}", **scale)
 
 
 def class_bars(names: Sequence[str], groups: Mapping[str, Sequence[float]], y_name: str, title: str = "") -> Figure:
