@@ -610,7 +610,7 @@ def rank_agreement(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"]) -> fl
     """Spearman's rank correlation of two maps: equal values share the mean of their places; NaN for a constant map.
 
     >>> round(rank_agreement(torch.tensor([0.0, 0.0, 2.0, 90.0]), torch.tensor([0.0, 1.0, 3.0, 2.0])), 3)
-    0.632
+    0.738
     """
     ### BEGIN SOLUTION
     def ranks(x: Tensor) -> Tensor:
