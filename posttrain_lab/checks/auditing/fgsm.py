@@ -133,13 +133,6 @@ def _of_a_logit(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
     return (x - eps * torch.autograd.grad(chosen, z)[0].sign().to(x.dtype)).clamp(0, 1)
 
 
-def _in_half(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
-    half = copy.deepcopy(model).eval().half()
-    z = x.half().requires_grad_(True)
-    gradient = torch.autograd.grad(F.cross_entropy(half(z), y), z)[0]
-    return (x + eps * gradient.sign().to(x.dtype)).clamp(0, 1)
-
-
 def _longest(gradient: Tensor, eps: float) -> Tensor:
     size = gradient.flatten(1).abs().amax(1).clamp_min(1e-300).reshape(-1, *[1] * (gradient.ndim - 1))
     return eps * gradient / size
@@ -199,11 +192,6 @@ FGSM_MISTAKES = (
         "the true class's logit",
         "You lower the logit of the true class only; the cross entropy also raises the others: use its gradient.",
         _of_a_logit,
-    ),
-    Mistake(
-        "half precision",
-        "You compute the gradient of a mean in half precision, where small numbers become 0; use float32 and a sum of losses.",
-        _in_half,
     ),
     Mistake(
         "zero counts as positive",
