@@ -49,7 +49,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import trange
 
-from posttrain_lab import checks, data, kernels, measure, metrics, models, training, widgets
+from posttrain_lab import checks, comparisons, data, kernels, measure, metrics, models, training, widgets
 from posttrain_lab import quantization as lib
 from posttrain_lab.experiments import course_results
 from posttrain_lab.plots import passports as passport_plots
@@ -1186,14 +1186,16 @@ for observer in ("minmax", "percentile", "mse"):
 scores = {name: accuracy_of(network) for name, network in candidates.items()}
 best = max(scores, key=scores.get)
 print("validation accuracy:", ", ".join(f"{name} {score:.1%}" for name, score in scores.items()))
-low, high = metrics.wilson_interval(round(scores[best] * len(half)), len(half))
-print(f"chosen: {best}, with the 95 % interval {low:.1%} to {high:.1%}")
+right = {name: measure.predict(network, half.images).argmax(1) == half.labels for name, network in candidates.items()}
+for name in candidates:
+    if name != best:
+        b, c = comparisons.discordant(right[best], right[name])
+        print(f"{best} against {name}: {b} to {c} discordant images, p = {comparisons.mcnemar(right[best], right[name]):.2g}")
 
 # %% [markdown]
-# Look at the interval before you trust the choice: it says how far off one accuracy may be. For a comparison of two
-# candidates on the same images it is too wide, because both are right, or both wrong, on most images. Only the images
-# count for which one is right and the other wrong. If b of these are in favour of one candidate and c in favour of the
-# other, a difference $b - c$ of less than about $2 \sqrt{b + c}$ may be chance.
+# The candidates were tested on the same images, so their separate intervals are the wrong yardstick: both are right, or
+# both wrong, on most images. Only the images count for which exactly one is right. McNemar's test says how probable such
+# a difference is if neither is better; unit 07 writes it.
 #
 # Is the integer network correct? Another program should give the same numbers. *onnxruntime* runs the same integer
 # network in the ONNX format.

@@ -26,8 +26,9 @@
 # **You need** Python and a little PyTorch (tensors, `softmax`, gradients). Units 01 and 02 help; no other unit must come first.
 #
 # **How it works.** There are eleven exercises; the unit takes about 120 minutes. Replace `raise NotImplementedError` with
-# your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
-# often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
+# your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring. The next
+# one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like. A mistake
+# costs only its own exercise. The figures use *your* functions, so they show your work.
 # Results may lie in memory in any order (contiguous or not).
 # In a terminal, `posttrain-lab check 07` shows the points of the whole notebook. The [glossary](../glossary.md) explains
 # the terms of the field.
@@ -172,6 +173,9 @@ def mcnemar(first: Bool[Tensor, " n"], second: Bool[Tensor, " n"]) -> float:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(mcnemar)
+
 # %% nbgrader={"grade": true, "grade_id": "test_mcnemar", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.auditing.mcnemar(mcnemar)
 ### BEGIN HIDDEN TESTS
@@ -279,6 +283,9 @@ def identified_exemplars(dense: Int[Tensor, "k n"], compressed: Int[Tensor, "m n
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(identified_exemplars)
+
 # %% nbgrader={"grade": true, "grade_id": "test_identified_exemplars", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.auditing.identified_exemplars(identified_exemplars)
 ### BEGIN HIDDEN TESTS
@@ -346,6 +353,9 @@ def class_damage(
     return gap(compressed) - gap(dense)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(class_damage)
 
 # %% nbgrader={"grade": true, "grade_id": "test_class_damage", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.auditing.class_damage(class_damage)
@@ -465,6 +475,9 @@ def integrated_gradients(
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(integrated_gradients)
+
 # %% nbgrader={"grade": true, "grade_id": "test_integrated_gradients", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.auditing.integrated_gradients(integrated_gradients)
 ### BEGIN HIDDEN TESTS
@@ -547,6 +560,9 @@ def occlusion(model: nn.Module, image: Float[Tensor, "c h w"], target: int, wind
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(occlusion)
+
 # %% nbgrader={"grade": true, "grade_id": "test_occlusion", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.auditing.occlusion(occlusion)
 ### BEGIN HIDDEN TESTS
@@ -621,6 +637,9 @@ def rank_agreement(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"]) -> fl
     return (ranks(a) @ ranks(b) / (ranks(a).norm() * ranks(b).norm())).item()
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(rank_agreement)
 
 # %% nbgrader={"grade": true, "grade_id": "test_rank_agreement", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.auditing.rank_agreement(rank_agreement)
@@ -789,6 +808,9 @@ def fgsm(model: nn.Module, x: Float[Tensor, "n ..."], y: Int[Tensor, " n"], eps:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(fgsm)
+
 # %% nbgrader={"grade": true, "grade_id": "test_fgsm", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.auditing.fgsm(fgsm)
 ### BEGIN HIDDEN TESTS
@@ -882,6 +904,9 @@ def pgd(
     return moved
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(pgd)
 
 # %% nbgrader={"grade": true, "grade_id": "test_pgd", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.auditing.pgd(pgd)
@@ -989,6 +1014,9 @@ def straight_through(quantized: nn.Sequential) -> nn.Module:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(straight_through)
+
 # %% nbgrader={"grade": true, "grade_id": "test_straight_through", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.auditing.straight_through(straight_through)
 ### BEGIN HIDDEN TESTS
@@ -1046,6 +1074,9 @@ def worst_case_accuracy(correct: Bool[Tensor, "attacks n"]) -> float:
     return correct.all(dim=0).double().mean().item()
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(worst_case_accuracy)
 
 # %% nbgrader={"grade": true, "grade_id": "test_worst_case_accuracy", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.auditing.worst_case_accuracy(worst_case_accuracy)
@@ -1145,6 +1176,9 @@ def certified_radius(top_count: int, n: int, sigma: float, alpha: float) -> floa
     return sigma * NormalDist().inv_cdf(p) if p > 0.5 else 0.0
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(certified_radius)
 
 # %% nbgrader={"grade": true, "grade_id": "test_certified_radius", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.auditing.certified_radius(certified_radius)
