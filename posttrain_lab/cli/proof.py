@@ -90,10 +90,10 @@ def prove_standing(unit: str | None, every: bool) -> bool:
     Several units are proven in a process each: once autograd has started threads in one, torch refuses to work in its forks.
     """
     if unit is None:
-        return all([_in_a_process(name, every) for name in UNITS if _to_prove(name, every)])
-    name = full_name(unit)
-    todo = _to_prove(name, every)
-    right = _proven(name, todo, sys.maxsize if every else TEN) if todo else True
+        right = all([_in_a_process(name, every) for name in UNITS if _to_prove(name, every)])
+    else:
+        todo = _to_prove(full_name(unit), every)
+        right = _proven(full_name(unit), todo, sys.maxsize if every else TEN) if todo else True
     write_report(find_course().root)
     return right
 

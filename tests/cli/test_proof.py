@@ -70,3 +70,4 @@ def test_several_units_get_a_process_each_and_one_failure_counts(proving, monkey
     assert seen == [[unit, "--changed"] for unit in UNITS]
     monkeypatch.setattr(proof.subprocess, "run", lambda command: SimpleNamespace(returncode=0))
     assert proof.prove_standing(None, every=True)
+    assert proving.reports == 2  # also when no unit had anything to prove
