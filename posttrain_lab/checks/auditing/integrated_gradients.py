@@ -3,7 +3,7 @@
 Conventions that the notebook states in the same words:
 - (x - baseline) * mean over k of d logit_target / d x at baseline + a_k (x - baseline), a_k = (k + 1/2) / steps, k = 0 .. steps - 1;
 - x, baseline float [n, ...] of one shape, target int64 [n]; like x; the logit of each image's own target, no softmax;
-- the model (in eval mode) and x are left as they were.
+- the model (in eval mode; its weights may hold gradients already) and x are left as they were.
 
 The oracle works in float64; float32 in any order of its sums stays within 1e-5 of the largest contribution.
 """
@@ -104,6 +104,11 @@ def _complete(call: Call, seed: int) -> str | None:
     )
 
 
+def _trapezoid(model: nn.Module, x: Tensor, baseline: Tensor, target: Tensor, steps: int) -> Tensor:
+    left, right = (_along(lambda n, more=more: [(k + more) / n for k in range(n)]) for more in (0, 1))
+    return (left(model, x, baseline, target, steps) + right(model, x, baseline, target, steps)) / 2
+
+
 def _softmax(logits: Tensor, target: Tensor) -> Tensor:
     return _own_logit(logits.softmax(1), target)
 
@@ -169,6 +174,11 @@ INTEGRATED_MISTAKES = (
         "both ends",
         "Your places run from the baseline to the image, both included; use the middles of the steps, (k + 1/2) / steps.",
         _along(lambda steps: torch.linspace(0, 1, max(steps, 2)).tolist()[:steps]),
+    ),
+    Mistake(
+        "trapezoids",
+        "You average the gradients at the ends of each step (trapezoidal rule); use those at the middles, (k + 1/2) / steps.",
+        _trapezoid,
     ),
     Mistake(
         "probability",
@@ -240,5 +250,6 @@ integrated_gradients = Exercise(
     judge=near(1e-5, strict_dtype=True),
     laws=(Law("completeness", _complete),),
     legal={"not contiguous": "Results may lie in memory in any order (contiguous or not)."},
+    through="auditing.networks:in_training",
     library="auditing:integrated_gradients",
 )
