@@ -12,6 +12,8 @@ from posttrain_lab import __version__
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md")
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PYTHONS = ["3.11", "3.12", "3.13"]  # what the package promises
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 INPUTS = {"input", "textarea", "dropdown", "checkboxes"}
 
@@ -73,3 +75,45 @@ def test_the_hooks_are_what_ci_lints():
     assert twins.search("solutions/02_quantization/02_quantization.py")
     assert twins.search("solutions/02_quantization/02_quantization.ipynb")
     assert not twins.search("solutions/02_quantization/alternatives.py")
+
+
+def project() -> dict:
+    return tomllib.loads(text("pyproject.toml"))["project"]
+
+
+def test_the_promised_pythons_are_the_same_everywhere():
+    listed = [
+        line.rpartition(" ")[2] for line in project()["classifiers"] if line.startswith("Programming Language :: Python :: 3.")
+    ]
+    assert listed == PYTHONS
+    assert project()["requires-python"] == ">=3.11,<3.14"
+    matrix = yaml.safe_load(text(".github/workflows/tests.yml"))["jobs"]["portable"]["strategy"]["matrix"]
+    assert matrix["python"] == [*PYTHONS, "3.14"]
+    assert len(matrix["os"]) == 3
+
+
+def test_the_package_is_described():
+    assert {"authors", "keywords", "classifiers", "urls", "license", "license-files"} <= set(project())
+    assert [name for name in project()["license-files"] if not (ROOT / name).is_file()] == []
+
+
+def test_every_required_package_is_imported():
+    """anywidget was required for long and used by nothing."""
+    lines = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "posttrain_lab").rglob("*.py"))
+    names = [re.match(r"[\w-]+", line)[0].replace("-", "_") for line in project()["dependencies"]]
+    assert [name for name in names if not re.search(rf"^\s*(import|from) {name}\b", lines, re.M)] == []
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_name_commands_and_scripts_that_exist(path):
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+    steps = [step.get("run", "") for job in jobs.values() for step in job["steps"]]
+    assert any(steps) or path.stem == "release"
+    assert all((ROOT / script).is_file() for run in steps for script in re.findall(r"\.ci/\w+", run))
+    assert all("timeout-minutes" in job for job in jobs.values() if any(step.get("run") for step in job["steps"]))
+
+
+def test_publishing_needs_no_password():
+    job = yaml.safe_load(text(".github/workflows/release.yml"))["jobs"]["publish"]
+    assert job["permissions"] == {"id-token": "write"}
+    assert "secrets." not in text(".github/workflows/release.yml")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 GOOD, NOTE, MISSING = "ok", "note", "missing"
-NEEDED = ("torch", "numba", "jupyterlab", "nbgrader", "ipywidgets", "plotly", "anywidget")
+NEEDED = ("torch", "numba", "jupyterlab", "nbgrader", "ipywidgets", "plotly")
 OPTIONAL = {
     "onnxruntime": "unit 02 compares with it: pip install onnx onnxruntime",
     "torchvision": "only for all 60,000 images: pip install torchvision",
