@@ -4,6 +4,7 @@ Every command is a few lines around a function that can be called from Python; h
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +25,8 @@ new = typer.Typer(
     no_args_is_help=True, help="Begin a new exercise or a new unit, as stubs that `prove` names until they are written."
 )
 app.add_typer(new, name="new", rich_help_panel=BUILD)
-UNIT = {"callback": asked_for, "autocompletion": units_that_begin}
-Unit = Annotated[str, typer.Argument(help="The unit, for example 02_quantization (02 is enough).", metavar="UNIT", **UNIT)]
+a_unit = partial(typer.Argument, metavar="UNIT", callback=asked_for, autocompletion=units_that_begin)
+Unit = Annotated[str, a_unit(help="The unit, for example 02_quantization (02 is enough).")]
 WORK = Path("my-course")
 INTERRUPTED = 130
 Folder = Annotated[Path, typer.Option(help="Your copy of the course; made by `start`.")]
@@ -141,7 +142,7 @@ def release(
 
 @app.command(rich_help_panel=TEACH)
 def prove(
-    unit: Annotated[str | None, typer.Argument(help="One unit; all when left out.", metavar="UNIT", **UNIT)] = None,
+    unit: Annotated[str | None, a_unit(help="One unit; all of them when left out.")] = None,
     saboteurs: Annotated[bool, typer.Option("--saboteurs", help="Try right answers made wrong in systematic ways.")] = False,
     mutants: Annotated[int, typer.Option(help="Try so many mutants of each right answer.", min=0)] = 0,
     cases: Annotated[Path | None, typer.Option(help="Try the answers DIR/UNIT/EXERCISE/NAME.py.", metavar="DIR")] = None,
