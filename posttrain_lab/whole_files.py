@@ -20,6 +20,24 @@ def write_whole(path: Path, content: str | bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def check_target(caller: str, path: Path | None, option: str) -> None:
+    """Can this file be written? OSError says in a sentence why not, before any work is done. None: nothing is to be written."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{caller} wants a folder that exists for {option}, there is no {path.parent}; choose another.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{caller} wants a file for {option}, {path} is a folder; add a name.")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise PermissionError(f"{caller} cannot write into {path.parent} for {option}; choose another folder.") from error
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(f"{caller} cannot write {path} for {option}; choose another file.")
+
+
 def save_whole(caller: str, path: Path, content: str | bytes) -> None:
     """`write_whole` in the name of `caller`: the OSError says which function could not write which file, why, and what to do."""
     try:

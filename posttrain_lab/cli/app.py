@@ -4,6 +4,7 @@ Every command is a few lines around a function that can be called from Python; h
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,11 @@ import typer
 
 from posttrain_lab import __version__
 from posttrain_lab.checks import UNITS
+from posttrain_lab.cli.unit_names import asked_for, units_that_begin
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A hands-on course on what happens to a model after its training. Begin with: posttrain-lab start",
 )
@@ -24,8 +25,10 @@ new = typer.Typer(
     no_args_is_help=True, help="Begin a new exercise or a new unit, as stubs that `prove` names until they are written."
 )
 app.add_typer(new, name="new", rich_help_panel=BUILD)
-Unit = Annotated[str, typer.Argument(help="The unit, for example 02_quantization (02 is enough).", metavar="UNIT")]
+a_unit = partial(typer.Argument, metavar="UNIT", callback=asked_for, autocompletion=units_that_begin)
+Unit = Annotated[str, a_unit(help="The unit, for example 02_quantization (02 is enough).")]
 WORK = Path("my-course")
+INTERRUPTED = 130
 Folder = Annotated[Path, typer.Option(help="Your copy of the course; made by `start`.")]
 Where = Annotated[
     Path | None, typer.Option(help="Your copy of the course: my-course, or the folder you are in.", show_default=False)
@@ -36,9 +39,10 @@ def main() -> None:
     """Run the command line. An error that a user can fix is one sentence, with exit code 1; Ctrl-C ends with 130."""
     try:
         app(standalone_mode=True)
-    except KeyboardInterrupt:
-        print("\nStopped. Nothing was lost.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # Typer makes this of a KeyboardInterrupt, and says nothing
+            print("\nStopped. What was saved before is kept.", file=sys.stderr)
+        raise
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -92,7 +96,7 @@ def doctor() -> None:
 def demo(
     page: Annotated[Path, typer.Option(help="Where to write the page with the plots.")] = Path("posttrain-demo.html"),
 ) -> None:
-    """Quantize the shipped network to int8 and compare both on this machine, in a table and on a page. Under a minute."""
+    """Prune, quantize and train the shipped network again; compare all steps on this machine, in a table and on a page."""
     from posttrain_lab.cli.demo import run_demo
 
     run_demo(page)
@@ -138,7 +142,7 @@ def release(
 
 @app.command(rich_help_panel=TEACH)
 def prove(
-    unit: Annotated[str | None, typer.Argument(help="One unit; all of them when left out.", metavar="UNIT")] = None,
+    unit: Annotated[str | None, a_unit(help="One unit; all of them when left out.")] = None,
     saboteurs: Annotated[bool, typer.Option("--saboteurs", help="Try right answers made wrong in systematic ways.")] = False,
     mutants: Annotated[int, typer.Option(help="Try so many mutants of each right answer.", min=0)] = 0,
     cases: Annotated[Path | None, typer.Option(help="Try the answers DIR/UNIT/EXERCISE/NAME.py.", metavar="DIR")] = None,

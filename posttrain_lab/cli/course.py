@@ -1,39 +1,43 @@
 """The commands about units, as tables in a terminal: check, progress, release, prove, grade."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
 from posttrain_lab.checks import UNITS, exercises
+from posttrain_lab.cli.unit_names import full_name
 
 if TYPE_CHECKING:
     from posttrain_lab.checks.engine.exercise import Verdict
     from posttrain_lab.grading.prove import Proof
 
 console = Console(markup=False, highlight=False)
+KEPT = Path(".posttrain_lab")  # where progress is kept
 KINDS = ("reference", "blank", "mistake", "wrong", "alternative", "again")
 
 
-def full_name(unit: str) -> str:
-    """The unit's full name, given the full name or its beginning. Raises ValueError when there is no such unit.
-
-    >>> full_name("02")
-    '02_quantization'
-    """
-    found = [name for name in UNITS if name == unit or name.startswith(unit) or name.split("_", 1)[1] == unit]
-    if not unit or len(found) != 1:
-        raise ValueError(f"There is no unit {unit!r}; the units are: {', '.join(UNITS)}.")
-    return found[0]
-
-
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def as_written(when: str) -> str:
+    """An ISO time as people write it, in the time of this machine's zone; "never" for none.
+
+    >>> as_written("")
+    'never'
+    """
+    if not when:
+        return "never"
+    time = datetime.fromisoformat(when).astimezone()
+    return f"{time.day} {time:%b %Y, %H:%M}"
 
 
 def check_unit(unit: str, folder: Path) -> bool:
@@ -66,11 +70,15 @@ def check_unit(unit: str, folder: Path) -> bool:
 
 def show_progress(folder: Path) -> None:
     """Print the last result of each unit."""
+    if not any((folder / name).exists() for name in (*UNITS, KEPT)):
+        raise FileNotFoundError(
+            f"There is no course in {folder}: run posttrain-lab start first, or name your folder with --folder."
+        )
     from posttrain_lab.grading.progress import summary
 
     table = _table(f"Progress in {folder}", "unit", "points", "right", "last check")
     for row in summary(folder):
-        table.add_row(row.unit, f"{row.points} of {row.max_points}", f"{row.solved} of {row.exercises}", row.when or "never")
+        table.add_row(row.unit, f"{row.points} of {row.max_points}", f"{row.solved} of {row.exercises}", as_written(row.when))
     console.print(table)
     console.print("A unit is counted when you check it: posttrain-lab check UNIT")
 
@@ -108,7 +116,7 @@ def prove_units(unit: str | None) -> bool:
 
 def proof_table(proof: "Proof") -> Table:
     """One line an exercise: how many variants of each kind were judged as they should be."""
-    table = Table("exercise", *KINDS, title=f"Proof of {proof.unit}", title_justify="left")
+    table = _table(f"Proof of {proof.unit}", "exercise", *KINDS)
     for exercise in dict.fromkeys(row.exercise for row in proof.rows if row.exercise):
         rows = [row for row in proof.rows if row.exercise == exercise]
         counts = [[row.passed for row in rows if row.kind == kind] for kind in KINDS]

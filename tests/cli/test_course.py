@@ -1,6 +1,7 @@
 """What a proof looks like in a terminal: counts of every kind, and below them whatever went wrong."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -15,6 +16,19 @@ def shown(monkeypatch):
     console = Console(file=io.StringIO(), width=100, markup=False)
     monkeypatch.setattr(course, "console", console)
     return console.file
+
+
+def test_times_are_as_people_write_them():
+    assert re.fullmatch(r"(30 Nov|1 Dec) 2026, \d\d:\d\d", course.as_written("2026-11-30T14:05:00+00:00"))
+    assert course.as_written("") == "never"
+
+
+def test_a_proof_fits_eighty_columns():
+    console = Console(file=io.StringIO(), width=80, markup=False)
+    rows = [Row("adaptive_prediction_sets", kind, str(number)) for kind in course.KINDS for number in range(12)]
+    console.print(course.proof_table(proof(*rows)))
+    line = next(line for line in console.file.getvalue().splitlines() if "adaptive_prediction_sets" in line)
+    assert line.split() == ["adaptive_prediction_sets", *["12/12"] * len(course.KINDS)]
 
 
 def proof(*rows: Row) -> Proof:
