@@ -95,8 +95,7 @@ def capture(model: nn.Module, example: Tensor, caller: str) -> fx.GraphModule:
                 graph = _module(program.run_decompositions({}))
     except Exception as error:  # whatever the model's own code does on a symbol
         raise ValueError(
-            f"{caller} wants a network that torch.export can trace, got stuck at {_line_of(error)}: {_short(error)}. Rewrite what "
-            "depends on the values of a tensor (if, for, int()), or quantize its parts one by one."
+            f"{caller} wants a network that torch.export can trace, got stuck at {_line_of(error)}: {_short(error)}. {_advice(error)}"
         ) from error
     _tidy(graph)
     _fold_constants(graph)
@@ -112,6 +111,12 @@ def _module(program: torch.export.ExportedProgram) -> fx.GraphModule:
 
 def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _advice(error: Exception) -> str:
+    if "specialized it to be a constant" in str(error):
+        return "Its forward makes the number of examples a fixed number, as len(x) does; write x.shape[0]."
+    return "Rewrite what depends on the values of a tensor (if, for, int()), or quantize its parts one by one."
 
 
 def _line_of(error: Exception) -> str:

@@ -312,6 +312,19 @@ def test_what_cannot_be_traced_names_the_line() -> None:
         quantize_model(Asks(), randn(4, 2))
 
 
+def test_a_fixed_number_of_examples_is_named() -> None:
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x).reshape(len(x), 2, 2)
+
+    with pytest.raises(ValueError, match=r"makes the number of examples a fixed number, as len\(x\) does; write x.shape\[0\]"):
+        quantize_model(Counted(), randn(24, 4))
+
+
 @pytest.mark.parametrize("mode", ["static", "integer"])
 def test_the_float_weights_are_gone(mode: str) -> None:
     model, x = made("everything")
