@@ -85,6 +85,7 @@ def capture(model: nn.Module, example: Tensor, caller: str) -> fx.GraphModule:
     >>> [op_name(node) for node in graph.graph.nodes if node.op == "call_function"]
     ['linear', 'relu']
     """
+    _check_one_input(model, caller)
     example = example[:2] if len(example) > 1 else torch.cat([example[:1], example[:1]])
     batch = ({0: torch.export.Dim("batch")},)
     try:
@@ -101,6 +102,17 @@ def capture(model: nn.Module, example: Tensor, caller: str) -> fx.GraphModule:
     _fold_constants(graph)
     graph.graph._tracer_cls = fx.Tracer  # export's own cannot be built again when the network is loaded
     return fx.GraphModule(graph, graph.graph)  # without export's ban on train() and eval()
+
+
+def _check_one_input(model: nn.Module, caller: str) -> None:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    given = inspect.signature(model.forward).parameters.values()
+    needed = [one.name for one in given if one.kind in kinds and one.default is inspect.Parameter.empty]
+    if len(needed) > 1:
+        raise ValueError(
+            f"{caller} wants a network with one input, got forward({', '.join(needed)}); wrap it in a module that takes one tensor "
+            "and takes it apart."
+        )
 
 
 def _module(program: torch.export.ExportedProgram) -> fx.GraphModule:

@@ -65,7 +65,7 @@ def _transpose(call: Call) -> str:
 
 def _movedim(call: Call) -> str:
     call.start()
-    numbered = torch.empty(range(call.ndim()), device="meta")  # axis k has size k, so sizes tell where axes went
+    numbered = torch.empty(*range(call.ndim()), device="meta")  # axis k has size k, so sizes tell where axes went
     return call.graph.add("Transpose", perm=list(numbered.movedim(call.named["source"], call.named["destination"]).shape))
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor, nn
 
 from ..integer_network import IntegerConv2d
-from ..layers import CodedLayer
 from ..onnx_builder import Graph, clip_to, onnx_package
 from .grids import WIDE_TOP, WideCodes
 from .integer_layers import (
@@ -211,8 +210,10 @@ def write_layer(graph: Graph, name: str, layer: nn.Module, sources: list[str], n
     """Append the operators of one layer. ndim: of its input; kind: the type of its input's codes. Raises ValueError naming it."""
     writer = WRITERS.get(type(layer))
     if writer is None:
-        more = "; only mode 'integer' has one" if isinstance(layer, CodedLayer) else ""
-        raise ValueError(f"to_onnx has no form for the layer '{name}' ({type(layer).__name__}){more}.")
+        raise ValueError(
+            f"to_onnx has no form for the layer '{name}' ({type(layer).__name__}); quantize_model with mode 'integer' makes networks "
+            "that have one."
+        )
     options: dict[str, Any] = {}
     if type(layer) in (IntegerAffine, ChannelAffine):
         options["ndim"] = ndim
