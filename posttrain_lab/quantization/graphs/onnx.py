@@ -12,9 +12,9 @@ from torch import Tensor, fx
 
 from ..onnx_builder import Graph, onnx_model, onnx_package
 from .capture import op_name
-from .layers import module_of
+from .layers import arguments, module_of
 from .network import GraphNetwork
-from .onnx_functions import FUNCTIONS, PARTS, Call, as_array, named_arguments, sliced
+from .onnx_functions import FUNCTIONS, PARTS, Call, as_array, sliced
 from .onnx_layers import write_layer
 
 FRESH = ("new_zeros", "new_ones", "new_full", "zeros", "ones", "full", "arange")
@@ -100,7 +100,7 @@ class _Export:
         if name not in FUNCTIONS:
             raise ValueError(f"to_onnx has no form for the operator '{name}' ({node.name}); leave it out of what is exported.")
         shapes = [run.shapes[node] for run in self.runs]
-        call = Call(self.graph, named_arguments(node), self.name_of, shapes[0], shapes[1], self.shape_of)
+        call = Call(self.graph, arguments(node), self.name_of, shapes[0], shapes[1], self.shape_of)
         if name in ("pad", "constant_pad_nd"):
             self.names[node] = FUNCTIONS[name](call, self._fill(node, call))
         else:
@@ -114,7 +114,7 @@ class _Export:
     def _part(self, node: fx.Node) -> str:
         """One part of chunk, split or unbind."""
         whole: Any = node.args[0]
-        index, named = int(node.args[1]), named_arguments(whole)  # type: ignore[arg-type]
+        index, named = int(node.args[1]), arguments(whole)  # type: ignore[arg-type]
         axis, shapes = named["dim"], self.runs[0].shapes[whole]
         self.graph.now = self.name_of(named["self"])
         index %= len(shapes)

@@ -14,7 +14,6 @@ from torch import Tensor, fx
 from torch.nn import functional as F
 
 from ..onnx_builder import Graph
-from .layers import arguments
 from .onnx_layers import pool_attributes
 
 LAST = 2**62  # an end beyond every axis
@@ -247,11 +246,6 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     **{"max_pool2d": _max_pool, "adaptive_avg_pool2d": _adaptive_average, "mean": _mean},
 }
 PARTS = frozenset(("chunk", "split", "split_with_sizes", "unbind"))
-
-
-def named_arguments(node: fx.Node) -> dict[str, Any]:
-    """The arguments by name, without the parts that are sizes of the batch."""
-    return arguments(node)
 
 
 def as_array(value: Tensor) -> np.ndarray:
