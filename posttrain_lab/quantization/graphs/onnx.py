@@ -14,7 +14,7 @@ from ..onnx_builder import Graph, onnx_model, onnx_package
 from .capture import op_name
 from .layers import arguments, module_of
 from .network import GraphNetwork
-from .onnx_functions import FUNCTIONS, PARTS, Call, as_array, sliced
+from .onnx_functions import FUNCTIONS, PARTS, OnnxCall, as_array, sliced
 from .onnx_layers import write_layer
 
 FRESH = ("new_zeros", "new_ones", "new_full", "zeros", "ones", "full", "arange")
@@ -100,13 +100,13 @@ class _Export:
         if name not in FUNCTIONS:
             raise ValueError(f"to_onnx has no form for the operator '{name}' ({node.name}); leave it out of what is exported.")
         shapes = [run.shapes[node] for run in self.runs]
-        call = Call(self.graph, arguments(node), self.name_of, shapes[0], shapes[1], self.shape_of)
+        call = OnnxCall(self.graph, arguments(node), self.name_of, shapes[0], shapes[1], self.shape_of)
         if name in ("pad", "constant_pad_nd"):
             self.names[node] = FUNCTIONS[name](call, self._fill(node, call))
         else:
             self.names[node] = FUNCTIONS[name](call)
 
-    def _fill(self, node: fx.Node, call: Call) -> Any:
+    def _fill(self, node: fx.Node, call: OnnxCall) -> Any:
         """The number to pad with, in the type of the tensor."""
         kinds = {torch.int8: np.int8, torch.int16: np.int32, torch.float32: np.float32, torch.int64: np.int64}
         return kinds[self.runs[0].kinds[node]](call.named.get("value") or 0)

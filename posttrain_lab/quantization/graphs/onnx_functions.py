@@ -20,7 +20,7 @@ LAST = 2**62  # an end beyond every axis
 
 
 @dataclass
-class Call:
+class OnnxCall:
     """One call: its arguments by name, the names of its tensors in ONNX, the shapes in two runs with batches of 2 and 3."""
 
     graph: Graph
@@ -39,7 +39,7 @@ class Call:
         return len(self.shape_of(self.named[key]))
 
 
-def reshaped(call: Call) -> str:
+def reshaped(call: OnnxCall) -> str:
     """view, flatten, squeeze and so on."""
     call.start(next(key for key, value in call.named.items() if isinstance(value, fx.Node)))
     wanted = [-1 if a != b else a for a, b in zip(call.shape, call.grown, strict=True)]
@@ -48,13 +48,13 @@ def reshaped(call: Call) -> str:
     return call.graph.add("Reshape", np.array(wanted, np.int64))
 
 
-def _permute(call: Call) -> str:
+def _permute(call: OnnxCall) -> str:
     call.start()
     n = call.ndim()
     return call.graph.add("Transpose", perm=[axis % n for axis in call.named["dims"]])
 
 
-def _transpose(call: Call) -> str:
+def _transpose(call: OnnxCall) -> str:
     call.start()
     order = list(range(call.ndim()))
     a, b = call.named.get("dim0", 0), call.named.get("dim1", 1)
@@ -62,7 +62,7 @@ def _transpose(call: Call) -> str:
     return call.graph.add("Transpose", perm=order)
 
 
-def _movedim(call: Call) -> str:
+def _movedim(call: OnnxCall) -> str:
     call.start()
     numbered = torch.empty(*range(call.ndim()), device="meta")  # axis k has size k, so sizes tell where axes went
     return call.graph.add("Transpose", perm=list(numbered.movedim(call.named["source"], call.named["destination"]).shape))
@@ -73,19 +73,19 @@ def sliced(graph: Graph, axis: int, start: int, end: int, step: int = 1) -> str:
     return graph.add("Slice", *(np.array([value], np.int64) for value in (start, end, axis, step)))
 
 
-def _slice(call: Call) -> str:
+def _slice(call: OnnxCall) -> str:
     call.start()
     start, end = call.named.get("start") or 0, call.named.get("end")
     end = LAST if end is None or not isinstance(end, int) else min(end, LAST)
     return sliced(call.graph, call.named["dim"], start, end, call.named.get("step", 1))
 
 
-def _select(call: Call) -> str:
+def _select(call: OnnxCall) -> str:
     call.start()
     return call.graph.add("Gather", np.array(call.named["index"], np.int64), axis=call.named["dim"])
 
 
-def _expand(call: Call) -> str:
+def _expand(call: OnnxCall) -> str:
     source = call.start()
     was = (1,) * (len(call.shape) - call.ndim()) + call.shape_of(call.named["self"])
     if not any(a != b and size == 1 for a, b, size in zip(call.shape, call.grown, was, strict=True)):
@@ -102,14 +102,14 @@ def _expand(call: Call) -> str:
     return call.graph.add("Expand", wanted_shape)
 
 
-def _cat(call: Call) -> str:
+def _cat(call: OnnxCall) -> str:
     names = [call.name_of(one) for one in call.named["tensors"]]
     call.graph.now = names[0]
     return call.graph.add("Concat", *names[1:], axis=call.named["dim"])
 
 
-def _binary(operator: str) -> Callable[[Call], str]:
-    def write(call: Call) -> str:
+def _binary(operator: str) -> Callable[[OnnxCall], str]:
+    def write(call: OnnxCall) -> str:
         if call.named.get("alpha", 1) != 1:
             raise ValueError("to_onnx has no form for an addition with alpha; multiply before.")
         call.start()
@@ -119,15 +119,15 @@ def _binary(operator: str) -> Callable[[Call], str]:
     return write
 
 
-def _unary(operator: str, **attributes: Any) -> Callable[[Call], str]:
-    def write(call: Call) -> str:
+def _unary(operator: str, **attributes: Any) -> Callable[[OnnxCall], str]:
+    def write(call: OnnxCall) -> str:
         call.start()
         return call.graph.add(operator, **attributes)
 
     return write
 
 
-def _gelu(call: Call) -> str:
+def _gelu(call: OnnxCall) -> str:
     x = call.start()
     if call.named.get("approximate", "none") != "none":
         raise ValueError("to_onnx has no form for gelu with approximate='tanh'; use the exact one.")
@@ -138,13 +138,13 @@ def _gelu(call: Call) -> str:
     return call.graph.add("Mul", np.float32(0.5))
 
 
-def _silu(call: Call) -> str:
+def _silu(call: OnnxCall) -> str:
     x = call.start()
     call.graph.add("Sigmoid")
     return call.graph.add("Mul", x)
 
 
-def _layer_norm(call: Call) -> str:
+def _layer_norm(call: OnnxCall) -> str:
     shape = call.named["normalized_shape"]
     given = [call.named.get(key) for key in ("weight", "bias")]
     weight = np.ones(shape, np.float32) if given[0] is None else call.name_of(given[0])
@@ -153,12 +153,12 @@ def _layer_norm(call: Call) -> str:
     return call.graph.add("LayerNormalization", weight, bias, axis=-len(shape), epsilon=float(call.named["eps"]))
 
 
-def _matmul(call: Call) -> str:
+def _matmul(call: OnnxCall) -> str:
     call.start()
     return call.graph.add("MatMul", call.name_of(call.named[next(k for k in ("other", "mat2") if k in call.named)]))
 
 
-def _attention(call: Call) -> str:
+def _attention(call: OnnxCall) -> str:
     named, graph = call.named, call.graph
     if named.get("is_causal") or named.get("enable_gqa"):
         raise ValueError("to_onnx has no form for scaled_dot_product_attention with is_causal; give a mask.")
@@ -174,12 +174,12 @@ def _attention(call: Call) -> str:
     return graph.add("MatMul", call.name_of(named["value"]))
 
 
-def _softmax(call: Call) -> str:
+def _softmax(call: OnnxCall) -> str:
     call.start()
     return call.graph.add("Softmax", axis=call.named["dim"])
 
 
-def _pad(call: Call, zero: Any = None) -> str:
+def _pad(call: OnnxCall, zero: Any = None) -> str:
     call.start()
     if call.named.get("mode", "constant") != "constant":
         raise ValueError("to_onnx has no form for padding that is not with a number; pad with zeros.")
@@ -190,7 +190,7 @@ def _pad(call: Call, zero: Any = None) -> str:
     return call.graph.add("Pad", np.array(before + after, np.int64), zero)
 
 
-def _roll(call: Call) -> str:
+def _roll(call: OnnxCall) -> str:
     call.start()
     for shift, axis in zip(call.named["shifts"], call.named["dims"], strict=True):
         source, place = call.graph.now, -shift % call.shape[axis]
@@ -201,13 +201,13 @@ def _roll(call: Call) -> str:
     return call.graph.now
 
 
-def _max_pool(call: Call) -> str:
+def _max_pool(call: OnnxCall) -> str:
     call.start()
     keys = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
     return call.graph.add("MaxPool", **pool_attributes(*(call.named[key] for key in keys)))
 
 
-def _adaptive_average(call: Call) -> str:
+def _adaptive_average(call: OnnxCall) -> str:
     """A mean over unequal windows is a product with a matrix of shares from each side."""
     (rows, columns), (high, wide) = call.shape_of(call.named["self"])[-2:], call.shape[-2:]
     shares = [F.adaptive_avg_pool1d(torch.eye(n)[None], out)[0].numpy() for n, out in ((rows, high), (columns, wide))]
@@ -217,12 +217,12 @@ def _adaptive_average(call: Call) -> str:
     return call.graph.add("MatMul", across)
 
 
-def _mean(call: Call) -> str:
+def _mean(call: OnnxCall) -> str:
     call.start()
     return call.graph.add("ReduceMean", axes=list(call.named["dim"]), keepdims=int(call.named["keepdim"]))
 
 
-def _embedding(call: Call) -> str:
+def _embedding(call: OnnxCall) -> str:
     call.start("weight")
     return call.graph.add("Gather", call.name_of(call.named["indices"]), axis=0)
 
