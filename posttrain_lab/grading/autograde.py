@@ -1,12 +1,10 @@
-"""nbgrader's autograding with the verdict computed outside the student's process.
+"""nbgrader's autograding, as it runs from formgrader or `nbgrader autograde`: the verdict is computed outside the student's process.
 
-`GradeInKernel` replaces nbgrader's Execute: the student's cells run in a kernel of their own. For a check cell
-`test_<exercise>`, `Exercise.check` runs here, in nbgrader's process, and calls the student's function through the
-kernel only. The code of the check cell is never run. The cell gets an ordinary output, so gradebook, formgrader and
-feedback are nbgrader's own: a line when the answer is right, an error whose text is the verdict's sentence when it is
-not.
+`GradeInKernel` replaces nbgrader's Execute. The student's cells run in the sandbox where this machine has one, in a kernel of their own
+elsewhere. `posttrain-lab grade` (classroom.py) does the same for a whole class, with processes that live on.
 """
 
+import base64
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,21 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
 from nbgrader.preprocessors import NbGraderPreprocessor
-from nbgrader.utils import is_grade
 from traitlets import Bool, Float, Integer
 
-from posttrain_lab import checks
-from posttrain_lab.checks.engine.exercise import Exercise, Verdict
-from posttrain_lab.grading.check_notebook import is_needed
 from posttrain_lab.grading.classroom import Graded, GradeReport, grade
-from posttrain_lab.grading.kernel import check_in_kernel
-from posttrain_lab.grading.outputs import error_output, first_error
-from posttrain_lab.grading.sanitize import CHECK_PREFIX
-from posttrain_lab.grading.session import KernelLost, Limits, StudentKernel
+from posttrain_lab.grading.judge_notebook import judge_notebook
+from posttrain_lab.grading.session import Limits, StudentKernel
 
-__all__ = ["GradeInKernel", "GradeReport", "Graded", "grade"]
+__all__ = ["GradeInKernel", "GradeReport", "Graded", "RecordedVerdicts", "grade"]
 
 
 class GradeInKernel(NbGraderPreprocessor):
@@ -48,40 +39,21 @@ class GradeInKernel(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Fill in the outputs of every code cell that is run. Raises GraderFault when no kernel starts on this machine."""
-        known = graded_exercises(resources["nbgrader"]["assignment"])
-        limits = Limits(
+        limits = self.limits()
+        folder = Path(resources.get("metadata", {}).get("path") or ".")
+        with _copied(folder) as copy, StudentKernel(copy, limits) as kernel:
+            judge_notebook(nb, resources["nbgrader"]["assignment"], kernel, self.figures, self.log.info)
+        return nb, resources
+
+    def limits(self) -> Limits:
+        """The limits of the course's configuration."""
+        return Limits(
             cell=self.cell_timeout,
             call=self.call_timeout,
             exercise=self.exercise_timeout,
             notebook=self.notebook_timeout,
             restarts=self.restarts,
         )
-        with _copied(Path(resources.get("metadata", {}).get("path") or ".")) as folder, StudentKernel(folder, limits) as kernel:
-            errors: dict[str, str] = {}
-            for cell in nb.cells:
-                if cell.cell_type == "code" and cell.source.strip() and (self.figures or is_grade(cell) or is_needed(cell)):
-                    cell.outputs = self._outputs(cell, known, kernel, errors)
-        return nb, resources
-
-    def _outputs(
-        self, cell: NotebookNode, known: dict[str, Exercise], kernel: StudentKernel, errors: dict[str, str]
-    ) -> list[NotebookNode]:
-        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
-        exercise = known.get(grade_id) if is_grade(cell) else None
-        if exercise is not None:
-            verdict = check_in_kernel(exercise, kernel, errors.get(exercise.name, ""))
-            self.log.info("%s: %s", grade_id, "passed" if verdict.passed else "failed")
-            return [verdict_output(verdict)]
-        outputs = run_cell(kernel, cell.source)
-        errors[grade_id] = first_error(outputs)
-        return [_as_stdout(output) for output in outputs] if is_grade(cell) else outputs
-
-
-def graded_exercises(unit: str) -> dict[str, Exercise]:
-    """A unit's exercises by the grade_id of their check cells; none for an assignment that the package does not know."""
-    if unit not in checks.UNITS:
-        return {}
-    return {CHECK_PREFIX + name: exercise for name, exercise in checks.exercises(unit).items()}
 
 
 @contextmanager
@@ -91,25 +63,3 @@ def _copied(folder: Path) -> Iterator[Path]:
         copy = Path(name) / "submission"
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.ipynb"))
         yield copy
-
-
-def run_cell(kernel: StudentKernel, source: str) -> list[NotebookNode]:
-    """A cell's outputs, also when it ended the kernel or did not end in time."""
-    try:
-        return kernel.run(source)
-    except KernelLost as lost:
-        return [*getattr(lost, "outputs", []), error_output("KernelLost", f"{str(lost).capitalize()}.")]
-
-
-def verdict_output(verdict: Verdict) -> NotebookNode:
-    """What nbgrader reads: a printed line is full marks, an error is none."""
-    if verdict.passed:
-        return new_output("stream", name="stdout", text=verdict.message + "\n")
-    return error_output("CheckFailed", verdict.message)
-
-
-def _as_stdout(output: NotebookNode) -> NotebookNode:
-    """nbgrader gives no points to a graded cell with anything on stderr: a warning is not a wrong answer."""
-    if output.output_type == "stream":
-        output.name = "stdout"
-    return output

@@ -40,9 +40,9 @@ def enter(visible: Iterable[Path], new_root: Path = Path("/mnt")) -> None:
     _become_first_process()
     _call("mount", None, b"/", None, RECURSIVE | PRIVATE, None)  # what is mounted here is not seen outside
     _mount("tmpfs", new_root, "tmpfs", NO_SUID | NO_DEVICES, "size=8m,mode=755")
-    for path in visible:
-        _show(path, new_root)
     _special_files(new_root)
+    for path in visible:  # after /tmp, where one of them may lie
+        _show(path, new_root)
     _change_root(new_root)
 
 

@@ -17,7 +17,7 @@ from posttrain_lab.grading.sandbox.adapters_only import adapters_only
 PACKAGE = Path(posttrain_lab.__file__).parent
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/fonts", "/etc/ld.so.cache", "/etc/localtime")
 LEFT_OUT = ("proof", "course", "making", "__pycache__")
-STUB = '''"""While a class is graded the checks run elsewhere; calling one here says so and does nothing."""
+STUB = '''"""While a class is graded the checks run elsewhere; one that is called here says so and does nothing."""
 
 from typing import Any
 
@@ -26,8 +26,11 @@ class _Elsewhere:
     def __getattr__(self, name: str) -> Any:
         return self
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        print("This check runs where the class is graded.")
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self
+
+    def __repr__(self) -> str:
+        return "This check runs where the class is graded."
 
 
 def __getattr__(name: str) -> Any:
