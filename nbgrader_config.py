@@ -49,3 +49,6 @@ c.GenerateFeedback.preprocessors = [
     "posttrain_lab.grading.sanitize.HideTests",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
+
+# Pages made from students' notebooks (feedback, formgrader) run none of their scripts.
+c.HTMLExporter.sanitize_html = True

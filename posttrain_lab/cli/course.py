@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
@@ -11,6 +12,7 @@ from posttrain_lab.checks import UNITS, exercises
 
 if TYPE_CHECKING:
     from posttrain_lab.checks.engine.exercise import Verdict
+    from posttrain_lab.grading.classroom import Order
     from posttrain_lab.grading.prove import Proof
 
 console = Console(markup=False, highlight=False)
@@ -116,14 +118,20 @@ def proof_table(proof: "Proof") -> Table:
     return table
 
 
-def grade_unit(unit: str) -> bool:
+def grade_unit(unit: str, order: "Order") -> bool:
     """Grade the submissions; true when every submission got a score."""
-    from posttrain_lab.grading.autograde import grade
+    from posttrain_lab.grading.classroom import grade
 
-    report = grade(full_name(unit))
+    if not order.sandbox:
+        console.print(
+            "Without the sandbox, students' code can read and change what you can. Each grade is marked so in the report."
+        )
+    name = full_name(unit)
+    with tqdm(desc=f"grading {name}", unit="submission", disable=None) as bar:
+        report = grade(name, order=order, progress=lambda row: bar.update())
     table = _table(f"Grades of {report.unit}", "student", "score", "problem")
     for row in report.rows:
-        table.add_row(row.student, f"{row.score:g} of {row.max_score:g}", row.error)
+        table.add_row(escape(row.student), f"{row.score:g} of {row.max_score:g}" if not row.error else "-", escape(row.error))
     console.print(table)
-    console.print(f"The gradebook is in {report.csv.name}.")
+    console.print(f"The gradebook is in {report.csv.name}; feedback pages are in feedback/.")
     return not any(row.error for row in report.rows)

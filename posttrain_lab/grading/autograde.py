@@ -4,7 +4,6 @@
 elsewhere. `posttrain-lab grade` (classroom.py) does the same for a whole class, with processes that live on.
 """
 
-import base64
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +15,8 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
 
-from posttrain_lab.grading.classroom import Graded, GradeReport, grade
 from posttrain_lab.grading.judge_notebook import judge_notebook
 from posttrain_lab.grading.session import Limits, StudentKernel
-
-__all__ = ["GradeInKernel", "GradeReport", "Graded", "RecordedVerdicts", "grade"]
 
 
 class GradeInKernel(NbGraderPreprocessor):

@@ -20,7 +20,13 @@ from posttrain_lab.grading.sanitize import rebuilt
 
 MOST_BYTES = 20 * 2**20  # of a submission
 MOST_FILES, MOST_FOLDERS, MOST_CELLS = 100, 5, 2000
-KINDS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+KINDS = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class NeedsAttention(ValueError):
@@ -49,6 +55,8 @@ def read_submission(folder: Path, unit: str) -> Submission:
 
 def _listed(folder: Path) -> dict[Path, int]:
     """The regular files with their sizes; nothing is opened, and no link is followed."""
+    if folder.is_symlink() or folder.parent.is_symlink():
+        raise NeedsAttention("its folder is a link; put the notebook itself there.")
     found: dict[Path, int] = {}
     waiting = [Path()]
     while waiting:
@@ -78,12 +86,17 @@ def _found(sizes: dict[Path, int], unit: str) -> tuple[Path, tuple[str, ...]]:
     if len(books) == 1:
         return books[0], (f"{books[0]} was taken for {wanted}",)
     names = ", ".join(str(path) for path in books[:5])
-    raise NeedsAttention(f"it has {f'{len(books)} notebooks ({names})' if books else 'no notebook'}; one named {wanted} is wanted.")
+    raise NeedsAttention(
+        f"it has {f'{len(books)} notebooks ({names})' if books else 'no notebook'}; one named {wanted} is wanted."
+    )
 
 
 def _bytes(path: Path) -> bytes:
     """The content, opened without following a link, and no more of it than allowed: the file may have been exchanged since."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise NeedsAttention(f"{path.name} cannot be read ({error.strerror}).") from None
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise NeedsAttention(f"{path.name} is no file; ask for the notebook itself.")

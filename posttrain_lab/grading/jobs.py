@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ class Jobs:
 
     def __init__(self, root: Path):
         (root / FOLDER).mkdir(exist_ok=True)
-        self._base = sqlite3.connect(root / FOLDER / FILE, timeout=30, isolation_level=None)
+        self._base = sqlite3.connect(root / FOLDER / FILE, timeout=30, isolation_level=None, check_same_thread=False)
+        self._one_at_a_time = threading.Lock()
         self._base.execute(TABLE)
 
     def __enter__(self) -> "Jobs":
@@ -67,7 +69,8 @@ class Jobs:
     def put(self, job: Job) -> None:
         """Write a job's state."""
         values = (job.unit, job.student, job.key, job.state, job.tries, job.seconds, job.result)
-        self._base.execute("insert or replace into jobs values (?, ?, ?, ?, ?, ?, ?)", values)
+        with self._one_at_a_time:
+            self._base.execute("insert or replace into jobs values (?, ?, ?, ?, ?, ?, ?)", values)
 
     def forget(self, student: str) -> None:
         """Remove all that is kept of a student."""
@@ -77,9 +80,12 @@ class Jobs:
 def key_of(folder: Path, source: str) -> str:
     """A hash of all files of a submission (no link is followed), and of what it is graded by."""
     found = hashlib.sha256(source.encode())
-    for path in sorted(folder.rglob("*")):
+    linked = folder.is_symlink() or folder.parent.is_symlink()
+    for path in [] if linked else sorted(folder.rglob("*")):
         state = path.lstat()
-        found.update(f"{path.relative_to(folder)}\0{stat.S_IFMT(state.st_mode)}\0{state.st_size}\0".encode("utf-8", "surrogateescape"))
+        found.update(
+            f"{path.relative_to(folder)}\0{stat.S_IFMT(state.st_mode)}\0{state.st_size}\0".encode("utf-8", "surrogateescape")
+        )
         if stat.S_ISREG(state.st_mode) and state.st_size <= 2**26:
             found.update(path.read_bytes())
     return found.hexdigest()
@@ -94,7 +100,9 @@ def only_run(root: Path) -> Iterator[None]:
             file.seek(0)
             raise CourseError(f"Another run grades this course: {file.read().strip() or 'unknown'}. Wait for it, or end it.")
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename if hasattr(os, 'uname') else 'this machine'}, since {time.ctime()}")
+        file.write(
+            f"process {os.getpid()} on {os.uname().nodename if hasattr(os, 'uname') else 'this machine'}, since {time.ctime()}"
+        )
         file.flush()
         yield
 

@@ -24,7 +24,9 @@ class Log(Protocol):
     def __call__(self, message: str, *arguments: object) -> None: ...
 
 
-def judge_notebook(notebook: NotebookNode, unit: str, kernel: Kernel, all_cells: bool, log: Log = lambda *_: None) -> list[Verdict]:
+def judge_notebook(
+    notebook: NotebookNode, unit: str, kernel: Kernel, all_cells: bool, log: Log = lambda *_: None
+) -> list[Verdict]:
     """The verdicts, in the notebook's order; the notebook's outputs are filled in.
 
     Without `all_cells`, what runs is what `posttrain-lab check` runs: setup, solutions, and cells that import or define something; the

@@ -17,8 +17,7 @@ from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
 from small_unit import FULL, POINTS, UNIT, blank, cell, make_course, notebook, register, source, write
 
-from posttrain_lab.grading.autograde import Graded, GradeReport, grade
-from posttrain_lab.grading.classroom import feedback
+from posttrain_lab.grading.classroom import Graded, GradeReport, Order, feedback, grade
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -218,7 +217,7 @@ def cycle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cycle]:
             else:
                 write(submitted.book, folder)
         patch.chdir(root)
-        yield Cycle(root, grade(UNIT, root))
+        yield Cycle(root, grade(UNIT, root, Order(all_cells=True)))
 
 
 @pytest.mark.parametrize("student", SUBMISSIONS)

@@ -33,7 +33,9 @@ def adapters_only(sources: dict[str, str], package: str) -> dict[str, str]:
                     for module, names in [(name, _names(node)), *_from_siblings(node, wanted[name], package)]:
                         growing |= not names <= wanted.get(module, names)
                         wanted.get(module, set()).update(names)
-    return {name: _text(tree, wanted[name]) for name, tree in trees.items() if any(_binds(node) & wanted[name] for node in tree.body)}
+    return {
+        name: _text(tree, wanted[name]) for name, tree in trees.items() if any(_binds(node) & wanted[name] for node in tree.body)
+    }
 
 
 def _is_marked(node: ast.stmt) -> bool:

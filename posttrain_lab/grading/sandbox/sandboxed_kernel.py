@@ -157,4 +157,3 @@ class SandboxedKernel:
                     os.kill(one, signal.SIGKILL)
             line.close()
         self._all = None
-

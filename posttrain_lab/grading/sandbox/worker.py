@@ -73,7 +73,9 @@ class _Shell(InteractiveShell):
     """An IPython without history and colours, whose displays and errors are collected."""
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
-        _MESSAGES.append(_message("error", ename=str(etype.__name__), evalue=str(evalue)[:2000], traceback=[str(line) for line in stb]))
+        _MESSAGES.append(
+            _message("error", ename=str(etype.__name__), evalue=str(evalue)[:2000], traceback=[str(line) for line in stb])
+        )
 
 
 def _shell() -> InteractiveShell:
