@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,17 @@ from posttrain_lab.kernels.layers import (
     SparseLinear,
 )
 from posttrain_lab.measure import latency
+from posttrain_lab.metrics import evaluating
+from posttrain_lab.module_walks import (
+    baked,
+    check_copyable,
+    check_float32,
+    computes_as,
+    every_name,
+    exchange,
+    weights_read,
+    without_fast_path,
+)
 
 KINDS: dict[str, tuple[type[nn.Module], Callable[..., KernelLayer]]] = {
     "int8": (nn.Linear, PackedInt8Linear.from_linear),
@@ -43,14 +54,17 @@ class LayerChoice:
 
 @dataclass(frozen=True, eq=False)
 class CompiledModel:
-    """The new model, and one `LayerChoice` for each Linear and Conv2d."""
+    """The new model, one `LayerChoice` for each Linear and Conv2d, and the median seconds of the whole model before and after."""
 
     model: nn.Module
     choices: tuple[LayerChoice, ...]
+    seconds: tuple[float, float]
 
     def __str__(self) -> str:
         lines = [f"{one.name:20} {one.layer:28} {one.chosen:12} {one.reason}" for one in self.choices]
-        return "\n".join(["layer                class                        chosen       why", *lines])
+        before, after = self.seconds
+        whole = f"whole model: {1e3 * before:.3g} ms before, {1e3 * after:.3g} ms after, {before / after:.2f} times faster"
+        return "\n".join(["layer                class                        chosen       why", *lines, whole])
 
 
 @torch.no_grad()
@@ -66,23 +80,41 @@ def compile_for_speed(
 
     Each Linear and Conv2d is timed on the input that `example` brings to it: as it is, and as each of `kinds` that it can
     become (int4 only when asked for: it changes results most). The fastest wins if it is `margin` times faster than the
-    layer itself and its output differs by no more than `tolerance` (relative, in the 2-norm). The model that came in is not
-    changed. Threads are torch's setting.
+    layer itself and its output differs by no more than `tolerance` (relative, in the 2-norm). Then the whole model is timed before
+    and after; when it is slower, every layer stays as it is. A layer whose weight another module reads without calling it (in
+    attention) is not tried. The model that came in is not changed. Threads are torch's setting.
 
-    Raises TypeError for anything but a model and a tensor, ValueError for an unknown kind or a tolerance below 0.
+    Raises TypeError for anything but a model and a tensor; ValueError for an unknown kind, a tolerance below 0, a model that is not
+    float32, weights that torch's prune or the old weight_norm computes.
 
     >>> compiled = compile_for_speed(nn.Sequential(nn.Linear(8, 8)), torch.ones(1, 8), repeats=1)
     >>> [choice.name for choice in compiled.choices]
     ['0']
     """
     _check(model, example, kinds, tolerance)
-    new = copy.deepcopy(model).eval()
+    check_copyable("compile_for_speed", model)
+    check_float32("compile_for_speed", model)
+    new = baked(copy.deepcopy(model)).eval()
     choices = []
     for name, layer, x in _inputs(new, example):
         choice, chosen = _choose(name, layer, x, kinds, (tolerance, margin, repeats))
         choices.append(choice)
-        new = _swapped(new, name, chosen)
-    return CompiledModel(new, tuple(choices))
+        new = exchange(new, layer, chosen)
+    changed = any(one.chosen != "as it is" for one in choices)
+    with evaluating(model):
+        before, after = _both(model, without_fast_path(new) if changed else model, example, repeats)
+    if changed and after <= before:
+        return CompiledModel(new, tuple(choices), (before, after))
+    reason = f"the whole model takes {after / before:.2f} times as long with the kernels"
+    kept = [replace(one, chosen="as it is", reason=reason) if one.chosen != "as it is" else one for one in choices]
+    return CompiledModel(copy.deepcopy(model).eval(), tuple(kept), (before, before))
+
+
+def _both(model: nn.Module, new: nn.Module, example: Tensor, repeats: int) -> tuple[float, float]:
+    """The median seconds of two models, the better of two turns: what slows the machine down for a moment hits one turn only."""
+    turns = [[latency(lambda net=net: net(example), repeats, 3)[1] for net in (model, new)] for _ in range(2)]
+    before, after = (min(times) for times in zip(*turns, strict=True))
+    return before, after
 
 
 def _check(model: nn.Module, example: Tensor, kinds: tuple[str, ...], tolerance: float) -> None:
@@ -102,7 +134,9 @@ def _inputs(model: nn.Module, example: Tensor) -> list[tuple[str, nn.Module, Ten
     def keeper(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         return lambda layer, inputs: found.setdefault(name, (layer, inputs[0].clone())) and None
 
-    layers = [(name, layer) for name, layer in model.named_modules() if type(layer) in (nn.Linear, nn.Conv2d)]
+    read = weights_read(model)
+    plain = [(name, layer) for name, layer in model.named_modules() if computes_as(layer, nn.Linear, nn.Conv2d)]
+    layers = [(name, layer) for name, layer in plain if not read.keys() & set(every_name(model, layer))]
     hooks = [layer.register_forward_pre_hook(keeper(name)) for name, layer in layers]
     try:
         model(example)
@@ -158,11 +192,3 @@ def _why_not(seconds: dict[str, float], errors: dict[str, float], near: dict, re
         return f"{best} takes {tried[best] / seconds['as it is']:.2f} times as long"
     far = [f"{kind} is off by {error:.1%}" for kind, error in errors.items() if kind not in near]
     return "; ".join([*far, *refused]) or "no kernel for it"
-
-
-def _swapped(model: nn.Module, name: str, layer: nn.Module) -> nn.Module:
-    if not name:
-        return layer
-    parent = model.get_submodule(name.rpartition(".")[0])
-    setattr(parent, name.rpartition(".")[2], layer)
-    return model

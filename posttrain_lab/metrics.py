@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
+from posttrain_lab.module_walks import computing_weights
+
 COUNTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -186,11 +188,23 @@ def _macs_per_output(layer: nn.Module) -> int:
     return own if isinstance(own, int) else 0
 
 
-def macs(model: nn.Module, example: Shaped[Tensor, "batch ..."]) -> int:
+def _inputs(example: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The example as the tensors of one call, checked."""
+    inputs = example if isinstance(example, tuple) else (example,)
+    for one in inputs:
+        if not isinstance(one, Tensor):
+            raise TypeError(f"macs wants example to be a Tensor, got {type(one).__name__}; give one image, or a tuple of inputs.")
+        if one.numel() == 0:
+            raise ValueError(f"macs wants an example with numbers in it, got shape {list(one.shape)}; give one image.")
+    return inputs
+
+
+def macs(model: nn.Module, example: Shaped[Tensor, "batch ..."] | tuple[Tensor, ...]) -> int:
     """How much arithmetic does one call take, in multiply-accumulates (a * b + c)?
 
     Linear: outputs x in_features. Convolution: outputs x (in_channels / groups) x kernel size. example [batch, ...]:
-    give one example for the work per example. A layer of another class is counted by its attribute `macs_per_output: int`.
+    give one example for the work per example; a model of several inputs takes a tuple of tensors.
+    A layer of another class is counted by its attribute `macs_per_output: int`.
     Left out: biases, norms, activations, pooling, and functions called without a layer. FLOPs are twice this number.
     The model is not changed. Raises TypeError for anything but an nn.Module and a Tensor; ValueError for an
     empty example or one that the model does not accept.
@@ -199,28 +213,26 @@ def macs(model: nn.Module, example: Shaped[Tensor, "batch ..."]) -> int:
     True
     """
     check_model("macs", model)
-    if not isinstance(example, Tensor):
-        raise TypeError(f"macs wants example to be a Tensor, got {type(example).__name__}; give one image.")
-    if example.numel() == 0:
-        raise ValueError(f"macs wants an example with numbers in it, got shape {list(example.shape)}; give one image.")
+    inputs = _inputs(example)
     counts: list[int] = []
-    layers = [(layer, per_output) for layer in model.modules() if (per_output := _macs_per_output(layer))]
 
     def counter(each: int) -> Callable[[nn.Module, object, Tensor], None]:
         return lambda layer, inputs, output: counts.append(each * output.numel())
 
-    hooks = [layer.register_forward_hook(counter(each)) for layer, each in layers]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(example)
-    except RuntimeError as error:
-        raise ValueError(
-            f"macs wants an example that the model takes, got shape {list(example.shape)} {example.dtype}; "
-            f"check its shape, dtype and device. The model said: {error}"
-        ) from error
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with evaluating(model), torch.no_grad():
+        layers = [(layer, per_output) for layer in model.modules() if (per_output := _macs_per_output(layer))]
+        hooks = [layer.register_forward_hook(counter(each)) for layer, each in layers]
+        try:
+            model(*inputs)
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            got = ", ".join(f"{list(one.shape)} {one.dtype}" for one in inputs)
+            raise ValueError(
+                f"macs wants an example that the model takes, got shape {got}; check its shape, dtype, device and, for several "
+                f"inputs, give a tuple. The model said: {error}"
+            ) from error
+        finally:
+            for hook in hooks:
+                hook.remove()
     return sum(counts)
 
 
@@ -228,7 +240,8 @@ def sparsity(model: nn.Module) -> float:
     """Which fraction of the weights is exactly zero?
 
     Counted are parameters with two dimensions or more (matrices and kernels) and int8 buffers of such shapes
-    (symmetric codes, where 0 means 0.0); not biases, not norms; shared parameters once. 0.0 for a model without any.
+    (symmetric codes, where 0 means 0.0); not biases, not norms; shared parameters once. Masks of torch's own prune and
+    parametrizations are applied. 0.0 for a model without any.
     Raises TypeError for anything but an nn.Module.
 
     >>> layer = nn.Linear(4, 2)
@@ -238,6 +251,7 @@ def sparsity(model: nn.Module) -> float:
     """
     check_model("sparsity", model)
     codes = [buffer for buffer in model.buffers() if buffer.dtype == torch.int8]
-    weights = [weight for weight in [*model.parameters(), *codes] if weight.ndim >= 2]
+    with evaluating(model), torch.no_grad():  # in train mode spectral_norm changes its state when it is read
+        weights = [weight for weight in [*computing_weights(model), *codes] if weight.ndim >= 2]
     total = sum(weight.numel() for weight in weights)
     return sum(weight.numel() - int(weight.count_nonzero()) for weight in weights) / total if total else 0.0

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from posttrain_lab.module_walks import check_copyable
+
 Batch = tuple[Tensor, Tensor]
 
 
@@ -111,6 +113,7 @@ def _default_loss(config: TrainingConfig) -> Callable[[nn.Module, Tensor, Tensor
 
 def _begin(model: nn.Module, config: TrainingConfig, steps: int, hooks: Hooks) -> TrainingState:
     """A copy of the model in train mode, with its optimizer and schedule."""
+    check_copyable("train", model)
     model = copy.deepcopy(model).train()
     if hooks.optimizer:
         optimizer = hooks.optimizer(model)

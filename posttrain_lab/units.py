@@ -93,6 +93,13 @@ UNITS = (
         "the same for a GPU; you do not need to have one",
         reading=20,
     ),
+    CourseUnit(
+        "07_auditing",
+        "auditing",
+        "Auditing: what has a smaller network forgotten, what does it look at, and can it be fooled?",
+        "ask what accuracy hides: forgotten classes, false reasons, attacks",
+        reading=27,
+    ),
 )
 
 

@@ -30,6 +30,8 @@ CHECKED = [
     "posttrain_lab.quantization",
     "posttrain_lab.pruning",
     "posttrain_lab.finetuning",
+    "posttrain_lab.comparisons",
+    "posttrain_lab.auditing",
 ]
 CHECK = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as for every type checker
 

@@ -7,6 +7,7 @@ from torch import nn
 from posttrain_lab import compile_for_speed, data, models
 from posttrain_lab.kernels.layers import PackedInt4Linear, PackedInt8Conv2d, PackedInt8Linear, SparseLinear
 from tests.kernels.cases import floats, pruned
+from tests.odd_layers import Noting, encoder, mlp, torch_pruned
 
 
 def linear(weight: torch.Tensor, bias: bool = True) -> nn.Linear:
@@ -94,3 +95,78 @@ def test_the_course_s_network_keeps_its_answers(monkeypatch):
     assert {one.chosen for one in every.choices} == {"int8", "int8_conv"}
     same = (every.model(images).argmax(1) == model(images).argmax(1)).float().mean()
     assert same > 0.97
+
+
+def whole(monkeypatch, before: float, after: float) -> None:
+    """Single layers get twice as fast; the whole model takes `before`, and with a kernel in it `after`."""
+
+    def latency(call, repeats, warmup):
+        call()
+        net = call.__defaults__[0] if call.__defaults__ else None
+        if isinstance(net, nn.Sequential):
+            seconds = after if any(isinstance(m, PackedInt8Linear) for m in net.modules()) else before
+        else:
+            seconds = 0.5 if isinstance(net, PackedInt8Linear) else 1.0
+        return seconds, seconds, seconds
+
+    monkeypatch.setattr(compile_for_speed, "latency", latency)
+
+
+@pytest.mark.parametrize(("before", "after", "kept"), [(3.0, 2.0, True), (2.0, 2.0, True), (2.0, 3.0, False)])
+def test_the_whole_model_decides_and_its_number_is_printed(monkeypatch, before, after, kept):
+    whole(monkeypatch, before, after)
+    model, x = nn.Sequential(linear(floats(18, 36)), nn.ReLU(), linear(floats(9, 18))), floats(2, 36)
+    compiled = compile_for_speed.compile_for_speed(model, x)
+    assert [one.chosen for one in compiled.choices] == ["int8" if kept else "as it is"] * 2
+    assert compiled.seconds == (before, after if kept else before)
+    said = f"whole model: {1e3 * before:.3g} ms before, {1e3 * (after if kept else before):.3g} ms after"
+    assert said in str(compiled)
+    if not kept:
+        assert "the whole model takes 1.50 times as long with the kernels" in str(compiled)
+        assert torch.equal(compiled.model(x), model(x))
+
+
+def test_layers_under_two_names_and_layers_that_are_read(monkeypatch):
+    whole(monkeypatch, 2.0, 1.0)
+    shared = linear(floats(16, 16))
+    model, x = nn.Sequential(shared, nn.ReLU(), shared, Noting(linear(floats(4, 16)))), floats(2, 16)
+    compiled = compile_for_speed.compile_for_speed(model, x)
+    assert compiled.model[0] is compiled.model[2]
+    assert isinstance(compiled.model[0], PackedInt8Linear)
+    assert type(compiled.model[3].inner) is nn.Linear
+    assert [one.name for one in compiled.choices] == ["0"]
+
+
+def test_kernels_in_a_transformer_layer_are_called(monkeypatch):
+    """torch's fast path would unpack the weight of each kernel in every call."""
+    whole(monkeypatch, 2.0, 1.0)
+    model, x = encoder(), torch.randn(2, 5, 32)
+    compiled = compile_for_speed.compile_for_speed(model, x)
+    assert {one.name: one.chosen for one in compiled.choices} == {"0.linear1": "int8", "0.linear2": "int8", "1": "int8"}
+    with torch.no_grad():
+        got, called = compiled.model(x), []
+        hook = compiled.model[0].linear1.register_forward_hook(lambda *_: called.append(1))
+        assert torch.equal(compiled.model(x), got)
+        hook.remove()
+        assert called
+        assert float((got - model(x)).norm() / model(x).norm()) < 0.05
+
+
+def test_weights_that_hooks_compute_are_refused():
+    with pytest.raises(ValueError, match="compile_for_speed wants weights that are parameters themselves"):
+        compile_for_speed.compile_for_speed(mlp(torch_pruned), torch.zeros(1, 8))
+
+
+def test_where_no_layer_changes_nothing_got_faster():
+    """With a real clock: two timings of the same model differ."""
+    compiled = compile_for_speed.compile_for_speed(nn.Sequential(nn.Linear(4, 4)), torch.ones(1, 4), kinds=(), repeats=3)
+    assert compiled.seconds[0] == compiled.seconds[1]
+    assert str(compiled).endswith("1.00 times faster")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_float_types_are_refused_with_what_to_do(dtype):
+    with pytest.raises(
+        ValueError, match=rf"^compile_for_speed wants a float32 model, got {dtype} in '0.weight'; do model.float\(\)"
+    ):
+        compile_for_speed.compile_for_speed(mlp().to(dtype), torch.zeros(1, 8).to(dtype))

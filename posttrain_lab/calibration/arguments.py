@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+ROUNDED = 1e-3  # a probability that is outside [0, 1] by less is a rounded one (in 16 bits too), not a logit
 SUM_SLACK = 1e-5  # how far from 1 a row of probabilities may sum, beside the rounding of its dtype
 
 
@@ -27,26 +28,35 @@ def check_finite(name: str, argument: str, value: Tensor, ndim: int) -> None:
         raise ValueError(f"{name} wants finite {argument}, got infinity; clamp or clean them first.")
 
 
+def outside(low: float, high: float, remedy: str) -> str:
+    """The range that left [0, 1], with enough digits to see it, and what to do: `remedy`, or to clamp what rounding has moved out.
+
+    >>> outside(0.5, 1.0000001, "do softmax")
+    '0.5..1.0000001; rounding moved some out by less than 0.001: do .clamp(0, 1)'
+    """
+    near = low >= -ROUNDED and high <= 1 + ROUNDED
+    digits = 9 if near else 4
+    what = f"rounding moved some out by less than {ROUNDED}: do .clamp(0, 1)" if near else remedy
+    return f"{low:.{digits}g}..{high:.{digits}g}; {what}"
+
+
 def check_probability(name: str, argument: str, value: Tensor) -> None:
     """Raise unless `value` is [n] in [0, 1]."""
     check_floats(name, argument, value, 1)
     low, high = value.min().item(), value.max().item()
     if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"{name} wants {argument} in [0, 1], got {low:.4g}..{high:.4g}; these look like logits or scores: "
-            "give probabilities (sigmoid or softmax)."
-        )
+        remedy = "these look like logits or scores: give probabilities (sigmoid or softmax)"
+        raise ValueError(f"{name} wants {argument} in [0, 1], got {outside(low, high, remedy)}.")
 
 
-def check_probabilities(name: str, value: Tensor) -> None:
-    """Raise unless `value` is [n, c], each row in [0, 1] with sum 1. Says so when it looks like logits."""
+def check_probabilities(name: str, value: Tensor, slack: float = SUM_SLACK) -> None:
+    """Raise unless `value` is [n, c], each row in [0, 1] with sum 1, or nearly. Says so when it looks like logits."""
     check_floats(name, "probabilities", value, 2)
     low, high = value.min().item(), value.max().item()
     if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"{name} wants probabilities in [0, 1], got {low:.4g}..{high:.4g}; these look like logits: do logits.softmax(dim=1)."
-        )
-    slack = max(SUM_SLACK, 2 * value.shape[1] * torch.finfo(value.dtype).eps)
+        remedy = "these look like logits: do logits.softmax(dim=1)"
+        raise ValueError(f"{name} wants probabilities in [0, 1], got {outside(low, high, remedy)}.")
+    slack = max(slack, 2 * value.shape[1] * torch.finfo(value.dtype).eps)
     sums = value.double().sum(dim=1)
     worst = int((sums - 1).abs().argmax())
     if abs(sums[worst].item() - 1) > slack:

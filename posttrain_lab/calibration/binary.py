@@ -12,7 +12,6 @@ Source: Platt (1999), Kull et al. (2017), Zadrozny and Elkan (2001, 2002). Fit e
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -102,8 +101,17 @@ class Isotonic:
 
     def __call__(self, scores: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         check_floats("Isotonic", "scores", scores, 1)
-        found = np.interp(scores.detach().double().numpy(), self.score.numpy(), self.probability.numpy())
-        return torch.from_numpy(found).to(scores.dtype)
+        s = scores.detach().double().clamp(self.score[0], self.score[-1])
+        right = torch.searchsorted(self.score, s).clamp(min=1, max=len(self.score) - 1) if len(self.score) > 1 else 0
+        left = right - 1 if len(self.score) > 1 else 0
+        return _between(s, self.score[left], self.score[right], self.probability[left], self.probability[right]).to(scores.dtype)
+
+
+def _between(s: Tensor, left: Tensor, right: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """The line from (left, low) to (right, high) at s: by the share of the way, as a slope may be infinite where this share is not."""
+    way = right - left
+    share = torch.where(way.isinf(), (s / 2 - left / 2) / (right / 2 - left / 2), (s - left) / torch.where(way == 0, 1.0, way))
+    return torch.minimum(low + share * (high - low), high)
 
 
 def fit_isotonic(

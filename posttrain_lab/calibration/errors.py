@@ -15,7 +15,7 @@ from torch import Tensor
 
 from posttrain_lab.arguments import check_count
 
-from .arguments import check_labels, check_probabilities, check_zero_one
+from .arguments import check_labels, check_probabilities, check_zero_one, outside
 
 
 def check_hits(name: str, confidence: Tensor, correct: Tensor, bins: int = 1) -> None:
@@ -33,10 +33,8 @@ def check_hits(name: str, confidence: Tensor, correct: Tensor, bins: int = 1) ->
         )
     check_count(name, "bins", bins)
     if not ((confidence >= 0) & (confidence <= 1)).all():
-        raise ValueError(
-            f"{name} wants confidence in [0, 1], got {confidence.min().item():.4g}..{confidence.max().item():.4g}; "
-            "give probabilities, not logits."
-        )
+        got = outside(confidence.min().item(), confidence.max().item(), "give probabilities, not logits")
+        raise ValueError(f"{name} wants confidence in [0, 1], got {got}.")
     check_zero_one(name, "correct", correct, len(confidence))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posttrain_lab.arguments import check_count
 
-from .arguments import check_finite, check_labels, check_probabilities, check_probability, check_zero_one
+from .arguments import check_floats, check_labels, check_probabilities, check_probability, check_zero_one
 from .errors import equal_width
 
 
@@ -19,14 +19,22 @@ def nll(logits: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) -> float:
     """How small are the probabilities of the true classes? The mean negative log-likelihood, in nats per example; 0 is perfect.
 
     nll = (1/n) sum_i (log sum_k exp(logits[i, k]) - logits[i, labels[i]])
-    logits [n, c] (before softmax), labels [n] in 0..c-1; computed in float64 and stable for logits of any size.
-    Raises TypeError for other dtypes; ValueError for empty or mismatched shapes, NaN, infinity, labels outside the classes.
+    logits [n, c] (before softmax), labels [n] in 0..c-1; computed in float64 and stable for logits of any size. The logit of a
+    class that is ruled out is -inf. Raises TypeError for other dtypes; ValueError for empty or mismatched shapes, NaN, +inf, labels
+    outside the classes or ruled out.
 
     >>> nll(torch.tensor([[1000.0, 0.0], [0.0, 1000.0]]), torch.tensor([0, 0]))
     500.0
     """
-    check_finite("nll", "logits", logits, 2)
+    check_floats("nll", "logits", logits, 2)
     check_labels("nll", labels, *logits.shape)
+    if logits.isposinf().any():
+        raise ValueError("nll wants logits below infinity, got +inf; look for the layer that made it.")
+    if (out := logits.gather(1, labels.long()[:, None]).isneginf()).any():
+        raise ValueError(
+            f"nll wants labels of classes that are not ruled out, got a logit of -inf for the label of row {int(out.long().argmax())}; "
+            "the loss would be infinite."
+        )
     return torch.nn.functional.cross_entropy(logits.double(), labels.long()).item()
 
 
@@ -34,15 +42,16 @@ def brier(probabilities: Float[Tensor, "n c"], labels: Integer[Tensor, " n"]) ->
     """How large is the squared distance between the probabilities and the true class? 0 is perfect, 2 the worst.
 
     brier = (1/n) sum_i sum_k (probabilities[i, k] - [labels[i] = k])^2, over ALL classes.
-    probabilities [n, c], rows that sum to 1; labels [n] in 0..c-1. For two classes this is twice the score of the
-    probability of class 1 alone. Raises TypeError for other dtypes; ValueError for rows that are not probabilities
-    (logits are recognized), empty or mismatched shapes, labels outside the classes.
+    probabilities [n, c], used as they are, also where rounding lets a row sum to 0.99; labels [n] in 0..c-1. For two classes
+    this is twice the score of the probability of class 1 alone. Raises TypeError for other dtypes; ValueError for rows that are
+    not probabilities (logits are recognized, and sums that miss 1 by more than 0.09), empty or mismatched shapes, labels
+    outside the classes.
     Source: Brier (1950).
 
     >>> brier(torch.tensor([[0.5, 0.25, 0.25]]), torch.tensor([0]))
     0.375
     """
-    check_probabilities("brier", probabilities)
+    check_probabilities("brier", probabilities, slack=0.09)
     check_labels("brier", labels, *probabilities.shape)
     truth = torch.nn.functional.one_hot(labels.long(), probabilities.shape[1])
     return (probabilities.double() - truth).square().sum(dim=1).mean().item()

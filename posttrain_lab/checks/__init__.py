@@ -1,8 +1,10 @@
-"""The graded exercises as data, one module a unit: `checks.quantization.quantize(quantize)` checks a student's function."""
+"""The graded exercises as data, one module a unit: `checks.quantization.quantize(quantize)` checks a student's function.
+
+`checks.try_examples(quantize)` runs the examples of its docstring, before that.
+"""
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posttrain_lab import units
 
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
 UNITS = {unit.folder: unit.module for unit in units.UNITS}
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
+    if name == "try_examples":
+        return importlib.import_module(f"{__name__}.examples").try_examples  # imported when used: it needs torch
     if name in UNITS.values():
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"checks has no unit {name!r}; it has: {', '.join(UNITS.values())}.")

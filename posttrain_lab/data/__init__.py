@@ -5,7 +5,7 @@ images; `load_mortality()` is a table of blood values, with the question who die
 """
 
 from posttrain_lab.data.corrupted import corrupt, load_corrupted_fashion
-from posttrain_lab.data.digits import few_labels, load_digits, load_mnist
+from posttrain_lab.data.digits import few_labels, load_digits, load_mnist, load_small_digits
 from posttrain_lab.data.fashion import load_fashion, load_full_fashion
 from posttrain_lab.data.mortality import load_mortality
 from posttrain_lab.data.split import Dataset, Split
@@ -21,4 +21,5 @@ __all__ = [
     "load_full_fashion",
     "load_mnist",
     "load_mortality",
+    "load_small_digits",
 ]

@@ -87,6 +87,21 @@ def load_digits(seed: int = 0) -> Split:
     return cut("digits", data, DIGITS_PARTS, seed)
 
 
+def load_small_digits(seed: int = 0) -> Split:
+    """The same 1,797 UCI digits as they are, 8 x 8 pixels: small enough to train many networks in seconds.
+
+    The parts of `load_digits`, in the same order: images [n, 1, 8, 8] in [0, 1], labels [n] in 0..9.
+    Raises FileNotFoundError or ValueError, naming the file, when it is missing or damaged.
+
+    >>> split = load_small_digits()
+    >>> split.train.images.shape, torch.equal(split.test.labels, load_digits().test.labels)
+    (torch.Size([900, 1, 8, 8]), True)
+    """
+    pixels, labels = _shipped("digits.npz")
+    data = Dataset(torch.from_numpy(pixels)[:, None].float() / 16, torch.from_numpy(labels).long(), CLASSES)
+    return cut("digits, 8 x 8", data, DIGITS_PARTS, seed)
+
+
 def few_labels(data: Dataset, count: int, seed: int = 0) -> Dataset:
     """`count` of these examples, as if only they had labels: drawn with `seed`, equally many of each class.
 

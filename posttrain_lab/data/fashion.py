@@ -63,13 +63,11 @@ def load_fashion(seed: int = 0) -> Split:
 def load_full_fashion(folder: Path | str, download: bool = False) -> tuple[Dataset, Dataset]:
     """All 60,000 training and 10,000 test images, through torchvision, which downloads them and checks their checksums.
 
-    `folder` keeps the files for the next time; nothing is fetched unless `download` is true. Needs `pip install posttrain-lab[full-data]`.
-    Raises ModuleNotFoundError without torchvision and FileNotFoundError when the files are not there, cannot be fetched or are damaged.
+    `folder` keeps the files for the next time; nothing is fetched unless `download` is true.
+    Raises FileNotFoundError when the files are not there, cannot be fetched or are damaged.
     """
-    try:
-        from torchvision.datasets import FashionMNIST
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("load_full_fashion needs torchvision: pip install posttrain-lab[full-data].") from error
+    from torchvision.datasets import FashionMNIST  # 180 MB of memory, so here
+
     try:
         parts = [FashionMNIST(str(folder), train=train, download=download) for train in (True, False)]
         found = [Dataset(as_images(part.data.numpy()), part.targets.long(), CLASSES) for part in parts]

@@ -20,6 +20,7 @@ from posttrain_lab.data import Dataset, Split
 from posttrain_lab.measure import predict
 from posttrain_lab.pruning import PruningConfig, prune_model
 from posttrain_lab.quantization import QuantizationConfig, quantize_model
+from posttrain_lab.quantization.layers import CodedLayer
 
 FLOAT = 32  # bits of weights that are left as they are
 SPARSITIES = (0.0, 0.5, 0.7, 0.8)
@@ -59,8 +60,8 @@ def compress(model: nn.Module, calibration: Dataset, sparsity: float, bits: int)
     if bits != FLOAT:
         coded = quantize_model(small, calibration, QuantizationConfig(bits=bits, mode="weight_only"))
         for name, layer in small.named_modules():
-            if type(layer) in (nn.Linear, nn.Conv2d):
-                replacement: Any = coded.get_submodule(name)
+            replacement: Any = coded.get_submodule(name)
+            if isinstance(replacement, CodedLayer):
                 layer.weight = nn.Parameter(replacement.weight.detach(), requires_grad=False)
     return small.to(memory_format=torch.channels_last)
 

@@ -1,17 +1,8 @@
 """Fine-tuning: adapt a trained network to a new task with few labels, and measure what it costs and what it forgets."""
 
 from .active import core_set, disagreement, entropy, margin, select_by_disagreement, select_for_labelling
-from .adapters import (
-    adaptable,
-    add_lora,
-    checksum,
-    load_adapter,
-    merge_lora,
-    own_statistics,
-    read_adapter,
-    save_adapter,
-    without_adapter,
-)
+from .adapter_files import load_adapter, read_adapter, save_adapter
+from .adapters import adaptable, add_lora, checksum, merge_lora, own_statistics, without_adapter
 from .checkpoints import Checkpoints, load_checkpoint, save_checkpoint
 from .distill import DistillationConfig, distill, distillation_loss, feature_loss, outputs_of
 from .forgetting import anchor_of, ewc_penalty, fisher_information, l2_sp_penalty, penalized, with_replay

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posttrain_lab.metrics import check_model, evaluating
+from posttrain_lab.module_walks import check_copyable
 from posttrain_lab.training import Hooks, TrainingConfig, check_labels, train
 
 
@@ -67,7 +68,7 @@ def outputs_of(model: nn.Module, layer: str, x: Tensor) -> tuple[Tensor, Tensor]
     >>> [list(y.shape) for y in outputs_of(model, "0", torch.ones(5, 2))]
     [[5, 1], [5, 3]]
     """
-    names = [name for name, _ in model.named_modules() if name]
+    names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
     if layer not in names:
         raise ValueError(f"outputs_of wants the name of a layer, one of {', '.join(names)}, got {layer!r}.")
     caught: list[Tensor] = []
@@ -80,6 +81,10 @@ def outputs_of(model: nn.Module, layer: str, x: Tensor) -> tuple[Tensor, Tensor]
         logits = model(x)
     finally:
         hook.remove()
+    if not caught:
+        raise ValueError(
+            f"outputs_of wants a layer that is called, got {layer!r}, which this network does not call; choose another."
+        )
     return logits, caught[-1]
 
 
@@ -128,6 +133,7 @@ def distill(
     """
     check_model("distill", student)
     check_model("distill", teacher)
+    check_copyable("distill", teacher)
     config = config or DistillationConfig()
     teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
     if config.layers is None:

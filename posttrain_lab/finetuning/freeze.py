@@ -36,7 +36,8 @@ def freeze(model: nn.Module, trainable: list[str]) -> int:
     """Make only the parameters named in `trainable` trainable, and count their elements. Changes `model` in place.
 
     trainable: exact names from `model.named_parameters()`; all other parameters get requires_grad = False. A batch norm
-    without trainable parameters keeps its running statistics and uses them, also after `model.train()`.
+    without trainable parameters is set to eval mode: it keeps its running statistics and uses them. Unlike the exercise of unit
+    03, which is called in train mode, this guards them against a later `model.train()` too; `unfreeze` takes the guard away.
     Returns the number of trainable elements, a shared parameter counted once. Calling it again replaces the choice.
     Raises TypeError for a single string, ValueError for names that the model does not have; then nothing is changed.
 

@@ -8,17 +8,20 @@ Source: Hu et al. 2022. Left out: dropout before A, other initializations, layer
 
 import copy
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posttrain_lab.module_walks import computes_as, described
+
 
 class LowRank(nn.Module):
-    """The common part of both kinds of layers: the frozen base, A and B, and the merge."""
+    """The common part of both kinds of layers: the frozen base, A and B, and the merge. `inner` is the base's own name."""
 
-    base: nn.Linear | nn.Conv2d
+    inner = "base"
     A: nn.Parameter
     B: nn.Parameter
 
@@ -34,13 +37,24 @@ class LowRank(nn.Module):
             )
         if not (math.isfinite(alpha) and alpha > 0):
             raise ValueError(f"{name} wants a positive, finite alpha, got {alpha}; alpha = rank gives the scale 1.")
-        self.base = copy.deepcopy(layer).requires_grad_(False)
+        setattr(self, self.inner, copy.deepcopy(layer).requires_grad_(False))
         self.rank, self.alpha, self.merged = rank, float(alpha), False
         generator = torch.Generator().manual_seed(seed)
         bound = 1 / math.sqrt(inputs)  # Kaiming's uniform as nn.Linear uses it
         a = (2 * torch.rand(rank, inputs, generator=generator) - 1) * bound
         self.A = nn.Parameter(a.to(weight))
         self.B = nn.Parameter(torch.zeros(outputs, rank).to(weight))
+
+    @property
+    def base(self) -> nn.Linear | nn.Conv2d:
+        """The frozen layer: `linear` or `conv`."""
+        return self._modules[self.inner]  # type: ignore[return-value]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        """Weights that were saved when the frozen layer of both kinds was called `base` can still be read."""
+        for name in [name for name in state_dict if name.startswith(f"{prefix}base.")]:
+            state_dict[f"{prefix}{self.inner}.{name.removeprefix(f'{prefix}base.')}"] = state_dict.pop(name)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def scale(self) -> float:
@@ -50,6 +64,16 @@ class LowRank(nn.Module):
     def delta(self) -> Float[Tensor, "out ..."]:
         """The correction, in the shape of the base's weight."""
         return (self.scale * self.B @ self.A).reshape(self.base.weight.shape)
+
+    @property
+    def weight(self) -> Float[Tensor, "out ..."]:
+        """The weight with its correction, for a module that reads it and does not call the layer (torch's attention does)."""
+        return self.base.weight if self.merged else self.base.weight + self.delta()
+
+    @property
+    def bias(self) -> Float[Tensor, " out"] | None:
+        """The base's bias, for such a module."""
+        return self.base.bias
 
     @torch.no_grad()
     def merge(self) -> nn.Linear | nn.Conv2d:
@@ -71,7 +95,7 @@ class LowRank(nn.Module):
 class LoRALinear(LowRank):
     """A linear layer with a low-rank correction: y = base(x) + (alpha / rank) (x A^T) B^T.
 
-    x [..., in] -> [..., out]; A [rank, in], B [out, rank]. The given layer is copied, the copy frozen; only A and B learn.
+    x [..., in] -> [..., out]; A [rank, in], B [out, rank]. The given layer is copied, the copy (`linear`) frozen; only A and B learn.
     Raises TypeError for another layer; ValueError for a rank outside 1..min(in, out) or alpha that is not positive.
     Source: Hu et al. 2022.
 
@@ -81,9 +105,12 @@ class LoRALinear(LowRank):
     (True, 24)
     """
 
+    inner = "linear"
+    linear: nn.Linear
+
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, seed: int = 0) -> None:
-        if not isinstance(linear, nn.Linear):
-            raise TypeError(f"LoRALinear wants an nn.Linear, got {type(linear).__name__}; see LoRAConv2d.")
+        if not computes_as(linear, nn.Linear):
+            raise TypeError(f"LoRALinear wants an nn.Linear, got {described(linear, nn.Linear)}; see LoRAConv2d.")
         super().__init__(linear, rank, alpha, seed)
 
     @property
@@ -93,7 +120,7 @@ class LoRALinear(LowRank):
         return 0 if self.merged else self.rank + -(-self.rank * inputs // outputs)
 
     def forward(self, x: Float[Tensor, "*n in"]) -> Float[Tensor, "*n out"]:
-        y = self.base(x)
+        y = self.linear(x)
         return y if self.merged else y + self.scale * F.linear(F.linear(x, self.A), self.B)
 
 
@@ -108,9 +135,12 @@ class LoRAConv2d(LowRank):
     True
     """
 
+    inner = "conv"
+    conv: nn.Conv2d
+
     def __init__(self, conv: nn.Conv2d, rank: int, alpha: float, seed: int = 0) -> None:
-        if not isinstance(conv, nn.Conv2d):
-            raise TypeError(f"LoRAConv2d wants an nn.Conv2d, got {type(conv).__name__}; see LoRALinear.")
+        if not computes_as(conv, nn.Conv2d):
+            raise TypeError(f"LoRAConv2d wants an nn.Conv2d, got {described(conv, nn.Conv2d)}; see LoRALinear.")
         super().__init__(conv, rank, alpha, seed)
 
     @property
@@ -119,6 +149,4 @@ class LoRAConv2d(LowRank):
         return self.base.weight[0].numel()
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
-        conv = self.base
-        weight = conv.weight if self.merged else conv.weight + self.delta()
-        return conv._conv_forward(x, weight, conv.bias)  # type: ignore[union-attr]  # keeps every padding mode
+        return self.conv._conv_forward(x, self.weight, self.conv.bias)  # keeps every padding mode

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from posttrain_lab.data import Dataset
+from posttrain_lab.module_walks import check_copyable, check_own_weights
 from posttrain_lab.training import Hooks, TrainingConfig, check_labels, train
 
 from .adapters import add_lora, own_statistics
@@ -73,20 +74,32 @@ def check_classes(data: Dataset, missing: bool, caller: str) -> None:
         )
 
 
+@torch.no_grad()
+def _redraw(module: nn.Module) -> None:
+    """New values for a module's own parameters (a position's embedding), with the mean and standard deviation of the old ones."""
+    for parameter in (p for p in module.parameters(recurse=False) if p.is_floating_point()):
+        parameter.normal_(float(parameter.mean()), float(parameter.std(correction=0)))
+
+
 def reinitialized(model: nn.Module, seed: int) -> nn.Module:
     """The same network with new random weights, as torch draws them with `seed`.
+
+    Parameters of a module without `reset_parameters` are drawn from a normal distribution with their own mean and standard deviation.
 
     >>> first, second = reinitialized(nn.Linear(2, 2), seed=0), reinitialized(nn.Linear(2, 2), seed=0)
     >>> torch.equal(first.weight, second.weight)
     True
     """
+    check_own_weights("reinitialized", model)
     fresh = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in fresh.modules():
-            reset = getattr(module, "reset_parameters", None)
+            reset = getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))  # MultiheadAttention's
             if callable(reset):
                 reset()
+            else:
+                _redraw(module)
     return fresh
 
 
@@ -101,6 +114,7 @@ def prepared(base: nn.Module, method: Method, config: AdaptConfig) -> nn.Module:
     """
     if method not in METHODS:
         raise ValueError(f"adapt wants one of {', '.join(METHODS)}, got {method!r}.")
+    check_copyable("adapt", base)
     if method == "lora":
         return own_statistics(add_lora(base, config.rank, config.scale * config.rank, seed=config.seed))
     model = reinitialized(base, config.seed) if method == "scratch" else copy.deepcopy(base)
@@ -143,6 +157,7 @@ def gradual_unfreezing(base: nn.Module, data: Dataset, stages: list[list[str]], 
     check_classes(data, False, "gradual_unfreezing")
     if not stages:
         raise ValueError("gradual_unfreezing wants at least one stage, got none; begin with [head_names(model), ...].")
+    check_copyable("gradual_unfreezing", base)
     model = copy.deepcopy(base)
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     check_names([name for stage in stages for name in stage], names, "gradual_unfreezing")

@@ -15,9 +15,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posttrain_lab import kernels
+from posttrain_lab.arguments import check_count
 from posttrain_lab.kernels.packed import GROUP, GROUP_STEP, Int4Weight
+from posttrain_lab.module_walks import (
+    check_float32,
+    check_own_weights,
+    computes_as,
+    described,
+    exchange,
+    weights_read,
+    without_fast_path,
+)
 
-from .adapters import exchange
 from .freeze import freeze
 
 
@@ -66,8 +75,10 @@ class QLoRALinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, group: int = GROUP, seed: int = 0) -> None:
         super().__init__()
-        if not isinstance(linear, nn.Linear):
-            raise TypeError(f"QLoRALinear wants an nn.Linear, got {type(linear).__name__}; convolutions have no int4 kernel.")
+        if not computes_as(linear, nn.Linear):
+            raise TypeError(
+                f"QLoRALinear wants an nn.Linear, got {described(linear, nn.Linear)}; convolutions have no int4 kernel."
+            )
         out, inputs = linear.weight.shape
         if not isinstance(rank, int) or not 1 <= rank <= min(out, inputs) or not (math.isfinite(alpha) and alpha > 0):
             raise ValueError(f"QLoRALinear wants a rank from 1 to {min(out, inputs)} and alpha > 0, got {rank} and {alpha}.")
@@ -106,20 +117,25 @@ class QLoRALinear(nn.Module):
 def add_qlora(model: nn.Module, rank: int, alpha: float, group: int = GROUP, seed: int = 0) -> nn.Module:
     """A new network whose linear layers have 4 bits, each with a trainable low-rank correction.
 
-    Linear layers whose inputs no group fits, and all other layers, stay in float and are frozen; batch norms keep their statistics.
+    Linear layers whose inputs no group fits, or whose weight another module reads (in attention), and all other layers, stay in float
+    and are frozen; batch norms keep their statistics.
     Raises ValueError for a model without a linear layer that fits.
 
     >>> model = add_qlora(nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 2)), rank=1, alpha=1)
     >>> [type(layer).__name__ for layer in model]
     ['QLoRALinear', 'ReLU', 'QLoRALinear']
     """
-    adapted = copy.deepcopy(model)
-    fitting = [name for name, m in adapted.named_modules() if type(m) is nn.Linear and m.in_features % GROUP_STEP == 0]
+    check_count("add_qlora", "rank", rank)
+    check_own_weights("add_qlora", model)
+    check_float32("add_qlora", model)
+    adapted, read = copy.deepcopy(model), weights_read(model)
+    plain = {name: m for name, m in adapted.named_modules() if computes_as(m, nn.Linear) and name not in read}
+    fitting: list[Any] = [m for m in plain.values() if m.in_features % GROUP_STEP == 0]
     if not fitting:
         raise ValueError(f"add_qlora wants a Linear layer with a multiple of {GROUP_STEP} inputs, got none.")
-    for number, name in enumerate(fitting):
-        layer: Any = adapted.get_submodule(name)
+    for number, layer in enumerate(fitting):
         own = min(rank, *layer.weight.shape)
-        exchange(adapted, name, QLoRALinear(layer, own, alpha * own / rank, group, seed + number))
+        adapted = exchange(adapted, layer, QLoRALinear(layer, own, alpha * own / rank, group, seed + number))
+    without_fast_path(adapted)
     freeze(adapted, [name for name, _ in adapted.named_parameters() if name.rpartition(".")[2] in ("A", "B")])
     return adapted

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from posttrain_lab.data import Split
+from posttrain_lab.module_walks import check_copyable, check_own_weights
 from posttrain_lab.quantization.affine import code_range, quantize_weight
 from posttrain_lab.quantization.granularity import PerChannel
 from posttrain_lab.quantization.qat import FakeQuantize
@@ -55,22 +56,25 @@ def recover(
     split: Split,
     epochs: int,
     config: TrainingConfig | None = None,
+    keep_best: bool = False,
 ) -> nn.Module:
     """How much accuracy does a pruned network recover by more training? A new one, with every masked weight exactly 0.
 
     masks: {parameter's name: true where a weight stays}; trained on split.train for `epochs`. The masks are applied after
-    every step, so that gradients and momentum cannot bring a weight back. Of all epochs, and the start, the one with
-    the best accuracy on split.validation is returned, in eval mode: validation never falls. split.test is not used.
+    every step, so that gradients and momentum cannot bring a weight back. The network after the last epoch is returned, in
+    eval mode; no other part of the split is used. `keep_best`: of all epochs, and the start, the one with the best accuracy
+    on split.validation, which then never falls and no longer says how much was recovered.
     `config`: how to train; its epochs are replaced.
     Raises ValueError or TypeError for masks of other names, shapes or dtypes, and as `train` does.
     Source: Han et al. 2015, "Learning both weights and connections".
     """
+    check_copyable("recover", model)
     check_masks(model, masks, "recover")
     model = copy.deepcopy(model)
     _zero(model, masks)
     config = dataclasses.replace(config or RECOVERY, epochs=epochs)
-    keep_best = EarlyStopping(split.validation, patience=epochs + 1)
-    hooks = Hooks(before=(keep_best,), after_epoch=(keep_best,))
+    best = (EarlyStopping(split.validation, patience=epochs + 1),) if keep_best else ()
+    hooks = Hooks(before=best, after_epoch=best)
     return train(model, split.train.images, split.train.labels, config, after_step=masking(masks), hooks=hooks)[0]
 
 
@@ -127,6 +131,7 @@ def round_to_grid(model: nn.Module, bits: int, masks: Masks | None = None) -> tu
     {'weight': True}
     """
     masks = masks or {}
+    check_own_weights("round_to_grid", model)
     check_masks(model, masks, "round_to_grid")
     model = copy.deepcopy(model).eval()
     _zero(model, masks)
@@ -151,6 +156,7 @@ def recover_quantized(
     Raises ValueError for names that the model does not have, a weight that is not on its grid, and as `train` does.
     Source: straight-through estimator, Bengio, Leonard, Courville 2013.
     """
+    check_own_weights("recover_quantized", model)
     check_names(grids, (name for name, _ in model.named_parameters()), "recover_quantized")
     model = copy.deepcopy(model)
     for name, grid in grids.items():

@@ -3,6 +3,7 @@
 from posttrain_lab import units
 from posttrain_lab.glossary.first import FIRST
 from posttrain_lab.glossary.term import Term
+from posttrain_lab.glossary.words_auditing import AUDITING_WORDS
 from posttrain_lab.glossary.words_calibration import CALIBRATION_WORDS
 from posttrain_lab.glossary.words_cpu_kernels import CPU_KERNELS_WORDS
 from posttrain_lab.glossary.words_fine_tuning import FINE_TUNING_WORDS
@@ -21,6 +22,7 @@ WORDS = (
     *CALIBRATION_WORDS,
     *CPU_KERNELS_WORDS,
     *GPU_KERNELS_WORDS,
+    *AUDITING_WORDS,
 )
 TERMS: tuple[Term, ...] = FIRST + tuple(sorted(WORDS, key=lambda term: term.name.casefold()))
 UNITS = {unit.folder: unit.name for unit in units.UNITS}

@@ -70,8 +70,8 @@ FIRST = (
         "Adversarial attack",
         "A method that searches for a small change of an input that makes a model wrong. An attack that knows the weights can"
         " follow the gradient of the loss with respect to the input; one that does not must call the model many times.",
-        ("adversarial-example",),
-        "",
+        ("adversarial-example", "hidden-gradient"),
+        "07_auditing",
     ),
     Term(
         "Adversarial example",
@@ -79,7 +79,7 @@ FIRST = (
         "(Szegedy et al., 2014). Accuracy on ordinary test images says nothing about such inputs, and nor does a passport of "
         "this course.",
         ("adversarial-attack", "accuracy"),
-        "",
+        "07_auditing",
     ),
     Term(
         "Agentic AI",

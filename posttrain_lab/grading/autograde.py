@@ -22,10 +22,10 @@ from posttrain_lab.grading.session import Limits, StudentKernel
 class GradeInKernel(NbGraderPreprocessor):
     """nbgrader preprocessor: run a submission, and put the verdict of each exercise into its check cell."""
 
-    cell_timeout = Float(Limits.cell, help="Seconds for a cell of the student's.").tag(config=True)
-    call_timeout = Float(Limits.call, help="Seconds for one call of a student's function.").tag(config=True)
-    exercise_timeout = Float(Limits.exercise, help="Seconds for all calls of one exercise.").tag(config=True)
-    notebook_timeout = Float(Limits.notebook, help="Seconds for a whole notebook.").tag(config=True)
+    cell_timeout = Float(Limits.cell, help="Seconds of processor time for a cell of the student's.").tag(config=True)
+    call_timeout = Float(Limits.call, help="Seconds of processor time for one call of a student's function.").tag(config=True)
+    exercise_timeout = Float(Limits.exercise, help="Seconds of processor time for all calls of one exercise.").tag(config=True)
+    notebook_timeout = Float(Limits.notebook, help="Seconds of processor time for a whole notebook.").tag(config=True)
     restarts = Integer(Limits.restarts, help="How often a kernel that ended or hung is started again.").tag(config=True)
     figures = Bool(
         True,

@@ -25,6 +25,7 @@ from posttrain_lab.checks.engine.exercise import Exercise, Verdict
 from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.plain_values import clean
 from posttrain_lab.checks.engine.product_spy import NOTED
+from posttrain_lab.checks.engine.time_limit import USED, WALL, too_long
 from posttrain_lab.grading.session import GraderFault, KernelLost, Limits
 
 HELPER = "posttrain_lab.grading.kernel_side"
@@ -39,9 +40,12 @@ class Kernel(Protocol):
 
     limits: Limits
 
+    @property
+    def used(self) -> float: ...
+
     def run(self, source: str, keep: bool = True) -> list[NotebookNode]: ...
 
-    def ask(self, expression: str, seconds: float | None = None) -> str: ...
+    def ask(self, expression: str, left: float = ...) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class KernelSubmission:
             )
         self._kernel, self._name = kernel, function_name
         self._access = (attribute, through, library)
-        self._deadline = monotonic() + kernel.limits.exercise
+        self._before, self._end = kernel.used, monotonic() + WALL * kernel.limits.exercise
         self._lost: Outcome | None = None
         self.fault: GraderFault | None = None
 
@@ -83,11 +87,11 @@ class KernelSubmission:
             return Outcome(error=f"what came back from your function cannot be read ({_plain(str(error))}).")
 
     def _evaluated(self, asked: StudentCall) -> Any:
-        left = self._deadline - monotonic()
+        left = self._kernel.limits.exercise - (self._kernel.used - self._before)
         if left <= 0:
-            raise KernelLost(
-                f"your function used all of its {self._kernel.limits.exercise:g} seconds; look for what makes it slow"
-            )
+            raise KernelLost(USED.format(seconds=self._kernel.limits.exercise))
+        if monotonic() > self._end:
+            raise KernelLost(too_long("all calls of your function together did not end", self._kernel.limits.exercise, True))
         try:
             question = base64.b64encode(serialize.encode([asked.args, asked.kwargs, asked.gradients])).decode("ascii")
         except serialize.WireError as error:
@@ -96,11 +100,8 @@ class KernelSubmission:
             ) from error
         helper = f"__import__({HELPER!r}, fromlist=['answer'])"
         attribute, through, library = self._access
-        text = self._kernel.ask(
-            f"{helper}.answer({self._name!r}, {attribute!r}, {question!r}, {through!r}, {library!r})",
-            min(left, self._kernel.limits.call),
-        )
-        return decoded(text)
+        call = f"{helper}.answer({self._name!r}, {attribute!r}, {question!r}, {through!r}, {library!r})"
+        return decoded(self._kernel.ask(call, left))
 
 
 def decoded(text: str) -> Any:

@@ -2,17 +2,21 @@
 
 The kernel is this Python (`sys.executable`), in a folder that is not on its module path, with an IPython directory of
 its own. After a cell or a call that ends the process or never returns, the kernel is restarted, and the cells that ran
-well are run again. Data from the kernel is not trusted: sizes are bounded, and nothing is unpickled. The kernel is a
-process of the same user, not a sandbox of the operating system.
+well are run again. Limits count the processor time of the kernel's process, so that a busy machine takes nothing away; what
+only waits ends after WALL times as much by the clock. Data from the kernel is not trusted: sizes are bounded, and nothing is
+unpickled. The kernel is a process of the same user, not a sandbox of the operating system.
 """
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -22,23 +26,26 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 from nbformat import NotebookNode
 
+from posttrain_lab.checks.engine.time_limit import CALL, EXERCISE, WALL, call_too_long, too_long
 from posttrain_lab.grading.outputs import Outputs
+from posttrain_lab.grading.stopwatch import Stopwatch
 
 OPTIONS = ("--InteractiveShellApp.ignore_cwd=True", "--HistoryManager.enabled=False")
 DIED = "the notebook's Python process ended while it ran; look for os._exit, or for something too large for the memory"
 WARM_UP = "__import__('posttrain_lab.grading.kernel_side', fromlist=['warm_up']).warm_up()"
 MESSAGE_BYTES = 96 * 2**20
-GRACE = 3.0
+GRACE = 3.0  # seconds by the clock: for the last output after the reply, and for a reply after an interrupt
+TICK = 250  # milliseconds between two looks at a kernel that says nothing
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds allowed to start a kernel, for a cell, a call, an exercise and a whole notebook; and how many restarts."""
+    """Seconds of processor time for a cell, a call, an exercise and a whole notebook; to start a kernel; and how many restarts."""
 
     start: float = 120.0
     cell: float = 120.0
-    call: float = 20.0
-    exercise: float = 60.0
+    call: float = CALL
+    exercise: float = EXERCISE
     notebook: float = 900.0
     restarts: int = 12
 
@@ -67,6 +74,7 @@ class StudentKernel:
     def __init__(self, folder: Path, limits: Limits | None = None):
         self.folder, self.limits = folder, limits or Limits()
         self.starts = 0
+        self.used = 0.0  # seconds of processor time of all cells and calls
         self._began = monotonic()
         self._good_cells: list[str] = []
         self._manager: KernelManager | None = None
@@ -94,11 +102,16 @@ class StudentKernel:
             self._good_cells.append(source)
         return outputs.nodes
 
-    def ask(self, expression: str, seconds: float | None = None) -> str:
-        """The repr of an expression's value in the kernel. Raises KernelLost; ValueError when no text was received."""
+    def ask(self, expression: str, left: float = math.inf) -> str:
+        """The repr of an expression's value in the kernel. Raises KernelLost; ValueError when no text was received.
+
+        `left`: of the exercise's processor time; this call may use no more of it.
+        """
         self._ready()
+        most = self.limits.call
         request = {"silent": True, "store_history": False, "user_expressions": {"answer": expression}}
-        reply = self._wait(self._send("", **request), seconds or self.limits.call, None, "your function did not return")
+        watch = self._watch(min(most, left), WALL * most)
+        reply = self._wait(self._send("", **request), watch, None, partial(call_too_long, most, self.limits.exercise, left))
         try:
             text = reply["content"]["user_expressions"]["answer"]["data"]["text/plain"]
         except (KeyError, TypeError):
@@ -109,7 +122,7 @@ class StudentKernel:
 
     def _ready(self) -> None:
         """A running kernel in which all successful cells have run."""
-        if monotonic() - self._began > self.limits.notebook:
+        if self.used > self.limits.notebook or monotonic() - self._began > WALL * self.limits.notebook:
             self._kill()
             raise KernelLost(f"the notebook used all of its {self.limits.notebook:g} seconds before this")
         if self._manager is not None and self._manager.is_alive():
@@ -172,36 +185,45 @@ class StudentKernel:
     def _send(self, source: str, **options: Any) -> str:
         return self._client.execute(source, allow_stdin=False, stop_on_error=False, **options)
 
-    def _execute(self, source: str, outputs: Outputs, seconds: float | None = None) -> None:
-        self._wait(self._send(source), seconds or self.limits.cell, outputs, "the cell did not end")
+    def _watch(self, processor: float, clock: float) -> Stopwatch:
+        provisioner = self._manager and self._manager.provisioner
+        return Stopwatch(getattr(provisioner, "pid", None), processor, clock)
 
-    def _wait(self, request: str, seconds: float, outputs: Outputs | None, complaint: str) -> dict[str, Any]:
+    def _execute(self, source: str, outputs: Outputs, seconds: float | None = None) -> None:
+        most = seconds or self.limits.cell
+        watch = self._watch(most, WALL * most)
+        self._wait(self._send(source), watch, outputs, partial(too_long, "the cell did not end", most))
+
+    def _wait(self, request: str, watch: Stopwatch, outputs: Outputs | None, sentence: Callable[[bool], str]) -> dict[str, Any]:
         """The reply to a request; its outputs go to `outputs`. When time is up: interrupt, and if that does not help, kill."""
-        reply = self._listen(request, seconds, outputs)
+        try:
+            reply = self._listen(request, watch, outputs)
+        finally:
+            self.used += watch.used()
         if reply is not None:
             return reply
         if self._manager is not None:
             self._manager.interrupt_kernel()
-        if self._listen(request, GRACE, outputs) is None:
+        if self._listen(request, Stopwatch(None, math.inf, GRACE), outputs) is None:
             self._kill()
-        raise KernelLost(f"{complaint} within {seconds:g} seconds; look for a loop that never ends")
+        raise KernelLost(sentence(watch.waited))
 
-    def _listen(self, request: str, seconds: float, outputs: Outputs | None) -> dict[str, Any] | None:
+    def _listen(self, request: str, watch: Stopwatch, outputs: Outputs | None) -> dict[str, Any] | None:
         """Read both sockets until the reply (and, for a cell, its last output) has arrived; None when time is up."""
         shell, iopub = self._client.shell_channel, self._client.iopub_channel
         poller = zmq.Poller()
         for channel in (shell, iopub):
             poller.register(channel.socket, zmq.POLLIN)
-        deadline, reply, idle = monotonic() + seconds, None, outputs is None
-        while (reply is None or not idle) and (left := deadline - monotonic()) > 0:
-            ready = dict(poller.poll(round(min(left, 0.25) * 1000)))
+        reply, idle = None, outputs is None
+        while (reply is None or not idle) and not watch.over():
+            ready = dict(poller.poll(TICK))
             if not ready and not (self._manager and self._manager.is_alive()):
                 self._kill()
                 raise KernelLost(DIED)
             if iopub.socket in ready and (message := _received(iopub, request)) and outputs is not None:
                 idle = outputs.take(message) or idle
             if shell.socket in ready and (message := _received(shell, request)):
-                reply, deadline = message, min(deadline, monotonic() + GRACE)
+                reply, watch = message, Stopwatch(None, math.inf, GRACE)
         return reply
 
 

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from posttrain_lab import kernels
+from posttrain_lab.module_walks import computes_as, described
 
 from .packed import GROUP, Int4Weight, Int8ConvWeight, Int8Weight, Packed
 from .reference import quantize_rows
@@ -46,8 +47,8 @@ class KernelLayer(nn.Module):
 
     @classmethod
     def _checked(cls, layer: nn.Module) -> Any:
-        if not isinstance(layer, cls.replaces):
-            raise TypeError(f"{cls.__name__} wants an nn.{cls.replaces.__name__}, got {type(layer).__name__}.")
+        if not computes_as(layer, cls.replaces):
+            raise TypeError(f"{cls.__name__} wants an nn.{cls.replaces.__name__}, got {described(layer, cls.replaces)}.")
         return layer
 
     @property

@@ -176,8 +176,8 @@ def recovery(seed: int) -> Rows:
     rounded, grids = round_to_grid(model, bits=3)
     runs = {
         ("dense", "before"): lambda: model,
-        ("pruned 90 %", "before"): lambda: recover(model, masks, split, 0, config),
-        ("pruned 90 %", "after"): lambda: recover(model, masks, split, 1, config),
+        ("pruned 90 %", "before"): lambda: recover(model, masks, split, 0, config, keep_best=True),
+        ("pruned 90 %", "after"): lambda: recover(model, masks, split, 1, config, keep_best=True),
         ("3 bits", "before"): lambda: rounded,
         ("3 bits", "after"): lambda: recover_quantized(rounded, grids, split, 1, config),
     }

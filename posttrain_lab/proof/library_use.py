@@ -12,17 +12,18 @@ from posttrain_lab.proof.saboteurs import Answer, Saboteur, Seen
 def library_use(task: Task) -> tuple[Saboteur, ...]:
     """Three saboteurs for each function that the exercise names as the library's own for its job."""
     return tuple(
-        Saboteur(f"{one} {way}", "library", _instead(one, wrapped))
+        Saboteur(f"{one} {way}", "library", _instead(one, task.attribute, wrapped))
         for one in task.library.split()
         for way, wrapped in WAYS.items()
     )
 
 
-def _instead(name: str, wrapped: Callable[[Answer], Answer]) -> Callable[[Answer, Seen], Answer]:
+def _instead(name: str, attribute: str, wrapped: Callable[[Answer], Answer]) -> Callable[[Answer, Seen], Answer]:
     def wrap(answer: Answer, seen: Seen) -> Answer:
         seen.acted += 1
         module, _, function = name.partition(":")
-        return wrapped(getattr(importlib.import_module(f"posttrain_lab.{module}"), function))
+        found = getattr(importlib.import_module(f"posttrain_lab.{module}"), function)
+        return wrapped(getattr(found, attribute) if attribute else found)
 
     return wrap
 

@@ -1,7 +1,7 @@
 """Mutants of a right answer: one small change of its source text each, as a tired programmer makes it.
 
 An operator is exchanged, a comparison moved, a constant shifted by one, a statement or a call left out, an axis turned. Operators whose
-mutants are mostly right answers too are left out (another width of integers, `.double()` dropped, `strict=` dropped).
+mutants are mostly right answers too are left out (another width of integers, `.double()` dropped, `strict=` dropped or turned).
 """
 
 import ast
@@ -104,7 +104,9 @@ class _Put(ast.NodeTransformer):
 
 
 def _belongs(tree: ast.Module, node: ast.AST, names: tuple[str, ...]) -> bool:
-    """Is it inside one of these definitions, and no part of an annotation or of a decorator?"""
+    """Is it inside one of these definitions, and no part of an annotation or of a decorator, and not the value of `strict=`?"""
+    if any(node is keyword.value for keyword in ast.walk(tree) if isinstance(keyword, ast.keyword) and keyword.arg == "strict"):
+        return False
     tops = [top for top in tree.body if isinstance(top, ast.FunctionDef | ast.ClassDef) and (not names or top.name in names)]
     return any(node is inner for top in tops for part in _bodies(top) for inner in ast.walk(part))
 

@@ -15,11 +15,12 @@ import posttrain_lab
 from posttrain_lab import checks
 from posttrain_lab.checks.engine.exercise import Exercise
 from posttrain_lab.grading.course import find_course, graded_cells, read_notebook
-from posttrain_lab.proof.equivalents import equivalents_file
+from posttrain_lab.proof.equivalents import equivalents
 from posttrain_lab.whole_files import write_whole
 
 PACKAGE = Path(posttrain_lab.__file__).parent
 RECORDS = Path(__file__).parent / "records"
+ITEMS = "saboteurs regions coarse_inputs output_forms side_effects library_use all_saboteurs values mutants trials"
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,12 @@ def basis(exercise: Exercise, solution: str) -> Basis:
     names = sorted(checks.exercises(exercise.unit))
     others = tuple(f"{name}{end}" for name in names if name != exercise.name for end in (".py", "_oracle.py", "_mistakes.py"))
     shared = [path for path in sorted(own.glob("*.py")) if path.name not in others]
-    items = [*sorted(Path(__file__).parent.glob("*.py")), equivalents_file(exercise.unit)]
+    items = tuple(Path(__file__).parent / f"{name}.py" for name in ITEMS.split())
+    known = json.dumps(equivalents(exercise.unit, exercise.name), sort_keys=True)
     return Basis(
         _of_files(tuple(sorted((PACKAGE / "checks" / "engine").glob("*.py")))),
         _hash([*_texts(shared), solution]),
-        _of_files(tuple(items)),
+        _hash([_of_files(items), known]),
     )
 
 

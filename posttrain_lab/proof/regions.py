@@ -17,12 +17,17 @@ def _inside(region: Region) -> Callable[[Answer, Seen], Answer]:
         def sabotaged(*args: Any, **kwargs: Any) -> Any:
             hit = region([*args, *kwargs.values()], kwargs)
             value = answer(*args, **kwargs)
-            seen.acted += hit
+            seen.acted += hit and not _empty(value)
             return corrupted(value, args) if hit else value
 
         return sabotaged
 
     return wrap
+
+
+def _empty(value: Any) -> bool:
+    """Has the result no number that could be wrong?"""
+    return isinstance(value, Tensor) and not value.numel()
 
 
 def _any(tensors: list[Tensor], test: Callable[[Tensor], Any]) -> bool:

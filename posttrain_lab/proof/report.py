@@ -38,10 +38,12 @@ def proof_page() -> str:
 
 def readme_rows() -> str:
     """README's table: a row for each unit."""
-    lines = [HEAD.format("unit"), "|---" * 8 + "|"]
+    lines = [HEAD.format("unit | exercises tried so far"), "|---" * 9 + "|"]
     for unit in units.UNITS:
         mistakes = sum(len(exercise.mistakes) for exercise in checks.exercises(unit.folder).values())
-        lines.append(f"| {unit.name} | {_counts(kept(unit.folder).values(), mistakes)} |")
+        records = kept(unit.folder)
+        tried = f"{len(records)} of {len(checks.exercises(unit.folder))}"
+        lines.append(f"| {unit.name} | {tried} | {_counts(records.values(), mistakes)} |")
     return "\n".join(lines)
 
 

@@ -37,8 +37,9 @@ class Bench:
         notebook = read_notebook((course or find_course()).source(unit))
         self.solutions = {cell.grade_id: cell.source for cell in graded_cells(notebook) if cell.solution}
         self.runner, self._prepared = NotebookRunner(), dict[str, tuple[int, float]]()
-        for source in (*setup_sources(notebook), *self.solutions.values()):
-            if not (ran := self.runner.run(source, "<solved>")).ok:
+        cells = [("<setup>", source) for source in setup_sources(notebook)]
+        for label, source in (*cells, *((f"<solved {name}>", source) for name, source in self.solutions.items())):
+            if not (ran := self.runner.run(source, label)).ok:  # a label each: Triton reads the texts of its kernels again
                 raise CourseError(f"A solved cell of {unit} ends with {ran.message}; run `posttrain-lab prove {unit}` first.")
 
     def prepared(self, exercise: Exercise) -> tuple[int, float]:
@@ -46,6 +47,8 @@ class Bench:
         if exercise.name not in self._prepared:
             before = time.process_time()
             verdict = exercise.check(exercise.submission(self.runner.names[exercise.function_name]))
+            if not verdict.passed:
+                raise CourseError(f"{exercise.name}: the right answer does not pass: {verdict.message}")
             self._prepared[exercise.name] = verdict.calls, time.process_time() - before
         return self._prepared[exercise.name]
 
@@ -72,7 +75,8 @@ class Bench:
 
         def work() -> tuple[bool, str, int]:
             seen = Seen()
-            answer = saboteur.wrap(self.runner.names[exercise.function_name], seen)
+            own = self.runner.names[exercise.function_name]
+            answer = saboteur.wrap(getattr(own, exercise.attribute) if exercise.attribute else own, seen)
             submission = exercise.submission(answer)
             if not watched:
                 submission = replace(submission, through="")

@@ -75,8 +75,8 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
 def corrupted(value: Any, args: tuple[Any, ...] = ()) -> Any:
     """The value, wrong in one place. Where nothing is returned, a tensor among the arguments gets a wrong element.
 
-    >>> corrupted(torch.tensor([1, 2])), corrupted((True, 3)), corrupted("a")
-    (tensor([1, 1]), (True, 4), 'ax')
+    >>> corrupted(torch.tensor([1, 2])), corrupted(torch.zeros(0)), corrupted((True, 3)), corrupted("a")
+    (tensor([1, 1]), tensor([0.]), (True, 4), 'ax')
     """
     if isinstance(value, Tensor):
         return _corrupted_tensor(value)
@@ -97,7 +97,7 @@ def corrupted(value: Any, args: tuple[Any, ...] = ()) -> Any:
 
 def _corrupted_tensor(value: Tensor) -> Tensor:
     if not value.numel():
-        return value
+        return value.new_zeros(1)
     last = torch.zeros(value.numel(), dtype=torch.bool)
     last[-1] = True
     last = last.reshape(value.shape)

@@ -1,9 +1,12 @@
 """Argument checks of this package and their messages, in one place."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from posttrain_lab.module_walks import check_own_weights, computes_as, name_some
 
 PRUNABLE = (nn.Linear, nn.Conv2d)
 
@@ -17,7 +20,7 @@ def check_weight(caller: str, weight: Tensor, layer: str = "", ndim: int | None 
     if weight.numel() == 0 or (ndim is not None and weight.ndim != ndim):
         axes = f"with {ndim} axes " if ndim is not None else ""
         raise ValueError(f"{caller} wants a weight {axes}that is not empty{where}, got {tuple(weight.shape)}; use flatten(1).")
-    if not torch.isfinite(weight).all():
+    if not all(math.isfinite(float(end)) for end in weight.detach().aminmax()):  # one pass: isfinite makes a copy as large
         raise ValueError(f"{caller} wants finite weights{where}, got NaN or infinity; find the layer that diverged.")
     return weight.detach()
 
@@ -52,19 +55,26 @@ def check_mask(caller: str, mask: Tensor, weight: Tensor, layer: str) -> None:
         raise ValueError(f"{caller} wants a bool mask {tuple(weight.shape)} for layer '{layer}', got {got}; True keeps.")
 
 
-def prunable_layers(caller: str, model: nn.Module, skip: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Every nn.Linear and nn.Conv2d by name, except those to skip.
+def prunable_layers(caller: str, model: nn.Module, skip: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Every nn.Linear and nn.Conv2d by name, except those to skip. A layer with a `forward` of its own is none of them: a zero in its
+    weight need not be a zero in its arithmetic. With `skip` given such a layer must be named there; without, it is left out.
 
-    Raises TypeError unless it is a model; ValueError for an unknown name to skip, or a weight that two layers share.
+    Raises TypeError unless it is a model; ValueError for an unknown name to skip, a weight that two layers share, one that is
+    computed from others.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"{caller} wants an nn.Module, got {type(model).__name__}; give the network itself.")
     found = {name: layer for name, layer in model.named_modules() if isinstance(layer, PRUNABLE)}
-    unknown = [name for name in skip if name not in found]
+    unknown = [name for name in skip or () if name not in found]
     if unknown:
         raise ValueError(f"{caller} wants to skip layers that are there ({', '.join(found)}), got {unknown[0]!r}.")
+    check_own_weights(caller, model)
     check_unshared(caller, model)
-    left = {name: layer for name, layer in found.items() if name not in skip}
+    left = {name: layer for name, layer in found.items() if name not in (skip or ())}
+    changed = [f"{name} ({type(layer).__name__})" for name, layer in left.items() if not computes_as(layer, *PRUNABLE)]
+    if changed and skip is not None:
+        raise ValueError(f"{caller} wants layers with torch's own forward, got {name_some(changed)}; name them in skip.")
+    left = {name: layer for name, layer in left.items() if computes_as(layer, *PRUNABLE)}
     if not left:
         raise ValueError(f"{caller} wants a model with Linear or Conv2d layers to prune, got none; nothing to do.")
     for name, layer in left.items():

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from posttrain_lab.module_walks import computes_as, described
+
 NORMS = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -78,8 +80,10 @@ def prune_channels(
 
 def _check(conv: Any, bn: Any, next_layer: Any, keep: Any) -> int:
     """Raise unless the three layers fit together; return how many inputs of the next layer belong to a channel."""
-    given = ", ".join(type(layer).__name__ for layer in (conv, bn, next_layer))
-    if not (isinstance(conv, nn.Conv2d) and isinstance(bn, nn.BatchNorm2d) and isinstance(next_layer, nn.Conv2d | nn.Linear)):
+    kinds = ((nn.Conv2d,), (nn.BatchNorm2d,), (nn.Conv2d, nn.Linear))
+    layers = list(zip((conv, bn, next_layer), kinds, strict=True))
+    if not all(computes_as(layer, *kind) for layer, kind in layers):
+        given = ", ".join(described(layer, *kind) for layer, kind in layers)
         raise TypeError(f"prune_channels wants Conv2d, BatchNorm2d and Conv2d or Linear, got {given}.")
     out = conv.out_channels
     if not isinstance(keep, Tensor) or keep.dtype != torch.bool or keep.shape != (out,):

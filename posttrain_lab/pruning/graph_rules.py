@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from .labels import Labels
+from .labels import Labels, no_labels, without_repeats
 
 ELEMENTWISE = (
     *(nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.LeakyReLU, nn.ELU),
@@ -50,7 +50,7 @@ class Rules:
         inputs = self.tensors(n)
         if not inputs:
             tensor = isinstance(value, Tensor)
-            return torch.zeros(value.shape, dtype=torch.int64) if tensor else None
+            return no_labels(value) if tensor else None
         if name == "getitem":
             return self._getitem(n, value)
         if not isinstance(value, Tensor):
@@ -100,8 +100,8 @@ class Rules:
         """No rule: all labels of the inputs must stay; the output has no labels."""
         self.fix(tuple(inputs))
         if isinstance(value, tuple | list):
-            return tuple(torch.zeros(one.shape, dtype=torch.int64) if isinstance(one, Tensor) else None for one in value)
-        return torch.zeros(value.shape, dtype=torch.int64)
+            return tuple(no_labels(one) if isinstance(one, Tensor) else None for one in value)
+        return no_labels(value)
 
     def elementwise(self, inputs: Sequence[Tensor], value: Tensor) -> Tensor:
         """Labels at the same position are joined. An operand of size 1 along the channel axis broadcasts over any number of them."""
@@ -131,8 +131,12 @@ class Rules:
         return moved
 
     def _cat(self, n: fx.Node, inputs: list[Tensor], value: Tensor) -> Tensor:
-        joined = self._run_on_labels(n)
-        axis = n.kwargs.get("dim", n.args[1] if len(n.args) > 1 else 0) % joined.ndim  # type: ignore[operator]
+        given: Any = n.kwargs.get("dim", n.args[1] if len(n.args) > 1 else 0)
+        axis: int = given % value.ndim
+        first = [one.movedim(axis, 0) for one in inputs]
+        few = without_repeats(*first)  # so that labels, which images repeat for each pixel, do not become as large as images
+        whole = [part.expand(len(one), *part.shape[1:]) for part, one in zip(few, first, strict=True)]
+        joined = torch.cat(whole).movedim(0, axis).expand(value.shape)
         if self.labels.varying(joined) not in ([], [axis]):  # channels on another axis must agree in all parts
             for one in inputs[1:]:
                 self.labels.join(one.narrow(axis, 0, 1), inputs[0].narrow(axis, 0, 1))

@@ -9,6 +9,22 @@ from torch import Tensor
 FIXED = 0
 
 
+def without_repeats(*labels: Tensor) -> list[Tensor]:
+    """The same labels with size 1 along each axis that all of them only repeat (`expand`): no larger than what differs.
+
+    >>> without_repeats(torch.arange(3).reshape(3, 1).expand(3, 1000))[0].shape
+    torch.Size([3, 1])
+    """
+    repeats = [axis for axis in range(labels[0].ndim) if all(one.stride(axis) == 0 for one in labels)]
+    parts = [slice(0, 1) if axis in repeats else slice(None) for axis in range(labels[0].ndim)]
+    return [one[tuple(parts)] for one in labels]
+
+
+def no_labels(value: Tensor) -> Tensor:
+    """Labels for a value without channels: all must stay."""
+    return torch.zeros((), dtype=torch.int64).expand(value.shape)
+
+
 class Labels:
     """New labels, and which of them have been joined."""
 
@@ -30,13 +46,15 @@ class Labels:
 
     def roots(self, labels: Tensor) -> Tensor:
         """Every label replaced by its root."""
-        found, places = labels.unique(return_inverse=True)
-        return torch.tensor([self.root(int(label)) for label in found], dtype=torch.int64)[places].reshape(labels.shape)
+        (few,) = without_repeats(labels)
+        found, places = few.unique(return_inverse=True)
+        roots = torch.tensor([self.root(label) for label in found.tolist()], dtype=torch.int64)[places]
+        return roots.reshape(few.shape).expand(labels.shape)
 
     def join(self, a: Tensor, b: Tensor) -> None:
         """Join the labels at equal positions of a and b (broadcast)."""
-        pairs = torch.stack(torch.broadcast_tensors(a, b)).flatten(1).unique(dim=1)
-        for one, other in pairs.T.tolist():
+        pairs = torch.stack(without_repeats(*torch.broadcast_tensors(a, b))).reshape(2, -1)
+        for one, other in dict.fromkeys(zip(*pairs.tolist(), strict=True)):
             low, high = sorted((self.root(one), self.root(other)))
             self.parent[high] = low
 
@@ -51,7 +69,8 @@ class Labels:
         >>> labels.varying(labels.fresh(3).reshape(1, 3, 1).expand(1, 3, 2))
         [1]
         """
-        roots = self.roots(labels)
+        (few,) = without_repeats(labels)
+        roots = self.roots(few)
         return [axis for axis in range(roots.ndim) if bool((roots != roots.narrow(axis, 0, 1)).any())]
 
     def join_slices(self, labels: Tensor, axis: int) -> None:

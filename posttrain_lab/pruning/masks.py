@@ -14,14 +14,19 @@ from .arguments import check_mask, check_nm, check_sparsity, check_weight, pruna
 
 
 def keep_largest(scores: Float[Tensor, "*shape"], removed: int) -> Bool[Tensor, "*shape"]:
-    """True for all but the `removed` lowest scores; among equal scores the earlier are removed first.
+    """True for all but the `removed` lowest scores; among equal scores the earlier are removed first. NaN is never removed.
 
     >>> keep_largest(torch.tensor([3.0, 1.0, 1.0]), 1)
     tensor([ True, False,  True])
     """
-    mask = torch.ones(scores.numel(), dtype=torch.bool, device=scores.device)
-    mask[scores.flatten().argsort(stable=True)[:removed]] = False
-    return mask.reshape(scores.shape)
+    flat = scores.flatten()
+    if removed <= 0:
+        return torch.ones_like(scores, dtype=torch.bool)
+    threshold = flat.kthvalue(min(removed, len(flat))).values  # selecting takes n steps, sorting n log n
+    kept = ~(flat <= threshold)  # NaN counts as the largest
+    equal = (flat == threshold).nonzero().flatten()
+    kept[equal[max(0, len(equal) - (len(flat) - removed - int(kept.sum()))) :]] = True
+    return kept.reshape(scores.shape)
 
 
 def magnitude_mask(weight: Float[Tensor, "*shape"], sparsity: float) -> Bool[Tensor, "*shape"]:
@@ -142,6 +147,7 @@ def apply_masks(model: nn.Module, masks: dict[str, Bool[Tensor, "..."]]) -> nn.M
     >>> apply_masks(nn.Sequential(nn.Linear(1, 1)), {"0": torch.tensor([[False]])})[0].weight.item()
     0.0
     """
+    prunable_layers("apply_masks", model)  # before the copy: torch cannot copy weights that a hook computes
     pruned = copy.deepcopy(model)
     layers = prunable_layers("apply_masks", pruned)
     for name, mask in masks.items():

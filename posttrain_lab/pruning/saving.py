@@ -20,7 +20,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posttrain_lab.content_checksum import content_checksum
 from posttrain_lab.metrics import check_model
+from posttrain_lab.module_walks import check_own_weights, exchange
 from posttrain_lab.whole_files import save_whole
 
 from .channels import slice_inputs, slice_norm, slice_outputs
@@ -36,6 +38,7 @@ def save_pruned(model: nn.Module, path: str | Path) -> Path:
     A tensor is packed when that makes it smaller. Raises TypeError for no model; OSError, naming the file, when it cannot be written.
     """
     check_model("save_pruned", model)
+    check_own_weights("save_pruned", model)
     path, tensors, shapes = Path(path), {}, {}
     for name, value in model.state_dict().items():
         value = value.detach().cpu().contiguous()
@@ -47,7 +50,8 @@ def save_pruned(model: nn.Module, path: str | Path) -> Path:
             tensors[name] = value.clone()
     groups = {name: layer.groups for name, layer in model.named_modules() if isinstance(layer, CONVS)}
     about = json.dumps({"format": FORMAT, "shapes": shapes, "groups": groups})
-    save_whole("save_pruned", path, save(tensors, metadata={"pruned": about}))
+    content = content_checksum(tensors.items(), {"pruned": about})
+    save_whole("save_pruned", path, save(tensors, metadata={"pruned": about, "content": content}))
     return path
 
 
@@ -59,6 +63,7 @@ def load_pruned(path: str | Path, dense: nn.Module) -> nn.Module:
     the layer.
     """
     check_model("load_pruned", dense)
+    check_own_weights("load_pruned", dense)
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"load_pruned found no file {path}; write one with save_pruned(model, path).")
@@ -66,8 +71,7 @@ def load_pruned(path: str | Path, dense: nn.Module) -> nn.Module:
     model = copy.deepcopy(dense)
     for name, layer in list(model.named_modules()):
         if isinstance(layer, (nn.Linear, *CONVS, *NORMS)) and f"{name}.weight" in state and name:
-            owner = model.get_submodule(name.rpartition(".")[0])
-            setattr(owner, name.rpartition(".")[2], _fitted(name, layer, state[f"{name}.weight"], groups.get(name, 1)))
+            exchange(model, layer, _fitted(name, layer, state[f"{name}.weight"], groups.get(name, 1)))
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -95,10 +99,15 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
     """(state dict, groups of convolutions) of a file."""
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("pruned", "{}"))
+            said = file.metadata() or {}
+            about = json.loads(said.get("pruned", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         if about.get("format") != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}")
+        if said.keys() - {"pruned", "content"}:
+            raise ValueError(f"it says {sorted(said)} of itself")
+        if "content" in said and said["content"] != content_checksum(tensors.items(), {"pruned": said["pruned"]}):
+            raise ValueError("its content is not that of its checksum")
         for name, shape in about["shapes"].items():
             tensors[name] = _unpack(tensors.pop(f"{name}.values"), tensors.pop(f"{name}.bits"), shape)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:

@@ -143,7 +143,7 @@ def mean_gradients(model: nn.Module, data: Dataset) -> dict[str, Tensor]:
     trial = copy.deepcopy(model).eval().requires_grad_(True)
     for x, y in zip(data.images.split(PIECE), data.labels.split(PIECE), strict=True):
         (F.cross_entropy(trial(x), y, reduction="sum") / len(data)).backward()
-    named = trial.named_parameters()
+    named = trial.named_parameters(remove_duplicate=False)
     return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in named}
 
 

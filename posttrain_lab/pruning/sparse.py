@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from posttrain_lab.kernels import BlockSparseWeight, NMWeight, SparseWeight
 from posttrain_lab.kernels.layers import BlockSparseLinear, NMLinear, SparseLinear
+from posttrain_lab.module_walks import check_float32, exchange, name_some, weights_read, without_fast_path
 
 from .arguments import check_weight, prunable_layers
 
@@ -113,14 +114,18 @@ def use_sparse_layers(model: nn.Module, kind: str = "csr", skip: tuple[str, ...]
     """
     if kind not in LAYERS:
         raise ValueError(f"use_sparse_layers wants kind to be one of {', '.join(LAYERS)}, got {kind!r}.")
-    names = [name for name, layer in prunable_layers("use_sparse_layers", model, skip).items() if type(layer) is nn.Linear]
+    check_float32("use_sparse_layers", model)
+    names = [name for name, layer in prunable_layers("use_sparse_layers", model, skip).items() if isinstance(layer, nn.Linear)]
+    read = [name for name in weights_read(model) if name in names]
+    if read:
+        raise ValueError(
+            f"use_sparse_layers wants layers that are called, got {name_some(read)}, whose weight is read; name them in skip."
+        )
     new = copy.deepcopy(model)
     for name in names:
         try:
-            layer = LAYERS[kind].from_linear(new.get_submodule(name), **options)  # type: ignore[arg-type]
+            layer = LAYERS[kind].from_linear(old := new.get_submodule(name), **options)  # type: ignore[arg-type]
         except ValueError as error:
             raise ValueError(f"use_sparse_layers cannot make layer '{name}' sparse: {error}") from error
-        if not name:
-            return layer
-        setattr(new.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], layer)
-    return new
+        new = exchange(new, old, layer)
+    return without_fast_path(new)

@@ -13,14 +13,15 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from posttrain_lab.metrics import check_model, evaluating
+from posttrain_lab.metrics import check_model
+from posttrain_lab.module_walks import check_own_weights, exchange
 
 from .arguments import check_unshared, check_weight
 from .channels import slice_inputs, slice_norm, slice_outputs
+from .comparing import check_same, livened
 from .labels import FIXED
 from .tracing import follow
 
-SAME = 1e-4  # of the largest output: the smaller network may add in another order
 Keep = Mapping[str, Bool[Tensor, " units"]]
 
 
@@ -71,12 +72,13 @@ def find_groups(model: nn.Module, example: Tensor) -> tuple[Group, ...]:
     [('0', 8, ('0', '2'))]
     """
     check_model("find_groups", model)
+    check_own_weights("find_groups", model)
     check_unshared("find_groups", model)
     for name, parameter in model.named_parameters():
         check_weight("find_groups", parameter, name.rpartition(".")[0])
     labels, places = follow(model, example, "find_groups")
     positions: dict[int, dict[tuple[str, str], list[int]]] = {}
-    order = {name: number for number, (name, _) in enumerate(model.named_modules())}
+    order = {name: number for number, (name, _) in enumerate(model.named_modules(remove_duplicate=False))}
     for side in sorted(places, key=lambda side: (order[side[0]], side[1] == "out")):
         for position, root in enumerate(labels.roots(places[side]).tolist()):
             if root != FIXED:
@@ -106,7 +108,7 @@ def mask_units(model: nn.Module, groups: tuple[Group, ...], keep: Keep) -> nn.Mo
     Raises ValueError for an unknown group, a mask of another length, or a group of which nothing would stay.
     """
     masked = copy.deepcopy(model)
-    for (name, side), gone in _removed(groups, keep).items():
+    for (name, side), gone in removed_positions(groups, keep).items():
         layer: Any = masked.get_submodule(name)
         at = torch.tensor(sorted(gone))
         with torch.no_grad():
@@ -122,8 +124,9 @@ def mask_units(model: nn.Module, groups: tuple[Group, ...], keep: Keep) -> nn.Mo
 def remove_units(model: nn.Module, groups: tuple[Group, ...], keep: Keep, example: Tensor) -> nn.Module:
     """A new, smaller network without these units, that computes what `mask_units` computes.
 
-    groups from `find_groups`; keep as for `mask_units`; example [n, ...]: the result is run on it once and compared, so that a network
-    whose code depends on its width raises an error and never gives a wrong answer. The model is not changed.
+    groups from `find_groups`; keep as for `mask_units`; example [n, ...]: the result is run on it and on drawn inputs of its shape and
+    range, and compared, so that a network whose code depends on its width raises an error and never gives a wrong answer. The model
+    is not changed.
 
     Raises ValueError as `mask_units`, and when the smaller network fails or differs.
 
@@ -132,14 +135,20 @@ def remove_units(model: nn.Module, groups: tuple[Group, ...], keep: Keep, exampl
     >>> remove_units(model, find_groups(model, x), {"0": torch.arange(8) < 3}, x)[0]
     Linear(in_features=4, out_features=3, bias=True)
     """
+    smaller, probe = without_units(model, groups, keep), livened(model)
+    pair = smaller if probe is model else without_units(probe, groups, keep)
+    check_same(pair, mask_units(probe, groups, keep), example)
+    return smaller
+
+
+def without_units(model: nn.Module, groups: tuple[Group, ...], keep: Keep) -> nn.Module:
+    """`remove_units` without the comparison: for a network that was compared before."""
     smaller = copy.deepcopy(model)
-    for (name, side), gone in _removed(groups, keep).items():
-        parent, _, child = name.rpartition(".")
+    for (name, side), gone in removed_positions(groups, keep).items():
         if not name:
             raise ValueError("remove_units wants a network of several layers, got a single one: its outputs are the answer.")
-        owner = smaller.get_submodule(parent)
-        setattr(owner, child, _sliced(getattr(owner, child), side, gone, _is_depthwise(model.get_submodule(name))))
-    _compare(smaller, mask_units(model, groups, keep), example)
+        old = smaller.get_submodule(name)
+        exchange(smaller, old, _sliced(old, side, gone, _is_depthwise(model.get_submodule(name))))
     return smaller
 
 
@@ -165,7 +174,7 @@ def _left(size: int, gone: set[int]) -> Tensor:
     return torch.tensor([position for position in range(size) if position not in gone], dtype=torch.int64)
 
 
-def _removed(groups: tuple[Group, ...], keep: Keep) -> dict[tuple[str, str], set[int]]:
+def removed_positions(groups: tuple[Group, ...], keep: Keep) -> dict[tuple[str, str], set[int]]:
     """The positions to remove of each side of each layer."""
     named = {group.name: group for group in groups}
     gone: dict[tuple[str, str], set[int]] = {}
@@ -184,21 +193,3 @@ def _removed(groups: tuple[Group, ...], keep: Keep) -> dict[tuple[str, str], set
             for cut in () if stays else unit.cuts:
                 gone.setdefault((cut.layer, cut.side), set()).update(cut.positions)
     return gone
-
-
-def _compare(smaller: nn.Module, masked: nn.Module, example: Tensor) -> None:
-    """Raise ValueError unless both give the same outputs for the example."""
-    with torch.no_grad(), evaluating(smaller), evaluating(masked):
-        want = masked(example)
-        try:
-            got = smaller(example)
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"remove_units made a network that does not run: {error}. Its code holds a size; use -1 there."
-            ) from error
-    far = float((got - want).abs().max()) if got.shape == want.shape else float("inf")
-    if not far <= SAME * max(1.0, float(want.abs().max())):
-        raise ValueError(
-            f"remove_units wants a network that does not depend on its width, got one that differs by {far:.3g} when units go; "
-            "leave out the group whose layers its code counts."
-        )

@@ -15,18 +15,24 @@ import torch
 from torch import Tensor, fx, nn
 
 from posttrain_lab.metrics import evaluating
+from posttrain_lab.module_walks import computes_as
 
 from .graph_rules import ELEMENTWISE, POOLS, Rules, unflattened
-from .labels import Labels
+from .labels import Labels, no_labels
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+WITH_RULES = (nn.Linear, *CONVS, *NORMS, nn.Flatten, nn.Unflatten, *POOLS, *ELEMENTWISE)
 
 
 class NamingTracer(fx.Tracer):
     """fx's tracer, which records the current module, so that an error can name it."""
 
     where = ""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """A subclass that keeps the `forward` of a layer with a rule is followed by that rule, one with its own by its code."""
+        return super().is_leaf_module(m, module_qualified_name) or computes_as(m, *WITH_RULES)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple, kwargs: dict) -> Any:
         before, self.where = self.where, self.path_of_module(m)
@@ -72,24 +78,24 @@ class Follower(fx.Interpreter):
             self.rules.values = self.env
             self.node_labels[n] = self.rules.function(n, value)
         elif isinstance(value, Tensor):
-            self.node_labels[n] = torch.zeros(value.shape, dtype=torch.int64)
+            self.node_labels[n] = no_labels(value)
         if n.op == "output":
             fx.map_arg(n.args, lambda node: self.rules.fix(self.node_labels.get(node)))
         return value
 
     def _module(self, name: str, layer: Any, x: Tensor, value: Any) -> Any:
-        if isinstance(layer, nn.Linear):
+        if computes_as(layer, nn.Linear):
             return self._linear(name, layer, x, value)
-        if isinstance(layer, CONVS) and not layer.transposed:
+        if computes_as(layer, *CONVS):
             return self._convolution(name, layer, x, value)
-        if isinstance(layer, NORMS):
+        if computes_as(layer, *NORMS):
             return self._norm(name, layer, x)
-        if isinstance(layer, nn.Flatten | nn.Unflatten):  # themselves, on labels
+        if computes_as(layer, nn.Flatten, nn.Unflatten):  # themselves, on labels
             sizes = unflattened(layer.dim, layer.unflattened_size) if isinstance(layer, nn.Unflatten) else {}  # type: ignore[arg-type]
             return self.rules.reshaped(x, layer(x), sizes)
-        if isinstance(layer, POOLS):
+        if computes_as(layer, *POOLS):
             return self.rules.per_channel(x, value)
-        if isinstance(layer, ELEMENTWISE) and not list(layer.parameters()):
+        if computes_as(layer, *ELEMENTWISE) and not list(layer.parameters()):
             return x
         return self.rules.unknown([x], value)
 

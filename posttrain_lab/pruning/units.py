@@ -13,16 +13,21 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from posttrain_lab.data import Dataset
 from posttrain_lab.metrics import macs
+from posttrain_lab.module_walks import name_some, own_forward
 
 from .masks import keep_largest
 from .scores import mean_gradients
-from .structured import Group, Unit, find_groups, remove_units
+from .structured import Group, Unit, find_groups, remove_units, removed_positions, without_units
+from .tracing import CONVS
+from .work import MacCount
 
 UNIT_SCORES = ("magnitude", "taylor", "random")
 BATCH = 100
+BAR_AFTER = 2  # seconds
 STEPS = 12  # of the bisection: the budget is met to about a thousandth
 
 
@@ -44,7 +49,7 @@ def unit_scores(
         generator = torch.Generator().manual_seed(seed)
         return {group.name: torch.rand(len(group), generator=generator) for group in groups}
     if kind == "magnitude":
-        squares = {name: parameter.detach().square() for name, parameter in model.named_parameters()}
+        squares = {name: parameter.detach().square() for name, parameter in model.named_parameters(remove_duplicate=False)}
         norms = {group.name: torch.stack([_total(squares, unit, "out") for unit in group.units]).sqrt() for group in groups}
         return {name: norm / norm.mean().clamp_min(torch.finfo(torch.float32).tiny) for name, norm in norms.items()}
     if data is None or len(data) == 0:
@@ -53,7 +58,9 @@ def unit_scores(
     scores = {group.name: torch.zeros(len(group)) for group in groups}
     for batch in batches:
         gradients = mean_gradients(model, batch)
-        change = {name: parameter.detach() * gradients[name] for name, parameter in model.named_parameters()}
+        change = {
+            name: parameter.detach() * gradients[name] for name, parameter in model.named_parameters(remove_duplicate=False)
+        }
         for group in groups:
             scores[group.name] += torch.stack([_total(change, unit, "in") for unit in group.units]).square() / len(batches)
     return scores
@@ -95,36 +102,45 @@ def choose_units(
 ) -> dict[str, Bool[Tensor, " units"]]:
     """Which units stay so that the work left meets the budget, and as little as possible of the scores is lost?
 
-    The share of removed units (rule "uniform") or of removed score (rule "global") is found by bisection; at each step the smaller
-    network is built and its cost counted. Every group keeps a unit. Returns, by group, True where a unit stays (for `remove_units`).
+    The share of removed units (rule "uniform") or of removed score (rule "global") is found by bisection; at each step the cost of the
+    smaller network is counted. Every group keeps a unit. Returns, by group, True where a unit stays (for `remove_units`).
 
     Raises ValueError when even one unit for each group costs more than the budget.
     """
-    cost = budget.cost or (lambda network: macs(network, example[:1]))
-    limit = budget.share * cost(model)
-    ranked = scores if budget.rule == "uniform" else _per_cost(model, groups, scores, example, cost)
+    smallest = _lowest_off(groups, scores, 1.0, budget)
+    network = remove_units(model, groups, smallest, example)
+    if budget.cost is None:
+        count = MacCount(model, example[:1])
+        if count(removed_positions(groups, smallest)) == macs(network, example[:1]):
+            return _chosen(lambda keep: count(removed_positions(groups, keep)), groups, scores, budget)
+    measure = budget.cost or (lambda network: macs(network, example[:1]))
+    return _chosen(lambda keep: measure(without_units(model, groups, keep)), groups, scores, budget)
 
-    def kept(share: float) -> dict[str, Tensor]:
-        return _lowest_off(groups, ranked, share, budget)
 
-    if cost(remove_units(model, groups, kept(1.0), example)) > limit:
+def _chosen(
+    cost: Callable[[dict[str, Tensor]], float], groups: tuple[Group, ...], scores: dict[str, Tensor], budget: WorkBudget
+) -> dict[str, Tensor]:
+    """The units to keep; `cost` of a choice of units."""
+    limit = budget.share * cost({})
+    ranked = scores if budget.rule == "uniform" else _per_cost(groups, scores, cost)
+    if cost(_lowest_off(groups, ranked, 1.0, budget)) > limit:
         raise ValueError(f"choose_units cannot reach {budget.share:.0%} of the work: a unit of each group already costs more.")
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        fits = cost(remove_units(model, groups, kept(middle), example)) <= limit
+        fits = cost(_lowest_off(groups, ranked, middle, budget)) <= limit
         low, high = (low, middle) if fits else (middle, high)
-    return kept(high)
+    return _lowest_off(groups, ranked, high, budget)
 
 
 def _per_cost(
-    model: nn.Module, groups: tuple[Group, ...], scores: dict[str, Tensor], example: Tensor, cost: Callable[[nn.Module], float]
+    groups: tuple[Group, ...], scores: dict[str, Tensor], cost: Callable[[dict[str, Tensor]], float]
 ) -> dict[str, Tensor]:
     """Scores divided by the cost of one unit of the group, measured by removing half of the group."""
-    whole, found = cost(model), {}
-    for group in groups:
+    whole, found = cost({}), {}
+    for group in tqdm(groups, desc="cost of units", unit="group", leave=False, delay=BAR_AFTER):
         half = torch.arange(len(group)) >= len(group) // 2
-        saved = whole - cost(remove_units(model, groups, {group.name: half}, example)) if len(group) > 1 else 0.0
+        saved = whole - cost({group.name: half}) if len(group) > 1 else 0.0
         each = max(saved / max(1, len(group) // 2), 1e-9 * whole)
         found[group.name] = scores[group.name] / each
     return found
@@ -154,6 +170,7 @@ def prune_units(
     budget: WorkBudget | None = None,
     kind: str = "magnitude",
     data: Dataset | None = None,
+    progress: bool = True,
 ) -> nn.Module:
     """A smaller network with less work: find groups, score, choose, remove. It is not yet trained further.
 
@@ -163,10 +180,17 @@ def prune_units(
     >>> prune_units(model, torch.zeros(1, 4), WorkBudget(share=0.5))[0].out_features
     4
     """
-    groups = find_groups(model, example)
-    if not any(len(group) > 1 for group in groups):
-        raise ValueError(
-            "prune_units wants a network with channels that can go, got none: layers of one channel, or one layer only."
-        )
-    scores = unit_scores(model, groups, kind, data)
-    return remove_units(model, groups, choose_units(model, groups, scores, example, budget or WorkBudget()), example)
+    with tqdm(total=4, desc="prune_units", unit="step", delay=BAR_AFTER, disable=not progress) as bar:
+        groups = find_groups(model, example)
+        if not any(len(group) > 1 for group in groups):
+            own = [f"{name} ({type(m).__name__})" for name, m in own_forward(model, nn.Linear, *CONVS).items()]
+            got = f"layers with a forward of their own, {name_some(own)}" if own else "layers of one channel, or one layer only"
+            raise ValueError(f"prune_units wants a network with channels that can go, got none: {got}.")
+        bar.update()
+        scores = unit_scores(model, groups, kind, data)
+        bar.update()
+        keep = choose_units(model, groups, scores, example, budget or WorkBudget())
+        bar.update()
+        smaller = remove_units(model, groups, keep, example)
+        bar.update()
+    return smaller

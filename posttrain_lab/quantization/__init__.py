@@ -11,8 +11,11 @@ from .affine import (
     quantize_weight,
 )
 from .config import QuantizationConfig
-from .fold import fold_batchnorm, fold_model
+from .fold import fold_batchnorm
+from .folded_network import fold_model
 from .granularity import Granularity, PerChannel, PerGroup, PerTensor
+from .graphs.network import GraphNetwork
+from .graphs.report import GraphReport
 from .integer import Int8Conv2d, Int8Linear, fixed_point, int8_conv2d, int8_linear, requantize
 from .integer_network import IntegerNetwork
 from .layer_math import ConvShape, conv_shape
@@ -29,6 +32,8 @@ __all__ = [
     "ConvShape",
     "FakeQuantize",
     "Granularity",
+    "GraphNetwork",
+    "GraphReport",
     "Int8Conv2d",
     "Int8Linear",
     "IntegerNetwork",

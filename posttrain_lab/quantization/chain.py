@@ -7,11 +7,14 @@ attached), a pooling, a Flatten.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from posttrain_lab.module_walks import computes_as, described
 
 from .affine import affine_qparams, dequantize, dequantize_weight, quantize
 from .config import QuantizationConfig
@@ -70,29 +73,72 @@ class QuantizedChain:
 
 
 def _leaves(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    for name, module in model.named_children():
-        if isinstance(module, nn.Sequential):
+    for name, module in model._modules.items():  # named_children would leave out a layer that stands here a second time
+        assert module is not None
+        if computes_as(module, nn.Sequential):
             yield from _leaves(module, f"{prefix}{name}.")
-        elif not isinstance(module, SKIPPED):
+        elif not computes_as(module, *SKIPPED):
             yield prefix + name, module
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Is it a Linear or Conv2d that computes what these do? A subclass may add names, but no forward of its own.
+
+    >>> is_plain(nn.Linear(1, 1)), is_plain(nn.ReLU())
+    (True, False)
+    """
+    return computes_as(layer, nn.Linear, nn.Conv2d)
+
+
+def is_chain(model: nn.Module) -> bool:
+    """Can the model run as a chain of steps? Sequentials of the chain's layers; anything else is traced as a graph.
+
+    A layer with a forward of its own, a parametrized weight and a hook are no chain. A layer in two places is two steps.
+
+    >>> is_chain(nn.Sequential(nn.Linear(2, 2), nn.ReLU())), is_chain(nn.Sequential(nn.Linear(2, 2), nn.GELU()))
+    (True, False)
+    """
+    if not computes_as(model, nn.Sequential):
+        return False
+    modules = [module for _, module in model.named_modules(remove_duplicate=False)]
+    if any(module._forward_hooks or module._forward_pre_hooks for module in modules):
+        return False
+    steps: list[nn.Module] = []
+    for module in modules:
+        if not isinstance(module, nn.Sequential):
+            steps.append(module)
+        elif not computes_as(module, nn.Sequential):
+            return False
+    after = [None, *(step for step in steps if not computes_as(step, *SKIPPED))]
+    return all(_in_chain(step, before) for before, step in pairwise(after)) and len(steps) > 0
+
+
+def _in_chain(layer: nn.Module | None, before: nn.Module | None) -> bool:
+    if isinstance(layer, nn.BatchNorm2d):
+        return computes_as(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d | nn.BatchNorm2d)
+    exact = computes_as(layer, nn.ReLU, nn.Flatten, *POOLS)
+    plain = layer is not None and is_plain(layer) and not hasattr(layer, "parametrizations")
+    return (exact or plain) and _problem(layer) == ""
 
 
 def chain(model: nn.Module, caller: str) -> list[Step]:
     """The steps of an nn.Sequential (nested ones are flattened); Dropout and Identity are left out.
 
+    A layer that stands in two places is two steps; a class with a `forward` of its own is not taken for its base class.
+
     Raises TypeError for another model, ValueError naming the first layer that a chain does not support.
     """
-    if not isinstance(model, nn.Sequential):
+    if not computes_as(model, nn.Sequential):
         raise TypeError(
-            f"{caller} wants an nn.Sequential for this mode, got {type(model).__name__}; "
+            f"{caller} wants an nn.Sequential for this mode, got {described(model, nn.Sequential)}; "
             "use mode 'dynamic' or 'weight_only', or write the model as a Sequential."
         )
     steps: list[Step] = []
     for name, layer in _leaves(model):
         last = steps[-1] if steps else None
-        if isinstance(layer, nn.BatchNorm2d) and last and isinstance(last.layer, nn.Conv2d) and not last.relu:
+        if computes_as(layer, nn.BatchNorm2d) and last and computes_as(last.layer, nn.Conv2d) and not last.relu:
             steps[-1] = Step(last.name, fold_batchnorm(last.layer, layer))
-        elif isinstance(layer, nn.ReLU) and last and isinstance(last.layer, nn.Linear | nn.Conv2d):
+        elif computes_as(layer, nn.ReLU) and last and computes_as(last.layer, nn.Linear, nn.Conv2d):
             steps[-1] = Step(last.name, last.layer, relu=True)
         else:
             _check_layer(name, layer, caller)
@@ -104,20 +150,26 @@ def chain(model: nn.Module, caller: str) -> list[Step]:
 
 def _check_layer(name: str, layer: nn.Module, caller: str) -> None:
     wants = "Conv2d, BatchNorm2d behind a Conv2d, ReLU, MaxPool2d, AvgPool2d, Flatten, Linear, Dropout and Identity"
-    if not isinstance(layer, (nn.Linear, nn.Conv2d, nn.ReLU, nn.Flatten, *POOLS)):
+    kinds = (nn.Linear, nn.Conv2d, nn.ReLU, nn.Flatten, *POOLS)
+    if not computes_as(layer, *kinds):
+        got = described(layer, *kinds, *SKIPPED, nn.Sequential, nn.BatchNorm2d)
         raise ValueError(
-            f"{caller} wants only {wants} for this mode, got {type(layer).__name__} at '{name}'; "
+            f"{caller} wants only {wants} for this mode, got {got} at '{name}'; "
             "replace it, or use mode 'dynamic' or 'weight_only'."
         )
-    problem = ""
-    if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
-        problem = f"padding_mode {layer.padding_mode!r}; use 'zeros'"
-    elif isinstance(layer, POOLS) and layer.ceil_mode:
-        problem = "ceil_mode; use ceil_mode=False"
-    elif isinstance(layer, nn.AvgPool2d) and (pair(layer.padding) != (0, 0) or layer.divisor_override):
-        problem = "padding or a divisor of its own; use padding=0"
-    if problem:
+    if problem := _problem(layer):
         raise ValueError(f"{caller} wants plain layers, got {type(layer).__name__} at '{name}' with {problem}.")
+
+
+def _problem(layer: Any) -> str:
+    """What a chain cannot do with this layer; empty when nothing."""
+    if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
+        return f"padding_mode {layer.padding_mode!r}; use 'zeros'"
+    if isinstance(layer, POOLS) and layer.ceil_mode:
+        return "ceil_mode; use ceil_mode=False"
+    if isinstance(layer, nn.AvgPool2d) and (pair(layer.padding) != (0, 0) or layer.divisor_override):
+        return "padding or a divisor of its own; use padding=0"
+    return ""
 
 
 def activation_codes(x: Tensor, config: QuantizationConfig) -> ActivationCodes:

@@ -29,8 +29,8 @@ class QuantizationConfig:
     |---------------|---------|------------------------------|------------|----------------------------|
     | "weight_only" | codes   | float                        | float      | any with Linear or Conv2d  |
     | "dynamic"     | codes   | codes, range of each batch   | int8/int32 | any with Linear or Conv2d  |
-    | "static"      | codes   | fake-quantized, fixed ranges | float      | nn.Sequential chains       |
-    | "integer"     | codes   | codes, fixed ranges          | integers   | nn.Sequential chains       |
+    | "static"      | codes   | fake-quantized, fixed ranges | float      | chains; others are traced  |
+    | "integer"     | codes   | codes, fixed ranges          | integers   | chains; others are traced  |
 
     Raises TypeError or ValueError for anything outside these.
 

@@ -9,6 +9,8 @@ import copy
 import torch
 from torch import nn
 
+from posttrain_lab.module_walks import computes_as, described
+
 
 def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     """Which single convolution computes the same as `conv` followed by `bn` in eval mode?
@@ -29,8 +31,9 @@ def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     >>> torch.allclose(fold_batchnorm(conv, bn)(x), bn(conv(x)), atol=1e-5)
     True
     """
-    if not isinstance(conv, nn.Conv2d) or not isinstance(bn, nn.BatchNorm2d):
-        raise TypeError(f"fold_batchnorm wants a Conv2d and a BatchNorm2d, got {_name(conv)} and {_name(bn)}; pick the pair.")
+    if not computes_as(conv, nn.Conv2d) or not computes_as(bn, nn.BatchNorm2d):
+        got = f"{described(conv, nn.Conv2d)} and {described(bn, nn.BatchNorm2d)}"
+        raise TypeError(f"fold_batchnorm wants a Conv2d and a BatchNorm2d, got {got}; pick the pair.")
     if conv.out_channels != bn.num_features:
         raise ValueError(
             f"fold_batchnorm wants equally many channels, got {conv.out_channels} and {bn.num_features}; pick the "
@@ -47,29 +50,3 @@ def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
         folded.weight = nn.Parameter((conv.weight.double() * gain[:, None, None, None]).to(conv.weight.dtype))
         folded.bias = nn.Parameter(bias.to(conv.weight.dtype))
     return folded
-
-
-def fold_model(model: nn.Sequential) -> nn.Sequential:
-    """A Sequential that computes the same in eval mode without the batch norms that follow a Conv2d directly.
-
-    Nested Sequentials are folded too (each separately); every other layer is copied. Later layers get a smaller index when
-    a batch norm is removed. The given model is not changed.
-
-    Raises TypeError for a model that is not a Sequential, and what `fold_batchnorm` raises.
-
-    >>> len(fold_model(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())))
-    2
-    """
-    if not isinstance(model, nn.Sequential):
-        raise TypeError(f"fold_model wants an nn.Sequential, got {_name(model)}; fold its pairs with fold_batchnorm.")
-    layers: list[nn.Module] = []
-    for layer in model:
-        if isinstance(layer, nn.BatchNorm2d) and layers and isinstance(layers[-1], nn.Conv2d):
-            layers[-1] = fold_batchnorm(layers[-1], layer)
-        else:
-            layers.append(fold_model(layer) if isinstance(layer, nn.Sequential) else copy.deepcopy(layer))
-    return nn.Sequential(*layers).train(model.training)
-
-
-def _name(value: object) -> str:
-    return type(value).__name__

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float, Float32, Int8, Int32
 from torch import Tensor, nn
 
+from posttrain_lab.module_walks import computes_as, described
+
 from .affine import check_scale, check_zero_point, code_range, quantize, quantize_weight
 from .granularity import PerChannel
 from .integer_ops import conv_sums, linear_sums
@@ -226,8 +228,8 @@ class Int8Linear(_Int8Layer):
         `matmul` computes the product, with the arguments of `int8_linear`: another implementation can be given.
         Raises TypeError for another layer; ValueError like `quantize_weight` and `int8_linear`.
         """
-        if not isinstance(layer, nn.Linear):
-            raise TypeError(f"Int8Linear.from_linear wants an nn.Linear, got {type(layer).__name__}; see Int8Conv2d.")
+        if not computes_as(layer, nn.Linear):
+            raise TypeError(f"Int8Linear.from_linear wants an nn.Linear, got {described(layer, nn.Linear)}; see Int8Conv2d.")
         return cls(layer, x_scale, x_zero, matmul)
 
     def forward(self, x: Float[Tensor, "*n in"]) -> Float[Tensor, "*n out"]:
@@ -254,8 +256,8 @@ class Int8Conv2d(_Int8Layer):
         `matmul` computes the product, with the arguments of `int8_conv2d`.
         Raises TypeError for another layer; ValueError for padding with anything but zeros, or like `int8_conv2d`.
         """
-        if not isinstance(layer, nn.Conv2d):
-            raise TypeError(f"Int8Conv2d.from_conv2d wants an nn.Conv2d, got {type(layer).__name__}; see Int8Linear.")
+        if not computes_as(layer, nn.Conv2d):
+            raise TypeError(f"Int8Conv2d.from_conv2d wants an nn.Conv2d, got {described(layer, nn.Conv2d)}; see Int8Linear.")
         if layer.padding_mode != "zeros":
             raise ValueError(f"Int8Conv2d.from_conv2d wants padding_mode 'zeros', got {layer.padding_mode!r}; pad before it.")
         return cls(layer, x_scale, x_zero, matmul)

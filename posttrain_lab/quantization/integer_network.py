@@ -113,10 +113,11 @@ def _check_sums(name: str, codes: Tensor, offset: Tensor) -> None:
 
 
 class IntegerLinear(IntegerLayer):
-    """int8 [n, in] -> int8 [n, out] (int32 when last): one integer matrix product, rescaled."""
+    """int8 [..., in] -> int8 [..., out] (int32 when last): one integer matrix product, rescaled."""
 
-    def forward(self, codes: Int8[Tensor, "n features"]) -> Int[Tensor, "n out"]:
-        return self.finish(linear_sums(codes, self.weight_codes()))
+    def forward(self, codes: Int8[Tensor, "*n features"]) -> Int[Tensor, "*n out"]:
+        rows = self.finish(linear_sums(codes.reshape(-1, codes.shape[-1]), self.weight_codes()))
+        return rows.reshape(*codes.shape[:-1], rows.shape[-1])
 
 
 class IntegerConv2d(IntegerLayer):
@@ -222,7 +223,8 @@ class IntegerNetwork(nn.Module):
         """The real values of the last layer's integers."""
         if self.output is not None:
             return dequantize(values, self.output.scale, self.output.zero_point)
-        return values.float() * self.sum_scale.reshape(-1, *[1] * (values.ndim - 2))
+        linear = isinstance([layer for layer in self.layers if isinstance(layer, IntegerLayer)][-1], IntegerLinear)
+        return values.float() * (self.sum_scale if linear else self.sum_scale.reshape(-1, *[1] * (values.ndim - 2)))
 
     @torch.no_grad()
     def forward(self, x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:

@@ -100,5 +100,6 @@ def layer_gram(layer: nn.Linear | nn.Conv2d, x: Float[Tensor, "n ..."]) -> Float
     total = torch.zeros(groups, size, size, dtype=torch.float64, device=x.device)
     for part in x.split(GRAM_BATCH):
         rows = layer_rows(layer, part)
+        rows = rows if rows.dtype == torch.float64 else rows.float()  # sums of 16 bits would not be positive definite
         total += rows.transpose(1, 2) @ rows
     return total

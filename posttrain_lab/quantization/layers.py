@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posttrain_lab.module_walks import computes_as, described
+
 from .affine import affine_qparams, dequantize_weight, quantize, quantize_weight
 from .config import QuantizationConfig
 from .granularity import Granularity
@@ -45,11 +47,15 @@ class CodedLayer(nn.Module):
         """int8 codes in the shape of the weight."""
         return unpack_codes(self.codes, self.bits, self.shape)
 
-    @property
-    def weight(self) -> Float[Tensor, "out ..."]:
+    def dequantized(self) -> Float[Tensor, "out ..."]:
         """The dequantized weight, float32."""
         granularity: Granularity = self.granularity
         return dequantize_weight(self.weight_codes(), self.scale, granularity)
+
+    @property
+    def weight(self) -> Float[Tensor, "out ..."]:
+        """The dequantized weight, float32, for code that multiplies with a layer's weight itself."""
+        return self.dequantized()
 
     def extra_repr(self) -> str:
         return f"{list(self.shape)}, bits={self.bits}, {self.granularity}"
@@ -92,8 +98,19 @@ def _input_codes(x: Tensor, bits: int) -> tuple[Tensor, float, int]:
     return quantize(x, scale, zero_point, bits), scale, zero_point
 
 
+def _refuse_weight(layer: CodedLayer) -> Tensor:
+    """Code that takes a layer's weight and multiplies itself would compute with floats, and nobody would notice."""
+    raise RuntimeError(
+        f"{type(layer).__name__} multiplies integers in its own forward, but other code reads its weight to multiply floats; give "
+        "quantize_model calibration images, so that it traces the network, or use mode 'weight_only'. To look at the numbers: "
+        "layer.dequantized()."
+    )
+
+
 class DynamicLinear(CodedLinear):
     """x [..., in] float -> [..., out] float: (sum_k x * w - x_zero * sum_k w) * x_scale * w_scale + bias, of codes."""
+
+    weight = property(_refuse_weight)
 
     def forward(self, x: Float[Tensor, "*n features"]) -> Float[Tensor, "*n out"]:
         codes, scale, zero_point = _input_codes(x.detach().reshape(-1, self.in_features), self.activation_bits)
@@ -106,6 +123,8 @@ class DynamicLinear(CodedLinear):
 
 class DynamicConv2d(CodedConv2d):
     """x [n, c, h, w] float -> [n, out, oh, ow] float by exact int32 sums, padded with the zero point."""
+
+    weight = property(_refuse_weight)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n out oh ow"]:
         codes, scale, zero_point = _input_codes(x.detach(), self.activation_bits)
@@ -135,8 +154,8 @@ class Int4Linear(CodedLinear):
 
         Raises TypeError for another layer, ValueError like `quantize_weight`; the first input checks the scale.
         """
-        if not isinstance(layer, nn.Linear):
-            raise TypeError(f"Int4Linear.from_linear wants an nn.Linear, got {type(layer).__name__}.")
+        if not computes_as(layer, nn.Linear):
+            raise TypeError(f"Int4Linear.from_linear wants an nn.Linear, got {described(layer, nn.Linear)}.")
         config = QuantizationConfig(bits=4, mode="dynamic")
         made = cls(layer, *quantize_weight(layer.weight, 4, config.granularity), config)
         made.x_scale, made.x_zero = float(x_scale), int(x_zero)

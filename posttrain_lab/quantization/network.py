@@ -1,16 +1,33 @@
 """Quantize a whole network: `quantize_model(model, calibration, config)` gives a new one; the old one is not changed."""
 
 import copy
+import warnings
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from posttrain_lab.data import Dataset
+from posttrain_lab.module_walks import (
+    baked,
+    check_copyable,
+    check_float32,
+    computes_as,
+    every_name,
+    exchange,
+    name_some,
+    own_forward,
+    weights_read,
+    without_fast_path,
+)
 
-from .chain import ActivationCodes, QuantizedChain, chain, sweep
+from .attention import CodedAttention
+from .chain import ActivationCodes, QuantizedChain, chain, is_chain, sweep
 from .config import QuantizationConfig
+from .graphs.integer import integer_graph
+from .graphs.network import float_network, static_network
+from .graphs.sweep import calibrate
 from .integer_network import IntegerNetwork, integer_network
 from .layers import coded_layer
 from .rounding import quantize_layer
@@ -19,19 +36,24 @@ __all__ = ["IntegerNetwork", "QuantizationConfig", "assemble", "quantize_model"]
 
 
 def quantize_model(
-    model: nn.Module, calibration: Dataset | Float[Tensor, "n ..."], config: QuantizationConfig | None = None
+    model: nn.Module, calibration: Dataset | Shaped[Tensor, "n ..."], config: QuantizationConfig | None = None
 ) -> nn.Module:
     """A quantized copy of the network, in eval mode; see `QuantizationConfig`.
 
     calibration: images [n, ...] float, or a Dataset of them (labels are not used). They determine the ranges of
     "static" and "integer" and the rounding of "gptq"; "dynamic" and "weight_only" with rounding to nearest need none.
-    Modes "static" and "integer" take an nn.Sequential of Conv2d, BatchNorm2d behind Conv2d, ReLU, MaxPool2d,
-    AvgPool2d, Flatten, Linear, Dropout and Identity; batch norm is folded, ReLU joins the layer before it, the last
-    layer's output is not quantized. "integer" gives an `IntegerNetwork`. "dynamic" and "weight_only" replace every
-    nn.Linear and nn.Conv2d of any model (subclasses of these are not replaced).
+    "static" and "integer": a chain (an nn.Sequential of Conv2d, BatchNorm2d behind Conv2d, ReLU, MaxPool2d, AvgPool2d, Flatten, Linear,
+    Dropout and Identity) keeps its layers; "integer" gives an `IntegerNetwork`. Batch norm is folded, ReLU joins the layer before it, the
+    last layer's output is not quantized. Any other network is traced with the calibration data (torch.export) and becomes a
+    `GraphNetwork`, whose `report` says what is integer, what float and why; it takes inputs of the size of the calibration data.
+    "dynamic" and "weight_only" replace every Linear, Conv2d and MultiheadAttention of any model, subclasses too unless they have a
+    forward of their own. Where a layer has one, or other code reads its weight, the network is traced instead when there are
+    images; without them such layers stay in float, and a warning names them. Embedding tables
+    stay in float; a network with one may be calibrated with int64 tokens.
 
-    Raises TypeError for a model or calibration of another type; ValueError for a model without such layers or with a
-    layer that the mode does not support (by name), and for empty, NaN or infinite images.
+    Raises TypeError for a model or calibration of another type; ValueError for a model without such layers, for one that cannot be
+    traced (by the line), for a layer that the mode does not support (by name), one that is not float32, weights that torch's prune or the old
+    weight_norm computes, and for empty, NaN or infinite images.
 
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> quantize_model(model, torch.rand(16, 4), QuantizationConfig(mode="integer"))(torch.rand(3, 4)).shape
@@ -42,21 +64,35 @@ def quantize_model(
         raise TypeError(f"quantize_model wants a QuantizationConfig, got {type(config).__name__}; build one.")
     if not isinstance(model, nn.Module):
         raise TypeError(f"quantize_model wants an nn.Module, got {type(model).__name__}; give the network itself.")
-    images = calibration_images(calibration, config, "quantize_model")
+    new = plain_copy(model, "quantize_model").eval()
+    tokens = any(isinstance(module, nn.Embedding) for module in model.modules())
+    images = calibration_images(calibration, config, "quantize_model", tokens)
     with torch.no_grad():
         if config.mode in ("static", "integer"):
-            steps = chain(copy.deepcopy(model).eval(), "quantize_model")
-            return assemble(sweep(steps, images, config), config).eval()
-        return _exchange_layers(copy.deepcopy(model).eval(), images, config)
+            if not is_chain(new):
+                calibrated = calibrate(new, images, config, "quantize_model")
+                return (integer_graph if config.mode == "integer" else static_network)(calibrated, config)
+            return assemble(sweep(chain(new, "quantize_model"), images, config), config).eval()
+        return _exchange_layers(new, images, config).eval()
 
 
-def calibration_images(calibration: Dataset | Tensor, config: QuantizationConfig, caller: str) -> Tensor:
-    """The images of a Dataset or Tensor, checked; they may be empty where the config does not need them."""
+def plain_copy(model: nn.Module, caller: str) -> nn.Module:
+    """A copy whose weights are parameters, in float32. Raises ValueError, naming the layer, for other dtypes and hooks."""
+    check_copyable(caller, model)
+    check_float32(caller, model)
+    return baked(copy.deepcopy(model))
+
+
+def calibration_images(calibration: Dataset | Tensor, config: QuantizationConfig, caller: str, tokens: bool = False) -> Tensor:
+    """The images of a Dataset or Tensor, checked; they may be empty where the config does not need them. tokens: int64 is right too."""
     images = calibration.images if isinstance(calibration, Dataset) else calibration
-    if not isinstance(images, Tensor) or not images.is_floating_point():
+    numbers = isinstance(images, Tensor) and tokens and images.dtype == torch.int64
+    if not isinstance(images, Tensor) or not (images.is_floating_point() or numbers):
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"{caller} wants calibration images as a float tensor or Dataset, got {kind}; use .float().")
     needed = config.mode in ("static", "integer") or config.rounding == "gptq"
+    if needed and images.dtype != torch.float32:
+        raise ValueError(f"{caller} wants float32 calibration images, as its codes are made, got {images.dtype}; use .float().")
     if needed and images.numel() == 0:
         raise ValueError(f"{caller} wants at least one calibration image, got shape {list(images.shape)}.")
     if not torch.isfinite(images).all():
@@ -98,10 +134,28 @@ class ActivationQuantizer(nn.Module):
 
 
 def _exchange_layers(model: nn.Module, images: Tensor, config: QuantizationConfig) -> nn.Module:
-    """Replace every nn.Linear and nn.Conv2d of the model by its coded layer, in the order of execution."""
-    names: dict[str, Any] = {name: m for name, m in model.named_modules() if type(m) in (nn.Linear, nn.Conv2d)}
-    if not names:
-        raise ValueError("quantize_model wants a model with a Linear or Conv2d layers, got none.")
+    """Replace every Linear, Conv2d and attention of the model by its coded layer; trace it where one would be passed by."""
+    coded = _with_coded_attention(copy.deepcopy(model))
+    if len(images) and (own_forward(coded, nn.Linear, nn.Conv2d) or _weights_read(coded)):
+        return float_network(model, images, config, "quantize_model")
+    return without_fast_path(_exchanged(coded, images, config))
+
+
+def _with_coded_attention(model: nn.Module) -> nn.Module:
+    """torch's attention reads its weights and calls no layer: put one that does in its place."""
+    for attention in [m for m in model.modules() if type(m).forward is nn.MultiheadAttention.forward]:
+        model = exchange(model, attention, CodedAttention(attention, lambda layer: layer).eval())  # type: ignore[arg-type]
+    return model
+
+
+def _weights_read(model: nn.Module) -> set[str]:
+    """The Linear and Conv2d layers, by name, whose weight another module reads."""
+    found = {name for name, m in model.named_modules(remove_duplicate=False) if isinstance(m, nn.Linear | nn.Conv2d)}
+    return found & weights_read(model).keys()
+
+
+def _exchanged(model: nn.Module, images: Tensor, config: QuantizationConfig) -> nn.Module:
+    names = _exchangeable(model)
     for name, layer in names.items():
         if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
             raise ValueError(
@@ -116,19 +170,27 @@ def _exchange_layers(model: nn.Module, images: Tensor, config: QuantizationConfi
         except ValueError as error:
             name = next(name for name, candidate in names.items() if candidate is layer)
             raise ValueError(f"quantize_model cannot quantize layer '{name}': {error}") from error
-        model = _exchange(model, layer, replacement)
+        model = exchange(model, layer, replacement)
     return model
 
 
-def _exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
-    """Put `new` wherever `old` is, also when a layer is used under two names."""
-    if model is old:
-        return new
-    for name, module in list(model.named_modules(remove_duplicate=False)):
-        if module is old:
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, new)
-    return model
+def _exchangeable(model: nn.Module) -> dict[str, Any]:
+    """The layers to replace, by name; a warning names those that stay as they are."""
+    read = weights_read(model)
+    found = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
+    names = {
+        n: m for n, m in found.items() if computes_as(m, nn.Linear, nn.Conv2d) and not read.keys() & set(every_name(model, m))
+    }
+    left = [f"{name} ({type(m).__name__})" for name, m in found.items() if name not in names]
+    if not names:
+        got = f"only {name_some(left)}, which compute something else" if left else "none"
+        raise ValueError(f"quantize_model wants a model with a Linear or Conv2d layers, got {got}.")
+    if left:
+        warnings.warn(
+            f"quantize_model leaves {name_some(left)} in float: a forward of its own, or its weight is read without a call.",
+            stacklevel=4,
+        )
+    return names
 
 
 def _in_order_of_execution(model: nn.Module, names: dict[str, Any], images: Tensor) -> list[Any]:

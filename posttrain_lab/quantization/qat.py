@@ -17,79 +17,16 @@ from torch.nn import functional as F
 
 from posttrain_lab.data import Dataset
 
-from .affine import affine_qparams, code_range, dequantize, quantize, quantize_weight
-from .chain import ActivationCodes, QuantizedChain, QuantizedStep, Step, chain, observed_range
+from .affine import quantize_weight
+from .chain import QuantizedChain, QuantizedStep, Step, chain, is_chain
 from .config import QuantizationConfig
+from .fake_quantize import AVERAGING, FakeQuantize, RangeFollower, rounded_weight
+from .graphs.training import GraphQAT, converted_graph, prepared_graph
 from .layer_math import apply_weight
-from .network import assemble, calibration_images
-from .rounding import layer_granularity, scale_of_each_weight
+from .network import assemble, calibration_images, plain_copy
+from .rounding import layer_granularity
 
-AVERAGING = 0.05  # weight of a new batch in the moving average of a range
-
-
-class FakeQuantize(torch.autograd.Function):
-    """Fake quantization with a straight-through gradient: `FakeQuantize.apply(x, scale, zero_point, bits)`.
-
-    forward:  (clamp(round(x / scale) + zero_point, qmin, qmax) - zero_point) * scale
-    backward: the gradient passes where round(x / scale) + zero_point lies in qmin ... qmax, else it is 0
-
-    x: any shape, float; scale and zero_point: one number or tensors that broadcast against x. Scale, zero point and
-    bits get no gradient. Raises like `quantize`. Source: Bengio et al. 2013.
-
-    >>> x = torch.tensor([0.26, 99.0], requires_grad=True)
-    >>> FakeQuantize.apply(x, 0.1, 0, 8).sum().backward()
-    >>> x.grad
-    tensor([1., 0.])
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: float | Tensor, zero_point: int | Tensor, bits: int) -> Tensor:
-        low, high = code_range(bits, caller="FakeQuantize")
-        codes = quantize(x, scale, zero_point, bits)
-        unclamped = (x.detach() / scale).round() + zero_point
-        ctx.save_for_backward((unclamped >= low) & (unclamped <= high))
-        return dequantize(codes, scale, zero_point)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (inside,) = ctx.saved_tensors
-        return gradients[0] * inside, None, None, None
-
-
-class RangeFollower(nn.Module):
-    """Fake-quantize activations. In train mode the range is a moving average over the batches; in eval mode it is fixed.
-
-    The first batch sets the range; each later one changes it by 5 % of the difference.
-    """
-
-    low: Tensor
-    high: Tensor
-
-    def __init__(self, config: QuantizationConfig, name: str) -> None:
-        super().__init__()
-        self.config, self.bits, self.name = config, config.activation_bits, name
-        self.register_buffer("low", torch.tensor(float("nan"), dtype=torch.float64))
-        self.register_buffer("high", torch.tensor(float("nan"), dtype=torch.float64))
-
-    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        if self.training:
-            for end, seen in zip((self.low, self.high), observed_range(x, self.config), strict=True):
-                end.fill_(seen if end.isnan() else float(end) + AVERAGING * (seen - float(end)))
-        return self.fake(x)
-
-    def fake(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Fake-quantize with the present range."""
-        codes = self.codes("this network")
-        return FakeQuantize.apply(x, codes.scale, codes.zero_point, codes.bits)
-
-    def codes(self, caller: str) -> ActivationCodes:
-        """Scale and zero point of the present range; raises ValueError before the first batch."""
-        if self.low.isnan():
-            raise ValueError(
-                f"{caller} wants a range for the output of '{self.name}', got none yet; train for at least one batch, "
-                "or give calibration images to prepare_qat."
-            )
-        return ActivationCodes(*affine_qparams(float(self.low), float(self.high), self.bits), self.bits)
+__all__ = ["AVERAGING", "FakeQuantize", "QATNetwork", "RangeFollower", "convert_qat", "prepare_qat"]
 
 
 class QATStep(nn.Module):
@@ -106,10 +43,7 @@ class QATStep(nn.Module):
         self.macs_per_output = step.layer.weight[0].numel()
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        weight = self.layer.weight
-        _, scale = quantize_weight(weight, self.bits, self.granularity)
-        each = scale_of_each_weight(scale, weight.shape, self.granularity).reshape(weight.shape)
-        y = apply_weight(self.layer, x, FakeQuantize.apply(weight, each, 0, self.bits))
+        y = apply_weight(self.layer, x, rounded_weight(self.layer.weight, self.bits, self.granularity))
         y = F.relu(y) if self.relu else y
         return y if self.output is None else self.output(y)
 
@@ -166,13 +100,14 @@ class QATNetwork(nn.Module):
 
 
 def prepare_qat(
-    model: nn.Sequential,
+    model: nn.Module,
     config: QuantizationConfig | None = None,
     calibration: Dataset | Float[Tensor, "n ..."] | None = None,
-) -> QATNetwork:
+) -> QATNetwork | GraphQAT:
     """A new network for quantization-aware training: it rounds weights and activations in every forward pass.
 
-    model: a chain as `quantize_model` takes for mode "static"; config: mode "static" or "integer", rounding "nearest".
+    model: as `quantize_model` takes for mode "static"; what is no chain is traced, which needs calibration images.
+    config: mode "static" or "integer", rounding "nearest".
     Batch norm is folded into the convolutions. Ranges follow the training batches; with calibration images they start
     from these. Train the result in train mode, with a small learning rate, then `convert_qat` it.
 
@@ -189,7 +124,12 @@ def prepare_qat(
             f"prepare_qat wants mode 'static' or 'integer' and rounding 'nearest', got {config.mode!r} and "
             f"{config.rounding!r}; training replaces the other kinds of rounding."
         )
-    network = QATNetwork(chain(copy.deepcopy(model), "prepare_qat"), config).train()
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"prepare_qat wants an nn.Module, got {type(model).__name__}; give the network itself.")
+    plain = plain_copy(model, "prepare_qat")
+    if not is_chain(plain):
+        return _prepared_graph(plain, config, calibration)
+    network = QATNetwork(chain(plain, "prepare_qat"), config).train()
     for parameter in network.parameters():
         parameter.requires_grad_(True)
     if calibration is not None:
@@ -198,13 +138,23 @@ def prepare_qat(
     return network
 
 
+def _prepared_graph(model: nn.Module, config: QuantizationConfig, calibration: Dataset | Tensor | None) -> GraphQAT:
+    if calibration is None:
+        raise ValueError(
+            f"prepare_qat wants calibration images for {type(model).__name__}, which is no chain of layers: it is traced with them."
+        )
+    return prepared_graph(model, calibration_images(calibration, config, "prepare_qat"), config)
+
+
 @torch.no_grad()
-def convert_qat(model: QATNetwork) -> nn.Module:
+def convert_qat(model: QATNetwork | GraphQAT) -> nn.Module:
     """The quantized network after training: of the config's mode, with the codes and ranges of training.
 
     The same as `quantize_model` gives for the trained weights when both see the same ranges. Raises TypeError for a
     model that `prepare_qat` did not make, ValueError when no batch has gone through it.
     """
+    if isinstance(model, GraphQAT):
+        return converted_graph(model)
     if not isinstance(model, QATNetwork):
         raise TypeError(f"convert_qat wants a network from prepare_qat, got {type(model).__name__}; prepare it first.")
     first = model.input.codes("convert_qat")

@@ -33,10 +33,12 @@
 #
 # - **Run a cell:** click into it, press Shift + Enter. Begin with the first one and go down. Nothing can break:
 #   *Kernel, Restart Kernel* gives you a fresh start, and your text stays.
-# - **An exercise** is a function without a body. Replace `raise NotImplementedError` with your lines; six are always
-#   enough.
-# - **The check** is the cell right below. It calls your function many times and prints one line when all is right.
-#   Otherwise it says in a sentence what is wrong. Run it as often as you like.
+# - **An exercise** is a function without a body. Replace `raise NotImplementedError` with your lines; the course's own
+#   answers have at most six.
+# - **The first try** is the cell right below. It runs the `>>>` examples of the function's docstring and shows what came
+#   where the docstring promises something else.
+# - **The check** is the cell after it. It calls your function many times and prints one line when all is right.
+#   Otherwise it says in a sentence what is wrong. Run both as often as you like.
 # - **A guess comes first.** Before most exercises you are asked what you expect. Nobody records it. A wrong guess is
 #   what makes a number worth remembering.
 # - **Figures run your functions,** so they show your work. A mistake costs only its own exercise: no later exercise
@@ -164,6 +166,9 @@ def accuracy(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> float:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(accuracy)
+
 # %% nbgrader={"grade": true, "grade_id": "test_accuracy", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.start_here.accuracy(accuracy)
 ### BEGIN HIDDEN TESTS
@@ -228,6 +233,9 @@ def wilson_interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return (center - half) / (1 + z**2 / n), (center + half) / (1 + z**2 / n)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(wilson_interval)
 
 # %% nbgrader={"grade": true, "grade_id": "test_wilson_interval", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.start_here.wilson_interval(wilson_interval)
@@ -302,6 +310,9 @@ def model_bytes(model: nn.Module) -> int:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(model_bytes)
+
 # %% nbgrader={"grade": true, "grade_id": "test_model_bytes", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.start_here.model_bytes(model_bytes)
 ### BEGIN HIDDEN TESTS
@@ -372,6 +383,9 @@ def latency(fn, repeats: int = 50, warmup: int = 5) -> tuple[float, float, float
     return p20, p50, p80
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(latency)
 
 # %% nbgrader={"grade": true, "grade_id": "test_latency", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.start_here.latency(latency)

@@ -27,11 +27,12 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`, an optimizer). No other unit comes first.
 #
-# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with your
-# lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often
-# as you like. A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came
-# before. The figures use *your* functions, so they show your work; the text names the three that use the library's (lottery
-# tickets, the break-even map, the choice of channels). In a terminal, `posttrain-lab check 01` shows the points of the whole
+# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with
+# your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring. The
+# next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like.
+# A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came before. The figures
+# use *your* functions, so they show your work; the text names the three that use the library's (lottery tickets, the
+# break-even map, the choice of channels). In a terminal, `posttrain-lab check 01` shows the points of the whole
 # notebook. The [glossary](../glossary.md) explains the terms of the field.
 #
 # **Which images for what.** Weights are changed on *training* images, scores are computed on *calibration* images,
@@ -149,6 +150,7 @@ widgets.predict(
 #   instead of comparing values. `argsort` and `topk` give indices, not ranks.
 # - Sparsity 0 keeps everything, sparsity 1 nothing. The weight itself is not changed.
 # - A weight may lie in memory in another order (this network's convolutions do): use `flatten` and `reshape`, not `view`.
+#   So may the results of this unit.
 #
 # **Predict:** four weights, 1, −3, 1 and 1, and sparsity 0.5. How many does `weight.abs() > 1` keep?
 #
@@ -177,6 +179,9 @@ def magnitude_mask(weight: Float[Tensor, "*shape"], sparsity: float) -> Bool[Ten
     return mask.reshape(weight.shape)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(magnitude_mask)
 
 # %% nbgrader={"grade": true, "grade_id": "test_magnitude_mask", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.pruning.magnitude_mask(magnitude_mask)
@@ -264,6 +269,9 @@ def global_masks(weights: dict[str, Float[Tensor, "..."]], sparsity: float) -> d
     return masks
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(global_masks)
 
 # %% nbgrader={"grade": true, "grade_id": "test_global_masks", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.pruning.global_masks(global_masks)
@@ -379,6 +387,9 @@ def sensitivity_scan(model: nn.Module, split: data.Split, sparsities: list[float
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(sensitivity_scan)
+
 # %% nbgrader={"grade": true, "grade_id": "test_sensitivity_scan", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.pruning.sensitivity_scan(sensitivity_scan)
 ### BEGIN HIDDEN TESTS
@@ -461,6 +472,9 @@ def allocate_sparsity(curves: dict[str, list[float]], sizes: dict[str, int], bud
     return found
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(allocate_sparsity)
 
 # %% nbgrader={"grade": true, "grade_id": "test_allocate_sparsity", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.pruning.allocate_sparsity(allocate_sparsity)
@@ -564,6 +578,9 @@ def masked_step(optimizer: torch.optim.Optimizer, masks: dict[nn.Parameter, Bool
             parameter.mul_(mask)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(masked_step)
 
 # %% nbgrader={"grade": true, "grade_id": "test_masked_step", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.pruning.masked_step(masked_step)
@@ -767,6 +784,9 @@ def nm_mask(weight: Float[Tensor, "out in"], n: int, m: int) -> Bool[Tensor, "ou
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(nm_mask)
+
 # %% nbgrader={"grade": true, "grade_id": "test_nm_mask", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.pruning.nm_mask(nm_mask)
 ### BEGIN HIDDEN TESTS
@@ -804,8 +824,8 @@ plots.patterns({name: mask[:16, :16] for name, mask in corner.items()})
 #
 # $$score[o, j] = |w[o, j]| \cdot \sqrt{\textstyle\sum_t inputs[t, j]^2}$$
 #
-# weight is `[out, in]`, inputs `[tokens, in]`, the scores are `[out, in]`. The norm is a root of a *sum*; it is not divided
-# by the number of tokens.
+# weight is `[out, in]`, inputs `[tokens, in]`, the scores are `[out, in]`, of the weight's dtype. The norm is a root of a
+# *sum*; it is not divided by the number of tokens.
 #
 # **Predict:** an input is 0 for every image. What is the score of its weights?
 #
@@ -827,6 +847,9 @@ def wanda_scores(weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tokens 
     return weight.abs() * inputs.norm(dim=0)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(wanda_scores)
 
 # %% nbgrader={"grade": true, "grade_id": "test_wanda_scores", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.pruning.wanda_scores(wanda_scores)
@@ -913,6 +936,9 @@ def to_csr(
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(to_csr)
+
 # %% nbgrader={"grade": true, "grade_id": "test_to_csr", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.pruning.to_csr(to_csr)
 ### BEGIN HIDDEN TESTS
@@ -985,6 +1011,9 @@ def csr_matmul(csr: tuple[Tensor, Tensor, Tensor], x: Float[Tensor, "in batch"])
     return y.index_add(0, rows, values[:, None] * x[columns])
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(csr_matmul)
 
 # %% nbgrader={"grade": true, "grade_id": "test_csr_matmul", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.pruning.csr_matmul(csr_matmul)
@@ -1115,6 +1144,9 @@ def prune_channels(
     return new_conv, with_tensors(bn, **norm), with_tensors(next_layer, weight=next_layer.weight[:, inputs])
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(prune_channels)
 
 # %% nbgrader={"grade": true, "grade_id": "test_prune_channels", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.pruning.prune_channels(prune_channels)

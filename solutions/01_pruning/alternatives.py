@@ -332,7 +332,8 @@ def wanda_by_products(weight, inputs):
 
 
 def wanda_in_numpy(weight, inputs):
-    return torch.from_numpy(np.abs(weight.numpy().astype(float)) * np.linalg.norm(inputs.numpy().astype(float), axis=0))
+    scores = np.abs(weight.numpy().astype(float)) * np.linalg.norm(inputs.numpy().astype(float), axis=0)
+    return torch.from_numpy(scores).to(weight.dtype)
 
 
 def wanda_by_rows(weight, inputs):
@@ -383,7 +384,7 @@ def product_in_numpy(csr, x):
     values, columns, pointers = (tensor.numpy() for tensor in csr)
     out = np.zeros((len(pointers) - 1, x.shape[1]), dtype=np.float64)
     np.add.at(out, np.repeat(np.arange(len(out)), np.diff(pointers)), values[:, None] * x.numpy()[columns])
-    return torch.from_numpy(out)
+    return torch.from_numpy(out).float()
 
 
 def product_by_running_sums(csr, x):

@@ -27,11 +27,12 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`). No other unit comes first.
 #
-# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with your
-# lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often
-# as you like. A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came
-# before. The figures use *your* functions, so they show your work. In a terminal, `posttrain-lab check 02` shows the
-# points of the whole notebook. The [glossary](../glossary.md) explains the terms of the field.
+# **How it works.** There are ten exercises; the unit takes about 165 minutes. Replace `raise NotImplementedError` with
+# your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring. The
+# next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like.
+# A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came before. The figures
+# use *your* functions, so they show your work. In a terminal, `posttrain-lab check 02` shows the points of the whole
+# notebook. The [glossary](../glossary.md) explains the terms of the field.
 #
 # **Which images for what.** Ranges are fitted on *calibration* images, choices are made on *validation* images, and
 # the *test* images are used once, for the last numbers of the unit. If we chose by the test set, its accuracy would be
@@ -48,7 +49,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import trange
 
-from posttrain_lab import checks, data, kernels, measure, metrics, models, training, widgets
+from posttrain_lab import checks, comparisons, data, kernels, measure, metrics, models, training, widgets
 from posttrain_lab import quantization as lib
 from posttrain_lab.experiments import course_results
 from posttrain_lab.plots import passports as passport_plots
@@ -150,6 +151,9 @@ def affine_qparams(low: float, high: float, bits: int = 8, symmetric: bool = Fal
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(affine_qparams)
+
 # %% nbgrader={"grade": true, "grade_id": "test_affine_qparams", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.affine_qparams(affine_qparams)
 ### BEGIN HIDDEN TESTS
@@ -199,7 +203,8 @@ widgets.slider_figure(
 #
 # Round to the nearest whole number; on a tie to the even one (`torch.round` does this). *Then* add the zero point,
 # *then* clamp to −2^(bits−1) … 2^(bits−1) − 1. Numbers outside the range, infinity too, get the outermost code on their
-# side. For any number of bits, codes are stored as `torch.int8`. x is `float [*shape]` of 32 or 64 bits, q is `int8 [*shape]`.
+# side. For any number of bits, codes are stored as `torch.int8`. x is `float [*shape]` of 32 or 64 bits, q is `int8 [*shape]`;
+# how q lies in memory is free, and so it is for all results of this unit.
 #
 # **Predict:** with scale 0.1 and zero point 0, which codes do 0.26 and 99.0 get in 8 bits? What would
 # `.to(torch.int8)` alone make of 2.6, and of 990?
@@ -229,6 +234,9 @@ def quantize(x: Float[Tensor, "*shape"], scale: float, zero_point: int, bits: in
     return codes.clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1).to(torch.int8)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(quantize)
 
 # %% nbgrader={"grade": true, "grade_id": "test_quantize", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.quantize(quantize)
@@ -284,6 +292,9 @@ def dequantize(q: Int[Tensor, "*shape"], scale: float, zero_point: int) -> Float
     return (q.to(torch.float32) - zero_point) * scale
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(dequantize)
 
 # %% nbgrader={"grade": true, "grade_id": "test_dequantize", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.dequantize(dequantize)
@@ -341,7 +352,8 @@ widgets.slider_figure(
 # $$scale[o] = \frac{\max |weight[o]|}{top} \qquad\qquad
 # scale[o, g] = \frac{\max |row_o[g \cdot group : (g+1) \cdot group]|}{top}$$
 #
-# The result is `[out]` without `group` and `[out, weights of a channel / group]` with it. `group` always divides.
+# The result is `[out]` without `group` and `[out, weights of a channel / group]` with it, of the weight's dtype. `group` always
+# divides.
 # Where all weights are 0 the scale is 1.0.
 #
 # **Predict:** the weights of a channel are ten times smaller than those of its neighbour, and both share one 4-bit
@@ -374,6 +386,9 @@ def channel_qparams(weight: Float[Tensor, "out ..."], bits: int = 8, group: int 
     return torch.where(largest > 0, largest / (2 ** (bits - 1) - 1), 1.0)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(channel_qparams)
 
 # %% nbgrader={"grade": true, "grade_id": "test_channel_qparams", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.channel_qparams(channel_qparams)
@@ -488,6 +503,9 @@ def observe(x: Float[Tensor, "..."], method: str = "minmax", bits: int = 8) -> t
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(observe)
+
 # %% nbgrader={"grade": true, "grade_id": "test_observe", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.observe(observe)
 ### BEGIN HIDDEN TESTS
@@ -586,6 +604,9 @@ def fold_batchnorm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(fold_batchnorm)
+
 # %% nbgrader={"grade": true, "grade_id": "test_fold_batchnorm", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.fold_batchnorm(fold_batchnorm)
 ### BEGIN HIDDEN TESTS
@@ -665,6 +686,9 @@ def requantize(acc: Int32[Tensor, "*shape"], multiplier: float, zero_point: int,
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(requantize)
+
 # %% nbgrader={"grade": true, "grade_id": "test_requantize", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.requantize(requantize)
 ### BEGIN HIDDEN TESTS
@@ -743,6 +767,9 @@ def int8_linear(
     return y if bias is None else y + bias
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(int8_linear)
 
 # %% nbgrader={"grade": true, "grade_id": "test_int8_linear", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.int8_linear(int8_linear)
@@ -866,7 +893,7 @@ plots.race(sizes, batches, speed)
 # ## Part 5: below 8 bits
 #
 # ### Exercise 9: a gradient through rounding
-# *Difficulty 3 of 5, 12 minutes, 2 points*
+# *Difficulty 3 of 5, 20 minutes, 2 points*
 #
 # **Aim:** make it possible to train a network whose weights are rounded.
 #
@@ -879,9 +906,9 @@ plots.race(sizes, batches, speed)
 #
 # The ends count as inside. The scale is a number, or a tensor that broadcasts over x: one scale for each row, `[out, 1]`,
 # as the training below uses it. Round as in exercise 2: ties to even, before the zero point is added. x is `float [*shape]`
-# of 32 or 64 bits. Keep in `ctx` what backward needs: several calls may come before the first backward. Scale, zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a
-# tensor for the backward pass; there, `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1)
-# to 2^(bits−1) − 1.
+# of 32 or 64 bits, y has its dtype. Keep in `ctx` what backward needs: several calls may come before the first backward. Scale,
+# zero point and bits get the gradient `None`. `ctx.save_for_backward(t)` keeps a tensor for the backward pass; there,
+# `ctx.saved_tensors` is a tuple with it. Codes have their usual range, −2^(bits−1) to 2^(bits−1) − 1.
 #
 # **Predict:** a weight lies far above the range, and the loss would fall if it were smaller. Will training change it?
 #
@@ -925,6 +952,9 @@ class FakeQuantize(torch.autograd.Function):
         return gradient * inside, None, None, None
         ### END SOLUTION
 
+
+# %%
+checks.try_examples(FakeQuantize)
 
 # %% nbgrader={"grade": true, "grade_id": "test_fake_quantize", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.fake_quantize(FakeQuantize)
@@ -1074,6 +1104,9 @@ def optimal_rounding(weight: Float[Tensor, "out in"], inputs: Float[Tensor, "tok
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(optimal_rounding)
+
 # %% nbgrader={"grade": true, "grade_id": "test_optimal_rounding", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.quantization.optimal_rounding(optimal_rounding)
 ### BEGIN HIDDEN TESTS
@@ -1153,14 +1186,16 @@ for observer in ("minmax", "percentile", "mse"):
 scores = {name: accuracy_of(network) for name, network in candidates.items()}
 best = max(scores, key=scores.get)
 print("validation accuracy:", ", ".join(f"{name} {score:.1%}" for name, score in scores.items()))
-low, high = metrics.wilson_interval(round(scores[best] * len(half)), len(half))
-print(f"chosen: {best}, with the 95 % interval {low:.1%} to {high:.1%}")
+right = {name: measure.predict(network, half.images).argmax(1) == half.labels for name, network in candidates.items()}
+for name in candidates:
+    if name != best:
+        b, c = comparisons.discordant(right[best], right[name])
+        print(f"{best} against {name}: {b} to {c} discordant images, p = {comparisons.mcnemar(right[best], right[name]):.2g}")
 
 # %% [markdown]
-# Look at the interval before you trust the choice: it says how far off one accuracy may be. For a comparison of two
-# candidates on the same images it is too wide, because both are right, or both wrong, on most images. Only the images
-# count for which one is right and the other wrong. If b of these are in favour of one candidate and c in favour of the
-# other, a difference $b - c$ of less than about $2 \sqrt{b + c}$ may be chance.
+# The candidates were tested on the same images, so their separate intervals are the wrong yardstick: both are right, or
+# both wrong, on most images. Only the images count for which exactly one is right. McNemar's test says how probable such
+# a difference is if neither is better; unit 07 writes it.
 #
 # Is the integer network correct? Another program should give the same numbers. *onnxruntime* runs the same integer
 # network in the ONNX format.

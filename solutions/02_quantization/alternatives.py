@@ -75,7 +75,8 @@ def dequantize_in_float64(q, scale, zero_point):
 # ---- channel_qparams
 def channel_by_loop(weight, bits=8, group=None):
     rows = [row.flatten().split(group or row.numel()) for row in weight]
-    scale = torch.tensor([[float(part.abs().max()) / ends(bits)[1] or 1.0 for part in row] for row in rows])
+    numbers = [[float(part.abs().max()) / ends(bits)[1] or 1.0 for part in row] for row in rows]
+    scale = torch.tensor(numbers, dtype=weight.dtype)
     return scale if group else scale.squeeze(1)
 
 
@@ -90,7 +91,7 @@ def channel_by_ends(weight, bits=8, group=None):
     parts = weight.reshape(len(weight), -1, group or weight[0].numel()).double()
     largest = torch.maximum(parts.amax(2), -parts.amin(2)) / ends(bits)[1]
     largest = largest.masked_fill(largest == 0, 1.0)
-    return largest.float() if group else largest[:, 0].float()
+    return (largest if group else largest[:, 0]).to(weight.dtype)
 
 
 # ---- observe

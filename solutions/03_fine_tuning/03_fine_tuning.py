@@ -28,11 +28,12 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Module`, `backward`). No other unit comes first.
 #
-# **How it works.** There are eight exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with
-# your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
-# often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
-# In a terminal, `posttrain-lab check 03` shows the points of the whole notebook. The [glossary](../glossary.md) explains
-# the terms of the field.
+# **How it works.** There are eight exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError`
+# with your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring.
+# The next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you
+# like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work. In a terminal,
+# `posttrain-lab check 03` shows the points of the whole notebook. The [glossary](../glossary.md) explains the terms of
+# the field.
 #
 # **Which images for what.** Weights learn from *train* images, choices are made on *validation* images, and the
 # *test* images are used for the numbers at the end. Some results need many repetitions, more than a minute of
@@ -124,7 +125,8 @@ widgets.predict(
 #   recognizes a batch norm. Set all `requires_grad` first, then look at the batch norms.
 #
 # A later `model.train()` would set the batch norms back to train mode. So the order is: train mode first, freeze second. Leave
-# `train` and all other attributes of the layers as they are: whoever unfreezes the network later needs them.
+# `train` and all other attributes of the layers as they are: whoever unfreezes the network later needs them. (The library's
+# `lib.freeze` does replace `train`, so that the order does not matter there, and `lib.unfreeze` puts it back.)
 #
 # **Predict:** you freeze everything but the last layer with `requires_grad = False` alone, and train on the new
 # digits. Then you put the old last layer back. Does the network answer as before on the old digits?
@@ -158,6 +160,9 @@ def freeze(model: nn.Module, trainable: list[str]) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(freeze)
 
 # %% nbgrader={"grade": true, "grade_id": "test_freeze", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.freeze(freeze)
@@ -266,6 +271,9 @@ def parameter_groups(model: nn.Module, base_lr: float, decay: float) -> list[dic
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(parameter_groups)
+
 # %% nbgrader={"grade": true, "grade_id": "test_parameter_groups", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.parameter_groups(parameter_groups)
 ### BEGIN HIDDEN TESTS
@@ -357,6 +365,9 @@ def adamw_step(
     param.sub_(lr * (m / (1 - b1**t)) / ((v / (1 - b2**t)).sqrt() + eps))
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(adamw_step)
 
 # %% nbgrader={"grade": true, "grade_id": "test_adamw_step", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.adamw_step(adamw_step)
@@ -505,6 +516,9 @@ class LoRALinear(nn.Module):
         ### END SOLUTION
 
 
+# %%
+checks.try_examples(LoRALinear)
+
 # %% nbgrader={"grade": true, "grade_id": "test_LoRALinear", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.LoRALinear(LoRALinear)
 ### BEGIN HIDDEN TESTS
@@ -639,9 +653,9 @@ for count, mean, low, high in curves["regression, just now"]:
 # - `anchor` and `fisher` are dicts with the same keys in any order, names of `model.named_parameters()`, and tensors of
 #   the parameters' shapes. Look them up by name.
 # - **Parameters that they do not name** (a new head) get no penalty; all that they name count, also one that is frozen now.
-# - The result is a scalar tensor whose gradient reaches the parameters. During training the parameters have
-#   gradients of the new task in `.grad`; the penalty does not use or change them, nor the two dicts, which serve for all
-#   steps. The training loop calls `backward`.
+# - The result is a scalar tensor, as exact as the parameters or more, whose gradient reaches the parameters. During training
+#   the parameters have gradients of the new task in `.grad`; the penalty does not use or change them, nor the two dicts,
+#   which serve for all steps. The training loop calls `backward`.
 #
 # **Predict:** what is the gradient of the penalty at the anchor? What if `strength` is huge?
 #
@@ -669,6 +683,9 @@ def ewc_penalty(model: nn.Module, anchor: dict[str, Tensor], fisher: dict[str, T
     return strength / 2 * sum(terms)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(ewc_penalty)
 
 # %% nbgrader={"grade": true, "grade_id": "test_ewc_penalty", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.ewc_penalty(ewc_penalty)
@@ -749,7 +766,7 @@ print(f"{len(old.test)} old test images; with the adapters taken off all logits 
 #
 # Return an int64 tensor `[k]` of different row numbers, the most uncertain first; 0 ≤ k ≤ n. Ties may be broken in any way. A
 # probability may be 0 in float32, and then $p \log p$ counts as 0: `torch.special.entr(p)` is −p log p and handles this.
-# `topk`, `argsort` and `torch.randperm` help.
+# `topk`, `argsort` and `torch.randperm` help. Set no seed of torch, numpy or Python: other cells draw from the same generators.
 #
 # **Predict:** probabilities (0.5, 0.5, 0) and (0.4, 0.3, 0.3). Which image comes first by entropy, which by margin?
 #
@@ -778,6 +795,9 @@ def select_for_labelling(logits: Float[Tensor, "n c"], k: int, method: str) -> I
     return score.argsort(descending=True)[:k]
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(select_for_labelling)
 
 # %% nbgrader={"grade": true, "grade_id": "test_select_for_labelling", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.select_for_labelling(select_for_labelling)
@@ -862,7 +882,7 @@ plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
 # $$loss = weight \cdot T^2 \cdot \underset{images}{mean} \; KL(p \,\|\, q) \;+\; (1 - weight) \cdot \underset{images}{mean} \; CE(student, label)$$
 #
 # with $KL(p \| q) = \sum_c p_c (\log p_c - \log q_c)$, natural logarithms. The cross-entropy CE has temperature 1. Logits are
-# `[n, c]`, labels int64 `[n]`; the result is a scalar tensor, float64 for float64 logits.
+# `[n, c]`, labels int64 `[n]`; the result is a scalar tensor, as exact as the logits or more: float64 for float64 logits.
 #
 # - A gradient reaches the student's logits and **none the teacher's** (`detach`).
 # - A probability may be 0 in float32, the teacher's or the student's: work with `log_softmax`.
@@ -896,6 +916,9 @@ def distillation_loss(
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(distillation_loss)
+
 # %% nbgrader={"grade": true, "grade_id": "test_distillation_loss", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.distillation_loss(distillation_loss)
 ### BEGIN HIDDEN TESTS
@@ -903,7 +926,8 @@ checks.finetuning.distillation_loss(distillation_loss, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The teacher's probabilities for one image, as they are and softened. Move the temperature.
+# The teacher's probabilities for one image, as they are and softened; the title gives *your* loss, with the weight 1, of a
+# student that holds all classes for equally likely. Move the temperature.
 
 # %% tags=["widget", "nbval-ignore-output"]
 teacher_logits = measure.predict(base, old.train.images[:600])
@@ -912,14 +936,18 @@ unsure = teacher_logits.softmax(1).amax(1).argmin()  # the image for which the t
 
 def draw_softened(temperature: float):
     columns = {f"T = {t:g}": (teacher_logits[unsure] / t).softmax(0).tolist() for t in dict.fromkeys((1.0, temperature))}
-    return plots.softened(data.digits.CLASSES, columns, temperature)
+    knows_nothing, teacher = torch.zeros(1, teacher_logits.shape[1]), teacher_logits[unsure][None]
+    loss = distillation_loss(knows_nothing, teacher, old.train.labels[:1], temperature, weight=1.0).item()
+    figure = plots.softened(data.digits.CLASSES, columns, temperature)
+    return figure.update_layout(title_text=f"{figure.layout.title.text}: your loss of a student that knows nothing is {loss:.2f}")
 
 
 widgets.slider_figure(draw_softened, temperature=widgets.Slider(1.5, 10.0, start=4.0, step=0.5, label="temperature"))
 
 # %% [markdown]
 # *What is seen: for each class a bar at temperature 1 and one at the chosen temperature, on a logarithmic axis. Softening
-# brings the bars closer to each other; their order does not change.*
+# brings the bars closer to each other; their order does not change. The loss in the title rises with T and then hardly
+# changes: the difference to equal bars gets smaller, and T² makes up for it.*
 #
 # Now a student with a quarter of the parameters, trained on 600 old digits: on the labels alone, and with your loss. Three
 # seeds each, **live**.
@@ -1021,6 +1049,9 @@ def recover(model: nn.Module, masks: dict[str, Bool[Tensor, "..."]], split: data
     return recovered.eval()
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(recover)
 
 # %% nbgrader={"grade": true, "grade_id": "test_recover", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.finetuning.recover(recover)

@@ -27,11 +27,12 @@
 #
 # **You need** Python and a little PyTorch (tensors, `softmax`). No other unit comes first.
 #
-# **How it works.** There are twelve exercises; the unit takes about 150 minutes. Replace `raise NotImplementedError` with
-# your lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as
-# often as you like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work.
-# In a terminal, `posttrain-lab check 04` shows the points of the whole notebook. The [glossary](../glossary.md) explains
-# the terms of the field.
+# **How it works.** There are twelve exercises; the unit takes about 150 minutes. Replace `raise NotImplementedError`
+# with your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring.
+# The next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you
+# like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work. In a terminal,
+# `posttrain-lab check 04` shows the points of the whole notebook. The [glossary](../glossary.md) explains the terms of
+# the field.
 #
 # **Which examples for what.** Everything that is fitted, a temperature or a curve, is fitted on *calibration* examples.
 # Choices are made on *validation* examples. The *test* examples are used once, at the end.
@@ -165,6 +166,9 @@ def expected_calibration_error(confidence: Float[Tensor, " n"], correct: Bool[Te
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(expected_calibration_error)
+
 # %% nbgrader={"grade": true, "grade_id": "test_expected_calibration_error", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.expected_calibration_error(expected_calibration_error)
 ### BEGIN HIDDEN TESTS
@@ -245,6 +249,9 @@ def adaptive_ece(confidence: Float[Tensor, " n"], correct: Bool[Tensor, " n"], b
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(adaptive_ece)
+
 # %% nbgrader={"grade": true, "grade_id": "test_adaptive_ece", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.adaptive_ece(adaptive_ece)
 ### BEGIN HIDDEN TESTS
@@ -312,6 +319,9 @@ def nll(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> float:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(nll)
+
 # %% nbgrader={"grade": true, "grade_id": "test_nll", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.nll(nll)
 ### BEGIN HIDDEN TESTS
@@ -353,6 +363,9 @@ def brier(probabilities: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> flo
     return (probabilities.double() - truth).square().sum(dim=1).mean().item()
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(brier)
 
 # %% nbgrader={"grade": true, "grade_id": "test_brier", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.brier(brier)
@@ -438,6 +451,9 @@ def fit_temperature(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> 
     return math.exp(log_t)
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(fit_temperature)
 
 # %% nbgrader={"grade": true, "grade_id": "test_fit_temperature", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.fit_temperature(fit_temperature)
@@ -550,6 +566,9 @@ def fit_platt(scores: Float[Tensor, " n"], labels: Int[Tensor, " n"]) -> tuple[f
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(fit_platt)
+
 # %% nbgrader={"grade": true, "grade_id": "test_fit_platt", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.fit_platt(fit_platt)
 ### BEGIN HIDDEN TESTS
@@ -605,6 +624,9 @@ def fit_isotonic(scores: Float[Tensor, " n"], labels: Int[Tensor, " n"]) -> Call
     return curve_through(values, [mean for mean, _, size in blocks for _ in range(size)])
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(fit_isotonic)
 
 # %% nbgrader={"grade": true, "grade_id": "test_fit_isotonic", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.fit_isotonic(fit_isotonic)
@@ -676,6 +698,9 @@ def bayes_threshold(cost_fp: float, cost_fn: float) -> float:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(bayes_threshold)
+
 # %% nbgrader={"grade": true, "grade_id": "test_bayes_threshold", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.bayes_threshold(bayes_threshold)
 ### BEGIN HIDDEN TESTS
@@ -717,6 +742,9 @@ def expected_cost(p: Float[Tensor, " n"], y: Int[Tensor, " n"], threshold: float
     return cost.double().mean().item()
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(expected_cost)
 
 # %% nbgrader={"grade": true, "grade_id": "test_expected_cost", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.expected_cost(expected_cost)
@@ -805,6 +833,9 @@ def conformal_quantile(scores: Float[Tensor, " n"], alpha: float) -> float:
     ### END SOLUTION
 
 
+# %%
+checks.try_examples(conformal_quantile)
+
 # %% nbgrader={"grade": true, "grade_id": "test_conformal_quantile", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.conformal_quantile(conformal_quantile)
 ### BEGIN HIDDEN TESTS
@@ -842,6 +873,9 @@ def prediction_sets(probabilities: Float[Tensor, "n c"], q: float) -> Bool[Tenso
     return 1 - probabilities <= q
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(prediction_sets)
 
 # %% nbgrader={"grade": true, "grade_id": "test_prediction_sets", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.prediction_sets(prediction_sets)
@@ -960,6 +994,9 @@ def risk_coverage(confidence: Float[Tensor, " n"], correct: Bool[Tensor, " n"]) 
     return answered / len(confidence), wrong / answered
     ### END SOLUTION
 
+
+# %%
+checks.try_examples(risk_coverage)
 
 # %% nbgrader={"grade": true, "grade_id": "test_risk_coverage", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.calibration.risk_coverage(risk_coverage)

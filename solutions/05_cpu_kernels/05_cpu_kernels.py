@@ -27,12 +27,12 @@
 # **You need** Python and a little PyTorch (tensors, shapes). Unit 02 explains where int8 codes come from; no unit has to come
 # first. No C, no assembly: Numba compiles Python functions for your processor.
 #
-# **How it works.** There are twelve exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with your
-# lines; six are always enough. The cell right below checks them and says in a sentence what is wrong. Run it as often as
-# you like. A mistake costs only its own exercise. Most figures use *your* functions, so they show your work; where the
+# **How it works.** There are twelve exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError`
+# with your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring.
+# The next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you
+# like. A mistake costs only its own exercise. Most figures use *your* functions, so they show your work; where the
 # library's kernels are shown, the text says so. In a terminal, `posttrain-lab check 05` shows the points of the whole
-# notebook. The [glossary](../glossary.md) explains the
-# terms of the field.
+# notebook. The [glossary](../glossary.md) explains the terms of the field.
 
 # %% tags=["setup"]
 
@@ -132,6 +132,9 @@ def arithmetic_intensity(m: int, k: int, n: int, bytes_per_element: float) -> fl
     return operations / moved
     ### END SOLUTION
 
+# %%
+checks.try_examples(arithmetic_intensity)
+
 # %% nbgrader={"grade": true, "grade_id": "test_arithmetic_intensity", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.arithmetic_intensity(arithmetic_intensity)
 ### BEGIN HIDDEN TESTS
@@ -168,6 +171,9 @@ def attainable(intensity: float, peak: float, bandwidth: float) -> float:
     ### BEGIN SOLUTION
     return min(peak, intensity * bandwidth)
     ### END SOLUTION
+
+# %%
+checks.try_examples(attainable)
 
 # %% nbgrader={"grade": true, "grade_id": "test_attainable", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.attainable(attainable)
@@ -251,6 +257,9 @@ def int8_dot(a: Int8[Tensor, " k"], b: Int8[Tensor, " k"]) -> int:
     return products.sum().item()
     ### END SOLUTION
 
+# %%
+checks.try_examples(int8_dot)
+
 # %% nbgrader={"grade": true, "grade_id": "test_int8_dot", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.int8_dot(int8_dot)
 ### BEGIN HIDDEN TESTS
@@ -325,6 +334,9 @@ def pack_weights(w: Int8[Tensor, "n k"]) -> Int8[Tensor, "panels pairs 16 2"]:
     return rows.transpose(1, 2).contiguous()
     ### END SOLUTION
 
+# %%
+checks.try_examples(pack_weights)
+
 # %% nbgrader={"grade": true, "grade_id": "test_pack_weights", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.pack_weights(pack_weights)
 ### BEGIN HIDDEN TESTS
@@ -393,6 +405,9 @@ def unpack_weights(panels: Int8[Tensor, "panels pairs 16 2"], n: int, k: int) ->
     return rows[:n, :k].contiguous()
     ### END SOLUTION
 
+# %%
+checks.try_examples(unpack_weights)
+
 # %% nbgrader={"grade": true, "grade_id": "test_unpack_weights", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.unpack_weights(unpack_weights)
 ### BEGIN HIDDEN TESTS
@@ -418,7 +433,8 @@ print(f"{N} x {K} weights come back: {start}; 999 x 333 of them: {odd}")
 #
 # `add_block(out, a, b, first, end)` is given. It does `out[i, j] += a[i, k] * b[k, j]` for all indices from `first = (i, j, k)`
 # to `end = (i, j, k)` (exclusive), and raises an `IndexError` when `end` is out of range. You write the loops around it: every
-# block once, smaller ones at the edges, with `tile` as it is given. Floats are not accepted. a is `int8 [m, k]`, b `int8 [k, n]`, the result `int32 [m, n]`. Numba compiles numpy
+# block once, smaller ones at the edges, with `tile` as it is given. Floats are not accepted. a is `int8 [m, k]`, b `int8 [k, n]`, the result `int32 [m, n]`. No
+# product of this unit need be contiguous. Numba compiles numpy
 # calls too: `np.zeros((m, n), np.int32)`.
 #
 # **Predict:** m = k = n = 100 and tile = 32. How many blocks are there?
@@ -449,6 +465,9 @@ def tile_matmul(a: Int8[Tensor, "m k"], b: Int8[Tensor, "k n"], tile: int) -> In
                 add_block(out, a, b, (i, j, p), (min(i + tile, m), min(j + tile, n), min(p + tile, k)))
     return out
     ### END SOLUTION
+
+# %%
+checks.try_examples(tile_matmul)
 
 # %% nbgrader={"grade": true, "grade_id": "test_tile_matmul", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.tile_matmul(tile_matmul)
@@ -529,6 +548,9 @@ def simd_matmul(a, b, c, d, x, r, row, w, p):
     return a, b, c, d
     ### END SOLUTION
 
+# %%
+checks.try_examples(simd_matmul)
+
 # %% nbgrader={"grade": true, "grade_id": "test_simd_matmul", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.simd_matmul(simd_matmul)
 ### BEGIN HIDDEN TESTS
@@ -575,7 +597,8 @@ plots.speeds(speed, f"{M} x {K} x {N}, one thread")
 #
 # Codes from −8 to 7 need four bits, a [nibble](../glossary.md#nibble). Byte i of a row holds code 2i in its low nibble (bits
 # 0 to 3) and code 2i + 1 in its high one (bits 4 to 7), each in two's complement. If k is odd, the last high nibble is 0.
-# codes is `int8 [n, k]`, the result `uint8 [n, ceil(k / 2)]`. `code & 15` keeps four bits, also of a negative number.
+# codes is `int8 [n, k]`, the result `uint8 [n, ceil(k / 2)]`. The result need not be contiguous. `code & 15` keeps four bits, also of a
+# negative number.
 #
 # $$byte = (low \;\&\; 15) \;|\; ((high \;\&\; 15) \ll 4)$$
 #
@@ -599,6 +622,9 @@ def pack_int4(codes: Int8[Tensor, "n k"]) -> UInt8[Tensor, "n bytes"]:
     return (nibbles[:, ::2] | (nibbles[:, 1::2] << 4)).to(torch.uint8)
     ### END SOLUTION
 
+# %%
+checks.try_examples(pack_int4)
+
 # %% nbgrader={"grade": true, "grade_id": "test_pack_int4", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.pack_int4(pack_int4)
 ### BEGIN HIDDEN TESTS
@@ -613,7 +639,7 @@ checks.cpu_kernels.pack_int4(pack_int4, hidden=True)
 #
 # Nibbles 8 to 15 stand for −8 to −1. A shift to the right copies the sign bit if the number is *signed*. So shift a nibble to
 # the top of its byte, interpret the byte as int8 (`.view(torch.int8)` changes no bit), and shift it down again. packed is
-# `uint8 [n, ceil(k / 2)]`, the result `int8 [n, k]`, in the order of the codes.
+# `uint8 [n, ceil(k / 2)]`, the result `int8 [n, k]`, in the order of the codes. It need not be contiguous.
 #
 # **Predict:** the byte 241 once more. What is 241 >> 4 as uint8, and what after `.view(torch.int8)`?
 #
@@ -635,6 +661,9 @@ def unpack_int4(packed: UInt8[Tensor, "n bytes"], k: int) -> Int8[Tensor, "n k"]
     high = packed.view(torch.int8) >> 4
     return torch.stack((low, high), dim=2).flatten(1)[:, :k]
     ### END SOLUTION
+
+# %%
+checks.try_examples(unpack_int4)
 
 # %% nbgrader={"grade": true, "grade_id": "test_unpack_int4", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.unpack_int4(unpack_int4)
@@ -727,6 +756,9 @@ def csr_matmul(
     return out
     ### END SOLUTION
 
+# %%
+checks.try_examples(csr_matmul)
+
 # %% nbgrader={"grade": true, "grade_id": "test_csr_matmul", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.csr_matmul(csr_matmul)
 ### BEGIN HIDDEN TESTS
@@ -747,8 +779,8 @@ checks.cpu_kernels.csr_matmul(csr_matmul, hidden=True)
 # - `values [out, k / 4, 2]`: the kept weights, in the order of their positions (0 to 3);
 # - `positions [out, k / 4]`, uint8: first position + 4 · second position.
 #
-# weight is `float32 [out, k]`; 4 divides k. `argsort(dim=2, descending=True, stable=True)` keeps the earlier of equals first;
-# `gather` selects by index.
+# weight is `float32 [out, k]`; 4 divides k. The results need not be contiguous.
+# `argsort(dim=2, descending=True, stable=True)` keeps the earlier of equals first; `gather` selects by index.
 #
 # **Predict:** what are values and position of the group (0.5, −3, 1, 2)?
 #
@@ -772,6 +804,9 @@ def nm_pack(weight: Float[Tensor, "out k"]) -> tuple[Float[Tensor, "out groups 2
     places = largest.sort(dim=2).values
     return groups.gather(2, places), (places[:, :, 0] + 4 * places[:, :, 1]).to(torch.uint8)
     ### END SOLUTION
+
+# %%
+checks.try_examples(nm_pack)
 
 # %% nbgrader={"grade": true, "grade_id": "test_nm_pack", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.nm_pack(nm_pack)
@@ -820,6 +855,9 @@ def nm_matmul(
             out[row] += values[row, g, 0] * x[first] + values[row, g, 1] * x[second]
     return out
     ### END SOLUTION
+
+# %%
+checks.try_examples(nm_matmul)
 
 # %% nbgrader={"grade": true, "grade_id": "test_nm_matmul", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.cpu_kernels.nm_matmul(nm_matmul)

@@ -28,10 +28,11 @@
 # the other. With an NVIDIA GPU of the Ampere generation or later the same cells run on it. Triton exists for Linux; elsewhere open the unit
 # in Colab. Unit 02 explains what a code and a scale are; exercise 2 repeats what is needed here.
 #
-# **How it works.** There are seven exercises; the unit takes about 140 minutes. An exercise's cell begins with a finished function that takes
-# tensors and *launches* a kernel. Below it you write the body of the kernel in place of `raise NotImplementedError`; six lines are always
-# enough. The cell after it checks. A mistake costs only its own exercise. In a terminal, `posttrain-lab check 06` shows the points of the whole
-# notebook. The [glossary](../glossary.md) explains the terms of the field.
+# **How it works.** There are seven exercises; the unit takes about 140 minutes. An exercise's cell begins with a finished function that
+# takes tensors and *launches* a kernel. Below it you write the body of the kernel in place of `raise NotImplementedError`; the course's own
+# kernels have at most six lines there. The next cell tries the examples of the docstring, and the one after it checks. A mistake costs only
+# its own exercise. In a terminal, `posttrain-lab check 06` shows the points of the whole notebook. The [glossary](../glossary.md) explains
+# the terms of the field.
 #
 # **How mistakes are found.** Some mistakes change the result of a GPU kernel in some runs only. `interpreter.launch` makes them visible in
 # every run: in the interpreter the programs run in random order, reading or writing outside of the tensors is an error, results start with
@@ -93,6 +94,7 @@ widgets.predict(
 # $$out[i] = x[i] + y[i], \qquad i = p \cdot BLOCK + 0 \dots BLOCK - 1, \quad i < n$$
 #
 # p is the program's number, `tl.arange(0, BLOCK)` the block of lanes. x, y and out are float32 `[n]`.
+# No result of this unit need be contiguous.
 #
 # **Predict:** n = 5 and BLOCK = 4. How many programs run, and how many lanes must not store?
 #
@@ -125,6 +127,9 @@ def masked_add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
     y = tl.load(y_ptr + i, mask=i < n)
     tl.store(out_ptr + i, x + y, mask=i < n)
     ### END SOLUTION
+
+# %%
+checks.try_examples(masked_add)
 
 # %% nbgrader={"grade": true, "grade_id": "test_masked_add", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.masked_add(masked_add)
@@ -212,6 +217,9 @@ def row_quantize_kernel(x_ptr, codes_ptr, scale_ptr, columns, BLOCK: tl.constexp
     tl.store(codes_ptr + row * columns + k, code, mask=k < columns)
     tl.store(scale_ptr + row, scale)
     ### END SOLUTION
+
+# %%
+checks.try_examples(row_quantize)
 
 # %% nbgrader={"grade": true, "grade_id": "test_row_quantize", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.row_quantize(row_quantize)
@@ -302,6 +310,9 @@ def int8_matmul_kernel(x_ptr, w_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.
         total = tl.dot(x, w, total, out_dtype=tl.int32)
     tl.store(out_ptr + m * N + n, total, mask=(m < M) & (n < N))
     ### END SOLUTION
+
+# %%
+checks.try_examples(int8_matmul)
 
 # %% nbgrader={"grade": true, "grade_id": "test_int8_matmul", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.int8_matmul(int8_matmul)
@@ -480,6 +491,9 @@ def fused_linear_kernel(
     tl.store(out_ptr + m * N + n, y, mask=(m < M) & (n < N))
     ### END SOLUTION
 
+# %%
+checks.try_examples(fused_linear)
+
 # %% nbgrader={"grade": true, "grade_id": "test_fused_linear", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.fused_linear(fused_linear)
 ### BEGIN HIDDEN TESTS
@@ -570,6 +584,9 @@ def unpack_int4_kernel(packed_ptr, scale_ptr, out_ptr, columns, bytes_a_row, gro
     scale = tl.load(scale_ptr + row * groups + k // group, mask=k < columns)
     tl.store(out_ptr + row * columns + k, code * scale, mask=k < columns)
     ### END SOLUTION
+
+# %%
+checks.try_examples(unpack_int4)
 
 # %% nbgrader={"grade": true, "grade_id": "test_unpack_int4", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.unpack_int4(unpack_int4)
@@ -674,6 +691,9 @@ def block_sparse_kernel(x_ptr, blocks_ptr, columns_ptr, starts_ptr, out_ptr, M, 
     tl.store(out_ptr + m * N + row * B + b[None, :], total, mask=m < M)
     ### END SOLUTION
 
+# %%
+checks.try_examples(block_sparse_matmul)
+
 # %% nbgrader={"grade": true, "grade_id": "test_block_sparse_matmul", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.block_sparse_matmul(block_sparse_matmul)
 ### BEGIN HIDDEN TESTS
@@ -768,6 +788,9 @@ def read_ptx(ptx: str) -> dict[str, str | int]:
     registers = sum(int(number) for number in re.findall(r"\.reg\s+\.\w+\s+%\w+<(\d+)>", text))
     return {"multiply": names[0] if names else "", "times": len(names), "registers": registers}
     ### END SOLUTION
+
+# %%
+checks.try_examples(read_ptx)
 
 # %% nbgrader={"grade": true, "grade_id": "test_read_ptx", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks.gpu_kernels.read_ptx(read_ptx)

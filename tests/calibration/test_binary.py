@@ -1,9 +1,13 @@
 """Platt, isotonic, beta and histogram calibration against scikit-learn, exact fits and their laws."""
 
+import itertools
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -247,3 +251,38 @@ def test_curves_refuse_nan(what):
     curve = {"isotonic": fit_isotonic, "beta": fit_beta, "histogram": fit_histogram}[what](p, y)
     with pytest.raises(ValueError, match="got NaN"):
         curve(torch.tensor([float("nan")]))
+
+
+NEAR = {
+    "subnormal": [0.0, 1e-320, 2e-320, 1.0],
+    "the smallest": [0.0, 5e-324, 1.0, 2.0],
+    "the largest": [-1.7e308, 0.0, 1.7e308, 1.79e308],
+    "neighbours": [1.0, 1.0 + 2**-52, 1.0 + 2**-51, 2.0],
+}
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_isotonic_stays_a_probability_where_a_slope_overflows(name):
+    """Against exact fractions: the share of the way between two scores, however near or far they are."""
+    scores = torch.tensor(NEAR[name], dtype=torch.float64)
+    curve = fit_isotonic(scores, torch.tensor([0, 1, 0, 1]))
+    knots = [Fraction(v) for v in NEAR[name]]
+    values = [Fraction(0), Fraction(1, 2), Fraction(1, 2), Fraction(1)]
+    between = [a / 2 + b / 2 for a, b in itertools.pairwise(NEAR[name])]
+    asked = torch.tensor([*NEAR[name], *between, -math.inf, math.inf, 0.5, 5e-321, 1e-310], dtype=torch.float64)
+    for got, x in zip(curve(asked).tolist(), asked.tolist(), strict=True):
+        x = min(max(Fraction(x) if math.isfinite(x) else (knots[-1] if x > 0 else knots[0]), knots[0]), knots[-1])
+        i = max(1, next(i for i, knot in enumerate(knots) if x <= knot))
+        want = values[i - 1] + (values[i] - values[i - 1]) * (x - knots[i - 1]) / (knots[i] - knots[i - 1])
+        assert got == pytest.approx(float(want), abs=1e-15)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=12), st.integers(0, 2**12))
+def test_isotonic_of_any_scores_rises_and_stays_in_0_1(scores, bits):
+    labels = torch.tensor([0, 1, *[bits >> i & 1 for i in range(len(scores) - 2)]])
+    curve = fit_isotonic(torch.tensor(scores, dtype=torch.float64), labels)
+    asked = torch.tensor([*scores, *[a / 2 + b / 2 for a, b in itertools.pairwise(scores)]], dtype=torch.float64).sort().values
+    found = curve(asked)
+    assert ((found >= 0) & (found <= 1)).all()
+    assert (found.diff() >= 0).all()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
 from posttrain_lab.calibration import expected_calibration_error
+from posttrain_lab.calibration.arguments import check_probabilities, check_probability
 
 pytestmark = pytest.mark.portable
 
@@ -133,3 +134,25 @@ HIT = torch.tensor([True])
 def test_refuses(confidence, correct, bins, error, message):
     with pytest.raises(error, match=f"^expected_calibration_error wants .*{message}"):
         expected_calibration_error(confidence, correct, bins)
+
+
+@pytest.mark.parametrize("value", [1.0000001, 1.0005, -1e-7])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_rounded_confidence_is_shown_with_its_digits_and_not_called_a_logit(value, dtype):
+    """1.0000001 was printed as "0..1", which is inside."""
+    confidence = torch.tensor([0.5, value], dtype=dtype)
+    calls = [
+        lambda: expected_calibration_error(confidence, torch.tensor([True, False])),
+        lambda: check_probability("f", "p", confidence),
+        lambda: check_probabilities("f", confidence[None]),
+    ]
+    for call in calls:
+        with pytest.raises(
+            ValueError, match=r"in \[0, 1\], got (.*)\.\.(.*); rounding moved some out .* do \.clamp\(0, 1\)\.$"
+        ) as found:
+            call()
+        low, high = (float(end) for end in str(found.value).partition("got ")[2].partition(";")[0].split(".."))
+        assert low < 0 or high > 1
+        assert "logits" not in str(found.value)
+    with pytest.raises(ValueError, match="not logits"):
+        expected_calibration_error(torch.tensor([0.5, 1.5]), torch.tensor([True, False]))

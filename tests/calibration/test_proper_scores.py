@@ -91,6 +91,16 @@ def test_brier_refuses(p, error, message):
         brier(p, torch.tensor([0]))
 
 
+def test_rows_that_rounding_left_below_1_are_used_as_they_are():
+    assert brier(torch.tensor([[0.33, 0.33, 0.33]]), torch.tensor([0])) == pytest.approx(0.67**2 + 2 * 0.33**2)
+
+
+def test_classes_that_are_ruled_out_count_nothing():
+    logits = torch.tensor([[1.0, -float("inf"), 2.0], [0.0, 1.0, -float("inf")]])
+    left = torch.tensor([[1.0, 2.0], [0.0, 1.0]])
+    assert nll(logits, torch.tensor([2, 0])) == pytest.approx(nll(left, torch.tensor([1, 0])), abs=1e-12)
+
+
 def test_rounded_probabilities_of_small_dtypes_are_accepted():
     logits, labels = honest(50, 10)
     for dtype in (torch.float16, torch.bfloat16, torch.float32):
@@ -101,7 +111,8 @@ def test_rounded_probabilities_of_small_dtypes_are_accepted():
     ("logits", "labels", "error", "message"),
     [
         (torch.tensor([[0.0, float("nan")]]), torch.tensor([0]), ValueError, "got NaN"),
-        (torch.tensor([[0.0, float("inf")]]), torch.tensor([0]), ValueError, "got infinity"),
+        (torch.tensor([[0.0, float("inf")]]), torch.tensor([0]), ValueError, r"got \+inf"),
+        (torch.tensor([[1.0, 2.0], [0.0, -float("inf")]]), torch.tensor([1, 1]), ValueError, r"-inf for the label of row 1"),
         (torch.zeros(1, 2), torch.tensor([2]), ValueError, r"labels in 0\.\.1"),
         (torch.zeros(1, 2), torch.tensor([-1]), ValueError, "got -1"),
         (torch.zeros(1, 2), torch.tensor([0.0]), TypeError, "whole numbers, got torch.float32"),

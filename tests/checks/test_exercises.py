@@ -81,6 +81,19 @@ POINTS = {
         "block_sparse_matmul": 3,
         "read_ptx": 2,
     },
+    "07_auditing": {
+        "mcnemar": 2,
+        "identified_exemplars": 2,
+        "class_damage": 2,
+        "integrated_gradients": 3,
+        "occlusion": 2,
+        "rank_agreement": 2,
+        "fgsm": 2,
+        "pgd": 3,
+        "straight_through": 2,
+        "worst_case_accuracy": 1,
+        "certified_radius": 2,
+    },
 }
 
 

@@ -3,6 +3,7 @@
 import doctest
 import linecache
 import re
+from itertools import pairwise
 from types import ModuleType
 
 import pytest
@@ -35,6 +36,25 @@ def test_every_exercise_has_a_true_example(unit):
         example = parser.get_doctest(function.__doc__, dict(module.__dict__), exercise.name, None, None)
         assert example.examples, f"{exercise.name} has no example"
         assert runner.run(example).failed == 0, exercise.name
+
+
+def test_a_cell_before_each_check_tries_the_examples(unit):
+    name, notebook, _ = unit
+    tried = {
+        after.metadata.nbgrader.grade_id: cell.source
+        for cell, after in pairwise(notebook.cells)
+        if after.metadata.get("nbgrader", {}).get("grade")
+    }
+    assert tried == {f"test_{one.name}": f"checks.try_examples({one.function_name})" for one in checks.exercises(name).values()}
+
+
+def test_no_answer_of_the_course_has_more_than_six_lines(unit):
+    """The openings say so."""
+    _, notebook, _ = unit
+    for cell in (cell for cell in graded_cells(notebook) if cell.solution):
+        answer = re.search(r"### BEGIN SOLUTION\n(.*)### END SOLUTION", cell.source, re.DOTALL)
+        assert answer, cell.grade_id
+        assert len([line for line in answer[1].splitlines() if line.strip()]) <= 6, cell.grade_id
 
 
 def test_difficulty_minutes_and_points_are_those_of_the_checks(unit):

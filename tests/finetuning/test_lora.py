@@ -328,3 +328,23 @@ def test_the_work_of_layers_with_adapters_is_counted():
     lora.merge()
     assert macs(lora, x) == macs(linear, x)
     assert macs(LoRAConv2d(conv, rank=2, alpha=2), images) == macs(conv, images)
+
+
+def test_the_frozen_layer_has_the_name_of_unit_03_and_old_weights_can_be_read():
+    model = add_lora(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)), rank=1, alpha=1)
+    assert list(model.state_dict()) == [
+        "0.A",
+        "0.B",
+        "0.conv.weight",
+        "0.conv.bias",
+        "2.A",
+        "2.B",
+        "2.linear.weight",
+        "2.linear.bias",
+    ]
+    assert (model[0].base, model[2].base) == (model[0].conv, model[2].linear)
+    renamed = {"conv": "base", "linear": "base"}
+    old = {".".join(renamed.get(part, part) for part in name.split(".")): value + 1 for name, value in model.state_dict().items()}
+    model.load_state_dict(old)
+    assert torch.equal(model[2].linear.weight, old["2.base.weight"])
+    assert torch.equal(model[0].conv.bias, old["0.base.bias"])

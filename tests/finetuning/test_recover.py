@@ -1,6 +1,7 @@
 """Recovery: masks and grids are kept exactly, validation never falls, nothing that came in is changed."""
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -37,10 +38,10 @@ def masks_of(model: nn.Module, keep: float, seed: int = 0) -> dict[str, torch.Te
 
 
 class NoTest:
-    """A test set that nobody may look at."""
+    """Images that nobody may look at."""
 
     def __getattr__(self, name: str):
-        raise AssertionError("recovery looked at the test set")
+        raise AssertionError("recovery looked at images that it may not see")
 
 
 @pytest.mark.slow
@@ -62,6 +63,20 @@ def test_masks_stay_validation_rises_and_the_input_is_untouched():
     assert not healed.training
 
 
+def test_validation_chooses_nothing_unless_asked():
+    """As unit 03 says: what was chosen by these images cannot say how much was recovered."""
+    split, model = stripe_split(), small_cnn(0)
+    blind = Split(split.name, split.train, split.calibration, NoTest(), NoTest())
+    masks, bad = masks_of(model, 0.5), TrainingConfig(batch_size=30, learning_rate=0.3)
+    healed, again = recover(model, masks, blind, 2, bad), recover(model, masks, split, 2, bad)
+    assert all(torch.equal(a, b) for a, b in zip(healed.state_dict().values(), again.state_dict().values(), strict=True))
+    images, labels = split.train.images, split.train.labels
+    pruned = recover(model, masks, blind, 0)
+    last = train(pruned, images, labels, replace(bad, epochs=2), after_step=masking(masks))[0]
+    assert all(torch.equal(a, b) for a, b in zip(healed.state_dict().values(), last.state_dict().values(), strict=True))
+    assert not healed.training
+
+
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 99), epochs=st.integers(0, 2))
 def test_validation_never_falls_whatever_the_rate(seed, epochs):
@@ -69,7 +84,7 @@ def test_validation_never_falls_whatever_the_rate(seed, epochs):
     masks = masks_of(model, 0.5)
     start = recover(model, masks, split, epochs=0)
     bad = TrainingConfig(batch_size=30, learning_rate=0.3)
-    healed = recover(model, masks, split, epochs, bad)
+    healed = recover(model, masks, split, epochs, bad, keep_best=True)
     assert validation_accuracy(healed, split.validation) >= validation_accuracy(start, split.validation)
     assert all(not healed.get_parameter(name)[~mask].any() for name, mask in masks.items())
 

@@ -255,7 +255,7 @@ SENTENCES = {
     ("exits", "double"): "Python process ended",
     ("exits", "stack"): "SystemExit",
     ("exits", "split"): "is not defined, because its cell stopped",
-    ("loops", "double"): "within 4 seconds; look for a loop",
+    ("loops", "double"): "within 4 seconds of processor time; look for a loop",
     ("loops", "split"): "look for a loop",
     ("always_equal", "split"): "a plain tensor, number or torch.nn layer is wanted",
     ("deleted", "stack"): "is not defined",

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from posttrain_lab.checks.engine import serialize
 from posttrain_lab.checks.engine.exercise import EMPTY, Case, Exercise
 from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.submission import LocalSubmission
-from posttrain_lab.grading import kernel_side
+from posttrain_lab.grading import kernel_side, session
 from posttrain_lab.grading.kernel import KernelSubmission, check_in_kernel, decoded, vetted
 from posttrain_lab.grading.session import GraderFault, KernelLost, Limits, StudentKernel
 
@@ -28,10 +29,10 @@ class Scripted:
     """In the place of a kernel: answers with these texts, or raises these exceptions."""
 
     def __init__(self, *answers: str | Exception, limits: Limits | None = None):
-        self.answers, self.asked, self.limits = list(answers), [], limits or Limits()
+        self.answers, self.asked, self.limits, self.used = list(answers), [], limits or Limits(), 0.0
 
-    def ask(self, expression: str, seconds: float | None = None) -> str:
-        self.asked.append((expression, seconds))
+    def ask(self, expression: str, left: float) -> str:
+        self.asked.append((expression, left))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -69,11 +70,11 @@ def test_every_product_that_the_spy_notes_comes_through(name):
 def test_the_question_holds_the_name_and_the_arguments():
     kernel = Scripted(written(Outcome(value=1)))
     KernelSubmission(kernel, "Cube", "apply").call(torch.ones(2), gradients=(0,), at=0.5)
-    expression, seconds = kernel.asked[0]
+    expression, left = kernel.asked[0]
     assert expression.startswith("__import__('posttrain_lab.grading.kernel_side', fromlist=['answer']).answer('Cube', 'apply', ")
     args, kwargs, gradients = serialize.decode(base64.b64decode(expression.split("'")[-6]))
     assert torch.equal(args[0], torch.ones(2))
-    assert (kwargs, gradients, seconds) == ({"at": 0.5}, (0,), Limits().call)
+    assert (kwargs, gradients, left) == ({"at": 0.5}, (0,), Limits().exercise)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x'); import os; ('"])
@@ -181,6 +182,24 @@ def test_the_seconds_of_an_exercise_end_it():
     assert kernel.asked == []
 
 
+def test_an_exercise_counts_what_its_own_calls_used():
+    kernel = Scripted(written(Outcome(value=1)))
+    kernel.used = 500.0  # by the exercises before
+    submission = KernelSubmission(kernel, "double")
+    submission.call(1)
+    kernel.used += 45.0
+    submission.call(1)
+    assert [left for _, left in kernel.asked] == [60.0, 15.0]
+
+
+def test_calls_that_wait_are_ended_by_the_clock(monkeypatch):
+    kernel = Scripted(written(Outcome(value=1)))
+    submission = KernelSubmission(kernel, "double")
+    late = monotonic() + 301
+    monkeypatch.setattr("posttrain_lab.grading.kernel.monotonic", lambda: late)
+    assert "together did not end within 300 seconds; look for what it waits for" in submission.call(1).error
+
+
 def test_faults_that_are_not_the_students_are_raised():
     with pytest.raises(GraderFault, match="has an argument that cannot be sent to the kernel"):
         KernelSubmission(Scripted(""), "double").call(object())
@@ -260,6 +279,31 @@ def test_cells_run_again_in_a_new_kernel(kernel):
         kernel.run("print('last words', flush=True)\nimport os\nos._exit(1)")
     assert kernel.ask("kept + 1") == "42"
     assert kernel.starts == starts + 1
+
+
+@pytest.mark.slow
+def test_what_never_ends_is_told_the_whole_limit(kernel, monkeypatch):
+    """The limit of the call, or that of the exercise, but never what is left of it."""
+    monkeypatch.setattr(kernel, "limits", Limits(call=1.0, exercise=7.0))
+    monkeypatch.setattr(session, "WALL", 1000)
+    endless = "[n for n in iter(int, 1)]"
+    with pytest.raises(KernelLost, match=r"^your function did not return within 1 seconds of processor time; look for a loop"):
+        kernel.ask(endless, 7.0)
+    with pytest.raises(KernelLost, match=r"^your function used all of its 7 seconds of processor time; look for what"):
+        kernel.ask(endless, 0.5)
+
+
+@pytest.mark.slow
+def test_what_waits_uses_no_processor_time(kernel, monkeypatch):
+    """As on a busy machine: by the clock it takes longer than its limit. What waits for ever ends by the clock all the same."""
+    monkeypatch.setattr(kernel, "limits", Limits(call=1.0))
+    monkeypatch.setattr(session, "WALL", 1000)
+    before = kernel.used
+    assert kernel.ask("__import__('threading').Event().wait(1.5)") == "False"
+    assert kernel.used - before < 1.0
+    monkeypatch.setattr(session, "WALL", 0.5)
+    with pytest.raises(KernelLost, match=r"did not return within .* seconds; look for what it waits for"):
+        kernel.ask("__import__('threading').Event().wait(60)")
 
 
 @pytest.mark.slow

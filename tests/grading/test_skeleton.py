@@ -200,9 +200,10 @@ def test_the_cells_follow_the_last_exercise_in_notebook_and_twin(checkout):
     assert [cell.source for cell in twin.cells] == [cell.source for cell in notebook.cells]
     assert [cell.grade_id for cell in graded_cells(notebook)][-3:] == ["test_latency", NAME, f"test_{NAME}"]
     place = next(i for i, cell in enumerate(notebook.cells) if cell.source.startswith("## Exercise 5: "))
-    assert notebook.cells[place + 4].source.startswith("## "), "the next section begins behind the new cells"
+    assert notebook.cells[place + 5].source.startswith("## "), "the next section begins behind the new cells"
     assert notebook.cells[place - 1].cell_type == "markdown"
-    solution, check = notebook.cells[place + 1 : place + 3]
+    solution, tried, check = notebook.cells[place + 1 : place + 4]
+    assert tried.source == f"checks.try_examples({NAME})"
     assert solution.metadata.nbgrader == _like(notebook, "latency", NAME)
     assert check.metadata.nbgrader == _like(notebook, "test_latency", f"test_{NAME}")
 

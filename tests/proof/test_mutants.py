@@ -53,6 +53,11 @@ def test_other_definitions_docstrings_and_annotations_stay():
         assert "'Tensor 3'" in mutant.source
 
 
+def test_whether_zip_is_strict_is_left_alone():
+    source = "def f(a, b):\n    return list(zip(a, b, strict=True))"
+    assert not any("strict" in mutant.change or "strict=False" in mutant.source for mutant in mutants(source))
+
+
 def test_mutants_of_all_solutions_compile_differ_and_repeat():
     sources = [
         cell.source

@@ -59,3 +59,10 @@ def test_saboteurs_and_mutants_of_a_right_answer_fail(bench):
     found = list(mutated(bench, exercise, 10_000))
     assert found
     assert [judged.name for judged in found if judged.passed] == []
+
+
+@pytest.mark.slow
+def test_of_a_class_the_part_that_is_called_is_wrapped():
+    quantization = Bench("02_quantization")
+    judged, _ = quantization.honest(quantization.exercises["fake_quantize"])
+    assert judged.passed, judged.message

@@ -122,8 +122,10 @@ def test_bad_input() -> None:
         prepare_qat(small_cnn(), QuantizationConfig(mode="dynamic"))
     with pytest.raises(ValueError, match="rounding 'nearest', got 'static' and 'gptq'"):
         prepare_qat(small_cnn(), QuantizationConfig(rounding="gptq"))
-    with pytest.raises(TypeError, match=r"prepare_qat wants an nn.Sequential for this mode, got Linear"):
+    with pytest.raises(ValueError, match=r"prepare_qat wants calibration images for Linear, which is no chain"):
         prepare_qat(nn.Linear(2, 2))
+    with pytest.raises(TypeError, match=r"prepare_qat wants an nn.Module, got str"):
+        prepare_qat("model")
     with pytest.raises(TypeError, match="convert_qat wants a network from prepare_qat, got Linear"):
         convert_qat(nn.Linear(2, 2))
     with pytest.raises(ValueError, match="range for the output of 'the input', got none yet"):

@@ -66,6 +66,7 @@ def brier_workload(seed: int) -> list[Case]:
             (probabilities.mul(50).round() / 50, labels),
         ),
         Case("nearly certain, and always right", _nearly_certain(draw, 30)),
+        Case("the same, all others below one millionth", _millionths(draw, 9, 12)),
     ]
 
 
@@ -74,6 +75,15 @@ def _nearly_certain(draw: Draw, n: int) -> tuple[Tensor, Tensor]:
     labels = drawn_labels(draw, n, 4)
     logits[torch.arange(n), labels] += 10.0
     return logits.softmax(1), labels
+
+
+def _millionths(draw: Draw, n: int, classes: int) -> tuple[Tensor, Tensor]:
+    """Each probability but the label's is below 1e-6; together they are a tenth of the score, which is some 1e-10."""
+    probabilities, labels = draw.uniform(5e-7, 9.5e-7, n, classes), drawn_labels(draw, n, classes)
+    rows = torch.arange(n)
+    probabilities[rows, labels] = 0.0
+    probabilities[rows, labels] = 1 - probabilities.sum(1)
+    return probabilities, labels
 
 
 def _gaps(probabilities: Tensor, labels: Tensor) -> Tensor:

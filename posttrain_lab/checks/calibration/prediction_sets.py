@@ -75,7 +75,15 @@ def sets_workload(seed: int) -> list[Case]:
         Case("200 classes", (wide := _rows(draw, 12, 200, 3.0), _clear(wide, 1 - draw.real(0.002, 0.01), 2e-6))),
         Case("scores very close to q", (_around(draw, n := draw.whole(20, 30), 0.3, 1e-5), 0.7)),
         Case("scores very close to 1, and a q close to 1", (_around(draw, n, 0.0005, 1e-5), 0.9995)),
+        Case("float64, probabilities below one millionth", (tiny := _millionths(draw, n), _clear(tiny, 1 - 5e-7, 1e-8))),
     ]
+
+
+def _millionths(draw: Draw, n: int) -> Tensor:
+    """Rows [n, 4] of one probability close to 1 and three below 1e-6, float64."""
+    p = draw.uniform(1e-7, 9e-7, n, 4).double()
+    p[:, 0] = 1 - p[:, 1:].sum(1)
+    return p
 
 
 def _score(p: Tensor) -> Tensor:
@@ -179,6 +187,7 @@ prediction_sets = Exercise(
     oracle=right_sets,
     cases=sets_cases,
     workload=sets_workload,
+    legal={"not contiguous": "the result is `bool [n, c]`"},
     mistakes=SETS_MISTAKES,
     library="calibration:prediction_sets",
 )

@@ -192,6 +192,10 @@ risk_coverage = Exercise(
     oracle=right_risk_coverage,
     cases=coverage_cases,
     workload=coverage_workload,
+    legal={
+        "float32 for float64": "the result is a pair of float tensors `[k]`",
+        "not contiguous": "the result is a pair of float tensors `[k]`",
+    },
     mistakes=COVERAGE_MISTAKES,
     library="calibration:risk_coverage",
 )

@@ -33,6 +33,7 @@ def attainable_workload(seed: int) -> list[Case]:
         Case("the highest point of the figure", (1024.0, draw.real(1e11, 1e12), draw.real(5e9, 4e10))),
         Case("a GPU, just below its ridge", (590.0, 1979e12, 3350e9)),
         Case("a tiny chip, just above its ridge", (4.01, 4e6, 1e6)),
+        Case("in units of 1e12", (draw.real(0.2, 0.6), 0.5, 0.0335)),
     ]
 
 

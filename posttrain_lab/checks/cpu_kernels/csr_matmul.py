@@ -69,6 +69,7 @@ def csr_cases(seed: int) -> list[Case]:
         case("no weight at all", torch.zeros(3, 4), 2),
         Case("an infinite input that no weight reads", (*csr(unread), infinite)),
         Case("views that are not contiguous", (*csr(weight), strided(x))),
+        Case("inputs of many thousands", (*csr(weight), 4096 * whole_floats(draw, 6, 5))),
         Case("a transposed view", (*csr(weight), whole_floats(draw, 4, 6).T)),
     ]
 
@@ -189,6 +190,7 @@ csr_matmul = Exercise(
     oracle=right_csr,
     cases=csr_cases,
     workload=csr_workload,
+    legal={"not contiguous": "No product of this unit need be contiguous."},
     mistakes=CSR_MISTAKES,
     judge=close(0.0, 0.0, strict_dtype=True),
     through="engine.authorship:own",

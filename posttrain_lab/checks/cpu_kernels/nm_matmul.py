@@ -119,6 +119,7 @@ nm_matmul = Exercise(
     oracle=right_nm,
     cases=nm_cases,
     workload=nm_workload,
+    legal={"not contiguous": "No product of this unit need be contiguous."},
     mistakes=NM_MISTAKES,
     judge=close(0.0, 0.0, strict_dtype=True),
     through="engine.authorship:own",

@@ -154,5 +154,6 @@ nm_pack = Exercise(
     workload=nm_pack_workload,
     mistakes=NM_PACK_MISTAKES,
     judge=close(0.0, 0.0, strict_dtype=True),
+    legal={"not contiguous": "The results need not be contiguous."},
     through="engine.authorship:own",
 )

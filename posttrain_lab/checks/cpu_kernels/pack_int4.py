@@ -128,5 +128,6 @@ pack_int4 = Exercise(
     workload=pack4_workload,
     mistakes=PACK4_MISTAKES,
     judge=close(0.0, 0.0),
+    legal={"not contiguous": "The result need not be contiguous."},
     through="engine.authorship:own",
 )

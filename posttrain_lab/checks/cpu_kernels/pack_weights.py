@@ -33,6 +33,7 @@ def drawn_weights(draw: Draw) -> list[tuple[str, Tensor]]:
         ("a last panel with 15 outputs", draw.codes(-128, 127, 16 * n - 1, 2 * k - 1)),
         ("as many outputs as inputs", draw.codes(-128, 127, 32, 32)),
         ("one input", draw.codes(-128, 127, 17, 1)),
+        ("other weights of the same size", draw.codes(-128, 127, 17, 1)),  # a buffer that is used again would show
         ("one output", draw.codes(-128, 127, 1, 2 * k + 1)),
         ("a single weight", draw.codes(-128, -1, 1, 1)),
         ("only the lowest code", torch.full((19, 3), -128, dtype=torch.int8)),
@@ -49,8 +50,8 @@ def pack_workload(seed: int) -> list[Case]:
     """Many panels, wide rows, and sizes that no panel divides; small enough for an answer with loops."""
     draw = Draw(seed, "pack workload")
     return [
-        Case("many panels", (draw.codes(-127, 127, 259 + draw.whole(0, 20), 17),)),
-        Case("wide rows", (draw.codes(-127, 127, 18, 333),)),
+        Case("many panels", (draw.codes(-127, 127, 259 + draw.whole(0, 20), 5),)),
+        Case("wide rows", (draw.codes(-127, 127, 18, 71),)),
     ]
 
 

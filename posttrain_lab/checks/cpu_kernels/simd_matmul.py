@@ -71,6 +71,7 @@ def simd_cases(seed: int) -> list[Case]:
         Case("only the lowest code", (lowest, right_pack(lowest), 6)),
         Case("no row", (x[:0], panels, 16)),
         Case("views that are not contiguous", (strided(x), panels.mT.contiguous().mT, 16)),
+        Case("other numbers of the same size", (draw.codes(-128, 127, *x.shape), panels, 16)),
         Case("the compiled instructions", (x, panels, 16, "assembly")),
     ]
 
@@ -168,7 +169,9 @@ simd_matmul = Exercise(
     oracle=right_simd,
     cases=simd_cases,
     workload=simd_workload,
+    legal={"not contiguous": "No product of this unit need be contiguous."},
     mistakes=SIMD_MISTAKES,
     judge=simd_judge(),
+    products=True,
     through="engine.authorship:in_vectors",
 )

@@ -164,7 +164,9 @@ tile_matmul = Exercise(
     oracle=right_tile,
     cases=tile_cases,
     workload=tile_workload,
+    legal={"not contiguous": "No product of this unit need be contiguous."},
     mistakes=TILE_MISTAKES,
     judge=whole_judge(),
+    products=True,
     through="engine.authorship:by_blocks",
 )

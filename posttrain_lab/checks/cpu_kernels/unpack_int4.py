@@ -37,7 +37,13 @@ def unpack4_cases(seed: int) -> list[Case]:
     cases = [Case(words, (right_pack4(codes), codes.shape[1])) for words, codes in drawn_codes(draw) if len(codes)]
     view = strided(draw.codes(-128, 127, 3, 4)).view(torch.uint8)
     filled = draw.codes(-128, 127, 4, 5).view(torch.uint8)
-    return [*cases, Case("bytes that are not contiguous", (view, 8)), Case("an odd size, the last nibble not 0", (filled, 9))]
+    others = draw.codes(-128, 127, 4, 5).view(torch.uint8)  # of the same size: a buffer that is used again would show
+    return [
+        *cases,
+        Case("bytes that are not contiguous", (view, 8)),
+        Case("an odd size, the last nibble not 0", (filled, 9)),
+        Case("other bytes of the same size", (others, 9)),
+    ]
 
 
 def unpack4_workload(seed: int) -> list[Case]:
@@ -115,5 +121,6 @@ unpack_int4 = Exercise(
     workload=unpack4_workload,
     mistakes=UNPACK4_MISTAKES,
     judge=close(0.0, 0.0),
+    legal={"not contiguous": "It need not be contiguous."},
     through="engine.authorship:own",
 )

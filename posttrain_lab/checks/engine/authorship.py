@@ -58,7 +58,10 @@ def own(function: Function, *args: Any, **kwargs: Any) -> Any:
 @watcher
 def whole(function: Function, *args: Any, **kwargs: Any) -> Any:
     """The answer to a task of whole numbers; that it was computed with floats is told only of a right result."""
-    return _in_whole_numbers(function, None, args, kwargs)
+    result = _in_whole_numbers(function, None, args, kwargs)
+    if isinstance(result, np.generic):
+        remark(f"returns a number of numpy ({type(result).__name__}); return a plain int: int(...) or .item()")
+    return result
 
 
 def _in_whole_numbers(function: Function, sizes: tuple[int, ...] | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -156,11 +159,15 @@ def _reads(function: Function, position: int) -> bool:
 
 
 def _refuse_the_library(frame: FrameType, event: str, argument: Any) -> None:
-    home, name = frame.f_globals, frame.f_code.co_name
-    package, module = str(home.get("__package__")), str(home.get("__name__"))
-    if event != "call" or name == "<module>" or is_running():
+    if event != "call":  # Python asks at every call and return, of C functions too: most of them must end here
         return
-    if package in LIBRARY and module not in OPEN:
+    home = frame.f_globals
+    package = home.get("__package__")
+    library, name = package in LIBRARY, frame.f_code.co_name
+    if name == "<module>" or not (library or str(package).startswith("scipy")) or is_running():
+        return
+    module = str(home.get("__name__"))
+    if library and module not in OPEN:
         raise NotTheTask(f"the library's own {name} made this; write it yourself in the cell above")
-    if package.split(".")[0] == "scipy" and not module.startswith("scipy._lib"):
+    if str(package).split(".")[0] == "scipy" and not module.startswith("scipy._lib"):
         raise NotTheTask(f"scipy's {name} made this; write it yourself in the cell above")

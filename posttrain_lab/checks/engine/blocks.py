@@ -33,6 +33,8 @@ def complaint(function: Callable[..., Any], kernel: Any) -> str | None:
             blocks = [(step[1], step[2]) for step in found if step[0] == "add_block"]
             if any(end - start > tile for first, last in blocks for start, end in zip(first, last, strict=True)):
                 return "calls add_block with blocks larger than `tile`; a block has at most `tile` rows, `tile` columns and inner indices"
+            if any(end < min(start + tile, size) for block in blocks for start, end, size in zip(*block, (m, n, k), strict=True)):
+                return "calls add_block with blocks smaller than `tile`; only those at the edges are smaller"
         differing.append(steps[0] != steps[1])
     if not differing[0]:
         return "does the same steps for each `tile`: no block depends on it; cut rows, columns and the inner size into blocks of `tile`"

@@ -10,6 +10,7 @@ from posttrain_lab.checks.engine.manners import unmannerly
 from posttrain_lab.checks.engine.outcome import EMPTY, Outcome, problem_of
 from posttrain_lab.checks.engine.submission import Submission
 from posttrain_lab.checks.engine.task import Call, Case, Law, Mistake, Task
+from posttrain_lab.checks.engine.time_limit import Limited
 
 __all__ = ["EMPTY", "HIDDEN_SEEDS", "VISIBLE_SEEDS", "Call", "Case", "CheckFailed", "Exercise", "Law", "Mistake", "Verdict"]
 
@@ -46,7 +47,7 @@ class Exercise(Task):
     def __call__(self, function: Any, hidden: bool = False) -> None:
         """Check the student's function: print one line when it is right, raise CheckFailed with one sentence when it is not."""
         seeds = HIDDEN_SEEDS if hidden else VISIBLE_SEEDS
-        verdict = self.check(self.submission(function), seeds)
+        verdict = self.check(Limited(self.submission(function)), seeds)
         if not verdict.passed:
             raise CheckFailed(verdict.message)
         print(verdict.message)

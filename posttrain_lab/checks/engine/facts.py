@@ -18,40 +18,45 @@ OPTIMIZER_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 Fact = tuple[str, Any]
 
 
-def facts(where: str, value: Any, depth: int = 0) -> Iterator[Fact]:
+def facts(where: str, value: Any, seen: set[int], depth: int = 0) -> Iterator[Fact]:
     """The facts about a tensor, network, optimizer or container; of anything else there are none.
 
-    >>> dict(facts("argument 1", [1, 2]))["the items of argument 1"] == [1, 2]
+    `seen`: the ids of tensors that were met before under another name (the weights of an optimizer are keys of a dict of masks too).
+
+    >>> dict(facts("argument 1", [1, 2], set()))["the items of argument 1"] == [1, 2]
     True
     """
     if isinstance(value, Tensor):
-        yield from _of_tensor(where, value)
+        yield from _of_tensor(where, value, seen)
     elif isinstance(value, nn.Module):
-        yield from _of_network(where, value)
+        yield from _of_network(where, value, seen)
     elif isinstance(value, torch.optim.Optimizer):
-        yield from _of_optimizer(where, value)
+        yield from _of_optimizer(where, value, seen)
     elif isinstance(value, dict) and depth < DEPTH:
         yield f"the keys of {where} or their order", [_key(key) for key in value]
         for number, (key, item) in enumerate(value.items()):
-            yield from _of_item(f"{where}[{number if isinstance(key, Tensor) else repr(key)}]", item, depth)
+            yield from _of_item(f"{where}[{number if isinstance(key, Tensor) else repr(key)}]", item, seen, depth)
             if isinstance(key, Tensor):
-                yield from facts(f"key {number} of {where}", key, depth + 1)
+                yield from facts(f"key {number} of {where}", key, seen, depth + 1)
     elif isinstance(value, list | tuple) and depth < DEPTH:
         yield f"the items of {where}", [_key(item) for item in value]
         for number, item in enumerate(value):
-            yield from _of_item(f"{where}[{number}]", item, depth)
+            yield from _of_item(f"{where}[{number}]", item, seen, depth)
     elif isinstance(value, Split):
         for part in ("train", "calibration", "validation", "test"):
-            yield from facts(f"the {part} images", getattr(value, part).images)
-            yield from facts(f"the {part} labels", getattr(value, part).labels)
+            yield from facts(f"the {part} images", getattr(value, part).images, seen)
+            yield from facts(f"the {part} labels", getattr(value, part).labels, seen)
 
 
-def _of_item(where: str, item: Any, depth: int) -> Iterator[Fact]:
+def _of_item(where: str, item: Any, seen: set[int], depth: int) -> Iterator[Fact]:
     yield where, _key(item)
-    yield from facts(where, item, depth + 1)
+    yield from facts(where, item, seen, depth + 1)
 
 
-def _of_tensor(where: str, value: Tensor) -> Iterator[Fact]:
+def _of_tensor(where: str, value: Tensor, seen: set[int]) -> Iterator[Fact]:
+    if id(value) in seen:
+        return
+    seen.add(id(value))
     yield f"requires_grad of {where}", value.requires_grad
     yield f"the dtype or shape of {where}", (value.dtype, tuple(value.shape))
     yield f"the strides of {where}", value.stride() if value.layout == torch.strided else None
@@ -60,7 +65,7 @@ def _of_tensor(where: str, value: Tensor) -> Iterator[Fact]:
     yield f"the values of {where}", _numbers(value)
 
 
-def _of_network(where: str, value: nn.Module) -> Iterator[Fact]:
+def _of_network(where: str, value: nn.Module, seen: set[int]) -> Iterator[Fact]:
     for name, layer in value.named_modules():
         at = f"layer {name} of {where}" if name else where
         yield f"the mode (train or eval) of {at}", layer.training
@@ -70,17 +75,17 @@ def _of_network(where: str, value: nn.Module) -> Iterator[Fact]:
         for key, parameter in layer._parameters.items():
             if parameter is not None:
                 yield f"which object the Parameter {key} of {at} is", id(parameter)
-                yield from _of_tensor(f"{key} of {at}", parameter)
+                yield from _of_tensor(f"{key} of {at}", parameter, seen)
         for key, buffer in layer._buffers.items():
             yield f"the values of {key} of {at}", _numbers(buffer)
 
 
-def _of_optimizer(where: str, value: torch.optim.Optimizer) -> Iterator[Fact]:
+def _of_optimizer(where: str, value: torch.optim.Optimizer, seen: set[int]) -> Iterator[Fact]:
     yield f"the options of {where}", [{k: repr(v) for k, v in group.items() if k != "params"} for group in value.param_groups]
     yield f"which parameters {where} has", [id(p) for group in value.param_groups for p in group["params"]]
     yield f"the hooks of {where}", tuple(len(getattr(value, hooks, ())) for hooks in OPTIMIZER_HOOKS)
     for number, parameter in enumerate(p for group in value.param_groups for p in group["params"]):
-        yield from _of_tensor(f"parameter {number} of {where}", parameter)
+        yield from _of_tensor(f"parameter {number} of {where}", parameter, seen)
 
 
 def _key(item: Any) -> Any:

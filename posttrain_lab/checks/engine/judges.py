@@ -36,6 +36,16 @@ def near(share: float, rtol: float = 0.0, strict_dtype: bool = False) -> Judge:
     return judge
 
 
+def by_precision(usual: Judge, double: Judge) -> Judge:
+    """`double` judges where a float64 tensor is expected: more digits are right there than those of float32."""
+
+    def judge(want: Outcome, got: Outcome) -> str | None:
+        exact = isinstance(want.value, Tensor) and want.value.dtype == torch.float64
+        return (double if exact else usual)(want, got)
+
+    return judge
+
+
 def whole_products(values: Judge, product: str = "product") -> Judge:
     """As `values` says, and no product of floats on the way: codes are multiplied as whole numbers."""
 

@@ -84,6 +84,8 @@ def _notes(function: Callable[..., Any], result: Any, given: list[Any], traffic:
         yield "gives its kernel other numbers than its arguments; leave the function above the kernel as it was"
     if traffic.shared:
         yield "stores in one place from several programs; each program stores its own block, and no other program does"
+    elif traffic.idle:
+        yield "has programs that store nothing; each program stores its own block"
     if traffic.twice:
         yield "stores a number more than once; compute it to its end, then store it once"
     _CALLS[function] = _CALLS.get(function, 0) + 1

@@ -5,7 +5,9 @@ inside of an adapter, so that objects that are never sent (an optimizer, a netwo
 """
 
 import contextlib
+import ctypes
 import functools
+import itertools
 import random
 import sys
 import warnings
@@ -28,7 +30,8 @@ DETERMINISTIC = "torch's deterministic mode (use_deterministic_algorithms)"
 ERRORS = "numpy's error handling (seterr)"
 NUMPY_SEED, PYTHON_SEED = "numpy's random seed (numpy.random.seed)", "Python's random seed (random.seed)"
 FILTERS = "Python's warning filters (warnings)"
-REFILLS = 1000  # of a random generator's 624 words in one call
+WORDS = 624  # of a Mersenne twister's state
+REFILLS = 1000  # of these words in one call
 Watched = Callable[..., Any]
 _REMARKS: ContextVar[list[str] | None] = ContextVar("what a watcher noticed during this call", default=None)
 
@@ -125,7 +128,8 @@ def unmannerly(free: Iterable[str], strict: Iterable[str], wanted: Iterable[str]
 
 
 def _all_facts(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: fact for where, value in given.items() for name, fact in facts(where, value)}
+    seen: set[int] = set()
+    return {name: fact for where, value in given.items() for name, fact in facts(where, value, seen)}
 
 
 def _machine() -> dict[str, Any]:
@@ -135,16 +139,34 @@ def _machine() -> dict[str, Any]:
         THREADS: torch.get_num_threads(),
         DETERMINISTIC: torch.are_deterministic_algorithms_enabled(),
         "torch's random seed (manual_seed)": torch.default_generator.initial_seed(),
-        NUMPY_SEED: tuple(np.random.get_state(legacy=False)["state"]["key"].tolist()),  # noqa: NPY002
+        NUMPY_SEED: _numpys_words(),
         PYTHON_SEED: random.getstate()[1][:-1],
         ERRORS: tuple(sorted(np.geterr().items())),
         FILTERS: list(warnings.filters),
     }
 
 
+def _numpys_words() -> bytes:
+    """The 624 words of numpy's generator, from its memory: `get_state` copies them one by one, which takes longer than all else here.
+
+    >>> _numpys_words() == np.random.get_state(legacy=False)["state"]["key"].tobytes()
+    True
+    """
+    generator = np.random.get_bit_generator()  # type: ignore[attr-defined]
+    if not isinstance(generator, np.random.MT19937):  # somebody has put another in its place
+        return b""
+    return ctypes.string_at(generator.ctypes.state_address, 4 * WORDS)
+
+
 def _differences(machine: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     changed = [what for what in machine if machine[what] != now[what]]
-    return [what for what in changed if what not in (NUMPY_SEED, PYTHON_SEED) or not _only_drawn(machine[what], now[what])]
+    seeds = {what: (_words(machine[what]), _words(now[what])) for what in changed if what in (NUMPY_SEED, PYTHON_SEED)}
+    return [what for what in changed if what not in seeds or not _only_drawn(*seeds[what])]
+
+
+def _words(state: bytes | tuple[int, ...]) -> tuple[int, ...]:
+    """The generator's words as whole numbers."""
+    return state if isinstance(state, tuple) else tuple(np.frombuffer(state, np.uint32).tolist())
 
 
 def _only_drawn(before: tuple[int, ...], now: tuple[int, ...]) -> bool:
@@ -155,6 +177,8 @@ def _only_drawn(before: tuple[int, ...], now: tuple[int, ...]) -> bool:
     >>> _only_drawn(words, random.getstate()[1][:-1]), _only_drawn(words, random.Random(1).getstate()[1][:-1])
     (True, False)
     """
+    if len(before) != WORDS or len(now) != WORDS:
+        return False
     twin = random.Random()
     twin.setstate((3, (*before, len(before)), None))
     for _ in range(REFILLS):
@@ -197,5 +221,12 @@ def _memory(tensor: Tensor) -> int:
 
 
 def _share(parts: list[Tensor]) -> bool:
-    places = [place for part in parts if (place := _memory(part))]
-    return len(set(places)) < len(places)
+    """Does one tensor begin before another ends? (Parts of one tensor, one behind the other, as `split` makes them, may lie together.)"""
+    spans = sorted(_span(part) for part in parts if part.numel())
+    return any(start < end for (_, end), (start, _) in itertools.pairwise(spans))
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """The addresses of the first byte of a tensor and of the one behind its last."""
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()

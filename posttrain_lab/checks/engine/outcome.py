@@ -35,10 +35,16 @@ def problem_of(outcome: Outcome) -> str | None:
 
 def describe(error: BaseException) -> str:
     """One sentence: what was raised, and in which line of the student's cell."""
+    return f"your function raised {raised(error)}"
+
+
+def raised(error: BaseException) -> str:
+    """The kind of an error, the line of the student's cell, and its text. (The lines of a docstring's examples do not count.)"""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "posttrain_lab" not in f.filename and "site-packages" not in f.filename and f.name != "call"]
+    others = ("posttrain_lab", "site-packages", "doctest")
+    own = [f for f in frames if not any(part in f.filename for part in others) and f.name != "call"]
     where = f" in line {own[-1].lineno} of your cell ({own[-1].line})" if own and own[-1].line else ""
-    return f"your function raised {type(error).__name__}{where}: {_words(error)}"
+    return f"{type(error).__name__}{where}: {_words(error)}"
 
 
 def _words(error: BaseException) -> str:

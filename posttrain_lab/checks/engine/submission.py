@@ -26,6 +26,8 @@ from posttrain_lab.checks.engine.own_work import USED, LibraryUsed, closed
 from posttrain_lab.checks.engine.plain_values import clean, copied, identical
 from posttrain_lab.checks.engine.product_spy import ProductSpy
 
+Context = Callable[[], contextlib.AbstractContextManager[Any]]
+
 
 class Submission(Protocol):
     """One function of a student, in this process or another."""
@@ -39,7 +41,8 @@ class LocalSubmission:
 
     `through` names an adapter that is called in its place, as `adapter(function, *args)`; `library` names the library's own
     functions for the job, which are no answer. A `trusted` function is an oracle or a known mistake: it may be the library's, and
-    adapters that only watch how a result is made let it through. `manners` remembers the result of the call before.
+    adapters that only watch how a result is made let it through. `products`: products of floats are noted, for a judge that asks for
+    whole numbers. `manners` remembers the result of the call before.
     """
 
     function: Any
@@ -47,6 +50,7 @@ class LocalSubmission:
     trusted: bool = False
     through: str = ""
     library: str = ""
+    products: bool = True
     manners: Manners = field(default_factory=Manners)
 
     def call(self, *args: Any, gradients: tuple[int, ...] = (), **kwargs: Any) -> Outcome:
@@ -54,10 +58,11 @@ class LocalSubmission:
         kept, args = args, tuple(copied(arg, index in gradients) for index, arg in enumerate(args))
         kwargs = {key: copied(value, False) for key, value in kwargs.items()}
         spy = ProductSpy(args)
+        watched = spy.at_work if self.products and _has_codes(args) else contextlib.nullcontext
         self.manners.notes.clear()
         try:
-            function = self._target()
-            with _quiet(function, args), spy.at_work() if _has_codes(args) else contextlib.nullcontext():
+            function = self._target(watched)
+            with _quiet(function, args), watched() if self._adapted() else contextlib.nullcontext():
                 result = unwatched(function(*args, **kwargs))
             found = _gradients(result, [args[index] for index in gradients])
             value = clean(result)
@@ -68,7 +73,11 @@ class LocalSubmission:
         changed = tuple(i for i, (now, before) in enumerate(zip(args, kept, strict=True)) if not identical(now, before))
         return Outcome(value, found, spy.products(result), changed, notes=tuple(self.manners.notes))
 
-    def _target(self) -> Callable[..., Any]:
+    def _adapted(self) -> bool:
+        """Is an adapter called in place of the function, one that does more than watch? Then its own products are watched too."""
+        return bool(self.through) and not is_watcher(self.through)
+
+    def _target(self, watched: Context) -> Callable[..., Any]:
         function = self.function
         if not self.trusted and is_library(function, self.library):
             raise TypeError("this is the library's own function; write yours in the cell above")
@@ -76,21 +85,21 @@ class LocalSubmission:
             function = getattr(function, self.attribute)
         if not callable(function):
             raise TypeError(f"a function is wanted, this is a {type(function).__name__}")
-        if not self.through:
-            return self._observed(function)
-        if not is_watcher(self.through):
-            return functools.partial(find_adapter(self.through), self._observed(function))
-        return self._observed(function if self.trusted else functools.partial(find_adapter(self.through), function))
+        if self._adapted():
+            return functools.partial(find_adapter(self.through), self._observed(function, contextlib.nullcontext))
+        if self.through and not self.trusted:
+            function = functools.partial(find_adapter(self.through), function)
+        return self._observed(function, watched)
 
-    def _observed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, called without the library's help and with an eye on its manners."""
+    def _observed(self, function: Callable[..., Any], watched: Context) -> Callable[..., Any]:
+        """The function, called without the library's help, with an eye on its products (not on those of `manners`) and on its manners."""
 
         @functools.wraps(function)
         def called(*args: Any, **kwargs: Any) -> Any:
             if self.trusted:
-                with stand_ins.trusted_work():
+                with stand_ins.trusted_work(), watched():
                     return function(*args, **kwargs)
-            with closed(self.library) as used:
+            with closed(self.library) as used, watched():
                 result = function(*args, **kwargs)
             if used:  # and the error was caught
                 raise LibraryUsed(USED.format(name=used[0]))

@@ -91,6 +91,7 @@ class Task:
     - `legal`: saboteurs of `posttrain_lab.proof` that this check lets pass, each with the words of the page that allow it; at most three.
     - `through`: the adapter by which the function is called; `library`: the library's own functions for this job, which are
       closed meanwhile. Both are written "module:function", below `posttrain_lab.checks` and below `posttrain_lab`.
+    - `products`: the judge asks whether floats were multiplied (`whole_products`), so that is watched. It makes each call slower.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Task:
     attribute: str = ""
     through: str = ""
     library: str = ""
+    products: bool = False
 
     @property
     def function_name(self) -> str:
@@ -120,7 +122,7 @@ class Task:
     def submission(self, function: Any, trusted: bool = False) -> LocalSubmission:
         """A function of this process as what this exercise checks."""
         attribute, library = ("", "") if trusted else (self.attribute, self.library)
-        return LocalSubmission(function, attribute, trusted, self.through, library)
+        return LocalSubmission(function, attribute, trusted, self.through, library, self.products)
 
 
 def _short(value: Any) -> str:

@@ -107,6 +107,10 @@ adamw_step = Exercise(
         "argument 3": "`state` is {} before the first step. You choose what to store in it.",
         "the strides of argument 1": "`param` is changed in place; a new `param.data` counts too.",
     },
+    legal={
+        "dict in another order": "You choose what to store in it",
+        "key added to a dict": "You choose what to store in it",
+    },
     through="finetuning.adamw_step:walk",
     library="finetuning:adamw_step",
 )

@@ -2,8 +2,8 @@
 
 Conventions that the notebook states in the same words: with p = softmax(teacher / T) and q = softmax(student / T) the loss is
 weight * T^2 * mean over the images of KL(p || q) + (1 - weight) * mean cross-entropy of student (at temperature 1) and labels; natural
-logarithms; a scalar tensor; a gradient reaches the student's logits and none the teacher's; a probability may be 0, the student's
-too; float64 logits give a float64 loss.
+logarithms; a scalar tensor, as exact as the logits or more (float64 for float64 logits); a gradient reaches the student's logits and none
+the teacher's; a probability may be 0, the student's too.
 """
 
 from collections.abc import Callable
@@ -88,5 +88,6 @@ distillation_loss = Exercise(
     workload=distillation_workload,
     mistakes=DISTILLATION_MISTAKES,
     judge=precise(0.0001, 1e-05),
+    legal={"float64 for float32": "as exact as the logits or more"},
     library="finetuning:distillation_loss",
 )

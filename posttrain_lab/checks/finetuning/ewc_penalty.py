@@ -2,7 +2,8 @@
 
 Conventions that the notebook states in the same words: strength / 2 * the sum over all elements of fisher * (parameter - anchor)^2;
 `anchor` and `fisher` have the same keys, names of `model.named_parameters()`; parameters that they do not name (a new head) get no penalty; the
-result is a scalar tensor, also with strength 0, whose gradient reaches the parameters; a frozen parameter that they name counts too.
+result is a scalar tensor, as exact as the parameters or more, also with strength 0, whose gradient reaches the parameters; a frozen
+parameter that they name counts too.
 
 The parameters of the network carry gradients of the new task (`.grad`), as they do in training: the penalty does not use them.
 """
@@ -139,6 +140,7 @@ ewc_penalty = Exercise(
     workload=penalty_workload,
     mistakes=PENALTY_MISTAKES,
     judge=precise(0.0001, 1e-06),
+    legal={"float64 for float32": "as exact as the parameters or more"},
     through="finetuning.ewc_penalty:penalty_and_gradient",
     library="finetuning:ewc_penalty",
 )

@@ -133,6 +133,7 @@ parameter_groups = Exercise(
     workload=groups_workload,
     mistakes=PARAMETER_MISTAKES,
     judge=groups_judge(),
+    legal={"a tensor for a number": "Return a list of dicts as optimizers take it"},
     through="finetuning.parameter_groups:grouped",
     library="finetuning:parameter_groups",
 )

@@ -1,8 +1,9 @@
 """Cases, laws and known mistakes of `select_for_labelling`: which images should a person label next?
 
 Conventions that the notebook states in the same words: p = softmax(logits), row by row; "entropy": the largest -sum p log p first;
-"margin": the smallest difference of the two largest probabilities first; "random": any k different indices, by any generator; the result is
-an int64 tensor [k] of different row numbers, the most uncertain first; ties may be broken in any way; a probability may be 0.
+"margin": the smallest difference of the two largest probabilities first; "random": any k different indices, by any generator, but
+no seed is set; the result is an int64 tensor [k] of different row numbers, the most uncertain first; ties may be broken in any way; a
+probability may be 0.
 
 The law of "random": one call draws a tenth of 4,000 to 5,000 rows. (Every call starts with the same seed, so that several calls would not
 be independent.) For a uniform choice the mean position of these rows, as a fraction of n, is 1/2 with a standard deviation of at most
@@ -40,10 +41,10 @@ def _apart(scores: Tensor, k: int) -> bool:
     return bool((ordered[:-1] - ordered[1:] > GAP).all())
 
 
-def _pool(draw: Draw, n: int, c: int, k: int, sure: bool = False) -> Tensor:
+def _pool(draw: Draw, n: int, c: int, k: int, sure: bool = False, shift: float = 0.0) -> Tensor:
     """Logits whose k most uncertain rows are clear for both methods, and differ for every wrong score (`sure`: some p are 0)."""
     while True:
-        logits = draw.normal(n, c) * draw.uniform(0.5, 4.0, n, 1)
+        logits = draw.normal(n, c) * draw.uniform(0.5, 4.0, n, 1) + shift
         if sure:
             logits[:, draw.whole(0, c - 1)] = -400.0
             logits[:: draw.whole(3, 4)] *= 100
@@ -64,7 +65,7 @@ def select_cases(seed: int) -> list[Case]:
         Case("one row with a probability of 0", (_one_impossible(draw), 2, "entropy")),
         Case("probabilities that are 0", (sure, 5, "entropy")),
         Case("probabilities that are 0, by margin", (sure, 5, "margin")),
-        Case("logits far from 0", (logits + 500, 5, "entropy")),
+        Case("logits far from 0", (_pool(draw, n, c, 5, shift=20_000.0), 5, "entropy")),
         Case("one row only", (draw.normal(1, 3), 1, "entropy")),
         Case("the single most uncertain", (wide, 1, "entropy")),
         Case("a view that is not contiguous", (strided(wide), 4, "entropy")),
@@ -100,12 +101,13 @@ def _in_steps(draw: Draw, n: int, c: int, method: str) -> Tensor:
 def select_workload(seed: int) -> list[Case]:
     """Pools of the notebook's size and ten classes whose scores differ little, more classes than ten, and float64."""
     draw = Draw(seed, "workload of select_for_labelling")
-    pools = {method: _in_steps(draw, 880, 10, method) for method in ("entropy", "margin")}
+    pools = {method: _in_steps(draw, n, 10, method) for method, n in (("entropy", 1100), ("margin", 880))}
     return [
-        Case("the notebook's pool", (pools["entropy"], 10, "entropy")),
+        Case("a pool a little larger than the notebook's", (pools["entropy"], 10, "entropy")),
         Case("the notebook's pool, by margin", (pools["margin"], 10, "margin")),
         Case("more than ten classes", (_in_steps(draw, 60, 37, "entropy"), 8, "entropy")),
         Case("in float64", (_in_steps(draw, 60, 12, "margin").double(), 8, "margin")),
+        Case("in float64, all logits close to 0", (1e-8 * draw.normal(40, 12).double(), 8, "margin")),
     ]
 
 
@@ -173,7 +175,7 @@ select_for_labelling = Exercise(
     oracle=right_select,
     cases=select_cases,
     workload=select_workload,
-    free={"random seed": '"random": any k different images, by any generator.'},
+    legal={"not contiguous": "Return an int64 tensor `[k]` of different row numbers"},
     mistakes=SELECT_MISTAKES,
     laws=SELECT_LAWS,
     library="finetuning:select_for_labelling",

@@ -44,14 +44,23 @@ def _case(draw: Draw, words: str, m: int, k: int, kept: list[list[int]], side: i
     return Case(words, (draw.codes(-128, 127, m, k * side), blocks, torch.tensor(columns, dtype=torch.int32), counts), options)
 
 
+def _large_sums(draw: Draw) -> Case:
+    """33 blocks of 64 inputs: sums of products that are odd and beyond 2^25, where float32 has every fourth whole number only."""
+    case = _case(draw, "odd sums beyond 2^25", 2, 33, [list(range(33)), []], side=64)
+    x, blocks, *rest = (torch.full_like(case.args[0], 127), torch.full_like(case.args[1], 127), *case.args[2:])
+    blocks[draw.whole(0, 32), :, 0] = 126
+    return Case(case.words, (x, blocks, *rest))
+
+
 def sparse_workload(seed: int) -> list[Case]:
-    """The notebook's weight of 4 x 8 blocks, many blocks in a row, few of many columns, and larger blocks."""
+    """The notebook's weight of 4 x 8 blocks, many blocks in a row, few of many columns, larger blocks, and large sums."""
     draw = Draw(seed, "sparse workload")
     some = [draw.shuffled(range(8))[:count] for count in (7, 4, 1, 8)]
     return [
         _case(draw, "a weight of 128 x 256", 20, 8, some, block_m=32),
         _case(draw, "one block of ten columns in each row", 16, 10, [[draw.whole(0, 9)], [draw.whole(0, 9)]]),
         _case(draw, "blocks of side 64", 9, 6, [draw.shuffled(range(6))[:5], [1]], side=64),
+        _large_sums(draw),
     ]
 
 
@@ -172,6 +181,7 @@ block_sparse_matmul = Exercise(
     oracle=right_sparse,
     cases=sparse_cases,
     workload=sparse_workload,
+    legal={"not contiguous": "No result of this unit need be contiguous."},
     mistakes=SPARSE_MISTAKES,
     through="gpu_kernels.block_sparse_matmul:skipping",
 )

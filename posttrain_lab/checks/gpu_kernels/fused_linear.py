@@ -130,6 +130,7 @@ fused_linear = Exercise(
     oracle=right_fused,
     cases=fused_cases,
     workload=fused_workload,
+    legal={"not contiguous": "No result of this unit need be contiguous."},
     mistakes=FUSED_MISTAKES,
     judge=near(2e-06, rtol=1e-05, strict_dtype=True),
     through="engine.launches:launched",

@@ -4,11 +4,15 @@ Conventions: x is [m, k], w is [n, k], both int8; out = x @ w.T in int32, exact.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from posttrain_lab.checks.engine.adapters import watcher
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
+from posttrain_lab.checks.engine.launches import watched_launch
+from posttrain_lab.checks.engine.manners import remark
 from posttrain_lab.checks.engine.random_cases import Draw, strided
 from posttrain_lab.kernels.gpu.interpreter import outside
 
@@ -36,7 +40,9 @@ def matmul_cases(seed: int) -> list[Case]:
         Case("a single row and column", drawn_codes(draw, 1, 1, 64 + more)),
         Case("other tiles", drawn_codes(draw, odd, odd + 3, 65), {"block_m": 32, "block_n": 16, "block_k": 64}),
         Case(
-            "more than two thousand products, sums beyond 2^24", (torch.cat([ends, lows]), torch.cat([ends[:2] - 14, lows[:1]]))
+            "more than two thousand products, sums beyond 2^24",
+            (torch.cat([ends, lows]), torch.cat([ends[:2] - 14, lows[:1]])),
+            {"block_k": 128},
         ),
         Case("views that are not contiguous", (strided(x), w.T.contiguous().T)),
     ]
@@ -97,6 +103,21 @@ def _stored_transposed(x: Tensor, w: Tensor, **tiles: int) -> Tensor:
     return right_matmul(w, x).reshape(len(x), len(w))
 
 
+def _lanes(x: Tensor, w: Tensor, block_m: int = 16, block_n: int = 16, block_k: int = 32) -> int:
+    """Lanes of the loads of all programs, when each step of k takes BM x BK numbers of x and BK x BN of w."""
+    tiles = -(-len(x) // block_m) * -(-len(w) // block_n)
+    return tiles * -(-x.shape[1] // block_k) * block_k * (block_m + block_n)
+
+
+@watcher
+def stepping(function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Any:
+    """The answer of a function that launches a kernel, whose steps along k have BK numbers (loaded once or several times)."""
+    result, traffic = watched_launch(function, args, kwargs)
+    if traffic is not None and traffic.lanes % _lanes(*args, **kwargs):
+        remark("loads tiles of other sizes than BM x BK and BK x BN; loop over k in steps of BK")
+    return result
+
+
 MATMUL_MISTAKES = (
     Mistake("sums in int8", "Your sums wrapped around at 127; give tl.dot out_dtype=tl.int32 and an int32 total.", _wrapped(8)),
     Mistake("sums in int16", "Your sums wrapped around at 32,767; accumulate in tl.int32.", _wrapped(16)),
@@ -153,7 +174,8 @@ int8_matmul = Exercise(
     oracle=right_matmul,
     cases=matmul_cases,
     workload=matmul_workload,
+    legal={"not contiguous": "No result of this unit need be contiguous."},
     mistakes=MATMUL_MISTAKES,
-    through="engine.launches:launched",
+    through="gpu_kernels.int8_matmul:stepping",
     library="kernels:int8_matmul",
 )

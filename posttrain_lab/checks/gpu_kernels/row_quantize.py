@@ -183,6 +183,7 @@ row_quantize = Exercise(
     oracle=right_rows,
     cases=rows_cases,
     workload=rows_workload,
+    legal={"not contiguous": "No result of this unit need be contiguous."},
     mistakes=ROWS_MISTAKES,
     judge=close(1e-06, 0.0, strict_dtype=True),
     through="engine.launches:launched",

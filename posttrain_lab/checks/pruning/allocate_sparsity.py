@@ -122,6 +122,7 @@ def allocate_cases(seed: int) -> list[Case]:
     costly = {"first": _straight(start, 0.05), "second": _straight(start, 0.8), "third": _straight(start, 0.03)}
     bent = {name: _bent(draw, 11, start) for name in sizes}
     two = {name: [start, start - part] for name, part in (("first", 0.7), ("second", 0.1), ("third", 0.7))}
+    slight = {name: [0.9, 0.9 - part] for name, part in (("first", 4e-4), ("second", 1e-4), ("third", 4e-4))}
     total = a + b + c
     return [
         Case(
@@ -134,6 +135,7 @@ def allocate_cases(seed: int) -> list[Case]:
             ({"frail": frail, "patient": patient}, {"frail": a, "patient": b}, a + draw.whole(200, 900)),
         ),
         Case("curves of two points", (two, sizes, a + c + draw.whole(200, 900))),
+        Case("losses of less than a thousandth", (slight, sizes, a + c + draw.whole(200, 900))),
         Case("a budget of all parameters", (bent, sizes, total)),
         Case("a budget of 0", (bent, sizes, 0)),
     ]

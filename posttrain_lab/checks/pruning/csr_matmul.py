@@ -177,7 +177,8 @@ csr_matmul = Exercise(
     oracle=right_product,
     cases=product_cases,
     mistakes=PRODUCT_MISTAKES,
-    judge=close(0.0, 0.0),
+    judge=close(0.0, 0.0, strict_dtype=True),
     workload=product_workload,
+    legal={"not contiguous": "So may the results of this unit."},
     library="pruning:csr_matmul kernels:SparseWeight",
 )

@@ -122,5 +122,6 @@ global_masks = Exercise(
     judge=close(0.0, 0.0),
     laws=GLOBAL_LAWS,
     workload=global_workload,
+    legal={"not contiguous": "So may the results of this unit."},
     library="pruning:global_masks pruning.masks:global_from_scores",
 )

@@ -287,5 +287,6 @@ magnitude_mask = Exercise(
     judge=close(0.0, 0.0),
     laws=MAGNITUDE_LAWS,
     workload=magnitude_workload,
+    legal={"not contiguous": "So may the results of this unit."},
     library="pruning:magnitude_mask pruning.masks:keep_largest",
 )

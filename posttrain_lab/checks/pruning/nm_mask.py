@@ -183,5 +183,6 @@ nm_mask = Exercise(
     judge=close(0.0, 0.0),
     laws=NM_LAWS,
     workload=nm_workload,
+    legal={"not contiguous": "So may the results of this unit."},
     library="pruning:nm_mask pruning.masks:nm_from_scores",
 )

@@ -192,5 +192,6 @@ to_csr = Exercise(
     mistakes=CSR_MISTAKES,
     judge=close(0.0, 0.0, strict_dtype=True),
     workload=csr_workload,
+    legal={"not contiguous": "So may the results of this unit."},
     library="pruning:to_csr kernels:SparseWeight",
 )

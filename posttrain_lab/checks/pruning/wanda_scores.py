@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
-from posttrain_lab.checks.engine.judges import near
+from posttrain_lab.checks.engine.judges import by_precision, near
 from posttrain_lab.checks.engine.random_cases import Draw, eighths, strided
 
 
@@ -132,7 +132,8 @@ wanda_scores = Exercise(
     oracle=right_wanda,
     cases=wanda_cases,
     mistakes=WANDA_MISTAKES,
-    judge=near(1e-07, 1e-05),
+    judge=by_precision(near(1e-07, 1e-05, strict_dtype=True), near(1e-14, 1e-12, strict_dtype=True)),
     workload=wanda_workload,
+    legal={"not contiguous": "So may the results of this unit."},
     library="pruning:wanda_scores pruning:layer_scores",
 )

@@ -117,5 +117,6 @@ dequantize = Exercise(
     mistakes=DEQUANTIZE_MISTAKES,
     workload=dequantize_workload,
     judge=near(1e-06, strict_dtype=True),
+    legal={"not contiguous": "how q lies in memory is free, and so it is for all results of this unit"},
     library="quantization:dequantize",
 )

@@ -126,6 +126,7 @@ def fake_workload(seed: int) -> list[Case]:
         Case("exact ties, which go to the even number of steps", (ties, power, odd, 4), gradients=(0,)),
         Case("numbers close to ties", (near_ties(draw, power, 6), power, odd, 6), gradients=(0,)),
         Case(words, (closer * power, power, odd, 5), gradients=(0,)),
+        Case("large numbers, and no gradient is asked for", (numbers(draw, 2500.0, 3, 8, 6, 7), 2500.0, 3, 8)),
     ]
 
 
@@ -210,11 +211,11 @@ fake_quantize = Exercise(
     unit="02_quantization",
     points=2,
     difficulty=3,
-    minutes=12,
+    minutes=20,
     oracle=right_fake,
     cases=fake_cases,
     mistakes=FAKE_MISTAKES,
-    judge=close(0.0001, 1e-12),
+    judge=close(0.0001, 1e-12, strict_dtype=True),
     function="FakeQuantize",
     attribute="apply",
     through="quantization.fake_quantize:before_another",

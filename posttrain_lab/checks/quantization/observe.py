@@ -146,7 +146,7 @@ def _heavy_tails(draw: Draw) -> Tensor:
 def observe_workload(seed: int) -> list[Case]:
     """The mse range of skewed numbers, of activations as the notebook observes them, and at ties; all defaults."""
     draw = Draw(seed, "observe workload")
-    tails = _clear(lambda: _heavy_tails(draw), 8, (7, 4))
+    tails = _clear(lambda: _heavy_tails(draw), 8, (9, 7, 4))
     few, bits = draw.whole(3, 5), draw.whole(3, 6)
     relu = _clear(lambda: draw.normal(30, 40).relu() * draw.uniform(0.1, 3.0, 40), bits)
     normal = _clear(lambda: draw.normal(20, 2, 5) * 1e-3, few)
@@ -159,6 +159,7 @@ def observe_workload(seed: int) -> list[Case]:
         Case("mse of a single number", (torch.tensor([number]), "mse", 8)),
         Case("mse of 2,001 numbers with an outlier on each side", (tails, "mse")),
         Case("mse of zeros", (torch.zeros(4), "mse", 4)),
+        Case("minmax of numbers of less than a millionth", (draw.normal(4, 5) * 1e-8, "minmax", 4)),
         _tie(draw),
         Case("a layer's outputs, all by default", (layer,)),
         Case("percentile of a layer's outputs", (layer * 1e-3, "percentile", 8)),

@@ -14,8 +14,8 @@ weights on the grid, and on held-out inputs an output error that is a small part
 Limit 25 %. With 16 tokens for 24 features right answers reach 29 %: limit 40 %. A layer of 144 features (60 of them, 3 bits): right ones
 4-8 %, damping 1.0 10-17 %, coordinate descent 4-5 %; one inverse for all columns 26-44 %: limit 20 %.
 
-The few tokens are multiplied by 2^10 and the inputs of the large layer by 2^-14: nothing changes for damping in proportion to the diagonal
-of H, while a fixed amount of it is far too small or far too large. (Powers of two change no digit.)
+The few tokens are multiplied by 2^10, the inputs of the large layer by 2^-14 and its weights by 2^-10: nothing changes for damping in
+proportion to the diagonal of H, while a fixed amount of it is far too small or far too large. (Powers of two change no digit.)
 """
 
 from functools import lru_cache
@@ -61,7 +61,7 @@ def rounding_cases(seed: int) -> list[Case]:
     on_grid = to_nearest(draw.normal(6, 9), torch.zeros(0), 3)
     return [
         Case("one nonzero input per token: rounding to nearest is best", (weight, alone, 4)),
-        Case(f"{bits} bits, one nonzero input per token", (_clear_weight(draw, 3, side, bits), alone, bits)),
+        Case(f"{bits} bits, one nonzero, tiny input per token", (_clear_weight(draw, 3, side, bits), alone * 1e-8, bits)),
         Case("weights that are already on the grid", (on_grid, _mixed(draw, 40, 9), 3)),
         Case("a single feature, views that are not contiguous", (strided(_clear_weight(draw, 7, 1, 3)), draw.normal(1, 5).T, 3)),
     ]
@@ -84,7 +84,7 @@ def _layer(seed: int, tokens: int, dead: bool) -> Layer:
 def _large_layer(seed: int) -> Layer:
     """A layer as large as those of the notebook's network (a convolution of 16 channels, 3 x 3), with small inputs."""
     draw = Draw(seed, "large layer")
-    weight, mix = draw.normal(32, LARGE), draw.normal(CAUSES_OF_LARGE, LARGE)
+    weight, mix = draw.normal(32, LARGE) * 2.0**-10, draw.normal(CAUSES_OF_LARGE, LARGE)
     count = TOKENS_OF_LARGE + 300
     inputs = (draw.normal(count, CAUSES_OF_LARGE) @ mix + 0.3 * draw.normal(count, LARGE)) * 2.0**-14
     return weight, inputs[:TOKENS_OF_LARGE], inputs[TOKENS_OF_LARGE:]
@@ -99,7 +99,7 @@ def _left(layer: Layer, rounded: Tensor, bits: int) -> float:
 
 def _complaint(layer: Layer, rounded: Tensor, bits: int, limit: float) -> str | None:
     weight = layer[0]
-    if problem := difference(torch.full(weight.shape, 0.0), rounded, 0.0, float("inf")):
+    if problem := difference(torch.full(weight.shape, 0.0), rounded, 0.0, float("inf"), strict_dtype=True):
         return problem
     steps = rounded.double() / row_scales(weight, bits)
     if not ((steps - steps.round()).abs() < 1e-3).all() or (steps.abs() > top(bits) + 1e-3).any():
@@ -148,7 +148,8 @@ optimal_rounding = Exercise(
     oracle=right_rounding,
     cases=rounding_cases,
     mistakes=ROUNDING_MISTAKES,
-    judge=close(0.001, 1e-06),
+    judge=close(0.001, 1e-06, strict_dtype=True),
     laws=ROUNDING_LAWS,
+    legal={"not contiguous": "how q lies in memory is free, and so it is for all results of this unit"},
     library="quantization:optimal_rounding",
 )

@@ -191,5 +191,6 @@ quantize = Exercise(
     cases=quantize_cases,
     mistakes=QUANTIZE_MISTAKES,
     workload=quantize_workload,
+    legal={"not contiguous": "how q lies in memory is free, and so it is for all results of this unit"},
     library="quantization:quantize",
 )

@@ -293,5 +293,6 @@ requantize = Exercise(
     cases=requantize_cases,
     mistakes=REQUANTIZE_MISTAKES,
     workload=requantize_workload,
+    legal={"not contiguous": "how q lies in memory is free, and so it is for all results of this unit"},
     library="quantization:requantize",
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law, Mistake
 from posttrain_lab.checks.engine.fake_clock import TimedCall
-from posttrain_lab.checks.engine.judges import close
+from posttrain_lab.checks.engine.judges import close, show
 from posttrain_lab.checks.engine.random_cases import Draw
 
 Percentiles = tuple[float, float, float]
@@ -61,7 +61,21 @@ def latency_workload(seed: int) -> list[Case]:
     return [
         Case("the usual 50 calls after 5: no other argument", (TimedCall((*(0.2 + 0.1 * i for i in range(5)), *usual, 3.0)),)),
         Case("`repeats` by name, the usual warm-up", (TimedCall((*[0.4] * 5, *usual[:1] * 9, 3.0)),), {"repeats": 9}),
+        _case(
+            "500 calls, where the definitions of a percentile agree within 0.6 %", draw.shuffled(_sorted_durations(draw, 500)), 2
+        ),
     ]
+
+
+def _usual_numbers(call: Call, seed: int) -> str | None:
+    """One call more or less, before or among the measured ones, moves all ranks: the calls at both ends are the extremes."""
+    between = Draw(seed, "usual numbers").shuffled([0.02 + 0.001 * i for i in range(48)])
+    for after in (0.0001, 0.2):
+        durations = (0.9, 0.8, 0.7, 0.6, 0.5, 0.01, *between, 0.012, *[after] * 9)
+        found, wanted = call(TimedCall(durations)), call(TimedCall(durations), 50, 5)
+        if any(abs(one - two) > 1e-7 for one, two in zip(found, wanted, strict=True)):
+            return f"latency(fn) must give what latency(fn, 50, 5) gives, {show(wanted)}, and gives {show(found)}."
+    return None
 
 
 def _between(lows: tuple[int, int, int], durations: tuple[float, ...]) -> Callable[[Call, int], str | None]:
@@ -79,6 +93,7 @@ def _between(lows: tuple[int, int, int], durations: tuple[float, ...]) -> Callab
 
 
 LATENCY_LAWS = (
+    Law("the usual numbers of calls", _usual_numbers),
     Law("four calls", _between((0, 1, 2), (0.03, 0.01, 0.04, 0.02))),
     Law("five calls", _between((0, 1, 3), (0.03, 0.05, 0.01, 0.04, 0.02))),
     Law("ten calls", _between((1, 4, 7), (0.03, 0.05, 0.01, 0.09, 0.04, 0.07, 0.02, 0.1, 0.06, 0.08))),

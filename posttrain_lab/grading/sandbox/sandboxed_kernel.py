@@ -6,6 +6,7 @@ is replaced by a new fork, in which the cells that ran well are run again.
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from posttrain_lab.checks.engine.time_limit import call_too_long, too_long
 from posttrain_lab.grading.outputs import Outputs
 from posttrain_lab.grading.sandbox.fork_server import ForkServer, connect, receive, send
 from posttrain_lab.grading.sandbox.rights import Room
@@ -50,11 +52,16 @@ class SandboxedKernel:
     def __init__(self, address: str, files: dict[str, str] | None = None, limits: Limits | None = None):
         self.address, self.files, self.limits = address, files or {}, limits or Limits()
         self.starts = 0
-        self._used = 0.0  # by processes that are gone
+        self._gone = 0.0  # seconds used by processes that are gone
         self._good_cells: list[str] = []
         self._line: socket.socket | None = None
         self._process = 0
         self._all: TimeUsed | None = None
+
+    @property
+    def used(self) -> float:
+        """Seconds that the submission has used: processor time, and time asleep."""
+        return self._gone + (self._all.seconds() if self._all else 0.0)
 
     def __enter__(self) -> "SandboxedKernel":
         return self
@@ -70,17 +77,21 @@ class SandboxedKernel:
             self._good_cells.append(source)
         return outputs
 
-    def ask(self, expression: str, seconds: float | None = None) -> str:
-        """The repr of an expression's value. Raises KernelLost; ValueError when no text was received."""
+    def ask(self, expression: str, left: float = math.inf) -> str:
+        """The repr of an expression's value. Raises KernelLost; ValueError when no text was received.
+
+        `left`: of the exercise's time; this call may use no more of it.
+        """
         self._ready()
-        reply = self._asked({"ask": expression}, seconds or self.limits.call, "your function did not return")
+        most = self.limits.call
+        reply = self._asked({"ask": expression}, min(most, left), call_too_long(most, self.limits.exercise, left, False))
         text = reply.get("text")
         if not isinstance(text, str) or not text:
             raise ValueError("no text came back")
         return text
 
     def _cell(self, source: str) -> list[NotebookNode]:
-        reply, outputs = self._asked({"cell": source}, self.limits.cell, "the cell did not end"), Outputs()
+        reply, outputs = self._asked({"cell": source}, self.limits.cell, too_long("the cell did not end", self.limits.cell, False)), Outputs()
         messages = reply.get("messages")
         for message in messages if isinstance(messages, list) else ():
             if isinstance(message, dict):
@@ -88,7 +99,7 @@ class SandboxedKernel:
         return outputs.nodes
 
     def _ready(self) -> None:
-        if self._used + (self._all.seconds() if self._all else 0) > self.limits.notebook:
+        if self.used > self.limits.notebook:
             self._kill()
             raise KernelLost(f"the notebook used all of its {self.limits.notebook:g} seconds before this")
         while self._line is None:
@@ -135,7 +146,7 @@ class SandboxedKernel:
         while not select.select([self._line], [], [], LOOK)[0]:
             if used.seconds() > seconds:
                 self._kill()
-                raise KernelLost(f"{complaint} within {seconds:g} seconds; look for a loop that never ends")
+                raise KernelLost(complaint)
         try:
             self._line.settimeout(max(seconds, 1.0))
             reply = json.loads(receive(self._line))
@@ -151,7 +162,8 @@ class SandboxedKernel:
         """End the process and everything it started. (In the sandbox all ends with its first process.)"""
         line, self._line = self._line, None
         if line is not None:
-            self._used += self._all.seconds() if self._all else 0.0
+            self._gone = self.used
+            self._all = None
             for one in reversed(tree(self._process)):
                 with contextlib.suppress(OSError):
                     os.kill(one, signal.SIGKILL)

@@ -11,6 +11,9 @@ _SHORTER = (
     (r"type\(CPUDispatcher\(<function (\w+) at \w+>\)\)", r"\1"),
     (r"Module\(<module '([\w.]+)'[^>]*>\)", r"\1"),
     (r"No implementation of function \w+ found for signature: >>> (.*)", r"there is no \1"),
+    (r"failed to unpack none", "nothing is returned where several values are wanted"),
+    (r"\('wrong tuple length for [^']*', 'expected (\d+), got (\d+)'\)", r"\1 values are wanted, not \2"),
+    (r"Cannot cast (\w+) to Vector\(i(\d+) x (\d+)\).*", r"a vector of \3 numbers of \2 bits is wanted, not one \1"),
     (r"\s*at? [./\w-]*\.py \(\d+\)", ""),
 )
 _NOISE = ("Failed in", "During:", "There are", "File ", "- Of which")

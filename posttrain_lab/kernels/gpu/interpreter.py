@@ -31,7 +31,7 @@ class OutOfBounds(IndexError):
 class Traffic:
     """What launches did to memory: programs run, bytes read and written, lanes of loads and how many of them were masked out.
 
-    shared, twice: numbers stored by more than one program of a launch, or again by the same one.
+    shared, twice: numbers stored by more than one program of a launch, or again by the same one; idle: programs that stored nothing.
     given, left: the tensors of all launches, before and after.
     On a GPU nobody watches the programs: there only launches are counted, and what they leave.
     """
@@ -44,6 +44,7 @@ class Traffic:
     launches: int = 0
     shared: int = field(default=0, repr=False)  # these are for the checks; what is printed stays short
     twice: int = field(default=0, repr=False)
+    idle: int = field(default=0, repr=False)
     kernels: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list, repr=False)
     given: list[Tensor] = field(default_factory=list, repr=False)
     left: list[Tensor] = field(default_factory=list, repr=False)
@@ -248,6 +249,7 @@ def _watched(args: tuple[Any, ...]) -> Iterator[None]:
     starts = [(t.data_ptr(), t.data_ptr() + t.numel() * t.element_size()) for t in args if isinstance(t, Tensor)]
     load, store = interpreter_builder.create_masked_load, interpreter_builder.create_masked_store
     writers: dict[int, int] = {}  # which program stored at an address
+    earlier_programs = _COUNTS[-1].programs if _COUNTS else 0
 
     def check(what: str, places: np.ndarray, mask: np.ndarray) -> int:
         known = np.zeros(places.shape, bool)
@@ -285,3 +287,5 @@ def _watched(args: tuple[Any, ...]) -> Iterator[None]:
 
     with _replaced(create_masked_load=create_masked_load, create_masked_store=create_masked_store):
         yield
+    for traffic in _COUNTS:
+        traffic.idle += _COUNTS[-1].programs - earlier_programs - len(set(writers.values()))

@@ -11,7 +11,7 @@ from posttrain_lab.checks.engine import authorship, launches
 from posttrain_lab.checks.engine.authorship import NotTheTask
 from posttrain_lab.checks.engine.stand_ins import stand_in
 from posttrain_lab.checks.engine.submission import LocalSubmission
-from posttrain_lab.kernels.cpu.notebook import on_tensors
+from posttrain_lab.kernels.cpu.notebook import add_block, on_tensors
 from posttrain_lab.kernels.gpu import interpreter
 
 A = torch.arange(-60, 60).reshape(10, 12).to(torch.int8)
@@ -64,6 +64,31 @@ def test_blocks_pass_and_a_tile_that_is_never_used_does_not():
     with pytest.raises(NotTheTask, match="never uses `tile`"):
         authorship.by_blocks(lambda a, b, tile: blocks(a, b, 5), A, B, 4)
     assert authorship.by_blocks(lambda *args: 3, A, B, 4) == 3
+
+
+def test_blocks_smaller_than_the_tile_are_only_at_the_edges():
+    @on_tensors
+    def halves(a, b, tile):
+        out = np.zeros((a.shape[0], b.shape[1]), np.int32)
+        for p in range(0, a.shape[1], tile):
+            end = min(p + tile, a.shape[1])
+            for i in range(0, a.shape[0], tile):
+                for j in range(0, b.shape[1], tile):
+                    last = (min(i + tile, a.shape[0]), min(j + tile, b.shape[1]))
+                    add_block(out, a, b, (i, j, p), (last[0], last[1], (p + end) // 2))
+                    add_block(out, a, b, (i, j, (p + end) // 2), (last[0], last[1], end))
+        return out
+
+    outcome = LocalSubmission(halves, through="engine.authorship:by_blocks").call(A, B, 4)
+    assert torch.equal(outcome.value, kernels.int8_matmul(A, B))
+    assert outcome.notes == ("calls add_block with blocks smaller than `tile`; only those at the edges are smaller",)
+
+
+def test_a_number_of_numpy_is_no_plain_int():
+    submission = LocalSubmission(lambda a: a.numpy().astype(np.int64).sum(), through="engine.authorship:whole")
+    assert submission.call(A).notes == ("returns a number of numpy (int64); return a plain int: int(...) or .item()",)
+    plain = LocalSubmission(lambda a: int(a.numpy().astype(np.int64).sum()), through="engine.authorship:whole")
+    assert plain.call(A).notes == ()
 
 
 def test_a_blank_cell_stays_blank():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from posttrain_lab.checks.engine.judges import close, difference, near, same, show
+from posttrain_lab.checks.engine.judges import by_precision, close, difference, near, same, show
 from posttrain_lab.checks.engine.outcome import Outcome
 
 NAN, INF = float("nan"), float("inf")
@@ -131,3 +131,11 @@ def test_same_of_kinds_that_a_judge_cannot_take_is_no():
 )
 def test_show(value, text):
     assert show(value) == text
+
+
+def test_a_float64_result_is_judged_by_its_own_judge():
+    judge = by_precision(close(1e-6, 0.0, strict_dtype=True), close(1e-12, 0.0, strict_dtype=True))
+    one = torch.ones(1)
+    assert judge(Outcome(value=one), Outcome(value=one + 2e-7)) is None
+    assert judge(Outcome(value=one.double()), Outcome(value=one.double() + 2e-7))
+    assert "dtype" in (judge(Outcome(value=one.double()), Outcome(value=one)) or "")

@@ -47,6 +47,14 @@ def again(x_ptr, out_ptr, n, B: tl.constexpr):
     tl.store(out_ptr + i, x + x, mask=i < n)
 
 @triton.jit
+def first_does_all(x_ptr, out_ptr, n, B: tl.constexpr):
+    if tl.program_id(0) == 0:
+        for start in range(0, n, B):
+            i = start + tl.arange(0, B)
+            x = tl.load(x_ptr + i, mask=i < n, other=0.0)
+            tl.store(out_ptr + i, x + x, mask=i < n)
+
+@triton.jit
 def refused(x_ptr, out_ptr, n, B: tl.constexpr):
     i = tl.program_id(0) * B + tl.arange(0, B)
     x = tl.load(x_ptr + i, mask=i < n, other=0.0)
@@ -73,6 +81,7 @@ ANSWERS = {
     "other numbers": lambda x: launch(double, torch.from_numpy(x.numpy() * 2)),
     "all in each program": lambda x: launch(all_in_each, x),
     "stored twice": lambda x: launch(again, x),
+    "the first program does all": lambda x: launch(first_does_all, x),
     "refused by the compiler": lambda x: launch(refused, x),
 }
 found = {}
@@ -107,6 +116,7 @@ def test_right_kernels_have_no_notes(notes, answer):
         ("other numbers", "gives its kernel other numbers than its arguments"),
         ("all in each program", "stores in one place from several programs"),
         ("stored twice", "stores a number more than once"),
+        ("the first program does all", "has programs that store nothing"),
     ],
 )
 def test_each_call_is_noted(notes, answer, sentence):

@@ -102,6 +102,8 @@ def test_results_are_looked_at():
     assert "not contiguous" in notes(lambda x: (x * 1).t(), x)[0]
     both = x * 2
     assert "two tensors in one memory" in notes(lambda x: (both, both.view(3, 2)), x)[0]
+    assert "two tensors in one memory" in notes(lambda x: [both[0], both[0, 2:]], x)[0]
+    assert notes(lambda x: (x * 2).split(1), x) == ()
 
 
 def test_a_buffer_that_is_used_again_is_seen_at_the_second_call():
@@ -123,7 +125,7 @@ def test_facts_of_nan_are_equal_and_of_other_shapes_are_not():
     assert not differ(torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("nan")]))
     assert differ(torch.ones(2), torch.ones(1, 2))
     assert differ(None, torch.ones(1))
-    assert dict(facts("x", 3)) == {}
+    assert dict(facts("x", 3, set())) == {}
 
 
 def test_a_call_does_not_import_torchs_compiler():

@@ -91,6 +91,18 @@ def test_what_numba_cannot_compile_is_a_sentence():
     assert "\x1b" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (lambda a, b, c, d, x, r, row, w, p: None, "nothing is returned where several values are wanted"),
+        (lambda a, b, c, d, x, r, row, w, p: (a, b, c), "4 values are wanted, not 3"),
+    ],
+)
+def test_a_step_that_returns_something_else_is_told_what_is_wanted(result, words):
+    with pytest.raises(TypeError, match=f"^Numba cannot compile this: {words}$"):
+        in_tiles(result)(codes(4, 2), panels_of(codes(16, 2)), 16)
+
+
 def test_add_block_stays_inside():
     @njit
     def block(a, b, first, end):
