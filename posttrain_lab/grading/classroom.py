@@ -6,20 +6,29 @@ and the others are still graded.
 """
 
 import json
+import secrets
+import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.examination import Examination, Rules
 from posttrain_lab.grading.gradebook import CourseGradebook, nbgrader_tools
 from posttrain_lab.grading.jobs import TRIES, Job, Jobs, key_of, only_run
+from posttrain_lab.grading.sandbox.available import no_sandbox
+from posttrain_lab.grading.sandbox.fork_server import LineClosed
 from posttrain_lab.grading.session import Limits
 
+NOT_WRITTEN = "The gradebook or the table of jobs cannot be written ({}); look for space on the disk, and for who holds them. "
+KEPT = "What was graded is kept: the same command goes on."
+SEEDS = range(10_000, 10_000_000)  # a secret one is taken from here
 ATTENTION = "needs attention: "
 SET_ASIDE = f"ended the grader {TRIES} times, and is set aside; look at it, or grade it again with --student and --regrade."
 LIMITS = {
@@ -63,22 +72,31 @@ class Order:
 
 
 def grade(
-    unit: str, root: Path | None = None, order: Order = Order(), progress: Callable[[Graded], None] | None = None
+    unit: str, root: Path | None = None, order: Order = Order(), progress: Callable[[Graded, int], None] | None = None
 ) -> GradeReport:
     """What is each student's score? Judge submitted/<student>/<unit>/, write feedback pages and the gradebook to grades.csv.
 
-    `root` is the folder with nbgrader_config.py (default: the current folder); `progress` is called with each student's result.
-    Raises CourseError when there is nothing to grade, the unit's source cannot be read or has changed, or another run is at work.
+    `root` is the folder with nbgrader_config.py (default: the current folder); `progress` is called with each student's result, and
+    with how many there are. Raises CourseError when there is nothing to grade, no sandbox and not told to do without, when the unit's
+    source cannot be read or has changed, another run is at work, or the results cannot be written.
     """
+    if order.sandbox and (reason := no_sandbox()):
+        raise CourseError(reason)
     book = CourseGradebook(root or Path.cwd(), unit)
     students = _chosen(book.students(), order.students)
-    with only_run(book.root), nbgrader_tools(), Jobs(book.root) as jobs:
-        book.enter(order.regrade)
-        rows = {row.student: row for row in _graded(book, jobs, students, order, progress or (lambda row: None))}
-        for student in students:
-            if rows[student].error == "":
-                book.feedback(student)
-        csv = book.export()
+    rows: dict[str, Graded] = {}
+    try:
+        with only_run(book.root), nbgrader_tools(), Jobs(book.root) as jobs:
+            book.enter(order.regrade)
+            for row in _graded(book, jobs, students, order):
+                rows[row.student] = row
+                if progress is not None:
+                    progress(row, len(students))
+            csv = book.export()
+    except LineClosed as error:
+        raise CourseError(f"The processes that grade did not start ({error}); run `posttrain-lab doctor`. {KEPT}") from error
+    except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+        raise CourseError(NOT_WRITTEN.format(str(error).splitlines()[0]) + KEPT) from error
     return GradeReport(unit, tuple(rows[student] for student in students), csv)
 
 
@@ -88,70 +106,79 @@ def _chosen(found: list[str], wanted: tuple[str, ...]) -> list[str]:
     return list(wanted) or found
 
 
-def _graded(
-    book: CourseGradebook, jobs: Jobs, students: list[str], order: Order, progress: Callable[[Graded], None]
-) -> Iterator[Graded]:
-    maximum, sandboxed = book.max_score(), order.sandbox
+def _graded(book: CourseGradebook, jobs: Jobs, students: list[str], order: Order) -> Iterator[Graded]:
+    maximum, seed = book.max_score(), secrets.choice(SEEDS)
     source = f"{book.source_hash()} {version('posttrain-lab')} {order.sandbox} {order.all_cells}"
-    for job in _judged(book, jobs, [_job(book, jobs, student, source, order.regrade) for student in students], order):
+    keys = {student: key_of(book.root / "submitted" / student / book.unit, source) for student in students}
+    todo = [_job(jobs.find(book.unit, student, key, seed), order.regrade) for student, key in keys.items()]
+    for job in _judged(book, jobs, todo, order):
         job = _saved(book, jobs, job)
-        error = job.answer.get("problem", "") or ("; ".join(job.answer.get("remarks", [])) if job.state == "done" else "")
         score = book.score(job.student) if job.state == "done" else None
-        row = Graded(job.student, score or 0.0, maximum, error if job.state != "done" else "", sandboxed)
-        progress(row)
-        yield row
+        yield Graded(job.student, score or 0.0, maximum, job.answer.get("problem", ""), bool(job.answer.get("sandbox", True)))
 
 
-def _job(book: CourseGradebook, jobs: Jobs, student: str, source: str, again: bool) -> Job:
-    job = jobs.find(book.unit, student, key_of(book.root / "submitted" / student / book.unit, source))
+def _job(job: Job, again: bool) -> Job:
     return replace(job, state="queued", tries=0, result="") if again else job
 
 
 def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) -> Iterator[Job]:
-    """The jobs, as they are judged; those that were judged before come first."""
-    waiting = [job for job in todo if job.state in ("queued", "running")]
+    """The jobs, as they are judged; those that were judged before come first, those that ended a run last."""
+    waiting = sorted((job for job in todo if job.state in ("queued", "running")), key=lambda job: job.tries)
     yield from (job for job in todo if job not in waiting)
+    yield from (_with(job, "failed", problem=SET_ASIDE) for job in waiting if job.tries >= TRIES)
+    waiting = [job for job in waiting if job.tries < TRIES]
     if not waiting:
         return
-    rules = Rules(order.sandbox, order.all_cells, _limits(book.config))
-    with Examination(book.unit, book.known(), rules) as examination, ThreadPoolExecutor(order.workers) as pool:
-        futures: list[Future[Job]] = []
-        try:
-            for job in waiting:
-                if job.tries >= TRIES:
-                    yield _with(job, "failed", problem=SET_ASIDE)
-                    continue
-                futures.append(pool.submit(_examined, examination, book.root, jobs, job))
-            yield from (future.result() for future in as_completed(futures))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    rules = Rules(order.sandbox, order.all_cells, _limits(book.config), tuple({job.seed for job in waiting}))
+    with Examination(book.unit, book.known(), rules) as examination:
+        alone = list[Job]()
+        for job in _at_once(examination, book.root, jobs, waiting, order.workers):
+            if job.state == "queued":
+                alone.append(job)
+            else:
+                yield job
+        for job in alone:  # who ended the grader? Nobody else runs now
+            yield _examined(examination, book.root, jobs, job)
+
+
+def _at_once(examination: Examination, root: Path, jobs: Jobs, waiting: list[Job], workers: int) -> Iterator[Job]:
+    pool = ThreadPoolExecutor(workers)
+    try:
+        futures = [pool.submit(_examined, examination, root, jobs, job) for job in waiting]
+        yield from (future.result() for future in as_completed(futures))
+    except BaseException:  # Ctrl-C too: what runs is ended and stays queued
+        examination.stop()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _examined(examination: Examination, root: Path, jobs: Jobs, job: Job) -> Job:
     """In a thread: one submission. That it runs is written down first, so that one which ends the grader is known."""
-    job = replace(job, state="running", tries=job.tries + 1)
+    before, job = job, replace(job, state="running", tries=job.tries + 1)
     jobs.put(job)
     start = monotonic()
-    answer = examination.judge(root / "submitted" / job.student / job.unit)
-    seconds = monotonic() - start
-    if "attention" in answer:
-        job = _with(job, "failed", problem=ATTENTION + str(answer["attention"]))
+    answer = examination.judge(root / "submitted" / job.student / job.unit, job.seed)
+    how = {"sandbox": examination.rules.sandbox}
+    if examination.stopped:
+        job = before
+    elif "attention" in answer:
+        job = _with(job, "failed", problem=ATTENTION + str(answer["attention"]), **how)
     elif "notebook" not in answer:
-        job = _with(job, "failed" if job.tries >= TRIES else "queued", problem=str(answer.get("fault", "no answer")))
+        job = _with(job, "failed" if job.tries >= TRIES else "queued", problem=str(answer.get("fault", "no answer")), **how)
     else:
-        job = _with(job, "judged", **{key: answer.get(key) for key in ("notebook", "verdicts", "remarks")})
-    job = replace(job, seconds=seconds)
+        job = _with(job, "judged", **{key: answer.get(key) for key in ("notebook", "verdicts", "remarks")}, **how)
+    job = replace(job, seconds=monotonic() - start)
     jobs.put(job)
     return job
 
 
 def _saved(book: CourseGradebook, jobs: Jobs, job: Job) -> Job:
-    """Write what was judged to the gradebook; again, when a run was ended in the middle of it."""
+    """Write what was judged to the gradebook, and its feedback page; again, when a run was ended in the middle of it."""
     if job.state != "judged":
         return job
-    if problem := book.save(job.student, job.answer["notebook"]):
-        return _with(job, "judged", **{**job.answer, "problem": problem})
-    job = replace(job, state="done")
+    problem = book.save(job.student, job.answer["notebook"]) or book.feedback(job.student)
+    job = replace(job, state="judged" if problem else "done", result=json.dumps({**job.answer, "problem": problem}))
     jobs.put(job)
     return job
 

@@ -44,13 +44,14 @@ def main() -> None:
 def submission(line: socket.socket, shell: InteractiveShell, settings: dict[str, Any]) -> None:
     """Enter the sandbox, say so, then answer until the line is closed."""
     if settings["confined"]:
+        number = os.getpid()  # in the sandbox each is number 1
         namespaces.enter(Path(path) for path in settings["visible"])
-        rights.give_up(rights.Room(**settings["room"]))
+        rights.give_up(rights.Room(**settings["room"]), number)
     else:
         os.setsid()
         rights.limit(rights.Room(**settings["room"]))
     _silence()
-    send(line, {"ready": True})
+    send(line, {"ready": True, "confined": settings["confined"]})
     while True:
         asked = json.loads(receive(line))
         if "files" in asked:
