@@ -130,7 +130,7 @@ def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) ->
     if not waiting:
         return
     rules = Rules(order.sandbox, order.all_cells, _limits(book.config), tuple({job.seed for job in waiting}))
-    with Examination(book.unit, book.known(), rules) as examination:
+    with Examination(book.root, book.unit, book.known(), rules) as examination:
         alone = list[Job]()
         for job in _at_once(examination, book.root, jobs, waiting, order.workers):
             if job.state == "queued":

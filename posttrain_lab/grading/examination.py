@@ -11,7 +11,7 @@ from typing import Any
 
 from posttrain_lab.grading.sandbox.fork_server import ForkServer, connect, receive, send
 from posttrain_lab.grading.sandbox.sandboxed_kernel import Confinement
-from posttrain_lab.grading.sandbox.view import copy_package, visible
+from posttrain_lab.grading.sandbox.view import copy_package, hidden, visible
 from posttrain_lab.grading.session import Limits
 
 EXAMINER = "posttrain_lab.grading.examiner"
@@ -30,14 +30,15 @@ class Rules:
 
 
 class Examination:
-    """The processes that judge a unit. `known` are the gradebook's cells by grade_id. Use it as a context manager."""
+    """The processes that judge a unit of the course in `root`. `known` are the gradebook's cells by grade_id. Use it as a context manager."""
 
-    def __init__(self, unit: str, known: dict[str, Any], rules: Rules):
+    def __init__(self, root: Path, unit: str, known: dict[str, Any], rules: Rules):
         self.unit, self.known, self.rules = unit, known, rules
         self._folder = tempfile.TemporaryDirectory(prefix="posttrain-lab-view-", ignore_cleanup_errors=True)
         package = Path(self._folder.name)
         copy_package(package)
-        self._worker = Confinement(package, tuple(visible(package)), rules.sandbox).server()
+        shown = visible(package)
+        self._worker = Confinement(package, tuple(shown), tuple(hidden(root, shown)), rules.sandbox).server()
         secret = {SEEDS: " ".join(str(seed) for seed in rules.seeds)}  # not an argument, which other users see
         self._examiner = ForkServer(EXAMINER, {**os.environ, "OMP_NUM_THREADS": "1", **secret}, (unit,))
         self._starting = threading.Lock()

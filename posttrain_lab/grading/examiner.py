@@ -1,7 +1,8 @@
 """The program that judges: a fork server whose children read one submission each, run it in the sandbox, and give the verdicts.
 
-`python -m posttrain_lab.grading.examiner SOCKET UNIT`, with the secret seeds in the environment. The server asks the
-oracles once, so its children need not. A child decodes what students wrote; it has limits of its own, ends after one submission, and touches neither the gradebook nor another's files.
+`python -m posttrain_lab.grading.examiner SOCKET UNIT`, with the secret seeds in the environment. The server asks the oracles once, so
+its children need not. A child decodes what students wrote; it has limits of its own, ends after one submission, and touches neither the
+gradebook nor another's files.
 """
 
 import json

@@ -21,7 +21,7 @@ from typing import Any
 LENGTH = struct.Struct("<Q")
 LARGEST = 96 * 2**20  # bytes of one message
 CHUNK = 2**20
-START = 180.0  # seconds until a server must be ready
+START = 900.0  # seconds until a server must be ready
 LAST_WORD = 2.0  # seconds for a server to end by itself
 
 
@@ -85,7 +85,7 @@ class ForkServer:
         Path(self.address).unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", self.module, self.address, *self.arguments]
         self._process = subprocess.Popen(
-            command, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+            command, env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], START)[0] or not self._process.stdout.readline():
@@ -103,8 +103,9 @@ class ForkServer:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def connect(address: str) -> tuple[socket.socket, int]:
@@ -124,22 +125,25 @@ def serve(address: str, work: Callable[[socket.socket], None]) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
-    listener.settimeout(1.0)
     print("ready", flush=True)
-    while True:
-        _reap()
-        try:
-            line, _ = listener.accept()
-        except TimeoutError:
-            continue
-        except SystemExit:
-            _reap()
-            raise
-        line.setblocking(True)
+    while not _left_alone(listener):
+        line, _ = listener.accept()
         if not os.fork():
             listener.close()
             _in_child(line, work)
         line.close()
+    os.killpg(0, signal.SIGKILL)
+
+
+def _left_alone(listener: socket.socket) -> bool:
+    """Wait for somebody who connects; true when the process that started this server has ended, however it did."""
+    while True:
+        try:
+            ready = select.select([listener, sys.stdin], [], [], 1.0)[0]
+        finally:
+            _reap()
+        if ready:
+            return sys.stdin in ready
 
 
 def _reap() -> None:

@@ -24,8 +24,10 @@ class NoSandbox(OSError):
     """This machine does not allow a sandbox; the message says what was refused."""
 
 
-def enter(visible: Iterable[Path], new_root: Path = Path("/mnt")) -> None:
+def enter(visible: Iterable[Path], hidden: Iterable[Path] = (), new_root: Path = Path("/mnt")) -> None:
     """Leave everything behind but `visible`, read-only, at the same paths, with an empty /tmp. Raises NoSandbox where it is refused.
+
+    `hidden` folders are empty even inside a visible one; a visible one inside a hidden one is there.
 
     The process that goes on is a child: the caller waits for it and exits. It is process 1 of its namespace, so that all it starts
     ends with it.
@@ -43,8 +45,11 @@ def enter(visible: Iterable[Path], new_root: Path = Path("/mnt")) -> None:
     _call("mount", None, b"/", None, RECURSIVE | PRIVATE, None)  # what is mounted here is not seen outside
     _mount("tmpfs", new_root, "tmpfs", NO_SUID | NO_DEVICES, "size=8m,mode=755")
     _special_files(new_root)
-    for path in visible:  # after /tmp, where one of them may lie
-        _show(path, new_root)
+    hidden, visible = set(hidden), set(visible)
+    for path in sorted(hidden | visible, key=lambda path: len(path.parts)):  # after /tmp, where one of them may lie
+        _show(path, new_root) if path in visible else _hide(path, new_root)
+    for path in hidden:
+        _mount(None, new_root / path.relative_to("/"), None, BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEVICES)
     _change_root(new_root)
 
 
@@ -79,6 +84,13 @@ def _show(path: Path, root: Path) -> None:
     _mount(str(path), target, None, BIND | RECURSIVE)
     kept = os.statvfs(target).f_flag & NO_PROGRAMS  # what was forbidden before cannot be allowed again
     _mount(None, target, None, BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEVICES | kept)
+
+
+def _hide(path: Path, root: Path) -> None:
+    """An empty folder, for the time being one that can be written to."""
+    target = root / path.relative_to("/")
+    target.mkdir(parents=True, exist_ok=True)
+    _mount("tmpfs", target, "tmpfs", NO_SUID | NO_DEVICES, "size=1m,mode=755")
 
 
 def _special_files(root: Path) -> None:

@@ -39,16 +39,18 @@ Sentence = Callable[[bool], str]  # of the limit that was met; it is told whethe
 
 @dataclass(frozen=True)
 class Confinement:
-    """How the worker runs: the folder of the package that it sees, the paths that the sandbox shows, and what it may use."""
+    """How the worker runs: the folder of the package that it sees, the paths that the sandbox shows and hides, and what it may use."""
 
     package: Path
     visible: tuple[Path, ...]
+    hidden: tuple[Path, ...] = ()
     confined: bool = True
     room: Room = field(default_factory=Room)
 
     def server(self) -> ForkServer:
         """The fork server for submissions; it is ready when this returns."""
-        settings = {"visible": [str(path) for path in self.visible], "confined": self.confined, "room": asdict(self.room)}
+        paths = {"visible": [str(path) for path in self.visible], "hidden": [str(path) for path in self.hidden]}
+        settings = {**paths, "confined": self.confined, "room": asdict(self.room)}
         kept = {key: os.environ[key] for key in ("PATH", "LANG", "OPENBLAS_CORETYPE") if key in os.environ}
         env = {**kept, "PYTHONPATH": str(self.package), "OMP_NUM_THREADS": "1", "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}
         env |= {"MPLBACKEND": "agg", "NUMBA_CACHE_DIR": "/tmp/numba"}

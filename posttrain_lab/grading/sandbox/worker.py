@@ -1,6 +1,7 @@
 """The program inside the sandbox: a fork server whose children run one submission's cells and calls.
 
-`python -m posttrain_lab.grading.sandbox.worker SOCKET SETTINGS`; the settings are JSON: visible (paths), confined (bool), room (see `rights.Room`).
+`python -m posttrain_lab.grading.sandbox.worker SOCKET SETTINGS`; the settings are JSON: visible and hidden (paths), confined (bool),
+room (see `rights.Room`).
 """
 
 import base64
@@ -45,7 +46,7 @@ def submission(line: socket.socket, shell: InteractiveShell, settings: dict[str,
     """Enter the sandbox, say so, then answer until the line is closed."""
     if settings["confined"]:
         number = os.getpid()  # in the sandbox each is number 1
-        namespaces.enter(Path(path) for path in settings["visible"])
+        namespaces.enter(map(Path, settings["visible"]), map(Path, settings["hidden"]))
         rights.give_up(rights.Room(**settings["room"]), number)
     else:
         os.setsid()
