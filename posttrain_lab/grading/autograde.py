@@ -1,9 +1,11 @@
 """nbgrader's autograding, as it runs from formgrader or `nbgrader autograde`: the verdict is computed outside the student's process.
 
-`GradeInKernel` replaces nbgrader's Execute. The student's cells run in the sandbox where this machine has one, in a kernel of their own
-elsewhere. `posttrain-lab grade` (classroom.py) does the same for a whole class, with processes that live on.
+`GradeInKernel` replaces nbgrader's Execute. The student's cells run in the sandbox; where the machine has none, it refuses with the remedy,
+and with `c.GradeInKernel.sandbox = False` they run in a kernel of their own. `posttrain-lab grade` (classroom.py) does the same for a
+whole class, with processes that live on.
 """
 
+import base64
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +18,9 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
 
 from posttrain_lab.grading.judge_notebook import judge_notebook
-from posttrain_lab.grading.session import Limits, StudentKernel
+from posttrain_lab.grading.kernel import Kernel
+from posttrain_lab.grading.sandbox.available import no_sandbox
+from posttrain_lab.grading.session import GraderFault, Limits, StudentKernel
 
 
 class GradeInKernel(NbGraderPreprocessor):
@@ -33,11 +37,16 @@ class GradeInKernel(NbGraderPreprocessor):
         "`posttrain-lab check` runs: setup, solutions, and untagged cells that import or define something.",
     ).tag(config=True)
 
+    sandbox = Bool(
+        True, help="Run the student's code in the sandbox. Without it, that code can read and change what you can."
+    ).tag(config=True)
+
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        """Fill in the outputs of every code cell that is run. Raises GraderFault when no kernel starts on this machine."""
-        limits = self.limits()
+        """Fill in the outputs of every code cell that is run. Raises GraderFault when no kernel starts, or no sandbox can be had."""
+        if self.sandbox and (reason := no_sandbox()):
+            raise GraderFault(reason.replace("give --no-sandbox", "set c.GradeInKernel.sandbox = False"))
         folder = Path(resources.get("metadata", {}).get("path") or ".")
-        with _copied(folder) as copy, StudentKernel(copy, limits) as kernel:
+        with (_sandboxed if self.sandbox else _unconfined)(folder, self.limits()) as kernel:
             judge_notebook(nb, resources["nbgrader"]["assignment"], kernel, self.figures, self.log.info)
         return nb, resources
 
@@ -53,9 +62,26 @@ class GradeInKernel(NbGraderPreprocessor):
 
 
 @contextmanager
-def _copied(folder: Path) -> Iterator[Path]:
-    """A copy of the submission's files in a temporary folder, so that the code cannot write into the course."""
+def _sandboxed(folder: Path, limits: Limits) -> Iterator[Kernel]:
+    """A worker's server for this notebook alone. (nbgrader works in the folder of the course, which must not be seen.)"""
+    from posttrain_lab.grading.sandbox.sandboxed_kernel import Confinement, SandboxedKernel  # needs what only Unix has
+    from posttrain_lab.grading.sandbox.view import copy_package, hidden, visible
+
+    paths = [path for path in folder.rglob("*") if path.suffix != ".ipynb" and path.is_file() and not path.is_symlink()]
+    files = {str(path.relative_to(folder)): base64.b64encode(path.read_bytes()).decode() for path in paths}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        copy_package(Path(name))
+        shown = visible(Path(name))
+        confinement = Confinement(Path(name), tuple(shown), tuple(hidden(Path.cwd(), shown)))
+        with confinement.server() as server, SandboxedKernel(server.address, files, limits) as kernel:
+            yield kernel
+
+
+@contextmanager
+def _unconfined(folder: Path, limits: Limits) -> Iterator[Kernel]:
+    """A kernel in a copy of the submission's files, so that the code does not write into the course by accident."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         copy = Path(name) / "submission"
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.ipynb"))
-        yield copy
+        with StudentKernel(copy, limits) as kernel:
+            yield kernel

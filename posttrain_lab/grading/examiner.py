@@ -60,7 +60,7 @@ def examine(line: socket.socket) -> None:
 
 
 def _judged(submission: Submission, asked: dict[str, Any]) -> dict[str, Any]:
-    known = {name: nbformat.from_dict(cell) for name, cell in asked["known"].items()}
+    known: dict[str, Any] = {name: nbformat.from_dict(cell) for name, cell in asked["known"].items()}
     notebook, remarks = submission.notebook, list(submission.remarks)
     notebook.cells = each_once(notebook.cells, known, remarks.append)
     remarks += flags.remarks(notebook.cells)
