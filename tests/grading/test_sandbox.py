@@ -131,5 +131,5 @@ def test_formgrader_grades_in_the_sandbox(monkeypatch, tmp_path):
 
 def test_formgrader_refuses_without_a_sandbox_unless_told(monkeypatch):
     monkeypatch.setattr(autograde, "no_sandbox", lambda: "No sandbox: give --no-sandbox to do without.")
-    with pytest.raises(GraderFault, match="set c.GradeInKernel.sandbox = False to do without"):
+    with pytest.raises(GraderFault, match=r"set c\.GradeInKernel\.sandbox = False to do without"):
         GradeInKernel().preprocess(notebook(), {"nbgrader": {"assignment": UNIT}})
