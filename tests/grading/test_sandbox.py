@@ -30,12 +30,17 @@ def names(path):
         return sorted(os.listdir(path))
     except OSError:
         return None
+def is_socket(handle):
+    try:
+        return os.readlink(f"/proc/self/fd/{handle}").startswith("socket:")
+    except OSError:
+        return False
 status = dict(line.split(":\\t") for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
 seen = {
     "root": names("/"), "etc": names("/etc"), "dev": names("/dev"), "tmp": names("/tmp"),
     "processes": [name for name in names("/proc") if name.isdigit()],
     "network": [line.split(":")[0].strip() for line in open("/proc/net/dev").read().splitlines()[2:]],
-    "sockets": sum(os.readlink(f"/proc/self/fd/{h}").startswith("socket:") for h in names("/proc/self/fd")[:4]),
+    "sockets": sum(is_socket(handle) for handle in names("/proc/self/fd")),
     "environment": sorted(os.environ), "groups": os.getgroups(), "root user": 0 in os.getresuid() + os.getresgid(),
     "status": {key: status[key] for key in ("CapEff", "CapPrm", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")},
     "host": os.uname().nodename, "writable": [top for top in names("/") if os.access("/" + top, os.W_OK)],
