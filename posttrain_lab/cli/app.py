@@ -166,11 +166,21 @@ def prove(
 
 
 @app.command(rich_help_panel=TEACH)
-def grade(unit: Unit) -> None:
-    """Grade the notebooks in submitted/STUDENT/UNIT with nbgrader; points go to its gradebook and to grades.csv."""
+def grade(
+    unit: Unit,
+    student: Annotated[list[str] | None, typer.Option(help="Only this student; may be given more than once.")] = None,
+    workers: Annotated[int, typer.Option(help="So many submissions at once.", min=1)] = 1,
+    regrade: Annotated[bool, typer.Option("--regrade", help="Enter the source again, and grade again what is graded.")] = False,
+    all_cells: Annotated[bool, typer.Option("--all-cells", help="Run the figures too, not only what the checks need.")] = False,
+    no_sandbox: Annotated[
+        bool, typer.Option("--no-sandbox", help="Run students' code as you, with all that you may do.")
+    ] = False,
+) -> None:
+    """Grade the notebooks in submitted/STUDENT/UNIT: points to nbgrader's gradebook, feedback pages, grades.csv. Goes on where it was ended."""
     from posttrain_lab.cli.course import grade_unit
+    from posttrain_lab.grading.classroom import Order
 
-    raise typer.Exit(0 if grade_unit(unit) else 1)
+    raise typer.Exit(0 if grade_unit(unit, Order(workers, tuple(student or ()), regrade, not no_sandbox, all_cells)) else 1)
 
 
 @new.command("exercise")

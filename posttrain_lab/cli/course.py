@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
@@ -14,6 +15,7 @@ from posttrain_lab.cli.unit_names import full_name
 
 if TYPE_CHECKING:
     from posttrain_lab.checks.engine.exercise import Verdict
+    from posttrain_lab.grading.classroom import Graded, Order
     from posttrain_lab.grading.prove import Proof
 
 console = Console(markup=False, highlight=False)
@@ -124,14 +126,28 @@ def proof_table(proof: "Proof") -> Table:
     return table
 
 
-def grade_unit(unit: str) -> bool:
+def grade_unit(unit: str, order: "Order") -> bool:
     """Grade the submissions; true when every submission got a score."""
-    from posttrain_lab.grading.autograde import grade
+    from posttrain_lab.grading.classroom import grade
 
-    report = grade(full_name(unit))
+    if not order.sandbox:
+        console.print("Without the sandbox, students' code can read and change what you can. Each grade is marked so.")
+    name = full_name(unit)
+    with tqdm(desc=f"grading {name}", unit="submission", disable=None) as bar:
+
+        def step(_: "Graded", total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        try:
+            report = grade(name, order=order, progress=step)
+        except KeyboardInterrupt:
+            console.print("Stopped. What was graded is kept: the same command goes on.")
+            return False
     table = _table(f"Grades of {report.unit}", "student", "score", "problem")
     for row in report.rows:
-        table.add_row(row.student, f"{row.score:g} of {row.max_score:g}", row.error)
+        score = "-" if row.error else f"{row.score:g} of {row.max_score:g}{'' if row.sandboxed else ', without the sandbox'}"
+        table.add_row(escape(row.student), score, escape(row.error))
     console.print(table)
-    console.print(f"The gradebook is in {report.csv.name}.")
+    console.print(f"The gradebook is in {report.csv.name}; feedback pages are in feedback/.")
     return not any(row.error for row in report.rows)

@@ -1,12 +1,11 @@
-"""nbgrader's autograding with the verdict computed outside the student's process.
+"""nbgrader's autograding, as it runs from formgrader or `nbgrader autograde`: the verdict is computed outside the student's process.
 
-`GradeInKernel` replaces nbgrader's Execute: the student's cells run in a kernel of their own. For a check cell
-`test_<exercise>`, `Exercise.check` runs here, in nbgrader's process, and calls the student's function through the
-kernel only. The code of the check cell is never run. The cell gets an ordinary output, so gradebook, formgrader and
-feedback are nbgrader's own: a line when the answer is right, an error whose text is the verdict's sentence when it is
-not.
+`GradeInKernel` replaces nbgrader's Execute. The student's cells run in the sandbox; where the machine has none, it refuses with the remedy,
+and with `c.GradeInKernel.sandbox = False` they run in a kernel of their own. `posttrain-lab grade` (classroom.py) does the same for a
+whole class, with processes that live on.
 """
 
+import base64
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,21 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
 from nbgrader.preprocessors import NbGraderPreprocessor
-from nbgrader.utils import is_grade
 from traitlets import Bool, Float, Integer
 
-from posttrain_lab import checks
-from posttrain_lab.checks.engine.exercise import Exercise, Verdict
-from posttrain_lab.grading.check_notebook import is_needed
-from posttrain_lab.grading.classroom import Graded, GradeReport, grade
-from posttrain_lab.grading.kernel import check_in_kernel
-from posttrain_lab.grading.outputs import error_output, first_error
-from posttrain_lab.grading.sanitize import CHECK_PREFIX
-from posttrain_lab.grading.session import KernelLost, Limits, StudentKernel
-
-__all__ = ["GradeInKernel", "GradeReport", "Graded", "grade"]
+from posttrain_lab.grading.judge_notebook import judge_notebook
+from posttrain_lab.grading.kernel import Kernel
+from posttrain_lab.grading.sandbox.available import no_sandbox
+from posttrain_lab.grading.session import GraderFault, Limits, StudentKernel
 
 
 class GradeInKernel(NbGraderPreprocessor):
@@ -46,70 +37,51 @@ class GradeInKernel(NbGraderPreprocessor):
         "`posttrain-lab check` runs: setup, solutions, and untagged cells that import or define something.",
     ).tag(config=True)
 
+    sandbox = Bool(
+        True, help="Run the student's code in the sandbox. Without it, that code can read and change what you can."
+    ).tag(config=True)
+
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        """Fill in the outputs of every code cell that is run. Raises GraderFault when no kernel starts on this machine."""
-        known = graded_exercises(resources["nbgrader"]["assignment"])
-        limits = Limits(
+        """Fill in the outputs of every code cell that is run. Raises GraderFault when no kernel starts, or no sandbox can be had."""
+        if self.sandbox and (reason := no_sandbox()):
+            raise GraderFault(reason.replace("give --no-sandbox", "set c.GradeInKernel.sandbox = False"))
+        folder = Path(resources.get("metadata", {}).get("path") or ".")
+        with (_sandboxed if self.sandbox else _unconfined)(folder, self.limits()) as kernel:
+            judge_notebook(nb, resources["nbgrader"]["assignment"], kernel, self.figures, self.log.info)
+        return nb, resources
+
+    def limits(self) -> Limits:
+        """The limits of the course's configuration."""
+        return Limits(
             cell=self.cell_timeout,
             call=self.call_timeout,
             exercise=self.exercise_timeout,
             notebook=self.notebook_timeout,
             restarts=self.restarts,
         )
-        with _copied(Path(resources.get("metadata", {}).get("path") or ".")) as folder, StudentKernel(folder, limits) as kernel:
-            errors: dict[str, str] = {}
-            for cell in nb.cells:
-                if cell.cell_type == "code" and cell.source.strip() and (self.figures or is_grade(cell) or is_needed(cell)):
-                    cell.outputs = self._outputs(cell, known, kernel, errors)
-        return nb, resources
-
-    def _outputs(
-        self, cell: NotebookNode, known: dict[str, Exercise], kernel: StudentKernel, errors: dict[str, str]
-    ) -> list[NotebookNode]:
-        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
-        exercise = known.get(grade_id) if is_grade(cell) else None
-        if exercise is not None:
-            verdict = check_in_kernel(exercise, kernel, errors.get(exercise.name, ""))
-            self.log.info("%s: %s", grade_id, "passed" if verdict.passed else "failed")
-            return [verdict_output(verdict)]
-        outputs = run_cell(kernel, cell.source)
-        errors[grade_id] = first_error(outputs)
-        return [_as_stdout(output) for output in outputs] if is_grade(cell) else outputs
-
-
-def graded_exercises(unit: str) -> dict[str, Exercise]:
-    """A unit's exercises by the grade_id of their check cells; none for an assignment that the package does not know."""
-    if unit not in checks.UNITS:
-        return {}
-    return {CHECK_PREFIX + name: exercise for name, exercise in checks.exercises(unit).items()}
 
 
 @contextmanager
-def _copied(folder: Path) -> Iterator[Path]:
-    """A copy of the submission's files in a temporary folder, so that the code cannot write into the course."""
+def _sandboxed(folder: Path, limits: Limits) -> Iterator[Kernel]:
+    """A worker's server for this notebook alone. (nbgrader works in the folder of the course, which must not be seen.)"""
+    from posttrain_lab.grading.sandbox.sandboxed_kernel import Confinement, SandboxedKernel  # needs what only Unix has
+    from posttrain_lab.grading.sandbox.view import copy_package, hidden, visible
+
+    paths = [path for path in folder.rglob("*") if path.suffix != ".ipynb" and path.is_file() and not path.is_symlink()]
+    files = {str(path.relative_to(folder)): base64.b64encode(path.read_bytes()).decode() for path in paths}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        copy_package(Path(name))
+        shown = visible(Path(name))
+        confinement = Confinement(Path(name), tuple(shown), tuple(hidden(Path.cwd(), shown)))
+        with confinement.server() as server, SandboxedKernel(server.address, files, limits) as kernel:
+            yield kernel
+
+
+@contextmanager
+def _unconfined(folder: Path, limits: Limits) -> Iterator[Kernel]:
+    """A kernel in a copy of the submission's files, so that the code does not write into the course by accident."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         copy = Path(name) / "submission"
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.ipynb"))
-        yield copy
-
-
-def run_cell(kernel: StudentKernel, source: str) -> list[NotebookNode]:
-    """A cell's outputs, also when it ended the kernel or did not end in time."""
-    try:
-        return kernel.run(source)
-    except KernelLost as lost:
-        return [*getattr(lost, "outputs", []), error_output("KernelLost", f"{str(lost).capitalize()}.")]
-
-
-def verdict_output(verdict: Verdict) -> NotebookNode:
-    """What nbgrader reads: a printed line is full marks, an error is none."""
-    if verdict.passed:
-        return new_output("stream", name="stdout", text=verdict.message + "\n")
-    return error_output("CheckFailed", verdict.message)
-
-
-def _as_stdout(output: NotebookNode) -> NotebookNode:
-    """nbgrader gives no points to a graded cell with anything on stderr: a warning is not a wrong answer."""
-    if output.output_type == "stream":
-        output.name = "stdout"
-    return output
+        with StudentKernel(copy, limits) as kernel:
+            yield kernel

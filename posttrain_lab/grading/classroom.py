@@ -1,39 +1,54 @@
-"""Grade a class: nbgrader's autograding and feedback for every submission of a unit, one student at a time, and its export.
+"""Grade a class: every submission is judged in processes of its own, and nbgrader keeps the points.
 
-A thin layer over nbgrader, with the settings of nbgrader_config.py. A submission that cannot be graded is reported, and
-the others are still graded.
+The coordinator here alone touches the gradebook. It never decodes what students wrote: the examiner's answers are made anew, and
+bounded. Each step is kept (`jobs`), so a run that was ended goes on where it was. A submission that cannot be read or judged is named,
+and the others are still graded.
 """
 
-import contextlib
-import io
-import logging
-import os
-import sysconfig
-import tempfile
+import json
+import secrets
+import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
-from nbgrader.coursedir import CourseDirectory
-from nbgrader.plugins import CsvExportPlugin
-from traitlets.config.loader import PyFileConfigLoader
+from sqlalchemy.exc import SQLAlchemyError
 
-from posttrain_lab.grading.course import CONFIG, CourseError
+from posttrain_lab.grading.course import CourseError
+from posttrain_lab.grading.examination import Examination, Rules
+from posttrain_lab.grading.gradebook import CourseGradebook, nbgrader_tools
+from posttrain_lab.grading.jobs import TRIES, Job, Jobs, key_of, only_run
+from posttrain_lab.grading.sandbox.available import no_sandbox
+from posttrain_lab.grading.sandbox.fork_server import LineClosed
+from posttrain_lab.grading.session import Limits
 
-EXPORT = "grades.csv"
+NOT_WRITTEN = "The gradebook or the table of jobs cannot be written ({}); look for space on the disk, and for who holds them. "
+KEPT = "What was graded is kept: the same command goes on."
+SEEDS = range(10_000, 10_000_000)  # a secret one is taken from here
+ATTENTION = "needs attention: "
+SET_ASIDE = f"ended the grader {TRIES} times, and is set aside; look at it, or grade it again with --student and --regrade."
+LIMITS = {
+    "cell": "cell_timeout",
+    "call": "call_timeout",
+    "exercise": "exercise_timeout",
+    "notebook": "notebook_timeout",
+    "restarts": "restarts",
+}
 
 
 @dataclass(frozen=True)
 class Graded:
-    """One student's result: the score of the unit, or what stopped nbgrader."""
+    """One student's result: the score of the unit, what must be looked at, and how the code was run."""
 
     student: str
     score: float
     max_score: float
     error: str = ""
+    sandboxed: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,114 +60,141 @@ class GradeReport:
     csv: Path
 
 
-def grade(
-    unit: str, root: Path | None = None, force: bool = True, progress: Callable[[Graded], None] | None = None
-) -> GradeReport:
-    """What is each student's score? Autograde submitted/<student>/<unit>/ and write the gradebook to grades.csv.
+@dataclass(frozen=True)
+class Order:
+    """What to grade and how: processes at once, only these students, everything again, and the rules of the examination."""
 
-    `root` is the folder with nbgrader_config.py (default: the current folder); without `force` only new submissions are graded;
-    `progress` is called with each student's result. Raises CourseError when there is nothing to grade or the unit's source cannot be
-    read.
+    workers: int = 1
+    students: tuple[str, ...] = ()
+    regrade: bool = False
+    sandbox: bool = True
+    all_cells: bool = False
+
+
+def grade(
+    unit: str, root: Path | None = None, order: Order = Order(), progress: Callable[[Graded, int], None] | None = None
+) -> GradeReport:
+    """What is each student's score? Judge submitted/<student>/<unit>/, write feedback pages and the gradebook to grades.csv.
+
+    `root` is the folder with nbgrader_config.py (default: the current folder); `progress` is called with each student's result, and
+    with how many there are. Raises CourseError when there is nothing to grade, no sandbox and not told to do without, when the unit's
+    source cannot be read or has changed, another run is at work, or the results cannot be written.
     """
-    config = _config(root)
-    students = _students(config, unit)
-    rows: list[Graded] = []
-    with _nbgrader_tools():
-        _ensure_assignment(config, unit)
-        for student in students:
-            error = _run(Autograde, _with(config, unit, student), force)
-            rows.append(_row(config, unit, student, error))
-            if progress is not None:
-                progress(rows[-1])
-        csv = Path(config.CourseDirectory.root) / EXPORT
-        with _gradebook(config) as gradebook:
-            CsvExportPlugin(to=str(csv)).export(gradebook)
-    return GradeReport(unit, tuple(rows), csv)
+    if order.sandbox and (reason := no_sandbox()):
+        raise CourseError(reason)
+    book = CourseGradebook(root or Path.cwd(), unit)
+    students = _chosen(book.students(), order.students)
+    rows: dict[str, Graded] = {}
+    try:
+        with only_run(book.root), nbgrader_tools(), Jobs(book.root) as jobs:
+            book.enter(order.regrade)
+            for row in _graded(book, jobs, students, order):
+                rows[row.student] = row
+                if progress is not None:
+                    progress(row, len(students))
+            csv = book.export()
+    except LineClosed as error:
+        raise CourseError(f"The processes that grade did not start ({error}); run `posttrain-lab doctor`. {KEPT}") from error
+    except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+        raise CourseError(NOT_WRITTEN.format(str(error).splitlines()[0]) + KEPT) from error
+    return GradeReport(unit, tuple(rows[student] for student in students), csv)
+
+
+def _chosen(found: list[str], wanted: tuple[str, ...]) -> list[str]:
+    if missing := [name for name in wanted if name not in found]:
+        raise CourseError(f"There is no submission of {', '.join(missing)}; there are: {', '.join(found[:10])}.")
+    return list(wanted) or found
+
+
+def _graded(book: CourseGradebook, jobs: Jobs, students: list[str], order: Order) -> Iterator[Graded]:
+    maximum, seed = book.max_score(), secrets.choice(SEEDS)
+    source = f"{book.source_hash()} {version('posttrain-lab')} {order.sandbox} {order.all_cells}"
+    keys = {student: key_of(book.root / "submitted" / student / book.unit, source) for student in students}
+    todo = [_job(jobs.find(book.unit, student, key, seed), order.regrade) for student, key in keys.items()]
+    for job in _judged(book, jobs, todo, order):
+        job = _saved(book, jobs, job)
+        score = book.score(job.student) if job.state == "done" else None
+        yield Graded(job.student, score or 0.0, maximum, job.answer.get("problem", ""), bool(job.answer.get("sandbox", True)))
+
+
+def _job(job: Job, again: bool) -> Job:
+    return replace(job, state="queued", tries=0, result="") if again else job
+
+
+def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) -> Iterator[Job]:
+    """The jobs, as they are judged; those that were judged before come first, those that ended a run last."""
+    waiting = sorted((job for job in todo if job.state in ("queued", "running")), key=lambda job: job.tries)
+    yield from (job for job in todo if job not in waiting)
+    yield from (_with(job, "failed", problem=SET_ASIDE) for job in waiting if job.tries >= TRIES)
+    waiting = [job for job in waiting if job.tries < TRIES]
+    if not waiting:
+        return
+    rules = Rules(order.sandbox, order.all_cells, _limits(book.config), tuple({job.seed for job in waiting}))
+    with Examination(book.root, book.unit, book.known(), rules) as examination:
+        alone = list[Job]()
+        for job in _at_once(examination, book.root, jobs, waiting, order.workers):
+            if job.state == "queued":
+                alone.append(job)
+            else:
+                yield job
+        for job in alone:  # who ended the grader? Nobody else runs now
+            yield _examined(examination, book.root, jobs, job)
+
+
+def _at_once(examination: Examination, root: Path, jobs: Jobs, waiting: list[Job], workers: int) -> Iterator[Job]:
+    pool = ThreadPoolExecutor(workers)
+    try:
+        futures = [pool.submit(_examined, examination, root, jobs, job) for job in waiting]
+        yield from (future.result() for future in as_completed(futures))
+    except BaseException:  # Ctrl-C too: what runs is ended and stays queued
+        examination.stop()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _examined(examination: Examination, root: Path, jobs: Jobs, job: Job) -> Job:
+    """In a thread: one submission. That it runs is written down first, so that one which ends the grader is known."""
+    before, job = job, replace(job, state="running", tries=job.tries + 1)
+    jobs.put(job)
+    start = monotonic()
+    answer = examination.judge(root / "submitted" / job.student / job.unit, job.seed)
+    how = {"sandbox": examination.rules.sandbox}
+    if examination.stopped:
+        job = before
+    elif "attention" in answer:
+        job = _with(job, "failed", problem=ATTENTION + str(answer["attention"]), **how)
+    elif "notebook" not in answer:
+        job = _with(job, "failed" if job.tries >= TRIES else "queued", problem=str(answer.get("fault", "no answer")), **how)
+    else:
+        job = _with(job, "judged", **{key: answer.get(key) for key in ("notebook", "verdicts", "remarks")}, **how)
+    job = replace(job, seconds=monotonic() - start)
+    jobs.put(job)
+    return job
+
+
+def _saved(book: CourseGradebook, jobs: Jobs, job: Job) -> Job:
+    """Write what was judged to the gradebook, and its feedback page; again, when a run was ended in the middle of it."""
+    if job.state != "judged":
+        return job
+    problem = book.save(job.student, job.answer["notebook"]) or book.feedback(job.student)
+    job = replace(job, state="judged" if problem else "done", result=json.dumps({**job.answer, "problem": problem}))
+    jobs.put(job)
+    return job
+
+
+def _with(job: Job, state: str, **result: Any) -> Job:
+    return replace(job, state=state, result=json.dumps(result))
+
+
+def _limits(config: Any) -> Limits:
+    """The limits of nbgrader_config.py (c.GradeInKernel.cell_timeout and so on)."""
+    given = config.GradeInKernel
+    return Limits(**{field: given[name] for field, name in LIMITS.items() if name in given})
 
 
 def feedback(unit: str, root: Path | None = None) -> dict[str, str]:
     """Write feedback/<student>/<unit>/*.html for every graded submission; for each student the error, or an empty text."""
-    config = _config(root)
-    students = _students(config, unit, "autograded")
-    with _nbgrader_tools():
-        return {student: _run(GenerateFeedback, _with(config, unit, student), True) for student in students}
-
-
-def _config(root: Path | None) -> Any:
-    folder = (root or Path.cwd()).resolve()
-    if not (folder / CONFIG).is_file():
-        raise CourseError(f"There is no {CONFIG} in {folder}; run this in the folder of the course.")
-    config = PyFileConfigLoader(CONFIG, path=str(folder)).load_config()
-    config.CourseDirectory.root = str(folder)
-    config.HTMLExporter.template_name = "feedback"
-    return config
-
-
-def _with(config: Any, unit: str, student: str = "*") -> CourseDirectory:
-    return CourseDirectory(config=config, assignment_id=unit, student_id=student)
-
-
-def _students(config: Any, unit: str, step: str = "submitted") -> list[str]:
-    folder = Path(config.CourseDirectory.root) / step
-    found = sorted(path.parent.name for path in folder.glob(f"*/{unit}") if path.is_dir())
-    if not found:
-        raise CourseError(f"There is no {step}/<student>/{unit}/{unit}.ipynb here; put submissions there first.")
-    return found
-
-
-@contextlib.contextmanager
-def _nbgrader_tools() -> Iterator[None]:
-    """nbgrader changes the working directory, and runs `alembic` from the PATH, which may not contain it: correct both."""
-    path, folder = os.environ.get("PATH", ""), Path.cwd()
-    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), path])
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = path
-        os.chdir(folder)
-
-
-def _gradebook(config: Any) -> Gradebook:
-    folder = CourseDirectory(config=config)
-    return Gradebook(folder.db_url, folder.course_id)
-
-
-def _ensure_assignment(config: Any, unit: str) -> None:
-    """Enter a unit's cells and points from its source into the gradebook, once; course/ is not changed."""
-    with _gradebook(config) as gradebook, contextlib.suppress(MissingEntry):
-        gradebook.find_notebook(unit, unit)
-        return
-    with tempfile.TemporaryDirectory() as name:
-        folder = _with(config, unit)
-        folder.release_directory = name
-        if error := _run(GenerateAssignment, folder, True):
-            raise CourseError(f"nbgrader cannot read solutions/{unit}: {error}; run `posttrain-lab release --check`.")
-
-
-def _run(converter: Any, folder: CourseDirectory, force: bool) -> str:
-    """Run one of nbgrader's converters; empty if it succeeded, else the reason. Ctrl-C is not caught."""
-    log = io.StringIO()
-    app = converter(coursedir=folder, config=folder.config)
-    app.force = force
-    app.log = logging.Logger(converter.__name__, logging.INFO)
-    app.log.addHandler(logging.StreamHandler(log))
-    try:
-        app.start()
-    except Exception as error:
-        return _reason(log.getvalue()) or f"{type(error).__name__}: {error}"
-    return ""
-
-
-def _reason(log: str) -> str:
-    """The first line of nbgrader's log that names an error with its message."""
-    lines = (line.strip() for line in log.splitlines())
-    return next((line for line in lines if ("Error: " in line or "Exception: " in line or "Fault: " in line)), "")
-
-
-def _row(config: Any, unit: str, student: str, error: str) -> Graded:
-    with _gradebook(config) as gradebook:
-        maximum = float(gradebook.find_assignment(unit).max_score or 0)
-        try:
-            return Graded(student, float(gradebook.find_submission(unit, student).score or 0), maximum, error)
-        except MissingEntry:
-            return Graded(student, 0.0, maximum, error)
+    book = CourseGradebook(root or Path.cwd(), unit)
+    with nbgrader_tools():
+        return {student: book.feedback(student) for student in book.students("autograded")}

@@ -9,6 +9,7 @@ what is graded.
 
 import re
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import nbformat
@@ -83,39 +84,41 @@ class Sanitize(NbGraderPreprocessor):
         names = resources["nbgrader"]
         with Gradebook(names["db_url"]) as gradebook:
             known = gradebook_cells(gradebook.find_notebook(names["notebook"], names["assignment"]))
-        nb.cells = self._each_once([rebuilt(cell) for cell in nb.cells], known)
+        nb.cells = each_once([rebuilt(cell) for cell in nb.cells], known, self.log.warning)
         for cell in nb.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
         return nb, resources
 
-    def _each_once(self, cells: list[NotebookNode], known: dict[str, NotebookNode]) -> list[NotebookNode]:
-        done: list[NotebookNode] = []
-        seen: set[str] = set()
-        for cell in cells:
-            grade_id = cell.metadata.pop("nbgrader", {}).get("grade_id")
-            if not isinstance(grade_id, str) or grade_id not in known:
-                done.append(cell)
-            elif grade_id in seen:
-                self.log.warning("Cell %s is there twice; the first one is graded.", grade_id)
-                done.append(cell)
-            else:
-                seen.add(grade_id)
-                done.append(self._as_known(cell, known[grade_id]))
-        for grade_id in (name for name in known if name not in seen and known[name].metadata.nbgrader.grade):
-            self.log.warning("Cell %s is missing; it is put back.", grade_id)
-            done.insert(_position(done, grade_id), known[grade_id])
-        return done
 
-    def _as_known(self, cell: NotebookNode, known: NotebookNode) -> NotebookNode:
-        if known.metadata.nbgrader.locked:
-            if cell.source != known.source:
-                self.log.info("Locked cell %s gets its own text again.", known.metadata.nbgrader.grade_id)
-            cell.source = known.source
-        if cell.cell_type != known.cell_type:
-            cell = MAKERS[known.cell_type](source=cell.source, metadata=cell.metadata, id=cell.id)
-        cell.metadata.nbgrader = known.metadata.nbgrader
-        return cell
+def each_once(cells: list[NotebookNode], known: dict[str, NotebookNode], remark: Callable[[str], None]) -> list[NotebookNode]:
+    """The cells, each graded one once and as the gradebook knows it; `remark` is told what was repaired."""
+    done: list[NotebookNode] = []
+    seen: set[str] = set()
+    for cell in cells:
+        grade_id = cell.metadata.pop("nbgrader", {}).get("grade_id")
+        if not isinstance(grade_id, str) or grade_id not in known:
+            done.append(cell)
+        elif grade_id in seen:
+            remark(f"Cell {grade_id} is there twice; the first one is graded.")
+            done.append(cell)
+        else:
+            seen.add(grade_id)
+            done.append(_as_known(cell, known[grade_id]))
+    for grade_id in (name for name in known if name not in seen and known[name].metadata.nbgrader.grade):
+        remark(f"Cell {grade_id} is missing; it is put back.")
+        done.insert(_position(done, grade_id), known[grade_id])
+    return done
+
+
+def _as_known(cell: NotebookNode, known: NotebookNode) -> NotebookNode:
+    """The submitted cell with the gradebook's metadata, and with its text where the cell is locked."""
+    if known.metadata.nbgrader.locked:
+        cell.source = known.source
+    if cell.cell_type != known.cell_type:
+        cell = MAKERS[known.cell_type](source=cell.source, metadata=cell.metadata, id=cell.id)
+    cell.metadata.nbgrader = known.metadata.nbgrader
+    return cell
 
 
 class HideTests(NbGraderPreprocessor):

@@ -65,3 +65,15 @@ def test_data_and_processor_have_a_line_each():
 
 def test_every_missing_thing_has_a_remedy():
     assert all(f.remedy for f in doctor.examine() if f.state != doctor.GOOD)
+
+
+def test_the_sandbox_is_told_and_only_a_note_where_there_is_none(monkeypatch):
+    from posttrain_lab.grading.sandbox import available
+
+    monkeypatch.setattr(available, "no_sandbox", lambda: "This machine allows no sandbox: grade as root.")
+    finding = doctor.sandbox_finding()
+    assert (finding.state, finding.found) == (doctor.NOTE, "none")
+    assert finding.remedy == "Only to grade. This machine allows no sandbox: grade as root."
+    monkeypatch.setattr(available, "no_sandbox", lambda: "")
+    monkeypatch.setattr(available, "described", lambda: "namespaces")
+    assert doctor.sandbox_finding() == doctor.Finding("sandbox", "namespaces")

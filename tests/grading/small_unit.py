@@ -1,5 +1,6 @@
 """A unit of five small exercises, one for each kind of value that is sent to a kernel, and submissions for it."""
 
+import os
 import shutil
 import sys
 import types
@@ -142,11 +143,16 @@ def exercise(name: str) -> Exercise:
 
 
 def register(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process's `checks.exercises(UNIT)` know the unit; a kernel does not."""
+    """Let this process's `checks.exercises(UNIT)` know the unit, and the examiner that `grade` starts; a submission's process does not."""
     module = types.ModuleType("posttrain_lab.checks.small")
     module.EXERCISES = tuple(exercises())  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(checks, "UNITS", {**checks.UNITS, UNIT: "small"})
+    monkeypatch.setattr("posttrain_lab.grading.examination.EXAMINER", "small_examiner")
+    here = str(Path(__file__).parent)
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([here, str(REPOSITORY), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    )
 
 
 def source(name: str, body: str | None = None) -> str:

@@ -12,10 +12,10 @@ from nbformat.v4 import new_code_cell, new_output
 from small_unit import POINTS, UNIT, cell, check_cell, make_course, notebook, register
 
 from posttrain_lab.checks.engine.exercise import Verdict
-from posttrain_lab.grading import autograde, classroom, sanitize
+from posttrain_lab.grading import classroom, judge_notebook, sanitize
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.outputs import MAX_OUTPUTS, Outputs, error_output
-from posttrain_lab.grading.sanitize import HideTests, Sanitize, TolerantExporter, gradebook_cells, rebuilt
+from posttrain_lab.grading.sanitize import HideTests, TolerantExporter, each_once, gradebook_cells, rebuilt
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def known() -> dict[str, NotebookNode]:
 
 
 def sanitized(book: NotebookNode, known: dict[str, NotebookNode]) -> list[NotebookNode]:
-    return Sanitize()._each_once([rebuilt(one) for one in book.cells], known)
+    return each_once([rebuilt(one) for one in book.cells], known, lambda text: None)
 
 
 def ids(cells: list[NotebookNode]) -> list[str]:
@@ -151,17 +151,17 @@ def test_verdicts_are_outputs_that_nbgrader_can_read():
     from nbgrader.utils import determine_grade
 
     check = check_cell("stack")
-    check.outputs = [autograde.verdict_output(Verdict("stack", True, "stack: right in all 6 trials.", 4, 4))]
+    check.outputs = [judge_notebook.verdict_output(Verdict("stack", True, "stack: right in all 6 trials.", 4, 4))]
     assert determine_grade(check) == (4.0, 4.0)
-    check.outputs = [autograde.verdict_output(Verdict("stack", False, "You swapped them.", 0, 4))]
+    check.outputs = [judge_notebook.verdict_output(Verdict("stack", False, "You swapped them.", 0, 4))]
     assert determine_grade(check) == (0, 4.0)
     assert check.outputs[0].traceback == ["You swapped them."]
 
 
 def test_only_units_of_the_package_are_checked_here(monkeypatch):
     register(monkeypatch)
-    assert list(autograde.graded_exercises(UNIT)) == [f"test_{name}" for name in POINTS]
-    assert autograde.graded_exercises("another_assignment") == {}
+    assert list(judge_notebook.graded_exercises(UNIT)) == [f"test_{name}" for name in POINTS]
+    assert judge_notebook.graded_exercises("another_assignment") == {}
 
 
 def test_nothing_to_grade_is_one_sentence(tmp_path):

@@ -1,8 +1,8 @@
 """The course's own units: their solutions get full marks and an untouched student's notebook none, by both ways to grade.
 
-nbgrader grades both notebooks of each unit in kernels. `check_notebook` asks the same functions the same questions when its kernel
-runs the same cells and each exercise is checked at the same place. So only the first unit goes through its kernels as well, and
-for the others what it asks its kernel to run is compared with what nbgrader's kernel has run.
+A class is graded in the sandbox. `check_notebook`, the learner's own command, uses a Jupyter kernel; it asks the same functions the same
+questions when its kernel runs the same cells and each exercise is checked at the same place. So only the first unit goes through its
+kernels as well, and for the others what both ask is compared.
 """
 
 import shutil
@@ -18,17 +18,17 @@ import pytest
 
 from posttrain_lab import checks
 from posttrain_lab.checks.engine.exercise import EMPTY, Exercise, Verdict
-from posttrain_lab.grading import autograde
 from posttrain_lab.grading import check_notebook as learner
-from posttrain_lab.grading.autograde import grade
+from posttrain_lab.grading import judge_notebook as judge
 from posttrain_lab.grading.check_notebook import check_notebook
-from posttrain_lab.grading.course import CONFIG, find_course
-from posttrain_lab.grading.kernel import check_in_kernel
+from posttrain_lab.grading.classroom import Order, grade
+from posttrain_lab.grading.course import CONFIG, find_course, read_notebook
 from posttrain_lab.grading.release import student_notebook
-from posttrain_lab.grading.session import StudentKernel
+from posttrain_lab.grading.sandbox.available import no_sandbox
+from posttrain_lab.grading.session import Limits
 
 COURSE = find_course()
-FIRST, *OTHERS = COURSE.units()
+FIRST = COURSE.units()[0]
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
@@ -38,50 +38,6 @@ def alembic_answers_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nbgrader.api, "get_alembic_version", cache(nbgrader.api.get_alembic_version))
         yield
-
-
-@dataclass
-class Steps:
-    """What one kernel was asked, in order: a cell's code, or (an exercise, the error of its cell); and what came of each."""
-
-    asked: list[Any] = field(default_factory=list)
-    came: list[Any] = field(default_factory=list)
-
-    def add(self, asked: Any, came: Any) -> Any:
-        self.asked.append(asked)
-        self.came.append(came)
-        return came
-
-    def verdicts(self) -> list[Verdict]:
-        return [one for one in self.came if isinstance(one, Verdict)]
-
-
-class Watched(StudentKernel):
-    """A kernel that keeps what it is asked."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.steps = Steps()
-        self.all.append(self.steps)
-
-    def run(self, source: str, keep: bool = True) -> list[nbformat.NotebookNode]:
-        return self.steps.add(source, super().run(source, keep))
-
-
-class Replayed(Watched):
-    """In place of a kernel that would be asked the same again: gives what came the first time, and starts nothing."""
-
-    def run(self, source: str, keep: bool = True) -> list[nbformat.NotebookNode]:
-        return self.next(source)
-
-    def next(self, asked: Any) -> Any:
-        place = len(self.steps.asked)
-        assert self.before.asked[place] == asked
-        return self.steps.add(asked, self.before.came[place])
-
-
-def watched_check(exercise: Exercise, kernel: Watched, error: str = "") -> Verdict:
-    return kernel.steps.add((exercise.name, error), check_in_kernel(exercise, kernel, error))
 
 
 def test_the_first_units_solutions_are_right_and_an_untouched_notebook_is_empty(tmp_path):
@@ -94,50 +50,62 @@ def full_marks(verdicts: list[Verdict], unit: str) -> bool:
     return [(v.exercise, v.points) for v in verdicts] == [(e.name, e.points) for e in checks.exercises(unit).values()]
 
 
-def test_nbgrader_gives_full_marks_and_none_with_all_figures_drawn(tmp_path):
-    """tests/course runs all cells of all units."""
-    assert figures_drawn(graded(FIRST, tmp_path, figures=True)) == {True}
-
-
-@pytest.mark.parametrize("unit", OTHERS)
-def test_both_ways_to_grade_give_full_marks_and_none(unit, tmp_path, monkeypatch):
-    runs: list[Steps] = []
-    monkeypatch.setattr(Watched, "all", runs, raising=False)
-    monkeypatch.setattr(autograde, "StudentKernel", Watched)
-    monkeypatch.setattr(autograde, "check_in_kernel", watched_check)
-    assert figures_drawn(graded(unit, tmp_path, figures=False)) == {False}
-    empty, perfect = runs
-    monkeypatch.setattr(learner, "StudentKernel", Replayed)
-    monkeypatch.setattr(learner, "check_in_kernel", lambda exercise, kernel, error: kernel.next((exercise.name, error)))
-    for folder, before in (("empty", empty), ("perfect", perfect)):
-        monkeypatch.setattr(Replayed, "before", before, raising=False)
-        verdicts = check_notebook(tmp_path / "submitted" / folder / unit / f"{unit}.ipynb", unit)
-        assert verdicts == before.verdicts()
-        assert runs.pop().asked == before.asked
-        assert full_marks(verdicts, unit) if folder == "perfect" else {one.message for one in verdicts} == {EMPTY}
-
-
-def graded(unit: str, root: Path, figures: bool) -> nbformat.NotebookNode:
-    """nbgrader's result for the solutions, after its marks for them and for the untouched notebook were looked at."""
-    config = (COURSE.root / CONFIG).read_text(encoding="utf-8") + f"\nc.GradeInKernel.figures = {figures}\n"
-    (root / CONFIG).write_text(config, encoding="utf-8")
-    shutil.copytree(COURSE.sources() / unit, root / "solutions" / unit)
-    submitted = root / "submitted"
+@pytest.mark.parametrize("unit", COURSE.units())
+def test_a_class_gets_full_marks_and_none(unit, tmp_path):
+    """The first unit with all figures drawn; tests/course runs all cells of all units."""
+    submitted = tmp_path / "submitted"
+    shutil.copy(COURSE.root / CONFIG, tmp_path)
+    shutil.copytree(COURSE.sources() / unit, tmp_path / "solutions" / unit)
     _write(student_notebook(COURSE, unit), submitted / "empty" / unit, unit)
     (submitted / "perfect" / unit).mkdir(parents=True)
     shutil.copy(COURSE.source(unit), submitted / "perfect" / unit)
-    report = grade(unit, root)
+    report = grade(unit, tmp_path, Order(sandbox=not no_sandbox(), all_cells=unit == FIRST))
     points = sum(exercise.points for exercise in checks.exercises(unit).values())
     assert [(row.student, row.score, row.max_score, row.error) for row in report.rows] == [
         ("empty", 0, points, ""),
         ("perfect", points, points, ""),
     ]
-    return nbformat.read(root / "autograded" / "perfect" / unit / f"{unit}.ipynb", as_version=4)
+    book = nbformat.read(tmp_path / "autograded" / "perfect" / unit / f"{unit}.ipynb", as_version=4)
+    assert {bool(cell.outputs) for cell in book.cells if "widget" in cell.metadata.get("tags", [])} == {True}
+    assert (tmp_path / "feedback" / "perfect" / unit / f"{unit}.html").stat().st_size > 10_000
 
 
-def figures_drawn(notebook: nbformat.NotebookNode) -> set[bool]:
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and "widget" in cell.metadata.get("tags", [])]
-    return {bool(cell.outputs) for cell in cells}
+@dataclass
+class Recorder:
+    """A kernel that runs nothing and keeps what it is asked."""
+
+    asked: list[Any] = field(default_factory=list)
+    limits: Limits = field(default_factory=Limits)
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def run(self, source: str, keep: bool = True) -> list[nbformat.NotebookNode]:
+        self.asked.append(source)
+        return []
+
+    def ask(self, expression: str, seconds: float | None = None) -> str:
+        raise AssertionError("exercises are recorded, not asked")
+
+
+def recorded(exercise: Exercise, kernel: Recorder, error: str = "", seeds: object = None) -> Verdict:
+    kernel.asked.append((exercise.name, error))
+    return Verdict(exercise.name, True, "", exercise.points, exercise.points)
+
+
+@pytest.mark.parametrize("unit", COURSE.units())
+def test_both_ways_to_grade_ask_the_same(unit, monkeypatch):
+    for module in (judge, learner):
+        monkeypatch.setattr(module, "check_in_kernel", recorded)
+    first, second = Recorder(), Recorder()
+    monkeypatch.setattr(learner, "StudentKernel", lambda *_: first)
+    check_notebook(COURSE.source(unit), unit)
+    judge.judge_notebook(read_notebook(COURSE.source(unit)), unit, second, all_cells=False)
+    assert first.asked[: len(second.asked)] == second.asked
+    assert {one[0] for one in second.asked if isinstance(one, tuple)} == set(checks.exercises(unit))
 
 
 def _write(notebook: nbformat.NotebookNode, folder: Path, name: str = "mine") -> Path:

@@ -33,7 +33,8 @@ LAYERS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Sequential": (nn.Sequential, ()),
 }
 DTYPES = {str(d): d for d in vars(torch).values() if isinstance(d, torch.dtype)}
-LIMIT = 64 * 2**20
+LIMIT = 64 * 2**20  # bytes, also of all tensors once they are rebuilt
+PARTS = 1_000_000
 
 
 class WireError(ValueError):
@@ -58,7 +59,10 @@ def decode(raw: bytes) -> Any:
         raise WireError(f"the answer has {len(raw)} bytes; {LIMIT} are allowed")
     try:
         size = int.from_bytes(raw[:8], "little")
-        tree = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["tree"])
+        head = raw[8 : 8 + size]
+        if head.count(b",") + head.count(b"[") > PARTS:
+            raise WireError(f"the answer has more than {PARTS:,} parts")
+        tree = json.loads(json.loads(head)["__metadata__"]["tree"])
         return _unpack(tree, load(raw), {})
     except WireError:
         raise
@@ -152,8 +156,9 @@ def _unpack_tensor(tree: dict[str, Any], tensors: dict[str, Tensor], seen: dict[
     stored = tensors[tree["name"]]
     result = stored
     if list(stored.stride()) != tree["strides"] and stored.numel() and all(s > 0 for s in tree["strides"]):
-        if sum((n - 1) * s for n, s in zip(stored.shape, tree["strides"], strict=True)) >= LIMIT:
-            raise WireError("the strides of a tensor need too much memory")
+        reach = 1 + sum((n - 1) * s for n, s in zip(stored.shape, tree["strides"], strict=True))
+        if reach * stored.element_size() + sum(one.untyped_storage().nbytes() for one in seen.values()) > LIMIT:
+            raise WireError("the strides of its tensors need too much memory")
         result = torch.empty_strided(stored.shape, tree["strides"], dtype=stored.dtype)
         result.copy_(stored)
     if tree["parameter"] is not None:

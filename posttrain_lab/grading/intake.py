@@ -1,0 +1,142 @@
+"""Read what a student handed in: one folder, a notebook and perhaps a few files, of which nothing is believed.
+
+What cannot be read is said in a sentence (`NeedsAttention`), so that a person looks at it: it is never a plain 0. What is harmless is
+repaired: a byte-order mark, a cell without metadata, attachments where they do not belong, another file name.
+"""
+
+import base64
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_notebook
+from nbformat.v4.rwbase import rejoin_lines
+
+from posttrain_lab.grading.sanitize import rebuilt
+
+MOST_BYTES = 20 * 2**20  # of a submission
+MOST_FILES, MOST_FOLDERS, MOST_CELLS = 100, 5, 2000
+KINDS = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class NeedsAttention(ValueError):
+    """A person must look at this submission; the message says why, and what can be done."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A notebook made anew from the submitted cells, the other files (base64 texts by path), and what was repaired."""
+
+    notebook: NotebookNode
+    files: dict[str, str]
+    remarks: tuple[str, ...] = ()
+
+
+def read_submission(folder: Path, unit: str) -> Submission:
+    """What is in the folder of one student's unit. Raises NeedsAttention."""
+    sizes = _listed(folder)
+    notebook, remarks = _found(sizes, unit)
+    raw = _bytes(folder / notebook)
+    files = {str(path): base64.b64encode(_bytes(folder / path)).decode() for path in sizes if path.suffix != ".ipynb"}
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raw, remarks = raw[3:], (*remarks, "a byte-order mark was taken off")
+    return Submission(_notebook(raw, notebook.name), files, remarks)
+
+
+def _listed(folder: Path) -> dict[Path, int]:
+    """The regular files with their sizes; nothing is opened, and no link is followed."""
+    if folder.is_symlink() or folder.parent.is_symlink():
+        raise NeedsAttention("its folder is a link; put the notebook itself there.")
+    found: dict[Path, int] = {}
+    waiting = [Path()]
+    while waiting:
+        inside = waiting.pop()
+        for entry in sorted(os.scandir(folder / inside), key=lambda entry: entry.name):
+            path, mode = inside / entry.name, entry.stat(follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode) and len(path.parts) < MOST_FOLDERS:
+                waiting.append(path)
+            elif stat.S_ISREG(mode):
+                found[path] = entry.stat(follow_symlinks=False).st_size
+            else:
+                kind = KINDS.get(stat.S_IFMT(mode), "a folder too deep")
+                raise NeedsAttention(f"{path} is {kind}; ask for the notebook itself, as a file.")
+            if len(found) > MOST_FILES or sum(found.values()) > MOST_BYTES:
+                raise NeedsAttention(
+                    f"it has more than {MOST_FILES} files or {MOST_BYTES // 2**20} MB; ask for the notebook with its outputs cleared."
+                )
+    return found
+
+
+def _found(sizes: dict[Path, int], unit: str) -> tuple[Path, tuple[str, ...]]:
+    """The notebook: the one of the unit's name, else the only one."""
+    books = [path for path in sizes if path.suffix == ".ipynb" and ".ipynb_checkpoints" not in path.parts]
+    wanted = Path(f"{unit}.ipynb")
+    if wanted in books:
+        return wanted, ()
+    if len(books) == 1:
+        return books[0], (f"{books[0]} was taken for {wanted}",)
+    names = ", ".join(str(path) for path in books[:5])
+    raise NeedsAttention(
+        f"it has {f'{len(books)} notebooks ({names})' if books else 'no notebook'}; one named {wanted} is wanted."
+    )
+
+
+def _bytes(path: Path) -> bytes:
+    """The content, opened without following a link, and no more of it than allowed: the file may have been exchanged since."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise NeedsAttention(f"{path.name} cannot be read ({error.strerror}).") from None
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise NeedsAttention(f"{path.name} is no file; ask for the notebook itself.")
+        return file.read(MOST_BYTES + 1)[:MOST_BYTES]
+
+
+def _notebook(raw: bytes, name: str) -> NotebookNode:
+    if not raw.strip():
+        raise NeedsAttention(f"{name} is empty; ask for it again.")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise NeedsAttention(f"{name} is not written in UTF-8; open it in JupyterLab and save it again.") from None
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise NeedsAttention(f"{name} is damaged: it is no JSON; ask for it again, or look for an older copy.") from None
+    if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int):
+        raise NeedsAttention(f"{name} is no notebook; ask for the file that JupyterLab saves.")
+    cells = data.get("cells") if data["nbformat"] == 4 else _converted(data, name)
+    if not isinstance(cells, list) or len(cells) > MOST_CELLS:
+        raise NeedsAttention(f"{name} has no list of cells, or more than {MOST_CELLS}; ask for the file that JupyterLab saves.")
+    return new_notebook(cells=[rebuilt(_joined(cell)) for cell in cells if isinstance(cell, dict)])
+
+
+def _joined(cell: dict) -> NotebookNode:
+    """The cell with its texts in one piece: files hold them as lists of lines."""
+    try:
+        return rejoin_lines(new_notebook(cells=[nbformat.from_dict(cell)])).cells[0]
+    except Exception:  # outputs of another shape: they are not needed
+        source = cell.get("source")
+        lines = source if isinstance(source, list) and all(isinstance(line, str) for line in source) else [source]
+        return NotebookNode({**cell, "source": "".join(str(line) for line in lines), "outputs": []})
+
+
+def _converted(data: dict, name: str) -> list:
+    """The cells of a notebook of an older format."""
+    try:
+        return nbformat.reads(json.dumps(data), as_version=4).cells  # which joins lines, as old files have them
+    except Exception:
+        raise NeedsAttention(
+            f"{name} is of format {data['nbformat']}, and cannot be converted; open it in JupyterLab and save it again."
+        ) from None
