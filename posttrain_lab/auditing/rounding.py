@@ -82,8 +82,8 @@ class StraightThrough(nn.Module):
         """What the layer would give without rounding its input."""
         layer: Any = self.rounded
         if isinstance(layer, DynamicConv2d):
-            return convolve(x, layer.weight, layer.bias, layer.conv)
-        return F.linear(x, layer.weight, layer.bias) if isinstance(layer, DynamicLinear) else x
+            return convolve(x, layer.dequantized(), layer.bias, layer.conv)
+        return F.linear(x, layer.dequantized(), layer.bias) if isinstance(layer, DynamicLinear) else x
 
 
 ROUNDS = (Rounding, ActivationQuantizer, DynamicLinear, DynamicConv2d)

@@ -1,5 +1,6 @@
 """`posttrain-lab prove` beyond the known mistakes: saboteurs, mutants and folders of written answers, as tables in a terminal."""
 
+import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -86,24 +87,41 @@ def prove_standing(unit: str | None, every: bool) -> bool:
     """Prove the exercises whose record is out of date (`every`: all of them, with all mutants), write the records and the report.
 
     True when nothing passes that should not. An exercise with a complaint keeps its old record, so it is tried again the next time.
+    Several units are proven in a process each: once autograd has started threads in one, torch refuses to work in its forks.
     """
-    right, count = True, sys.maxsize if every else TEN
-    for name in [full_name(unit)] if unit else list(UNITS):
-        todo = [exercise for exercise, solution in solved(name) if every or is_stale(exercise, solution)]
-        if not todo:
-            continue
-        bench, records = Bench(name), kept(name)
-        for exercise in todo:
-            findings = _standing(bench, exercise, count)
-            for complaint in findings.complaints():
-                console.print(complaint, markup=False, soft_wrap=True)
-            if findings.complaints():
-                right = False
-                continue
-            records[exercise.name] = findings.record()
-            keep(name, records)
-        console.print(f"{name}: {len(todo)} exercises tried.")
+    if unit is None:
+        right = all([_in_a_process(name, every) for name in UNITS if _to_prove(name, every)])
+    else:
+        todo = _to_prove(full_name(unit), every)
+        right = _proven(full_name(unit), todo, sys.maxsize if every else TEN) if todo else True
     write_report(find_course().root)
+    return right
+
+
+def _in_a_process(unit: str, every: bool) -> bool:
+    command = [sys.executable, "-m", "posttrain_lab", "prove", unit, "--all" if every else "--changed"]
+    return subprocess.run(command).returncode == 0
+
+
+def _to_prove(unit: str, every: bool) -> list[Exercise]:
+    return [exercise for exercise, solution in solved(unit) if every or is_stale(exercise, solution)]
+
+
+def _proven(unit: str, exercises: list[Exercise], count: int) -> bool:
+    """Try the exercises of one unit and keep the records of those without a complaint; true when there is none."""
+    right, records = True, kept(unit)
+    bench = Bench(unit)
+    for exercise in exercises:
+        findings = _standing(bench, exercise, count)
+        complaints = findings.complaints()
+        for complaint in complaints:
+            console.print(complaint, markup=False, soft_wrap=True)
+        if complaints:
+            right = False
+        else:
+            records[exercise.name] = findings.record()
+            keep(unit, records)
+    console.print(f"{unit}: {len(exercises)} exercises tried.")
     return right
 
 

@@ -81,15 +81,6 @@ def _leaves(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Mo
             yield prefix + name, module
 
 
-def is_plain(layer: nn.Module) -> bool:
-    """Is it a Linear or Conv2d that computes what these do? A subclass may add names, but no forward of its own.
-
-    >>> is_plain(nn.Linear(1, 1)), is_plain(nn.ReLU())
-    (True, False)
-    """
-    return computes_as(layer, nn.Linear, nn.Conv2d)
-
-
 def is_chain(model: nn.Module) -> bool:
     """Can the model run as a chain of steps? Sequentials of the chain's layers; anything else is traced as a graph.
 
@@ -117,7 +108,7 @@ def _in_chain(layer: nn.Module | None, before: nn.Module | None) -> bool:
     if isinstance(layer, nn.BatchNorm2d):
         return computes_as(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d | nn.BatchNorm2d)
     exact = computes_as(layer, nn.ReLU, nn.Flatten, *POOLS)
-    plain = layer is not None and is_plain(layer) and not hasattr(layer, "parametrizations")
+    plain = computes_as(layer, nn.Linear, nn.Conv2d) and not hasattr(layer, "parametrizations")
     return (exact or plain) and _problem(layer) == ""
 
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .affine import affine_qparams, code_range, dequantize, quantize, quantize_weight
+from .affine import affine_qparams, code_range, quantize, quantize_weight
 from .chain import ActivationCodes, observed_range
 from .config import QuantizationConfig
 from .granularity import Granularity, PerChannel  # noqa: F401 - PerChannel for the example
@@ -40,7 +40,7 @@ class FakeQuantize(torch.autograd.Function):
         codes = quantize(x, scale, zero_point, bits)
         unclamped = (x.detach() / scale).round() + zero_point
         ctx.save_for_backward((unclamped >= low) & (unclamped <= high))
-        return dequantize(codes, scale, zero_point)
+        return ((codes.to(x.dtype) - zero_point) * scale).to(x.dtype)  # in the precision of x
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -91,7 +91,7 @@ def calibration_images(calibration: Dataset | Tensor, config: QuantizationConfig
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"{caller} wants calibration images as a float tensor or Dataset, got {kind}; use .float().")
     needed = config.mode in ("static", "integer") or config.rounding == "gptq"
-    if needed and images.dtype != torch.float32:
+    if needed and images.dtype != torch.float32 and not numbers:
         raise ValueError(f"{caller} wants float32 calibration images, as its codes are made, got {images.dtype}; use .float().")
     if needed and images.numel() == 0:
         raise ValueError(f"{caller} wants at least one calibration image, got shape {list(images.shape)}.")

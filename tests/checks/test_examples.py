@@ -151,7 +151,9 @@ def f(x):
     assert "holds" in said(notebook(text).f, capsys)
 
 
-@pytest.mark.parametrize("thing", [5, None, "a text", [1], len, torch.ones(1), lambda x: x, type("Empty", (), {})], ids=str)
+@pytest.mark.parametrize(
+    "thing", [5, None, "a text", [1], len, torch.ones(1), lambda x: x, type("Empty", (), {})], ids=[*"12345678"]
+)
 def test_what_has_no_example(thing, capsys):
     assert "its docstring has no `>>>` example to try." in said(thing, capsys)
 

@@ -17,7 +17,8 @@ from posttrain_lab.grading.course import Course, CourseError, graded_cells
 from posttrain_lab.grading.skeleton import new_exercise, new_unit
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-NEW, NAME = "07_tiny", "center_rows"
+NUMBER = f"{int(units.UNITS[-1].folder[:2]) + 1:02d}"  # of the next unit
+NEW, NAME = f"{NUMBER}_tiny", "center_rows"
 # commands in one process, so that torch is imported once; their exit codes come last
 DRIVER = """
 import sys
@@ -138,7 +139,7 @@ def fill(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_new_exercise_fails_the_proof_by_name_until_it_is_written(repository):
     new_unit(Course(repository / "course", repository / "solutions"), "tiny").write()
-    code, text = run(repository, "-c", DRIVER, f"posttrain-lab new exercise tiny {NAME}", "posttrain-lab prove 07")
+    code, text = run(repository, "-c", DRIVER, f"posttrain-lab new exercise tiny {NAME}", f"posttrain-lab prove {NUMBER}")
     assert (code, text.splitlines()[-1]) == (0, "0 1"), text
     file = f"in posttrain_lab/checks/tiny/{NAME}.py and take the mark `not_written` away"
     for part in ("the oracle", "the cases", "law 1", *(f"mistake {number}" for number in (1, 2, 3, 4))):
@@ -146,13 +147,17 @@ def test_a_new_exercise_fails_the_proof_by_name_until_it_is_written(repository):
     assert f"mistake 2 of `{NAME}`; write a wrong answer that students give, and the sentence that it deserves {file}\n" in text
     assert "no alternative right answer in alternatives.py" in text
     assert f"not written yet: the solution of `{NAME}`; write it in the notebook" in text
-    assert "07_tiny: NOT proven" in text
+    assert f"{NEW}: NOT proven" in text
     fill(repository)
     code, text = run(
-        repository, "-c", DRIVER, "posttrain-lab prove 07", "pytest -q -n 0 -p no:cacheprovider --assert=plain tests/checks/tiny"
+        repository,
+        "-c",
+        DRIVER,
+        f"posttrain-lab prove {NUMBER}",
+        "pytest -q -n 0 -p no:cacheprovider --assert=plain tests/checks/tiny",
     )
     assert (code, text.splitlines()[-1]) == (0, "0 0"), text
-    assert "07_tiny: proven" in text
+    assert f"{NEW}: proven" in text
     assert " passed" in text
 
 
@@ -227,10 +232,10 @@ def test_a_unit_goes_to_every_place_that_lists_units(checkout):
     assert new_unit(checkout, "tiny").write() == [
         "posttrain_lab/checks/tiny/__init__.py",
         "tests/checks/tiny/__init__.py",
-        "solutions/07_tiny/alternatives.py",
-        "solutions/07_tiny/unnamed_mistakes.py",
-        "solutions/07_tiny/07_tiny.ipynb",
-        "solutions/07_tiny/07_tiny.py",
+        f"solutions/{NEW}/alternatives.py",
+        f"solutions/{NEW}/unnamed_mistakes.py",
+        f"solutions/{NEW}/{NEW}.ipynb",
+        f"solutions/{NEW}/{NEW}.py",
         "posttrain_lab/glossary/words_tiny.py",
         "posttrain_lab/units.py",
         "tests/checks/test_exercises.py",
@@ -239,7 +244,7 @@ def test_a_unit_goes_to_every_place_that_lists_units(checkout):
     ]
     listing = {}
     exec((checkout.root / "posttrain_lab/units.py").read_text(encoding="utf-8"), {"__name__": "units"}, listing)
-    assert listing["UNITS"][-1].heading == "07 Tiny: a question"
+    assert listing["UNITS"][-1].heading == f"{NUMBER} Tiny: a question"
     assert checkout.units() == ("00_start_here", NEW)
 
 

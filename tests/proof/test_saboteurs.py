@@ -62,8 +62,15 @@ def test_a_region_is_wrong_inside_and_right_outside(saboteur):
     assert seen.acted == 0
     inside, keywords = (PLAIN, {"key": 1}) if name == "keywords" else (INSIDE[name], {})
     found = answer(inside, **keywords)
-    assert seen.acted == 1
+    assert seen.acted == (inside.numel() > 0)  # a result without numbers has none that could be wrong
     assert inside.numel() == 0 or not torch.equal(found, inside.double() + 1)
+
+
+def test_an_empty_argument_can_have_a_wrong_result():
+    (saboteur,) = (one for one in REGIONS if one.name == "wrong where empty")
+    answer, seen = wrapped(saboteur, lambda x: x.sum().reshape(1))
+    assert not torch.equal(answer(torch.empty(0)), torch.zeros(1))
+    assert seen.acted == 1
 
 
 @pytest.mark.parametrize("saboteur", COARSE_INPUTS, ids=lambda one: one.name)

@@ -126,6 +126,13 @@ def test_the_report_counts_and_names_regions_without_a_case(accuracy, tmp_path, 
     assert "| 00 Start here | 2 of 4 | 24 | 140 | 2 | 16 | 4 | 40 | " in report.readme_rows()
 
 
+def test_the_pages_show_the_records():
+    """Where this fails: `posttrain-lab prove --changed`, and commit what it writes."""
+    root = find_course().root
+    assert (root / "docs" / "proof.md").read_text(encoding="utf-8") == report.proof_page()
+    assert f"{report.BEGIN}\n{report.readme_rows()}\n{report.END}" in (root / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("unit", "name"), ALL)
 def test_what_is_declared_legal_is_a_saboteur_and_quotes_the_page(unit, name):
     exercise = checks.exercises(unit)[name]

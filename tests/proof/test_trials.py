@@ -1,5 +1,8 @@
 """Written answers, saboteurs and mutants on the checks of the first unit."""
 
+import subprocess
+import sys
+
 import pytest
 
 from posttrain_lab.grading.course import CourseError
@@ -58,11 +61,15 @@ def test_saboteurs_and_mutants_of_a_right_answer_fail(bench):
     assert "the library's own accuracy made this" in by_the_library["metrics:accuracy in a lambda"]
     found = list(mutated(bench, exercise, 10_000))
     assert found
-    assert [judged.name for judged in found if judged.passed] == []
+    assert [judged.name for _, judged in found if judged.passed] == []
 
 
 @pytest.mark.slow
 def test_of_a_class_the_part_that_is_called_is_wrapped():
-    quantization = Bench("02_quantization")
-    judged, _ = quantization.honest(quantization.exercises["fake_quantize"])
-    assert judged.passed, judged.message
+    """In a process of its own: where autograd has started its threads, torch refuses to work after a fork."""
+    code = (
+        "from posttrain_lab.proof.trials import Bench; bench = Bench('02_quantization'); "
+        "print(bench.honest(bench.exercises['fake_quantize'])[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert "passed=True" in done.stdout, done.stdout + done.stderr

@@ -81,7 +81,7 @@ def pgd_cases(seed: int) -> list[Case]:
         Case("five steps", _walk(draw, lambda: deep(draw, 24, 9, 4), (n, 1, 4, 6), 4, 5)),
         Case("a start outside of the ball", _walk(draw, lambda: deep(draw, 20, 8, 4), (n, 1, 4, 5), 4, 2, "outside")),
         Case("one step from x itself", _walk(draw, lambda: deep(draw, 20, 8, 3), (n, 1, 4, 5), 3, 1, "x")),
-        Case("a linear model, until the corner", far),
+        Case("a linear model, thirty small steps until the corner", (*far[:4], far[3] / 12, 30, far[6])),
         Case("steps as large as the ball", (*far[:4], 1.5 * far[3], 3, far[6])),
         Case("a network in train mode", _trained(_walk(draw, lambda: convolutional(draw, 1, 6, 4, 3, 0.5), (n, 1, 6, 4), 3, 3))),
         Case("views that are not contiguous", (viewed[0], strided(viewed[1]), *viewed[2:6], strided(viewed[6]))),
