@@ -162,6 +162,23 @@ def prove(
 
 
 @app.command(rich_help_panel=TEACH)
+def collect(
+    unit: Unit,
+    source: Annotated[
+        Path,
+        typer.Argument(help="A zip of Moodle's or Canvas's, a folder of notebooks, or nbgrader's exchange.", metavar="SOURCE"),
+    ],
+    roster: Annotated[
+        Path | None, typer.Option(help="A CSV of the class; roster.csv if it is there.", show_default=False, metavar="CSV")
+    ] = None,
+) -> None:
+    """Put what students handed in for a UNIT into submitted/. Exit code 1 when a submission needs attention."""
+    from posttrain_lab.cli.classwork import collect_unit
+
+    raise typer.Exit(0 if collect_unit(unit, source, roster) else 1)
+
+
+@app.command(rich_help_panel=TEACH)
 def grade(
     unit: Unit,
     student: Annotated[list[str] | None, typer.Option(help="Only this student; may be given more than once.")] = None,

@@ -17,10 +17,9 @@ from typing import Any
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.examination import Examination, Rules
 from posttrain_lab.grading.gradebook import CourseGradebook, nbgrader_tools
-from posttrain_lab.grading.jobs import TRIES, Job, Jobs, key_of, only_run
+from posttrain_lab.grading.jobs import ATTENTION, TRIES, Job, Jobs, key_of, only_run
 from posttrain_lab.grading.session import Limits
 
-ATTENTION = "needs attention: "
 SET_ASIDE = f"ended the grader {TRIES} times, and is set aside; look at it, or grade it again with --student and --regrade."
 LIMITS = {
     "cell": "cell_timeout",

@@ -9,7 +9,7 @@ import logging
 import os
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from traitlets.config.loader import PyFileConfigLoader
 
 from posttrain_lab.grading.course import CONFIG, CourseError, read_notebook
 from posttrain_lab.grading.sanitize import gradebook_cells
+from posttrain_lab.grading.times import STAMP, time_of
 
 EXPORT = "grades.csv"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is run as a formula by spreadsheets
@@ -103,14 +104,27 @@ class CourseGradebook:
             place = Path(name) / student / self.unit
             place.mkdir(parents=True)
             (place / f"{self.unit}.ipynb").write_text(notebook, encoding="utf-8")
-            stamp = self.root / "submitted" / student / self.unit / "timestamp.txt"
-            if text := _time_of(stamp):
-                (place / "timestamp.txt").write_text(text, encoding="utf-8")
+            stamp = self.root / "submitted" / student / self.unit / STAMP
+            text = stamp.read_text(encoding="utf-8", errors="replace") if stamp.is_file() and not stamp.is_symlink() else ""
+            if text := time_of(text):
+                (place / STAMP).write_text(text, encoding="utf-8")
             folder = self.folder(student, submitted_directory=name)
             folder.config = folder.config.copy()
             folder.config.Autograde.update(sanitize_preprocessors=WRITTEN, autograde_preprocessors=SAVED)
             folder.config.Autograde.exporter_class = "nbconvert.exporters.NotebookExporter"
             return run(Autograde, folder)
+
+    def add_students(self, students: Iterable[Any]) -> None:
+        """Enter these students of a roster, or what is new about them."""
+        with self.base() as base:
+            for one in students:
+                about = {
+                    "first_name": one.first_name,
+                    "last_name": one.last_name,
+                    "email": one.email,
+                    "lms_user_id": one.canvas_id,
+                }
+                base.update_or_create_student(one.student_id, **{what: text[:128] for what, text in about.items() if text})
 
     def score(self, student: str) -> float | None:
         """The score in the gradebook, or None."""
@@ -192,14 +206,3 @@ def _changed(known: dict[str, Any], now: dict[str, Any]) -> str:
     before = _essence(known)
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
-
-
-def _time_of(stamp: Path) -> str:
-    """The time of submission, if the file holds one; a bad one does not stop the grading."""
-    from nbgrader.utils import parse_utc
-
-    try:
-        text = stamp.read_text(encoding="utf-8").strip()[:100] if stamp.is_file() and not stamp.is_symlink() else ""
-        return text if text and parse_utc(text) else ""
-    except (ValueError, OSError, OverflowError):
-        return ""

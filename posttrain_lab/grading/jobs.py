@@ -20,6 +20,7 @@ from typing import Any
 from posttrain_lab.grading.course import CourseError
 
 FOLDER, FILE, LOCK = ".posttrain_lab", "grading.sqlite3", "grading.lock"
+ATTENTION = "needs attention: "
 TRIES = 2  # a submission that ended the grader so often is set aside
 TABLE = """create table if not exists jobs (unit text, student text, key text, state text, tries integer, seconds real, result text,
     primary key (unit, student))"""
@@ -72,9 +73,18 @@ class Jobs:
         with self._one_at_a_time:
             self._base.execute("insert or replace into jobs values (?, ?, ?, ?, ?, ?, ?)", values)
 
+    def of(self, unit: str) -> list[Job]:
+        """All jobs of a unit, by student."""
+        return [Job(*row) for row in self._base.execute("select * from jobs where unit = ? order by student", (unit,))]
+
     def forget(self, student: str) -> None:
         """Remove all that is kept of a student."""
         self._base.execute("delete from jobs where student = ?", (student,))
+
+
+def refused(unit: str, student: str, reason: str) -> Job:
+    """What is known of a submission that could not be taken in: it has no key, so a later one replaces it."""
+    return Job(unit, student, "", "failed", result=json.dumps({"problem": f"{ATTENTION}{reason}"}))
 
 
 def key_of(folder: Path, source: str) -> str:
