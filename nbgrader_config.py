@@ -50,5 +50,7 @@ c.GenerateFeedback.preprocessors = [
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
 
-# Pages made from students' notebooks (feedback, formgrader) run none of their scripts.
+# Pages made from students' notebooks (feedback, formgrader) run none of their scripts (posttrain_lab/grading/safe_pages.py says why).
 c.HTMLExporter.sanitize_html = True
+c.HTMLExporter.filters = {"markdown2html": "posttrain_lab.grading.safe_pages.markdown2html"}
+c.HTMLExporter.preprocessors = ["posttrain_lab.grading.safe_pages.SafeCells"]
