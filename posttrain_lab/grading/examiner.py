@@ -42,7 +42,8 @@ def main() -> None:
 def examine(line: socket.socket) -> None:
     """Answer one question: {folder, unit, known, worker, all_cells, limits} -> {notebook, verdicts, remarks}, {attention} or {fault}."""
     asked = json.loads(receive(line))
-    resource.setrlimit(resource.RLIMIT_AS, (_size_now() + MEMORY,) * 2)
+    most = _size_now() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     try:
         send(line, _judged(read_submission(Path(asked["folder"]), asked["unit"]), asked))
     except NeedsAttention as reason:
@@ -60,7 +61,7 @@ def _judged(submission: Submission, asked: dict[str, Any]) -> dict[str, Any]:
     with SandboxedKernel(asked["worker"], submission.files, Limits(**asked["limits"])) as kernel:
         verdicts = judge_notebook(notebook, asked["unit"], kernel, asked["all_cells"])
     return {
-        "notebook": nbformat.writes(notebook, version=4),
+        "notebook": nbformat.v4.writes(notebook),
         "verdicts": [asdict(verdict) for verdict in verdicts],
         "remarks": remarks,
     }

@@ -109,10 +109,10 @@ class CourseGradebook:
             if text := time_of(text):
                 (place / STAMP).write_text(text, encoding="utf-8")
             folder = self.folder(student, submitted_directory=name)
-            folder.config = folder.config.copy()
-            folder.config.Autograde.update(sanitize_preprocessors=WRITTEN, autograde_preprocessors=SAVED)
-            folder.config.Autograde.exporter_class = "nbconvert.exporters.NotebookExporter"
-            return run(Autograde, folder)
+            config: Any = self.config.copy()
+            config.Autograde.update(sanitize_preprocessors=WRITTEN, autograde_preprocessors=SAVED)
+            config.Autograde.exporter_class = "nbconvert.exporters.NotebookExporter"
+            return run(Autograde, folder, config)
 
     def add_students(self, students: Iterable[Any]) -> None:
         """Enter these students of a roster, or what is new about them."""
@@ -177,10 +177,10 @@ def nbgrader_tools() -> Iterator[None]:
         os.chdir(folder)
 
 
-def run(converter: Any, folder: CourseDirectory) -> str:
+def run(converter: Any, folder: CourseDirectory, config: Any = None) -> str:
     """Run one of nbgrader's converters; empty if it succeeded, else the reason. Ctrl-C is not caught."""
     log = io.StringIO()
-    app = converter(coursedir=folder, config=folder.config)
+    app = converter(coursedir=folder, config=config or folder.config)
     app.force = True
     app.log = logging.Logger(converter.__name__, logging.INFO)
     app.log.addHandler(logging.StreamHandler(log))

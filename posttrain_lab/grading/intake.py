@@ -145,7 +145,7 @@ def _joined(cell: dict) -> NotebookNode:
     except Exception:  # outputs of another shape: they are not needed
         source = cell.get("source")
         lines = source if isinstance(source, list) and all(isinstance(line, str) for line in source) else [source]
-        return nbformat.from_dict({**cell, "source": "".join(str(line) for line in lines), "outputs": []})
+        return NotebookNode({**cell, "source": "".join(str(line) for line in lines), "outputs": []})
 
 
 def _converted(data: dict, name: str) -> list:

@@ -21,7 +21,7 @@ from posttrain_lab.grading.session import KernelLost
 
 
 class Log(Protocol):
-    def __call__(self, message: str, *arguments: object) -> None: ...
+    def __call__(self, message: str, /, *arguments: object) -> None: ...
 
 
 def judge_notebook(

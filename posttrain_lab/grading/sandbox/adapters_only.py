@@ -10,7 +10,8 @@ Imported = ast.Import | ast.ImportFrom
 def adapters_only(sources: dict[str, str], package: str) -> dict[str, str]:
     """The texts of a package's modules, by name, without everything that no adapter needs; modules that are not needed are left out.
 
-    >>> adapters = "import math, torch\\nfrom p.parts import half, oracle\\n@adapter\\ndef a(f, x):\\n    return f(half(x))\\ndef right(x):\\n    return oracle(x)"
+    >>> adapters = "import math, torch\\nfrom p.parts import half, oracle\\n@adapter\\ndef a(f, x):\\n    return f(half(x))\\n"
+    >>> adapters += "def right(x):\\n    return oracle(x)"
     >>> parts = "def half(x):\\n    return x / 2\\ndef oracle(x):\\n    return 3 * x"
     >>> for name, text in adapters_only({"a": adapters, "parts": parts}, "p").items():
     ...     print(name, text, sep=": ")
@@ -23,7 +24,7 @@ def adapters_only(sources: dict[str, str], package: str) -> dict[str, str]:
         return x / 2
     """
     trees = {name: ast.parse(text) for name, text in sources.items()}
-    wanted = {name: {node.name for node in tree.body if _is_marked(node)} for name, tree in trees.items()}
+    wanted = {name: set[str]().union(*(_binds(node) for node in tree.body if _is_marked(node))) for name, tree in trees.items()}
     growing = True
     while growing:
         growing = False

@@ -91,7 +91,10 @@ class SandboxedKernel:
         return text
 
     def _cell(self, source: str) -> list[NotebookNode]:
-        reply, outputs = self._asked({"cell": source}, self.limits.cell, too_long("the cell did not end", self.limits.cell, False)), Outputs()
+        reply, outputs = (
+            self._asked({"cell": source}, self.limits.cell, too_long("the cell did not end", self.limits.cell, False)),
+            Outputs(),
+        )
         messages = reply.get("messages")
         for message in messages if isinstance(messages, list) else ():
             if isinstance(message, dict):
