@@ -133,5 +133,10 @@ def grade_unit(unit: str, order: "Order") -> bool:
     for row in report.rows:
         table.add_row(escape(row.student), f"{row.score:g} of {row.max_score:g}" if not row.error else "-", escape(row.error))
     console.print(table)
-    console.print(f"The gradebook is in {report.csv.name}; feedback pages are in feedback/.")
+    if remarks := [row for row in report.rows if row.remark]:
+        noted = _table("Graded, and to look at", "student", "remark")
+        for row in remarks:
+            noted.add_row(escape(row.student), escape(row.remark))
+        console.print(noted)
+    console.print(f"The gradebook is in {report.csv.name}; feedback pages are in feedback/, a page about the class in reports/.")
     return not any(row.error for row in report.rows)

@@ -20,6 +20,19 @@ def earlier(root: Path, student: str, unit: str) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
+def counted(root: Path, student: str, unit: str, keep: str) -> list[Path]:
+    """The folders of the attempts that may count, the last one first: all of them, or the last alone."""
+    return [root / "submitted" / student / unit, *(earlier(root, student, unit) if keep == "best" else [])]
+
+
+def time_in(folder: Path) -> str:
+    """When the attempt in this folder was handed in, as far as it tells."""
+    stamp = folder / STAMP
+    if folder.is_symlink() or stamp.is_symlink() or not stamp.is_file():
+        return ""
+    return time_of(stamp.read_bytes()[:200].decode("utf-8", "replace"))
+
+
 def place(root: Path, student: str, unit: str, contents: Contents) -> str:
     """Write an attempt: `new`, `newer` than what was there, `older` (kept beside it), or the `same`. Each folder appears whole."""
     target = root / "submitted" / student / unit

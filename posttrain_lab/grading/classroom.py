@@ -14,10 +14,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from posttrain_lab.grading.attempts import counted
+from posttrain_lab.grading.best_attempt import Worth, judged_attempt
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.examination import Examination, Rules
 from posttrain_lab.grading.gradebook import CourseGradebook, nbgrader_tools
 from posttrain_lab.grading.jobs import ATTENTION, TRIES, Job, Jobs, key_of, only_run
+from posttrain_lab.grading.results.class_report import write_report
 from posttrain_lab.grading.session import Limits
 
 SET_ASIDE = f"ended the grader {TRIES} times, and is set aside; look at it, or grade it again with --student and --regrade."
@@ -39,6 +42,7 @@ class Graded:
     max_score: float
     error: str = ""
     sandboxed: bool = True
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Order:
     regrade: bool = False
     sandbox: bool = True
     all_cells: bool = False
+    solutions: Path | None = None
 
 
 def grade(
@@ -69,7 +74,7 @@ def grade(
     `root` is the folder with nbgrader_config.py (default: the current folder); `progress` is called with each student's result.
     Raises CourseError when there is nothing to grade, the unit's source cannot be read or has changed, or another run is at work.
     """
-    book = CourseGradebook(root or Path.cwd(), unit)
+    book = CourseGradebook(root or Path.cwd(), unit, order.solutions)
     students = _chosen(book.students(), order.students)
     with only_run(book.root), nbgrader_tools(), Jobs(book.root) as jobs:
         book.enter(order.regrade)
@@ -78,7 +83,19 @@ def grade(
             if rows[student].error == "":
                 book.feedback(student)
         csv = book.export()
-    return GradeReport(unit, tuple(rows[student] for student in students), csv)
+        with book.base() as base:
+            write_report(base, book.root, jobs, unit)
+        lost = [_refused(job, book.max_score()) for job in jobs.of(unit) if _is_refused(job, rows, order)]
+    return GradeReport(unit, (*(rows[student] for student in students), *lost), csv)
+
+
+def _is_refused(job: Job, rows: dict[str, "Graded"], order: Order) -> bool:
+    """Could this submission not even be collected? It is named among the others."""
+    return not job.key and job.student not in rows and (not order.students or job.student in order.students)
+
+
+def _refused(job: Job, most: float) -> Graded:
+    return Graded(job.student, 0.0, most, str(job.answer.get("problem", "")))
 
 
 def _chosen(found: list[str], wanted: tuple[str, ...]) -> list[str]:
@@ -94,15 +111,18 @@ def _graded(
     source = f"{book.source_hash()} {version('posttrain-lab')} {order.sandbox} {order.all_cells}"
     for job in _judged(book, jobs, [_job(book, jobs, student, source, order.regrade) for student in students], order):
         job = _saved(book, jobs, job)
-        error = job.answer.get("problem", "") or ("; ".join(job.answer.get("remarks", [])) if job.state == "done" else "")
-        score = book.score(job.student) if job.state == "done" else None
-        row = Graded(job.student, score or 0.0, maximum, error if job.state != "done" else "", sandboxed)
+        if done := job.state == "done":
+            book.settle(job.student, job.answer.get("time", ""))
+        error = "" if done else str(job.answer.get("problem", ""))
+        remark = "; ".join(job.answer.get("remarks", [])) if done else ""
+        row = Graded(job.student, (book.score(job.student) if done else None) or 0.0, maximum, error, sandboxed, remark)
         progress(row)
         yield row
 
 
 def _job(book: CourseGradebook, jobs: Jobs, student: str, source: str, again: bool) -> Job:
-    job = jobs.find(book.unit, student, key_of(book.root / "submitted" / student / book.unit, source))
+    folders = counted(book.root, student, book.unit, book.settings.keep)
+    job = jobs.find(book.unit, student, " ".join(key_of(folder, source) for folder in folders))
     return replace(job, state="queued", tries=0, result="") if again else job
 
 
@@ -120,25 +140,26 @@ def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) ->
                 if job.tries >= TRIES:
                     yield _with(job, "failed", problem=SET_ASIDE)
                     continue
-                futures.append(pool.submit(_examined, examination, book.root, jobs, job))
+                futures.append(pool.submit(_examined, examination, book, jobs, job))
             yield from (future.result() for future in as_completed(futures))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _examined(examination: Examination, root: Path, jobs: Jobs, job: Job) -> Job:
+def _examined(examination: Examination, book: CourseGradebook, jobs: Jobs, job: Job) -> Job:
     """In a thread: one submission. That it runs is written down first, so that one which ends the grader is known."""
     job = replace(job, state="running", tries=job.tries + 1)
     jobs.put(job)
     start = monotonic()
-    answer = examination.judge(root / "submitted" / job.student / job.unit)
+    worth = Worth(book.unit, book.settings, examination.known, job.student)
+    answer = judged_attempt(examination.judge, worth, book.root, job.student)
     seconds = monotonic() - start
     if "attention" in answer:
         job = _with(job, "failed", problem=ATTENTION + str(answer["attention"]))
     elif "notebook" not in answer:
         job = _with(job, "failed" if job.tries >= TRIES else "queued", problem=str(answer.get("fault", "no answer")))
     else:
-        job = _with(job, "judged", **{key: answer.get(key) for key in ("notebook", "verdicts", "remarks")})
+        job = _with(job, "judged", **{key: answer.get(key) for key in ("notebook", "verdicts", "remarks", "time")})
     job = replace(job, seconds=seconds)
     jobs.put(job)
     return job

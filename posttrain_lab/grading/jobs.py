@@ -77,9 +77,11 @@ class Jobs:
         """All jobs of a unit, by student."""
         return [Job(*row) for row in self._base.execute("select * from jobs where unit = ? order by student", (unit,))]
 
-    def forget(self, student: str) -> None:
-        """Remove all that is kept of a student."""
-        self._base.execute("delete from jobs where student = ?", (student,))
+    def forget(self, student: str) -> bool:
+        """Remove all that is kept of a student, also from the free pages of the file; was there anything?"""
+        found = self._base.execute("delete from jobs where student = ?", (student,)).rowcount
+        self._base.execute("vacuum")
+        return found > 0
 
 
 def refused(unit: str, student: str, reason: str) -> Job:

@@ -66,7 +66,7 @@ def _read(raw: bytes, name: str) -> tuple[bytes, list[str], str]:
         remarks = list(found)
         if not remarks and not _valid(raw):
             remarks = [CLEANED]
-        return (nbformat.writes(notebook, version=4).encode() if remarks else raw), remarks, ""
+        return (nbformat.writes(notebook).encode() if remarks else raw), remarks, ""
     except NeedsAttention as reason:
         return b"", [], str(reason)
     except MemoryError:

@@ -21,7 +21,9 @@ HEADERS = {
     "moodle_id": ("moodle_id", "identifier"),
     "submitted": ("submitted", "last modified (submission)"),
 }
-STUDENT_ID = re.compile(r"[\w@+-][\w.@+-]{0,99}")  # a folder's name: no separator, no leading dot, nothing that a glob expands
+STUDENT_ID = re.compile(
+    r"\w[\w.@+-]{0,99}"
+)  # a folder's name: no separator or leading dot, nothing that a glob or a spreadsheet expands
 LINES = 100_000
 
 

@@ -66,7 +66,7 @@ def test_text_typed_online_is_no_file():
     assert owner_of(File(("Ann_1_assignsubmission_onlinetext", "onlinetext.html")), UNIT, ROSTER).typed
 
 
-@pytest.mark.parametrize("name", ["*", "a[b]", ".hidden", "-", "a b"])
+@pytest.mark.parametrize("name", ["*", "a[b]", ".hidden", "-", "a b", "ann-2"])
 def test_without_a_roster_only_plain_names_are_students(name):
     student = owner_of(File((name, "02.ipynb")), UNIT, None).student
-    assert (student is not None) == (name == "-")
+    assert (student is not None) == (name == "ann-2")
