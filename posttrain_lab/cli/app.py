@@ -149,8 +149,11 @@ def prove(
         bool, typer.Option("--changed", help="Saboteurs, and ten mutants, of the exercises that changed.")
     ] = False,
     every: Annotated[bool, typer.Option("--all", help="Saboteurs and all mutants of all exercises.")] = False,
+    solutions: Solutions = None,
 ) -> None:
     """Prove the grader: right answers get all points, every known mistake loses those of its exercise and is named."""
+    if solutions and (changed or every or saboteurs or mutants or cases):
+        raise ValueError("--solutions goes with the plain proof; run the others in a checkout of the repository.")
     if changed or every:
         from posttrain_lab.cli.proof import prove_standing
 
@@ -161,7 +164,7 @@ def prove(
         raise typer.Exit(0 if prove_further(unit, saboteurs, mutants, cases) else 1)
     from posttrain_lab.cli.course import prove_units
 
-    raise typer.Exit(0 if prove_units(unit) else 1)
+    raise typer.Exit(0 if prove_units(unit, solutions) else 1)
 
 
 @app.command(rich_help_panel=TEACH)

@@ -18,7 +18,7 @@ def collect_unit(unit: str, source: Path, roster: Path | None) -> bool:
 
     name = full_name(unit)
     with tqdm(desc=f"collecting {name}", unit="submission", disable=None) as bar:
-        found = collect(name, source, roster=roster, progress=lambda row: bar.update() and None)
+        found = collect(name, source, roster=roster, progress=lambda row: bar.update())
     told = [row for row in found.rows if row.remark]
     if told:
         table = Table(title=f"Submissions of {found.unit} to look at", title_justify="left")

@@ -86,11 +86,12 @@ def release_course(check: bool) -> bool:
     return result.passed
 
 
-def prove_units(unit: str | None) -> bool:
+def prove_units(unit: str | None, solutions: Path | None = None) -> bool:
     """Prove one unit or all; true when every check is correct."""
+    from posttrain_lab.grading.course import find_course
     from posttrain_lab.grading.prove import prove
 
-    passed = True
+    passed, course = True, find_course(solutions=solutions)
     for name in [full_name(unit)] if unit else list(UNITS):
         with tqdm(desc=f"proving {name}", unit="variant", leave=False, disable=None) as bar:
 
@@ -99,7 +100,7 @@ def prove_units(unit: str | None) -> bool:
                 bar.set_postfix_str(what)
                 bar.update(done - bar.n)
 
-            proof = prove(name, progress=step)
+            proof = prove(name, course, progress=step)
         console.print(proof_table(proof))
         for row in proof.failures:
             console.print(f"{row.exercise}, {row.kind} {row.variant}: {row.complaint}")

@@ -67,7 +67,7 @@ class Order:
 
 
 def grade(
-    unit: str, root: Path | None = None, order: Order = Order(), progress: Callable[[Graded], None] | None = None
+    unit: str, root: Path | None = None, order: Order = Order(), progress: Callable[[Graded], object] | None = None
 ) -> GradeReport:
     """What is each student's score? Judge submitted/<student>/<unit>/, write feedback pages and the gradebook to grades.csv.
 
@@ -105,7 +105,7 @@ def _chosen(found: list[str], wanted: tuple[str, ...]) -> list[str]:
 
 
 def _graded(
-    book: CourseGradebook, jobs: Jobs, students: list[str], order: Order, progress: Callable[[Graded], None]
+    book: CourseGradebook, jobs: Jobs, students: list[str], order: Order, progress: Callable[[Graded], object]
 ) -> Iterator[Graded]:
     maximum, sandboxed = book.max_score(), order.sandbox
     source = f"{book.source_hash()} {version('posttrain-lab')} {order.sandbox} {order.all_cells}"

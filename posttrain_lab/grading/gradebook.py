@@ -20,16 +20,13 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import parse_utc
 from traitlets.config.loader import PyFileConfigLoader
 
-from posttrain_lab.grading.course import CHECK_PREFIX, CONFIG, CourseError, read_notebook
+from posttrain_lab.grading.course import CHECK_PREFIX, CONFIG, WHERE, CourseError, read_notebook
 from posttrain_lab.grading.exports import GradesExport, score_of
 from posttrain_lab.grading.lateness import days_used_before, penalty
 from posttrain_lab.grading.sanitize import gradebook_cells
 from posttrain_lab.grading.settings import FILE, read_settings
 
 EXPORT = "grades.csv"
-WHERE = (
-    "An installed package has no solutions: give --solutions DIR, the folder solutions/ of the repository in the same version."
-)
 NO_TAGS = str.maketrans("<>", "\u2039\u203a")  # formgrader shows a name as HTML
 WRITTEN = ["nbgrader.preprocessors.OverwriteKernelspec", "nbgrader.preprocessors.OverwriteCells"]
 SAVED = [

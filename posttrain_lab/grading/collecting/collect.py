@@ -53,7 +53,7 @@ class _Attempt:
 
 
 def collect(
-    unit: str, source: Path, root: Path | None = None, roster: Path | None = None, progress: Callable[[Row], None] | None = None
+    unit: str, source: Path, root: Path | None = None, roster: Path | None = None, progress: Callable[[Row], object] | None = None
 ) -> Collection:
     """Who handed in what? Take a unit's notebooks out of a zip or a folder; `root` is the folder with nbgrader_config.py.
 

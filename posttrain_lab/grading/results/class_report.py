@@ -106,8 +106,9 @@ def _exercises(rows: Sequence[Graded]) -> list[tuple[str, ...]]:
 def _kind(verdict: dict[str, Any]) -> str:
     """The misconception by its name and sentence; else whether nothing was written, or something else."""
     message = str(verdict["message"])
-    if verdict["mistake"]:
-        return f"{verdict['mistake']}: {message[:300]}"
+    if verdict["mistake"]:  # the sentence is the first line, behind the exercise's name; the case follows
+        sentence = message.partition("\n")[0].removeprefix(f"{verdict['exercise']}: ")
+        return f"{verdict['mistake']}: {sentence[:300]}"
     return EMPTY if EMPTY in message else OTHER
 
 
