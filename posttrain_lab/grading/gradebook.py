@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import ClearSolutions
 from nbgrader.utils import parse_utc
 from traitlets.config.loader import PyFileConfigLoader
 
@@ -81,13 +82,18 @@ class CourseGradebook:
         known = self._known_or_none()
         if known is None or again:
             self._generate()
-        elif (now := _essence(_graded(self._source()))) != _essence(known):
+        elif _essence(now := self._as_entered()) != _essence(known):
             raise CourseError(
                 f"The source of {self.unit}, or its points in {FILE}, have changed since they were entered in the gradebook "
                 f"({_changed(known, now)}); give --regrade to enter them again and to grade everyone by them."
             )
         with self.base() as base:
             base.update_or_create_assignment(self.unit, duedate=self.settings.unit(self.unit).due)
+
+    def _as_entered(self) -> dict[str, Any]:
+        """The source's cells as nbgrader enters them: without the solutions."""
+        notebook, _ = ClearSolutions(config=self.config).preprocess(self._source(), {})
+        return _graded(notebook)
 
     def _generate(self) -> None:
         """Let nbgrader enter the source, with the points of grading.toml."""
