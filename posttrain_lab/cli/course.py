@@ -12,7 +12,7 @@ from posttrain_lab.checks import UNITS, exercises
 
 if TYPE_CHECKING:
     from posttrain_lab.checks.engine.exercise import Verdict
-    from posttrain_lab.grading.classroom import Order
+    from posttrain_lab.grading.classroom import Graded, Order
     from posttrain_lab.grading.prove import Proof
 
 console = Console(markup=False, highlight=False)
@@ -124,15 +124,23 @@ def grade_unit(unit: str, order: "Order") -> bool:
     from posttrain_lab.grading.classroom import grade
 
     if not order.sandbox:
-        console.print(
-            "Without the sandbox, students' code can read and change what you can. Each grade is marked so in the report."
-        )
+        console.print("Without the sandbox, students' code can read and change what you can. Each grade is marked so.")
     name = full_name(unit)
     with tqdm(desc=f"grading {name}", unit="submission", disable=None) as bar:
-        report = grade(name, order=order, progress=lambda row: bar.update())
+
+        def step(_: "Graded", total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        try:
+            report = grade(name, order=order, progress=step)
+        except KeyboardInterrupt:
+            console.print("Stopped. What was graded is kept: the same command goes on.")
+            return False
     table = _table(f"Grades of {report.unit}", "student", "score", "problem")
     for row in report.rows:
-        table.add_row(escape(row.student), f"{row.score:g} of {row.max_score:g}" if not row.error else "-", escape(row.error))
+        score = "-" if row.error else f"{row.score:g} of {row.max_score:g}{'' if row.sandboxed else ', without the sandbox'}"
+        table.add_row(escape(row.student), score, escape(row.error))
     console.print(table)
     if remarks := [row for row in report.rows if row.remark]:
         noted = _table("Graded, and to look at", "student", "remark")

@@ -109,6 +109,16 @@ def lab_findings() -> list[Finding]:
     ]
 
 
+def sandbox_finding() -> Finding:
+    """The sandbox in which a class is graded; learners do not need it."""
+    from posttrain_lab.grading.sandbox.available import described, no_sandbox
+
+    reason = no_sandbox()
+    return Finding(
+        "sandbox", "none" if reason else described(), NOTE if reason else GOOD, f"Only to grade. {reason}" if reason else ""
+    )
+
+
 def _browser() -> str | None:
     try:
         return getattr(webbrowser.get(), "name", None) or type(webbrowser.get()).__name__
@@ -145,7 +155,7 @@ def examine() -> list[Finding]:
     packages = package_findings()
     found = [python_finding(), *packages]
     if all(f.state != MISSING for f in packages):
-        found += machine_findings() + lab_findings()
+        found += [*machine_findings(), *lab_findings(), sandbox_finding()]
     return found + file_findings()
 
 

@@ -6,13 +6,17 @@ and the others are still graded.
 """
 
 import json
+import secrets
+import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from posttrain_lab.grading.attempts import counted
 from posttrain_lab.grading.best_attempt import Worth, judged_attempt
@@ -21,8 +25,13 @@ from posttrain_lab.grading.examination import Examination, Rules
 from posttrain_lab.grading.gradebook import CourseGradebook, nbgrader_tools
 from posttrain_lab.grading.jobs import ATTENTION, TRIES, Job, Jobs, key_of, only_run
 from posttrain_lab.grading.results.class_report import write_report
+from posttrain_lab.grading.sandbox.available import no_sandbox
+from posttrain_lab.grading.sandbox.fork_server import LineClosed
 from posttrain_lab.grading.session import Limits
 
+NOT_WRITTEN = "The gradebook or the table of jobs cannot be written ({}); look for space on the disk, and for who holds them. "
+KEPT = "What was graded is kept: the same command goes on."
+SEEDS = range(10_000, 10_000_000)  # a secret one is taken from here
 SET_ASIDE = f"ended the grader {TRIES} times, and is set aside; look at it, or grade it again with --student and --regrade."
 LIMITS = {
     "cell": "cell_timeout",
@@ -67,35 +76,53 @@ class Order:
 
 
 def grade(
-    unit: str, root: Path | None = None, order: Order = Order(), progress: Callable[[Graded], object] | None = None
+    unit: str, root: Path | None = None, order: Order = Order(), progress: Callable[[Graded, int], object] | None = None
 ) -> GradeReport:
     """What is each student's score? Judge submitted/<student>/<unit>/, write feedback pages and the gradebook to grades.csv.
 
-    `root` is the folder with nbgrader_config.py (default: the current folder); `progress` is called with each student's result.
-    Raises CourseError when there is nothing to grade, the unit's source cannot be read or has changed, or another run is at work.
+    `root` is the folder with nbgrader_config.py (default: the current folder); `progress` is called with each student's result, and
+    with how many there are. Raises CourseError when there is nothing to grade, no sandbox and not told to do without, when the unit's
+    source cannot be read or has changed, another run is at work, or the results cannot be written.
     """
+    if order.sandbox and (reason := no_sandbox()):
+        raise CourseError(reason)
     book = CourseGradebook(root or Path.cwd(), unit, order.solutions)
     students = _chosen(book.students(), order.students)
-    with only_run(book.root), nbgrader_tools(), Jobs(book.root) as jobs:
-        book.enter(order.regrade)
-        rows = {row.student: row for row in _graded(book, jobs, students, order, progress or (lambda row: None))}
-        for student in students:
-            if rows[student].error == "":
-                book.feedback(student)
-        csv = book.export()
-        with book.base() as base:
-            write_report(base, book.root, jobs, unit)
-        lost = [_refused(job, book.max_score()) for job in jobs.of(unit) if _is_refused(job, rows, order)]
-    return GradeReport(unit, (*(rows[student] for student in students), *lost), csv)
+    rows: dict[str, Graded] = {}
+    try:
+        with only_run(book.root), nbgrader_tools(), Jobs(book.root) as jobs:
+            book.enter(order.regrade)
+            for row in _graded(book, jobs, students, order):
+                rows[row.student] = row
+                if progress is not None:
+                    progress(row, len(students))
+            csv = _given_out(book, jobs)
+            _add_refused(rows, jobs, book, order)
+    except LineClosed as error:
+        raise CourseError(f"The processes that grade did not start ({error}); run `posttrain-lab doctor`. {KEPT}") from error
+    except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+        raise CourseError(NOT_WRITTEN.format(str(error).splitlines()[0]) + KEPT) from error
+    return GradeReport(unit, tuple(rows.values()), csv)
 
 
-def _is_refused(job: Job, rows: dict[str, "Graded"], order: Order) -> bool:
-    """Could this submission not even be collected? It is named among the others."""
-    return not job.key and job.student not in rows and (not order.students or job.student in order.students)
+def _given_out(book: CourseGradebook, jobs: Jobs) -> Path:
+    """Write the page about the class, and grades.csv."""
+    with book.base() as base:
+        write_report(base, book.root, jobs, book.unit)
+    return book.export()
 
 
-def _refused(job: Job, most: float) -> Graded:
-    return Graded(job.student, 0.0, most, str(job.answer.get("problem", "")))
+def _add_refused(rows: dict[str, Graded], jobs: Jobs, book: CourseGradebook, order: Order) -> None:
+    """Name what could not even be collected: alone, or beside the grade of what was handed in before. In the order of the students."""
+    for job in jobs.refused(book.unit):
+        row = rows.get(job.student)
+        if row is not None and not row.error:
+            later = f"a later submission {job.answer['problem']}"
+            rows[job.student] = replace(row, remark="; ".join(filter(None, (row.remark, later))))
+        elif row is None and (not order.students or job.student in order.students):
+            rows[job.student] = Graded(job.student, 0.0, book.max_score(), job.answer["problem"])
+    for student in sorted(rows):
+        rows[student] = rows.pop(student)
 
 
 def _chosen(found: list[str], wanted: tuple[str, ...]) -> list[str]:
@@ -104,74 +131,93 @@ def _chosen(found: list[str], wanted: tuple[str, ...]) -> list[str]:
     return list(wanted) or found
 
 
-def _graded(
-    book: CourseGradebook, jobs: Jobs, students: list[str], order: Order, progress: Callable[[Graded], object]
-) -> Iterator[Graded]:
-    maximum, sandboxed = book.max_score(), order.sandbox
+def _graded(book: CourseGradebook, jobs: Jobs, students: list[str], order: Order) -> Iterator[Graded]:
+    maximum, seed = book.max_score(), secrets.choice(SEEDS)
     source = f"{book.source_hash()} {version('posttrain-lab')} {order.sandbox} {order.all_cells}"
-    for job in _judged(book, jobs, [_job(book, jobs, student, source, order.regrade) for student in students], order):
+    keys = {student: _key(book, student, source) for student in students}
+    todo = [_job(jobs.find(book.unit, student, key, seed), order.regrade) for student, key in keys.items()]
+    for job in _judged(book, jobs, todo, order):
         job = _saved(book, jobs, job)
-        if done := job.state == "done":
-            book.settle(job.student, job.answer.get("time", ""))
-        error = "" if done else str(job.answer.get("problem", ""))
-        remark = "; ".join(job.answer.get("remarks", [])) if done else ""
-        row = Graded(job.student, (book.score(job.student) if done else None) or 0.0, maximum, error, sandboxed, remark)
-        progress(row)
-        yield row
+        done = job.state == "done"
+        if done and book.settle(job.student, job.answer.get("time", "")):
+            book.feedback(job.student)
+        score, answer = book.score(job.student) if done else None, job.answer
+        remark = "; ".join(answer.get("remarks") or []) if done else ""
+        how = bool(answer.get("sandbox", True))
+        yield Graded(job.student, score or 0.0, maximum, answer.get("problem", ""), how, remark)
 
 
-def _job(book: CourseGradebook, jobs: Jobs, student: str, source: str, again: bool) -> Job:
-    folders = counted(book.root, student, book.unit, book.settings.keep)
-    job = jobs.find(book.unit, student, " ".join(key_of(folder, source) for folder in folders))
+def _key(book: CourseGradebook, student: str, source: str) -> str:
+    """What the grade depends on: every attempt that may count, and what it is graded by."""
+    return " ".join(key_of(folder, source) for folder in counted(book.root, student, book.unit, book.settings.keep))
+
+
+def _job(job: Job, again: bool) -> Job:
     return replace(job, state="queued", tries=0, result="") if again else job
 
 
 def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) -> Iterator[Job]:
-    """The jobs, as they are judged; those that were judged before come first."""
-    waiting = [job for job in todo if job.state in ("queued", "running")]
+    """The jobs, as they are judged; those that were judged before come first, those that ended a run last."""
+    waiting = sorted((job for job in todo if job.state in ("queued", "running")), key=lambda job: job.tries)
     yield from (job for job in todo if job not in waiting)
+    yield from (_with(job, "failed", problem=SET_ASIDE) for job in waiting if job.tries >= TRIES)
+    waiting = [job for job in waiting if job.tries < TRIES]
     if not waiting:
         return
-    rules = Rules(order.sandbox, order.all_cells, _limits(book.config))
-    with Examination(book.unit, book.known(), rules) as examination, ThreadPoolExecutor(order.workers) as pool:
-        futures: list[Future[Job]] = []
-        try:
-            for job in waiting:
-                if job.tries >= TRIES:
-                    yield _with(job, "failed", problem=SET_ASIDE)
-                    continue
-                futures.append(pool.submit(_examined, examination, book, jobs, job))
-            yield from (future.result() for future in as_completed(futures))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    rules = Rules(order.sandbox, order.all_cells, _limits(book.config), tuple({job.seed for job in waiting}))
+    with Examination(book.root, book.unit, book.known(), rules) as examination:
+        alone = list[Job]()
+        for job in _at_once(examination, book, jobs, waiting, order.workers):
+            if job.state == "queued":
+                alone.append(job)
+            else:
+                yield job
+        for job in alone:  # who ended the grader? Nobody else runs now
+            yield _examined(examination, book, jobs, job)
+
+
+def _at_once(examination: Examination, book: CourseGradebook, jobs: Jobs, waiting: list[Job], workers: int) -> Iterator[Job]:
+    pool = ThreadPoolExecutor(workers)
+    try:
+        futures = [pool.submit(_examined, examination, book, jobs, job) for job in waiting]
+        yield from (future.result() for future in as_completed(futures))
+    except BaseException:  # Ctrl-C too: what runs is ended and stays queued
+        examination.stop()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _examined(examination: Examination, book: CourseGradebook, jobs: Jobs, job: Job) -> Job:
     """In a thread: one submission. That it runs is written down first, so that one which ends the grader is known."""
-    job = replace(job, state="running", tries=job.tries + 1)
+    before, job = job, replace(job, state="running", tries=job.tries + 1)
     jobs.put(job)
     start = monotonic()
     worth = Worth(book.unit, book.settings, examination.known, job.student)
-    answer = judged_attempt(examination.judge, worth, book.root, job.student)
-    seconds = monotonic() - start
-    if "attention" in answer:
-        job = _with(job, "failed", problem=ATTENTION + str(answer["attention"]))
+    answer = judged_attempt(lambda folder: examination.judge(folder, job.seed), worth, book.root, job.student)
+    how = {"sandbox": examination.rules.sandbox}
+    if examination.stopped:
+        job = before
+    elif "attention" in answer:
+        job = _with(job, "failed", problem=ATTENTION + str(answer["attention"]), **how)
     elif "notebook" not in answer:
-        job = _with(job, "failed" if job.tries >= TRIES else "queued", problem=str(answer.get("fault", "no answer")))
+        job = _with(job, "failed" if job.tries >= TRIES else "queued", problem=str(answer.get("fault", "no answer")), **how)
     else:
-        job = _with(job, "judged", **{key: answer.get(key) for key in ("notebook", "verdicts", "remarks", "time")})
-    job = replace(job, seconds=seconds)
+        job = _with(job, "judged", **{key: answer.get(key) for key in ("notebook", "verdicts", "remarks", "time")}, **how)
+    job = replace(job, seconds=monotonic() - start)
     jobs.put(job)
     return job
 
 
 def _saved(book: CourseGradebook, jobs: Jobs, job: Job) -> Job:
-    """Write what was judged to the gradebook; again, when a run was ended in the middle of it."""
+    """Write what was judged to the gradebook, and its feedback page; again, when a run was ended in the middle of it."""
     if job.state != "judged":
         return job
-    if problem := book.save(job.student, job.answer["notebook"]):
-        return _with(job, "judged", **{**job.answer, "problem": problem})
-    job = replace(job, state="done")
+    problem = book.save(job.student, job.answer["notebook"])
+    if not problem:
+        book.settle(job.student, job.answer.get("time", ""))
+        problem = book.feedback(job.student)
+    job = replace(job, state="judged" if problem else "done", result=json.dumps({**job.answer, "problem": problem}))
     jobs.put(job)
     return job
 

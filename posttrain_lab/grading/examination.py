@@ -11,50 +11,66 @@ from typing import Any
 
 from posttrain_lab.grading.sandbox.fork_server import ForkServer, connect, receive, send
 from posttrain_lab.grading.sandbox.sandboxed_kernel import Confinement
-from posttrain_lab.grading.sandbox.view import copy_package, visible
+from posttrain_lab.grading.sandbox.view import copy_package, hidden, visible
 from posttrain_lab.grading.session import Limits
 
 EXAMINER = "posttrain_lab.grading.examiner"
+SEEDS = "POSTTRAIN_LAB_SEEDS"
 PATIENCE = 4.0  # times the notebook's limit, by the clock on the wall: the limit itself counts processor time
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How a class is graded: in the sandbox or not, every cell or the needed ones, and the limits."""
+    """How a class is graded: in the sandbox or not, every cell or the needed ones, the limits, and the secret seeds of its submissions."""
 
     sandbox: bool = True
     all_cells: bool = False
     limits: Limits = field(default_factory=Limits)
+    seeds: tuple[int, ...] = ()
 
 
 class Examination:
-    """The processes that judge a unit. `known` are the gradebook's cells by grade_id. Use it as a context manager."""
+    """The processes that judge a unit of the course in `root`. `known` are the gradebook's cells by grade_id. Use it as a context manager."""
 
-    def __init__(self, unit: str, known: dict[str, Any], rules: Rules):
+    def __init__(self, root: Path, unit: str, known: dict[str, Any], rules: Rules):
         self.unit, self.known, self.rules = unit, known, rules
         self._folder = tempfile.TemporaryDirectory(prefix="posttrain-lab-view-", ignore_cleanup_errors=True)
         package = Path(self._folder.name)
         copy_package(package)
-        self._worker = Confinement(package, tuple(visible(package)), rules.sandbox).server()
-        self._examiner = ForkServer(EXAMINER, {**os.environ, "OMP_NUM_THREADS": "1"}, (unit,))
+        shown = visible(package)
+        self._worker = Confinement(package, tuple(shown), tuple(hidden(root, shown)), rules.sandbox).server()
+        secret = {SEEDS: " ".join(str(seed) for seed in rules.seeds)}  # not an argument, which other users see
+        self._examiner = ForkServer(EXAMINER, {**os.environ, "OMP_NUM_THREADS": "1", **secret}, (unit,))
         self._starting = threading.Lock()
+        self.stopped = False
 
     def __enter__(self) -> "Examination":
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self.stop()
         for server in (self._examiner, self._worker):
             server.__exit__()
         self._folder.cleanup()
 
-    def judge(self, folder: Path) -> dict[str, Any]:
-        """The examiner's answer for one submission; {fault: why} when it gave none."""
+    def stop(self) -> None:
+        """End the processes, in the middle of what they do; they are not started again."""
+        with self._starting:
+            self.stopped = True
+            self._examiner.stop()
+            self._worker.stop()
+
+    def judge(self, folder: Path, seed: int) -> dict[str, Any]:
+        """The examiner's answer for one submission, with the cases of this seed too; {fault: why} when it gave none."""
         with self._starting:  # a server that has ended is started again
+            if self.stopped:
+                return {"fault": "the run was ended"}
             self._examiner.start()
             self._worker.start()
         question = {
             "folder": str(folder),
             "unit": self.unit,
+            "seed": seed,
             "known": self.known,
             "worker": self._worker.address,
             "all_cells": self.rules.all_cells,

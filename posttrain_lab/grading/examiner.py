@@ -1,10 +1,12 @@
 """The program that judges: a fork server whose children read one submission each, run it in the sandbox, and give the verdicts.
 
-`python -m posttrain_lab.grading.examiner SOCKET UNIT`. The server asks the oracles once, so its children need not. A child decodes
-what students wrote; it has limits of its own, ends after one submission, and touches neither the gradebook nor another's files.
+`python -m posttrain_lab.grading.examiner SOCKET UNIT`, with the secret seeds in the environment. The server asks the oracles once, so
+its children need not. A child decodes what students wrote; it has limits of its own, ends after one submission, and touches neither the
+gradebook nor another's files.
 """
 
 import json
+import os
 import resource
 import socket
 import sys
@@ -17,6 +19,7 @@ import torch
 
 from posttrain_lab.checks.engine.diagnosis import known_outcomes
 from posttrain_lab.checks.engine.exercise import HIDDEN_SEEDS, VISIBLE_SEEDS
+from posttrain_lab.grading.examination import SEEDS
 from posttrain_lab.grading.intake import NeedsAttention, Submission, read_submission
 from posttrain_lab.grading.judge_notebook import graded_exercises, judge_notebook
 from posttrain_lab.grading.releases import other_release, remark
@@ -31,9 +34,10 @@ MEMORY = 4 * 2**30  # bytes more than the server has
 def main() -> None:
     """Ask the oracles, then fork for each submission."""
     torch.set_num_threads(1)
+    secret = tuple(int(seed) for seed in os.environ.pop(SEEDS, "").split())
     for exercise in graded_exercises(sys.argv[2]).values():
         known = known_outcomes(exercise)
-        for seed in VISIBLE_SEEDS + HIDDEN_SEEDS:
+        for seed in VISIBLE_SEEDS + HIDDEN_SEEDS + secret:
             known.wanted(seed)
             for law in exercise.laws:
                 known.notes(law, seed)
@@ -41,7 +45,7 @@ def main() -> None:
 
 
 def examine(line: socket.socket) -> None:
-    """Answer one question: {folder, unit, known, worker, all_cells, limits} -> {notebook, verdicts, remarks}, {attention} or {fault}."""
+    """Answer one question: {folder, unit, seed, known, worker, all_cells, limits} -> {notebook, verdicts, remarks}, {attention} or {fault}."""
     asked = json.loads(receive(line))
     most = _size_now() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -62,7 +66,9 @@ def _judged(submission: Submission, asked: dict[str, Any]) -> dict[str, Any]:
         remarks.append(text)
     notebook.cells = each_once(notebook.cells, known, remarks.append)
     with SandboxedKernel(asked["worker"], submission.files, Limits(**asked["limits"])) as kernel:
-        verdicts = judge_notebook(notebook, asked["unit"], kernel, asked["all_cells"])
+        verdicts = judge_notebook(
+            notebook, asked["unit"], kernel, asked["all_cells"], seeds=(*VISIBLE_SEEDS, *HIDDEN_SEEDS, asked["seed"])
+        )
     return {
         "notebook": nbformat.v4.writes(notebook),
         "verdicts": [asdict(verdict) for verdict in verdicts],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbconvert.exporters.exporter import ResourcesDict
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
@@ -92,7 +93,7 @@ class CourseGradebook:
 
     def _as_entered(self) -> dict[str, Any]:
         """The source's cells as nbgrader enters them: without the solutions."""
-        notebook, _ = ClearSolutions(config=self.config).preprocess(self._source(), {})
+        notebook, _ = ClearSolutions(config=self.config).preprocess(self._source(), ResourcesDict())
         return _graded(notebook)
 
     def _generate(self) -> None:
@@ -151,18 +152,19 @@ class CourseGradebook:
             config.Autograde.exporter_class = "nbconvert.exporters.NotebookExporter"
             return run(Autograde, folder, config)
 
-    def settle(self, student: str, time: str) -> None:
-        """Note when the student handed in, their extra time, and what being late costs, as grading.toml says now."""
+    def settle(self, student: str, time: str) -> bool:
+        """Note when the student handed in, their extra time, and what being late costs, as grading.toml says now; is it another cost?"""
         extra = self.settings.extra_time.get(student) if self.settings.unit(self.unit).due else None
         with self.base() as base:
             submission = base.find_submission(self.unit, student)
             submission.timestamp = parse_utc(time) if time else None
             base.grant_extension(self.unit, student, minutes=extra.total_seconds() / 60 if extra else 0)
-            used = days_used_before(base, student, self.unit)
+            used, before = days_used_before(base, student, self.unit), submission.late_submission_penalty or 0.0
             for notebook in submission.notebooks:
                 lost = penalty(self.settings, notebook.score, submission.total_seconds_late, used)
                 notebook.late_submission_penalty = lost or None
             base.db.commit()
+            return abs(before - (submission.late_submission_penalty or 0.0)) > 1e-9
 
     def add_students(self, students: Iterable[Any]) -> None:
         """Enter these students of a roster, or what is new about them."""
@@ -243,6 +245,6 @@ def _essence(cells: dict[str, Any]) -> dict[str, Any]:
 
 
 def _changed(known: dict[str, Any], now: dict[str, Any]) -> str:
-    before = _essence(known)
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    before, after = _essence(known), _essence(now)
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"

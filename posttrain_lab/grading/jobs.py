@@ -1,7 +1,8 @@
 """What is graded already, and what is not: a table in .posttrain_lab/grading.sqlite3, so that a run that was ended goes on where it was.
 
 A job is one submission in one state of the course: its key is a hash of the submission, the unit's source and the package. It is
-queued, running, judged (the verdicts are here), done (they are in the gradebook) or failed; each step is one transaction.
+queued, running, judged (the verdicts are here), done (they are in the gradebook) or failed; each step is one transaction. Its secret
+seed, which draws further cases of the checks, is the run's that found it first; a regrade repeats it.
 """
 
 import contextlib
@@ -21,9 +22,10 @@ from posttrain_lab.grading.course import CourseError
 
 FOLDER, FILE, LOCK = ".posttrain_lab", "grading.sqlite3", "grading.lock"
 ATTENTION = "needs attention: "
+COLLECTED = "collected "  # before the unit's name: what `collect` could not take in
 TRIES = 2  # a submission that ended the grader so often is set aside
 TABLE = """create table if not exists jobs (unit text, student text, key text, state text, tries integer, seconds real, result text,
-    primary key (unit, student))"""
+    seed integer, primary key (unit, student))"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Job:
     tries: int = 0
     seconds: float = 0.0
     result: str = ""
+    seed: int = 0
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -58,35 +61,41 @@ class Jobs:
     def __exit__(self, *_: Any) -> None:
         self._base.close()
 
-    def find(self, unit: str, student: str, key: str) -> Job:
-        """The job with this key; a new one when the submission, the source or the package has changed since."""
+    def find(self, unit: str, student: str, key: str, seed: int = 0) -> Job:
+        """The job with this key; a new one, with this seed, when the submission, the source or the package has changed since."""
         row = self._base.execute("select * from jobs where unit = ? and student = ?", (unit, student)).fetchone()
         job = Job(*row) if row else None
         if job is None or job.key != key:
-            job = Job(unit, student, key)
+            job = Job(unit, student, key, seed=seed)
             self.put(job)
         return job
 
     def put(self, job: Job) -> None:
         """Write a job's state."""
-        values = (job.unit, job.student, job.key, job.state, job.tries, job.seconds, job.result)
+        values = (job.unit, job.student, job.key, job.state, job.tries, job.seconds, job.result, job.seed)
         with self._one_at_a_time:
-            self._base.execute("insert or replace into jobs values (?, ?, ?, ?, ?, ?, ?)", values)
+            self._base.execute("insert or replace into jobs values (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def of(self, unit: str) -> list[Job]:
         """All jobs of a unit, by student."""
         return [Job(*row) for row in self._base.execute("select * from jobs where unit = ? order by student", (unit,))]
+
+    def refuse(self, unit: str, student: str, reason: str) -> None:
+        """Note that what a student handed in could not be taken in, beside the job of what they handed in before; "" takes it back."""
+        if reason:
+            self.put(Job(COLLECTED + unit, student, "", "failed", result=json.dumps({"problem": ATTENTION + reason})))
+        else:
+            self._base.execute("delete from jobs where unit = ? and student = ?", (COLLECTED + unit, student))
+
+    def refused(self, unit: str) -> list[Job]:
+        """What could not be taken in, by student."""
+        return self.of(COLLECTED + unit)
 
     def forget(self, student: str) -> bool:
         """Remove all that is kept of a student, also from the free pages of the file; was there anything?"""
         found = self._base.execute("delete from jobs where student = ?", (student,)).rowcount
         self._base.execute("vacuum")
         return found > 0
-
-
-def refused(unit: str, student: str, reason: str) -> Job:
-    """What is known of a submission that could not be taken in: it has no key, so a later one replaces it."""
-    return Job(unit, student, "", "failed", result=json.dumps({"problem": f"{ATTENTION}{reason}"}))
 
 
 def key_of(folder: Path, source: str) -> str:

@@ -5,6 +5,7 @@ cell is never run. Its cell gets an ordinary output, so gradebook, formgrader an
 right, an error whose text is the verdict's sentence when it is not.
 """
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from nbformat import NotebookNode
@@ -15,7 +16,7 @@ from posttrain_lab import checks
 from posttrain_lab.checks.engine.exercise import Exercise, Verdict
 from posttrain_lab.grading.check_notebook import is_needed
 from posttrain_lab.grading.course import CHECK_PREFIX
-from posttrain_lab.grading.kernel import Kernel, check_in_kernel
+from posttrain_lab.grading.kernel import SEEDS, Kernel, check_in_kernel
 from posttrain_lab.grading.outputs import error_output, first_error
 from posttrain_lab.grading.session import KernelLost
 
@@ -25,7 +26,12 @@ class Log(Protocol):
 
 
 def judge_notebook(
-    notebook: NotebookNode, unit: str, kernel: Kernel, all_cells: bool, log: Log = lambda *_: None
+    notebook: NotebookNode,
+    unit: str,
+    kernel: Kernel,
+    all_cells: bool,
+    log: Log = lambda *_: None,
+    seeds: Iterable[int] = SEEDS,
 ) -> list[Verdict]:
     """The verdicts, in the notebook's order; the notebook's outputs are filled in.
 
@@ -39,7 +45,7 @@ def judge_notebook(
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
         if is_grade(cell) and grade_id in known:
             exercise = known[grade_id]
-            verdicts.append(check_in_kernel(exercise, kernel, errors.get(exercise.name, "")))
+            verdicts.append(check_in_kernel(exercise, kernel, errors.get(exercise.name, ""), seeds))
             log("%s: %s", grade_id, "passed" if verdicts[-1].passed else "failed")
             cell.outputs = [verdict_output(verdicts[-1])]
         elif all_cells or is_grade(cell) or is_needed(cell):

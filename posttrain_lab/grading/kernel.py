@@ -13,6 +13,7 @@ of a submission.
 import base64
 import binascii
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ from nbformat import NotebookNode
 from torch import Tensor
 
 from posttrain_lab.checks.engine import serialize
-from posttrain_lab.checks.engine.exercise import Exercise, Verdict
+from posttrain_lab.checks.engine.exercise import HIDDEN_SEEDS, VISIBLE_SEEDS, Exercise, Verdict
 from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.plain_values import clean
 from posttrain_lab.checks.engine.product_spy import NOTED
@@ -33,6 +34,7 @@ WIDTHS = {"in_features", "out_features", "in_channels", "out_channels", "num_fea
 LARGEST_WIDTH, LARGEST_OPTION = 4096, 64
 MESSAGE_CHARACTERS = 2000
 MOST_NOTES = 10_000
+SEEDS = VISIBLE_SEEDS + HIDDEN_SEEDS
 
 
 class Kernel(Protocol):
@@ -178,14 +180,14 @@ def _plain(text: str) -> str:
     return "".join(c for c in text[:MESSAGE_CHARACTERS] if c.isprintable() or c == "\n")
 
 
-def check_in_kernel(exercise: Exercise, kernel: Kernel, cell_error: str = "") -> Verdict:
+def check_in_kernel(exercise: Exercise, kernel: Kernel, cell_error: str = "", seeds: Iterable[int] = SEEDS) -> Verdict:
     """The verdict on the function that the notebook defined for an exercise; faults of the student's code make it a failed one.
 
-    `cell_error` is the error of the solution's cell, for the message when the name is missing.
+    `cell_error` is the error of the solution's cell, for the message when the name is missing; `seeds` draw the cases.
     """
     submission = KernelSubmission(kernel, exercise.function_name, exercise.attribute, exercise.through, exercise.library)
     try:
-        verdict = exercise.check(submission)
+        verdict = exercise.check(submission, seeds)
     except Exception as error:  # a value so unusual that the judge raised
         message = f"{exercise.name}: your function returned something that cannot be compared ({type(error).__name__})."
         verdict = Verdict(exercise.name, False, message, 0, exercise.points)

@@ -187,6 +187,7 @@ def second(course):
     entries = {
         "leeann_1_20_small.ipynb": text(notebook({"stack": blank("stack")})),
         "quadan_4_21_small.ipynb": text(notebook({"cube": blank("cube")})),
+        "moeben_2_22_small.ipynb": bytes(21 * 2**20),
     }
     collect(UNIT, zipped(course.root / "second.zip", entries), course.root)
     return grade(UNIT, course.root)
@@ -198,6 +199,10 @@ def test_the_best_attempt_counts_and_the_report_says_so(course, second):
     assert ann.remark == "an earlier attempt counts: it has more points than the last"
     assert course.row("dan", second).score == MOST - POINTS["cube"]
     assert course.row("flo", second).error
+    ben = course.row("ben", second)
+    assert ben.score > 0
+    assert ben.remark.startswith("a later submission needs attention: ")
+    assert "a later submission needs attention" in course.html()
 
 
 def test_later_settings_count_without_judging_again(course, second, monkeypatch):

@@ -184,9 +184,7 @@ def test_extra_time_counts_there_too(tmp_path):
     assert found["time"] == time_of(LATE)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "-", "7", "tomorrow", "2026-13-01 10:00:00 UTC", "9" * 500, "10:00 9999999"]
-)
+@pytest.mark.parametrize("text", ["", "-", "7", "tomorrow", "2026-13-01 10:00:00 UTC", "9" * 500, "10:00 9999999"])
 def test_what_is_no_time_is_none(text):
     assert time_of(text) == ""
 

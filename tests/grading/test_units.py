@@ -24,7 +24,7 @@ from posttrain_lab.grading.check_notebook import check_notebook
 from posttrain_lab.grading.classroom import Order, grade
 from posttrain_lab.grading.course import CONFIG, find_course, read_notebook
 from posttrain_lab.grading.release import student_notebook
-from posttrain_lab.grading.sandbox.namespaces import can_enter
+from posttrain_lab.grading.sandbox.available import no_sandbox
 from posttrain_lab.grading.session import Limits
 
 COURSE = find_course()
@@ -59,7 +59,7 @@ def test_a_class_gets_full_marks_and_none(unit, tmp_path):
     _write(student_notebook(COURSE, unit), submitted / "empty" / unit, unit)
     (submitted / "perfect" / unit).mkdir(parents=True)
     shutil.copy(COURSE.source(unit), submitted / "perfect" / unit)
-    report = grade(unit, tmp_path, Order(sandbox=not can_enter(), all_cells=unit == FIRST))
+    report = grade(unit, tmp_path, Order(sandbox=not no_sandbox(), all_cells=unit == FIRST))
     points = sum(exercise.points for exercise in checks.exercises(unit).values())
     assert [(row.student, row.score, row.max_score, row.error) for row in report.rows] == [
         ("empty", 0, points, ""),
@@ -91,7 +91,7 @@ class Recorder:
         raise AssertionError("exercises are recorded, not asked")
 
 
-def recorded(exercise: Exercise, kernel: Recorder, error: str = "") -> Verdict:
+def recorded(exercise: Exercise, kernel: Recorder, error: str = "", seeds: object = None) -> Verdict:
     kernel.asked.append((exercise.name, error))
     return Verdict(exercise.name, True, "", exercise.points, exercise.points)
 

@@ -18,7 +18,7 @@ from posttrain_lab.grading.collecting.roster import Roster, read_roster
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.gradebook import CourseGradebook, nbgrader_tools
 from posttrain_lab.grading.intake import MOST_BYTES, MOST_FILES, MOST_FOLDERS, NeedsAttention
-from posttrain_lab.grading.jobs import Jobs, only_run, refused
+from posttrain_lab.grading.jobs import Jobs, only_run
 from posttrain_lab.grading.times import STAMP, time_of
 
 ROSTER = "roster.csv"
@@ -69,8 +69,8 @@ def collect(
         book.add_students(known.students if known else [attempt.owner.student for attempt in attempts if attempt.owner.student])
         for attempt in attempts:
             row = _taken(book, attempt, source, reader)
-            if row.state == "needs attention" and attempt.owner.student:
-                jobs.put(refused(unit, row.student, row.remark))
+            if attempt.owner.student:
+                jobs.refuse(unit, row.student, row.remark if row.state == "needs attention" else "")
             rows.append(row)
             (progress or (lambda _: None))(row)
     if not rows:

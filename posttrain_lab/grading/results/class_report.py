@@ -1,10 +1,11 @@
 """How did the class do? One page without anything outside it: scores, exercise by exercise which misconception how often, what to look at."""
 
 import html
+import json
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ class Graded:
 
 def write_report(base: Gradebook, root: Path, jobs: Jobs, unit: str) -> Path:
     """Write reports/UNIT.html."""
-    rows = [Graded(job, _score(base, unit, job.student)) for job in jobs.of(unit)]
+    known, refused = {job.student: job for job in jobs.of(unit)}, {job.student: job for job in jobs.refused(unit)}
+    rows = [Graded(job, _score(base, unit, student)) for student, job in sorted({**refused, **known}.items())]
+    rows = [Graded(_with_remark(row.job, refused.get(row.job.student)), row.score) for row in rows]
     try:
         most = float(base.find_assignment(unit).max_score or 0)
     except MissingEntry:
@@ -60,6 +63,14 @@ def write_report(base: Gradebook, root: Path, jobs: Jobs, unit: str) -> Path:
     path.parent.mkdir(exist_ok=True)
     write_whole(path, report(f"{title_of(unit)}: the class", rows, most))
     return path
+
+
+def _with_remark(job: Job, refused: Job | None) -> Job:
+    """The job of what is graded, with a remark about a later submission that could not be taken in."""
+    if refused is None or job.state == "failed":
+        return job
+    remarks = [*(job.answer.get("remarks") or []), f"a later submission {refused.answer['problem']}"]
+    return replace(job, result=json.dumps({**job.answer, "remarks": remarks}))
 
 
 def rewrite_reports(base: Gradebook, root: Path, jobs: Jobs) -> list[str]:

@@ -21,7 +21,8 @@ from typing import Any
 LENGTH = struct.Struct("<Q")
 LARGEST = 96 * 2**20  # bytes of one message
 CHUNK = 2**20
-START = 180.0  # seconds until a server must be ready
+START = 900.0  # seconds until a server must be ready
+LAST_WORD = 2.0  # seconds for a server to end by itself
 
 
 class LineClosed(OSError):
@@ -34,17 +35,21 @@ def send(line: socket.socket, message: Any) -> None:
     line.sendall(LENGTH.pack(len(raw)) + raw)
 
 
-def receive(line: socket.socket, largest: int = LARGEST) -> bytes:
-    """The bytes of one message. Raises LineClosed when the other end is gone or announces more than `largest` bytes."""
-    size = LENGTH.unpack(_exactly(line, LENGTH.size))[0]
+def receive(line: socket.socket, largest: int = LARGEST, wait: Callable[[], None] = lambda: None) -> bytes:
+    """The bytes of one message. Raises LineClosed when the other end is gone or announces more than `largest` bytes.
+
+    `wait` is called before each read; it may return when there is something to read, or raise.
+    """
+    size = LENGTH.unpack(_exactly(line, LENGTH.size, wait))[0]
     if size > largest:
         raise LineClosed(f"a message of {size} bytes; {largest} are allowed")
-    return _exactly(line, size)
+    return _exactly(line, size, wait)
 
 
-def _exactly(line: socket.socket, size: int) -> bytes:
+def _exactly(line: socket.socket, size: int, wait: Callable[[], None]) -> bytes:
     parts = bytearray()
     while len(parts) < size:
+        wait()
         part = line.recv(min(CHUNK, size - len(parts)))
         if not part:
             raise LineClosed("the other end was closed")
@@ -80,7 +85,7 @@ class ForkServer:
         Path(self.address).unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", self.module, self.address, *self.arguments]
         self._process = subprocess.Popen(
-            command, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+            command, env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], START)[0] or not self._process.stdout.readline():
@@ -88,15 +93,19 @@ class ForkServer:
             raise LineClosed(f"{self.module} did not start; what it says stands above")
 
     def stop(self) -> None:
-        """End the server and its children."""
+        """End the server and its children; the server may count first what its children used."""
         process, self._process = self._process, None
         if process is None:
             return
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(LAST_WORD)
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def connect(address: str) -> tuple[socket.socket, int]:
@@ -111,23 +120,42 @@ def connect(address: str) -> tuple[socket.socket, int]:
 
 
 def serve(address: str, work: Callable[[socket.socket], None]) -> None:
-    """Fork for everyone who connects, for ever; `work(line)` runs in the child."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    """Fork for everyone who connects, until it is terminated; `work(line)` runs in the child."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
     print("ready", flush=True)
-    while True:
+    while not _left_alone(listener):
         line, _ = listener.accept()
         if not os.fork():
             listener.close()
             _in_child(line, work)
         line.close()
+    os.killpg(0, signal.SIGKILL)
+
+
+def _left_alone(listener: socket.socket) -> bool:
+    """Wait for somebody who connects; true when the process that started this server has ended, however it did."""
+    while True:
+        try:
+            ready = select.select([listener, sys.stdin], [], [], 1.0)[0]
+        finally:
+            _reap()
+        if ready:
+            return sys.stdin in ready
+
+
+def _reap() -> None:
+    """Wait for the children that have ended: no zombies stay, and their processor time counts as the server's."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _in_child(line: socket.socket, work: Callable[[socket.socket], None]) -> None:
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         send(line, {"process": os.getpid()})
         work(line)
     except BaseException as error:  # the child must never go on as a second server

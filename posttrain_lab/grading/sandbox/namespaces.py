@@ -11,6 +11,8 @@ from pathlib import Path
 
 NEW_MOUNTS, NEW_UTS, NEW_IPC, NEW_USERS, NEW_PIDS, NEW_NETWORK = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 READ_ONLY, NO_SUID, NO_DEVICES, NO_PROGRAMS, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 2, 4, 8, 0x20, 0x1000, 0x4000, 0x40000
+ADMINISTRATION = 1 << 21  # CAP_SYS_ADMIN
+NOBODY = 65534
 DETACH = 2
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 DEVICES = ("null", "zero", "urandom")
@@ -22,50 +24,39 @@ class NoSandbox(OSError):
     """This machine does not allow a sandbox; the message says what was refused."""
 
 
-def enter(visible: Iterable[Path], new_root: Path = Path("/mnt")) -> None:
+def enter(visible: Iterable[Path], hidden: Iterable[Path] = (), new_root: Path = Path("/mnt")) -> None:
     """Leave everything behind but `visible`, read-only, at the same paths, with an empty /tmp. Raises NoSandbox where it is refused.
+
+    `hidden` folders are empty even inside a visible one; a visible one inside a hidden one is there.
 
     The process that goes on is a child: the caller waits for it and exits. It is process 1 of its namespace, so that all it starts
     ends with it.
     """
     user, group = os.getuid(), os.getgid()
     kinds = NEW_MOUNTS | NEW_UTS | NEW_IPC | NEW_PIDS | NEW_NETWORK
-    if user:  # only root may make the others without a namespace of users
-        kinds |= NEW_USERS
-    _call("unshare", kinds)
-    if user:
+    if is_administrator():  # only they may make the others without a namespace of users
+        _call("unshare", kinds)
+    else:
+        _call("unshare", kinds | NEW_USERS)
         Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+        Path("/proc/self/uid_map").write_text(f"{user or NOBODY} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{group or NOBODY} {group} 1")
     _become_first_process()
     _call("mount", None, b"/", None, RECURSIVE | PRIVATE, None)  # what is mounted here is not seen outside
     _mount("tmpfs", new_root, "tmpfs", NO_SUID | NO_DEVICES, "size=8m,mode=755")
     _special_files(new_root)
-    for path in visible:  # after /tmp, where one of them may lie
-        _show(path, new_root)
+    hidden, visible = set(hidden), set(visible)
+    for path in sorted(hidden | visible, key=lambda path: len(path.parts)):  # after /tmp, where one of them may lie
+        _show(path, new_root) if path in visible else _hide(path, new_root)
+    for path in hidden:
+        _mount(None, new_root / path.relative_to("/"), None, BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEVICES)
     _change_root(new_root)
 
 
-def can_enter() -> str:
-    """Why this machine has no sandbox; empty where it has one. Tried in a child, with nothing to show."""
-    if not hasattr(os, "fork") or not Path("/proc/self/ns").exists():
-        return "namespaces are Linux's; this system has none"
-    read, write = os.pipe()
-    if not os.fork():
-        os.close(read)
-        try:
-            enter([])
-            os.write(write, b"yes")
-        except BaseException as error:
-            os.write(write, str(error).encode()[:500])
-        finally:
-            os._exit(0)
-    os.close(write)
-    said = b""
-    while part := os.read(read, 512):
-        said += part
-    os.close(read)
-    return "" if said == b"yes" else said.decode() or "the child ended"
+def is_administrator() -> bool:
+    """May this process make namespaces as it is? Root in a container often may not."""
+    status = Path("/proc/self/status").read_text()
+    return bool(int(status.partition("CapEff:")[2].split()[0], 16) & ADMINISTRATION)
 
 
 def _become_first_process() -> None:
@@ -91,7 +82,15 @@ def _show(path: Path, root: Path) -> None:
     else:
         target.touch()
     _mount(str(path), target, None, BIND | RECURSIVE)
-    _mount(None, target, None, BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEVICES)
+    kept = os.statvfs(target).f_flag & NO_PROGRAMS  # what was forbidden before cannot be allowed again
+    _mount(None, target, None, BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEVICES | kept)
+
+
+def _hide(path: Path, root: Path) -> None:
+    """An empty folder, for the time being one that can be written to."""
+    target = root / path.relative_to("/")
+    target.mkdir(parents=True, exist_ok=True)
+    _mount("tmpfs", target, "tmpfs", NO_SUID | NO_DEVICES, "size=1m,mode=755")
 
 
 def _special_files(root: Path) -> None:

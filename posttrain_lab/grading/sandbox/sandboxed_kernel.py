@@ -11,35 +11,46 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from nbformat import NotebookNode
 
-from posttrain_lab.checks.engine.time_limit import call_too_long, too_long
+from posttrain_lab.checks.engine.time_limit import CALLED, USED, WALL, too_long
 from posttrain_lab.grading.outputs import Outputs
 from posttrain_lab.grading.sandbox.fork_server import ForkServer, connect, receive, send
 from posttrain_lab.grading.sandbox.rights import Room
-from posttrain_lab.grading.sandbox.time_used import TimeUsed, tree
+from posttrain_lab.grading.sandbox.time_used import Used, tree
 from posttrain_lab.grading.session import DIED, GraderFault, KernelLost, Limits
 
 MODULE = "posttrain_lab.grading.sandbox.worker"
-LOOK = 0.1  # seconds between two looks at the time used
+LOOK = 0.1  # seconds between two looks at what is used
+PATIENCE = 20  # a reply may take so many times its limit by the clock: only what hides its processor time, or a very busy machine, needs more
+GRACE = 60.0  # seconds
+STUCK = 60.0  # seconds in which a question must be taken
+MEMORY = 6 * 2**30  # bytes of all processes of a submission together
+CELL = "the cell did not end"
+Sentence = Callable[[bool], str]  # of the limit that was met; it is told whether the code slept
 
 
 @dataclass(frozen=True)
 class Confinement:
-    """How the worker runs: the folder of the package that it sees, the paths that the sandbox shows, and what it may use."""
+    """How the worker runs: the folder of the package that it sees, the paths that the sandbox shows and hides, and what it may use."""
 
     package: Path
     visible: tuple[Path, ...]
+    hidden: tuple[Path, ...] = ()
     confined: bool = True
     room: Room = field(default_factory=Room)
 
     def server(self) -> ForkServer:
         """The fork server for submissions; it is ready when this returns."""
-        settings = {"visible": [str(path) for path in self.visible], "confined": self.confined, "room": asdict(self.room)}
+        paths = {"visible": [str(path) for path in self.visible], "hidden": [str(path) for path in self.hidden]}
+        settings = {**paths, "confined": self.confined, "room": asdict(self.room)}
         kept = {key: os.environ[key] for key in ("PATH", "LANG", "OPENBLAS_CORETYPE") if key in os.environ}
         env = {**kept, "PYTHONPATH": str(self.package), "OMP_NUM_THREADS": "1", "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}
         env |= {"MPLBACKEND": "agg", "NUMBA_CACHE_DIR": "/tmp/numba"}
@@ -55,13 +66,13 @@ class SandboxedKernel:
         self._gone = 0.0  # seconds used by processes that are gone
         self._good_cells: list[str] = []
         self._line: socket.socket | None = None
-        self._process = 0
-        self._all: TimeUsed | None = None
+        self._process, self._waited_for = 0, False
+        self._now: Used | None = None
 
     @property
     def used(self) -> float:
-        """Seconds that the submission has used: processor time, and time asleep."""
-        return self._gone + (self._all.seconds() if self._all else 0.0)
+        """Seconds that the submission has used: processor time, and time asleep while it was asked."""
+        return self._gone + (self._now.seconds if self._now else 0.0)
 
     def __enter__(self) -> "SandboxedKernel":
         return self
@@ -84,17 +95,14 @@ class SandboxedKernel:
         """
         self._ready()
         most = self.limits.call
-        reply = self._asked({"ask": expression}, min(most, left), call_too_long(most, self.limits.exercise, left, False))
-        text = reply.get("text")
+        used_up = partial(_used_up, CALLED, most) if most <= left else lambda slept: USED.format(seconds=self.limits.exercise)
+        text = self._asked({"ask": expression}, min(most, left), used_up).get("text")
         if not isinstance(text, str) or not text:
             raise ValueError("no text came back")
         return text
 
     def _cell(self, source: str) -> list[NotebookNode]:
-        reply, outputs = (
-            self._asked({"cell": source}, self.limits.cell, too_long("the cell did not end", self.limits.cell, False)),
-            Outputs(),
-        )
+        reply, outputs = self._asked({"cell": source}, self.limits.cell, partial(_used_up, CELL, self.limits.cell)), Outputs()
         messages = reply.get("messages")
         for message in messages if isinstance(messages, list) else ():
             if isinstance(message, dict):
@@ -115,16 +123,17 @@ class SandboxedKernel:
         self.starts += 1
         try:
             self._line, self._process = connect(self.address)
-            self._all = TimeUsed(self._process)
-            hello = self._reply(self.limits.start, "it did not start")
+            self._now = Used(self._process)
+            hello = self._reply(self.limits.start, lambda slept: "it did not start")
         except (OSError, KernelLost) as error:
             self._kill()
             raise GraderFault(f"The sandbox could not be started: {error}; run `posttrain-lab doctor`.") from error
+        self._waited_for = bool(hello.get("confined"))
         if not hello.get("ready"):
             self._kill()
             raise GraderFault(f"The sandbox could not be entered: {hello.get('fault')}; run `posttrain-lab doctor`.")
         if self.files:
-            self._asked({"files": self.files}, self.limits.start, "its files were not written")
+            self._asked({"files": self.files}, self.limits.start, lambda slept: "its files were not written")
 
     def _replay(self) -> None:
         for source in list(self._good_cells):
@@ -134,25 +143,28 @@ class SandboxedKernel:
                 self._good_cells.remove(source)
                 return
 
-    def _asked(self, message: dict[str, Any], seconds: float, complaint: str) -> dict[str, Any]:
+    def _asked(self, message: dict[str, Any], seconds: float, used_up: Sentence) -> dict[str, Any]:
         try:
+            self._line.settimeout(STUCK)  # type: ignore[union-attr]
             send(self._line, message)  # type: ignore[arg-type]
         except OSError:
             self._kill()
             raise KernelLost(DIED) from None
-        return self._reply(seconds, complaint)
+        return self._reply(seconds, used_up)
 
-    def _reply(self, seconds: float, complaint: str) -> dict[str, Any]:
-        """The next message. Raises KernelLost when the process ended, or used so much time."""
-        assert self._line is not None
-        used = TimeUsed(self._process)
-        while not select.select([self._line], [], [], LOOK)[0]:
-            if used.seconds() > seconds:
-                self._kill()
-                raise KernelLost(complaint)
+    def _reply(self, seconds: float, used_up: Sentence) -> dict[str, Any]:
+        """The next message. Raises KernelLost when the process ended, or used so much time or memory; then it is ended."""
+        line, now = self._line, self._now
+        if line is None or now is None:
+            raise KernelLost(DIED)
+        wait = partial(_wait, line, now, (seconds + now.seconds, PATIENCE * seconds + monotonic() + GRACE), used_up)
         try:
-            self._line.settimeout(max(seconds, 1.0))
-            reply = json.loads(receive(self._line))
+            now.begin()
+            reply = json.loads(receive(line, wait=wait))
+            now.finish()
+        except KernelLost:
+            self._kill()
+            raise
         except (OSError, ValueError, RecursionError, MemoryError):
             self._kill()
             raise KernelLost(DIED) from None
@@ -162,13 +174,30 @@ class SandboxedKernel:
         return reply
 
     def _kill(self) -> None:
-        """End the process and everything it started. (In the sandbox all ends with its first process.)"""
+        """End the process and everything it started: in the sandbox all ends with its first process, the second of the tree."""
         line, self._line = self._line, None
         if line is not None:
-            self._gone = self.used
-            self._all = None
-            for one in reversed(tree(self._process)):
+            if self._now is not None:
+                self._now.finish(0.0)
+            self._gone, self._now = self.used, None
+            first = 1 if self._waited_for else 0  # in the sandbox the first one only waits for the second, and then ends
+            for one in reversed(tree(self._process)[first:]):
                 with contextlib.suppress(OSError):
                     os.kill(one, signal.SIGKILL)
             line.close()
-        self._all = None
+
+
+def _wait(line: socket.socket, now: Used, most: tuple[float, float], used_up: Sentence) -> None:
+    """Return when there is something to read. Raises KernelLost when the time is used up: the process's own, or that of a patient clock."""
+    while not select.select([line], [], [], LOOK)[0]:
+        slept = now.slept
+        now.look()
+        if now.seconds > most[0] or monotonic() > most[1]:
+            raise KernelLost(used_up(now.slept > slept))
+        if now.memory > MEMORY:
+            raise KernelLost(f"the notebook used more than {MEMORY // 2**30} GB of memory")
+
+
+def _used_up(what: str, seconds: float, slept: bool) -> str:
+    """The sentence about the limit; it says which one."""
+    return too_long(what, seconds / WALL if slept else seconds, slept)

@@ -52,6 +52,11 @@ def visible(package: Path) -> list[Path]:
     return found
 
 
+def hidden(root: Path, shown: list[Path]) -> list[Path]:
+    """What must not be seen although it lies in a visible folder: the package as it is installed, and the course in `root`."""
+    return [path for path in (PACKAGE.resolve(), root.resolve()) if any(path.is_relative_to(one) for one in shown)]
+
+
 def copy_package(folder: Path) -> None:
     """Write the package as a submission may see it to folder/posttrain_lab."""
     target = folder / "posttrain_lab"

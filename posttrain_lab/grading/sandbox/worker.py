@@ -1,6 +1,7 @@
 """The program inside the sandbox: a fork server whose children run one submission's cells and calls.
 
-`python -m posttrain_lab.grading.sandbox.worker SOCKET SETTINGS`; the settings are JSON: visible (paths), confined (bool), room (see `rights.Room`).
+`python -m posttrain_lab.grading.sandbox.worker SOCKET SETTINGS`; the settings are JSON: visible and hidden (paths), confined (bool),
+room (see `rights.Room`).
 """
 
 import base64
@@ -44,13 +45,14 @@ def main() -> None:
 def submission(line: socket.socket, shell: InteractiveShell, settings: dict[str, Any]) -> None:
     """Enter the sandbox, say so, then answer until the line is closed."""
     if settings["confined"]:
-        namespaces.enter(Path(path) for path in settings["visible"])
-        rights.give_up(rights.Room(**settings["room"]))
+        number = os.getpid()  # in the sandbox each is number 1
+        namespaces.enter(map(Path, settings["visible"]), map(Path, settings["hidden"]))
+        rights.give_up(rights.Room(**settings["room"]), number)
     else:
         os.setsid()
         rights.limit(rights.Room(**settings["room"]))
     _silence()
-    send(line, {"ready": True})
+    send(line, {"ready": True, "confined": settings["confined"]})
     while True:
         asked = json.loads(receive(line))
         if "files" in asked:

@@ -255,7 +255,7 @@ def test_what_cannot_be_read_is_kept_and_named(course, tmp_path, name):
     assert reason in row.remark
     assert (course / "submitted" / "ann" / UNIT).is_dir()
     with Jobs(course) as jobs:
-        (job,) = jobs.of(UNIT)
+        (job,) = jobs.refused(UNIT)
     assert (job.student, job.state) == ("ann", "failed")
     assert job.answer["problem"] == f"needs attention: {row.remark}"
 
@@ -293,6 +293,8 @@ def test_a_better_submission_replaces_the_complaint(course, tmp_path):
     collect(UNIT, zipped(tmp_path, {"ann.ipynb": b""}), course)
     (row,) = collect(UNIT, zipped(tmp_path, {"ann.ipynb": book()}), course).rows
     assert row.state == "newer"
+    with Jobs(course) as jobs:
+        assert jobs.refused(UNIT) == []
 
 
 def test_nothing_there_is_one_sentence(course, tmp_path):
