@@ -27,7 +27,7 @@ ANONYMOUS = "is not in the roster; add a line, or a column with what the platfor
 
 
 @dataclass(frozen=True)
-class Row:
+class Collected:
     """What became of one submission: `state` is new, newer, older, same or needs attention; `remark` says what was repaired, or why."""
 
     student: str
@@ -40,7 +40,7 @@ class Collection:
     """What `collect` did: a row for each submission, and the students of the roster who handed in nothing."""
 
     unit: str
-    rows: tuple[Row, ...]
+    rows: tuple[Collected, ...]
     missing: tuple[str, ...] = ()
 
 
@@ -53,7 +53,11 @@ class _Attempt:
 
 
 def collect(
-    unit: str, source: Path, root: Path | None = None, roster: Path | None = None, progress: Callable[[Row], object] | None = None
+    unit: str,
+    source: Path,
+    root: Path | None = None,
+    roster: Path | None = None,
+    progress: Callable[[Collected], object] | None = None,
 ) -> Collection:
     """Who handed in what? Take a unit's notebooks out of a zip or a folder; `root` is the folder with nbgrader_config.py.
 
@@ -80,13 +84,13 @@ def collect(
     return Collection(unit, tuple(rows), tuple(missing))
 
 
-def _attempts(files: Iterable[File], unit: str, roster: Roster | None) -> tuple[list[_Attempt], list[Row]]:
+def _attempts(files: Iterable[File], unit: str, roster: Roster | None) -> tuple[list[_Attempt], list[Collected]]:
     """The files by whose they are and when they were handed in, the earliest first; and a row for what belongs to nobody."""
     found: dict[tuple[str, str], list[tuple[Owner, File]]] = {}
-    rows: list[Row] = []
+    rows: list[Collected] = []
     for file in files:
         if file.parts == ("?",):
-            rows.append(Row("?", "needs attention", file.refused))
+            rows.append(Collected("?", "needs attention", file.refused))
         elif owner := owner_of(file, unit, roster):
             who = f" {owner.student.student_id}" if owner.student else owner.called
             found.setdefault((who, owner.attempt), []).append((owner, file))
@@ -99,24 +103,24 @@ def _attempts(files: Iterable[File], unit: str, roster: Roster | None) -> tuple[
     return made, rows
 
 
-def _taken(book: CourseGradebook, attempt: _Attempt, source: Path, reader: Reader) -> Row:
+def _taken(book: CourseGradebook, attempt: _Attempt, source: Path, reader: Reader) -> Collected:
     """Read one attempt and put it where it belongs."""
     owner = attempt.owner
     if owner.student is None:
-        return Row(owner.called, "needs attention", ANONYMOUS.format(owner.called))
+        return Collected(owner.called, "needs attention", ANONYMOUS.format(owner.called))
     name = owner.student.student_id
     try:
         _require_owner(book, source, attempt)
         contents = _contents(attempt)
     except NeedsAttention as reason:
-        return Row(name, "needs attention", str(reason))
+        return Collected(name, "needs attention", str(reason))
     contents, remarks, problem = _readable(contents, book.unit, reader)
     if stamp := time_of(owner.time):
         contents[(STAMP,)] = stamp.encode()
     elif owner.late:
         remarks.append(LATE)
     state = place(book.root, name, book.unit, contents)
-    return Row(name, "needs attention", problem) if problem else Row(name, state, "; ".join(remarks))
+    return Collected(name, "needs attention", problem) if problem else Collected(name, state, "; ".join(remarks))
 
 
 def _contents(attempt: _Attempt) -> dict[tuple[str, ...], bytes]:

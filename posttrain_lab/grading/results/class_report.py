@@ -33,7 +33,7 @@ vertical-align: top; overflow-wrap: anywhere }} caption {{ text-align: left; fon
 
 
 @dataclass(frozen=True)
-class Graded:
+class Marked:
     """One student's line: what the job table knows, and the score, None when nothing is graded."""
 
     job: Job
@@ -53,8 +53,8 @@ class Graded:
 def write_report(base: Gradebook, root: Path, jobs: Jobs, unit: str) -> Path:
     """Write reports/UNIT.html."""
     known, refused = {job.student: job for job in jobs.of(unit)}, {job.student: job for job in jobs.refused(unit)}
-    rows = [Graded(job, _score(base, unit, student)) for student, job in sorted({**refused, **known}.items())]
-    rows = [Graded(_with_remark(row.job, refused.get(row.job.student)), row.score) for row in rows]
+    rows = [Marked(job, _score(base, unit, student)) for student, job in sorted({**refused, **known}.items())]
+    rows = [Marked(_with_remark(row.job, refused.get(row.job.student)), row.score) for row in rows]
     try:
         most = float(base.find_assignment(unit).max_score or 0)
     except MissingEntry:
@@ -79,7 +79,7 @@ def rewrite_reports(base: Gradebook, root: Path, jobs: Jobs) -> list[str]:
     return [f"{FOLDER}/{write_report(base, root, jobs, path.stem).name}" for path in paths]
 
 
-def report(title: str, rows: Sequence[Graded], most: float) -> str:
+def report(title: str, rows: Sequence[Marked], most: float) -> str:
     """The page."""
     scores = [row.score for row in rows if row.score is not None]
     failed = [(row.job.student, row.job.answer.get("problem", "")) for row in rows if row.job.state == "failed"]
@@ -99,7 +99,7 @@ def report(title: str, rows: Sequence[Graded], most: float) -> str:
     return PAGE.format(title=html.escape(title), summary=summary, sections="\n".join(filter(None, sections)))
 
 
-def _exercises(rows: Sequence[Graded]) -> list[tuple[str, ...]]:
+def _exercises(rows: Sequence[Marked]) -> list[tuple[str, ...]]:
     """For each exercise: how many are right, of how many, and each misconception with its number."""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
