@@ -19,6 +19,7 @@ import torch
 
 from posttrain_lab.checks.engine.diagnosis import known_outcomes
 from posttrain_lab.checks.engine.exercise import HIDDEN_SEEDS, VISIBLE_SEEDS
+from posttrain_lab.grading import flags
 from posttrain_lab.grading.examination import SEEDS
 from posttrain_lab.grading.intake import NeedsAttention, Submission, read_submission
 from posttrain_lab.grading.judge_notebook import graded_exercises, judge_notebook
@@ -65,6 +66,7 @@ def _judged(submission: Submission, asked: dict[str, Any]) -> dict[str, Any]:
     if text := remark(other_release(notebook.cells, known)):
         remarks.append(text)
     notebook.cells = each_once(notebook.cells, known, remarks.append)
+    remarks += flags.remarks(notebook.cells)
     with SandboxedKernel(asked["worker"], submission.files, Limits(**asked["limits"])) as kernel:
         verdicts = judge_notebook(
             notebook, asked["unit"], kernel, asked["all_cells"], seeds=(*VISIBLE_SEEDS, *HIDDEN_SEEDS, asked["seed"])

@@ -33,7 +33,7 @@ NO_TAGS = str.maketrans("<>", "\u2039\u203a")  # formgrader shows a name as HTML
 WRITTEN = ["nbgrader.preprocessors.OverwriteKernelspec", "nbgrader.preprocessors.OverwriteCells"]
 SAVED = [
     "nbgrader.preprocessors.LimitOutput",
-    "nbgrader.preprocessors.SaveAutoGrades",
+    "posttrain_lab.grading.save_at_once.SaveAtOnce",
     "nbgrader.preprocessors.AssignLatePenalties",
 ]
 
@@ -240,8 +240,11 @@ def _graded(notebook: NotebookNode) -> dict[str, Any]:
 
 
 def _essence(cells: dict[str, Any]) -> dict[str, Any]:
-    """What counts of graded cells: points and text."""
-    return {name: [float(c.metadata.nbgrader.get("points") or 0), c.source.strip()] for name, c in cells.items()}
+    """What counts of graded cells: points, and the text where it is not the student's to write (the gradebook has no solutions)."""
+    return {
+        name: [float(c.metadata.nbgrader.get("points") or 0), "" if c.metadata.nbgrader.get("solution") else c.source.strip()]
+        for name, c in cells.items()
+    }
 
 
 def _changed(known: dict[str, Any], now: dict[str, Any]) -> str:

@@ -151,7 +151,7 @@ def _joined(cell: dict) -> NotebookNode:
 def _converted(data: dict, name: str) -> list:
     """The cells of a notebook of an older format."""
     try:
-        return nbformat.convert(nbformat.from_dict(data), 4).cells
+        return nbformat.reads(json.dumps(data), as_version=4).cells  # which joins lines, as old files have them
     except Exception:
         raise NeedsAttention(
             f"{name} is of format {data['nbformat']}, and cannot be converted; open it in JupyterLab and save it again."

@@ -16,6 +16,7 @@ from posttrain_lab import checks
 from posttrain_lab.checks.engine.exercise import Exercise, Verdict
 from posttrain_lab.grading.check_notebook import is_needed
 from posttrain_lab.grading.course import CHECK_PREFIX
+from posttrain_lab.grading.flags import own_work
 from posttrain_lab.grading.kernel import SEEDS, Kernel, check_in_kernel
 from posttrain_lab.grading.outputs import error_output, first_error
 from posttrain_lab.grading.session import KernelLost
@@ -39,13 +40,15 @@ def judge_notebook(
     other cells keep the outputs that they were submitted with. Raises GraderFault when the machine, not the student, is at fault.
     """
     known, errors, verdicts = graded_exercises(unit), dict[str, str](), list[Verdict]()
+    sources = {cell.metadata.get("nbgrader", {}).get("grade_id", ""): cell.source for cell in notebook.cells}
     for cell in notebook.cells:
         if cell.cell_type != "code" or not cell.source.strip():
             continue
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
         if is_grade(cell) and grade_id in known:
             exercise = known[grade_id]
-            verdicts.append(check_in_kernel(exercise, kernel, errors.get(exercise.name, ""), seeds))
+            verdict = check_in_kernel(exercise, kernel, errors.get(exercise.name, ""), seeds)
+            verdicts.append(own_work(verdict, exercise, sources.get(exercise.name, "")))
             log("%s: %s", grade_id, "passed" if verdicts[-1].passed else "failed")
             cell.outputs = [verdict_output(verdicts[-1])]
         elif all_cells or is_grade(cell) or is_needed(cell):

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -150,10 +151,8 @@ def test_no_file_of_the_course_or_the_package_has_changed(graded_class):
 
 def test_no_page_runs_a_script_of_a_student(graded_class):
     page = (graded_class.root / "feedback" / "script_in_text" / UNIT / f"{UNIT}.html").read_text(encoding="utf-8")
-    assert "alert(1)" in page
-    assert "<script>alert" not in page
-    assert "<img src=x onerror" not in page
-    assert "onerror=alert" not in page.replace("&quot;", "").replace("onerror=&", "")
+    assert re.findall(r"<script[^>]*>\s*alert", page) == []
+    assert re.findall(r"<[^>]*onerror", page) == []
 
 
 def test_no_cell_of_the_table_is_a_formula(graded_class):

@@ -54,7 +54,9 @@ def visible(package: Path) -> list[Path]:
 
 def hidden(root: Path, shown: list[Path]) -> list[Path]:
     """What must not be seen although it lies in a visible folder: the package as it is installed, and the course in `root`."""
-    return [path for path in (PACKAGE.resolve(), root.resolve()) if any(path.is_relative_to(one) for one in shown)]
+    installed = [Path(place, PACKAGE.name) for place in site.getsitepackages()]
+    candidates = {path.resolve() for path in (PACKAGE, root, *installed) if path.is_dir()}
+    return [path for path in sorted(candidates) if any(path.is_relative_to(one) for one in shown)]
 
 
 def copy_package(folder: Path) -> None:
