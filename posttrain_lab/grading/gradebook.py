@@ -240,11 +240,8 @@ def _graded(notebook: NotebookNode) -> dict[str, Any]:
 
 
 def _essence(cells: dict[str, Any]) -> dict[str, Any]:
-    """What counts of graded cells: points, and the text where it is not the student's to write (the gradebook has no solutions)."""
-    return {
-        name: [float(c.metadata.nbgrader.get("points") or 0), "" if c.metadata.nbgrader.get("solution") else c.source.strip()]
-        for name, c in cells.items()
-    }
+    """What counts of cells as they are entered: points and text, that of released exercises too."""
+    return {name: [float(c.metadata.nbgrader.get("points") or 0), c.source.strip()] for name, c in cells.items()}
 
 
 def _changed(known: dict[str, Any], now: dict[str, Any]) -> str:
