@@ -1,12 +1,12 @@
 """Was this notebook made from another release of the unit? Its cells still carry the checksums that nbgrader gave them then."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nbformat import NotebookNode
 
 
-def other_release(cells: Iterable[NotebookNode], known: dict[str, NotebookNode]) -> tuple[str, ...]:
+def other_release(cells: Iterable[NotebookNode], known: Mapping[str, Any]) -> tuple[str, ...]:
     """The exercises whose released cell was another one than the gradebook's, by grade_id; none where the notebook does not tell.
 
     Compared are the cells that students write into and that carry no points (points may be changed in grading.toml), by the
