@@ -1,7 +1,5 @@
 """What was measured, as a CSV file and as tables for a terminal."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
@@ -11,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from posttrain_lab.whole_files import write_whole
+from posttrain_lab.whole_files import csv_text, write_whole
 
 from .machine import Machine
 from .rows import CSR, FBGEMM, FP32, INT_MM, LAST, SCIPY
@@ -46,9 +44,7 @@ def csv_rows(results: Sequence[Result], machine: Machine) -> list[list[str]]:
 
 def write_csv(path: Path, results: Sequence[Result], machine: Machine) -> None:
     """The rows under their header; the file is whole or not there."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([COLUMNS, *csv_rows(results, machine)])
-    write_whole(path, text.getvalue())
+    write_whole(path, csv_text([COLUMNS, *csv_rows(results, machine)]))
 
 
 def milliseconds(seconds: float | None) -> str:

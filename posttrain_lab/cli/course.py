@@ -94,11 +94,12 @@ def release_course(check: bool) -> bool:
     return result.passed
 
 
-def prove_units(unit: str | None) -> bool:
+def prove_units(unit: str | None, solutions: Path | None = None) -> bool:
     """Prove one unit or all; true when every check is correct."""
+    from posttrain_lab.grading.course import find_course
     from posttrain_lab.grading.prove import prove
 
-    passed = True
+    passed, course = True, find_course(solutions=solutions)
     for name in [full_name(unit)] if unit else list(UNITS):
         with tqdm(desc=f"proving {name}", unit="variant", leave=False, disable=None) as bar:
 
@@ -107,7 +108,7 @@ def prove_units(unit: str | None) -> bool:
                 bar.set_postfix_str(what)
                 bar.update(done - bar.n)
 
-            proof = prove(name, progress=step)
+            proof = prove(name, course, progress=step)
         console.print(proof_table(proof))
         for row in proof.failures:
             console.print(f"{row.exercise}, {row.kind} {row.variant}: {row.complaint}")
@@ -149,5 +150,10 @@ def grade_unit(unit: str, order: "Order") -> bool:
         score = "-" if row.error else f"{row.score:g} of {row.max_score:g}{'' if row.sandboxed else ', without the sandbox'}"
         table.add_row(escape(row.student), score, escape(row.error))
     console.print(table)
-    console.print(f"The gradebook is in {report.csv.name}; feedback pages are in feedback/.")
+    if remarks := [row for row in report.rows if row.remark]:
+        noted = _table("Graded, and to look at", "student", "remark")
+        for row in remarks:
+            noted.add_row(escape(row.student), escape(row.remark))
+        console.print(noted)
+    console.print(f"The gradebook is in {report.csv.name}; feedback pages are in feedback/, a page about the class in reports/.")
     return not any(row.error for row in report.rows)

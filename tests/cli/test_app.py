@@ -11,7 +11,23 @@ from posttrain_lab import __version__, checks
 from posttrain_lab.checks import UNITS
 from posttrain_lab.cli import app, course, unit_names
 
-COMMANDS = ("start", "doctor", "demo", "bench", "check", "progress", "release", "prove", "grade", "new")
+COMMANDS = (
+    "start",
+    "doctor",
+    "demo",
+    "bench",
+    "check",
+    "progress",
+    "release",
+    "prove",
+    "collect",
+    "grade",
+    "export",
+    "report",
+    "similarity",
+    "forget",
+    "new",
+)
 
 
 def run(capsys, monkeypatch, *arguments) -> tuple[int, str, str]:

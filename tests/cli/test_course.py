@@ -37,7 +37,7 @@ def proof(*rows: Row) -> Proof:
 
 def test_a_proof_that_holds(shown, monkeypatch):
     rows = Row("quantize", "mistake", "truncated"), Row("quantize", "mistake", "no clamp"), Row("quantize", "blank")
-    monkeypatch.setattr(prove, "prove", lambda unit, progress: proof(*rows))
+    monkeypatch.setattr(prove, "prove", lambda unit, course, progress: proof(*rows))
     assert course.prove_units("02")
     text = shown.getvalue()
     assert "2/2" in text
@@ -47,7 +47,7 @@ def test_a_proof_that_holds(shown, monkeypatch):
 
 def test_a_proof_that_fails_names_what_slipped_through(shown, monkeypatch):
     rows = Row("quantize", "mistake", "truncated"), Row("quantize", "mistake", "no clamp", complaint="got [full] marks")
-    monkeypatch.setattr(prove, "prove", lambda unit, progress: proof(*rows))
+    monkeypatch.setattr(prove, "prove", lambda unit, course, progress: proof(*rows))
     assert not course.prove_units("02")
     text = shown.getvalue()
     assert "1/2" in text
