@@ -83,7 +83,9 @@ def product(listing: Listing, now: int, value: Value, layer: IntegerLayer) -> in
     else:
         height, width, channels = listing.values[now].shape
         if not listing.is_flat(now):
-            raise ValueError(f"operations wants a Flatten before the Linear '{value.name}', got an image; put nn.Flatten() there.")
+            raise ValueError(
+                f"operations wants a Flatten before the Linear '{value.name}', got an image; put nn.Flatten() there."
+            )
         flat = after_flatten(codes, channels, height, width)
         more["window"] = Window((height, width))
     if layer.y is not None:

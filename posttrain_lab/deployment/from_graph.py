@@ -64,9 +64,13 @@ class _Tracer:
 
     def refuse(self, node: fx.Node, what: str) -> None:
         """Raise ValueError with the node's name, and the parts of the network that are in float."""
-        islands = "; ".join(f"{part.layer or 'the network'}: {part.operator}, {part.why}" for part in self.network.report.islands[:3])
+        islands = "; ".join(
+            f"{part.layer or 'the network'}: {part.operator}, {part.why}" for part in self.network.report.islands[:3]
+        )
         also = f" In float are {islands}." if islands else ""
-        raise ValueError(f"operations has no integer form for {what} at '{node.name}'; exchange it for layers that have one.{also}")
+        raise ValueError(
+            f"operations has no integer form for {what} at '{node.name}'; exchange it for layers that have one.{also}"
+        )
 
     def _source(self, node: fx.Node) -> fx.Node:
         first = node.args[0]
@@ -74,9 +78,15 @@ class _Tracer:
         return first
 
     def _input(self, node: fx.Node, module: ToCodes) -> None:
-        if self._source(node).op != "placeholder" or self.x is not None or isinstance(module.codes, WideCodes):
+        """Padding with zeros before the codes is padding with the zero point behind them."""
+        source, pads = self.padded.get(self._source(node), (self._source(node), None))
+        if source.op != "placeholder" or self.x is not None or isinstance(module.codes, WideCodes):
             self.refuse(node, "a float island, or an input read on a second grid,")
-        self.x, self.numbers[node] = module.codes, 0
+        self.x = module.codes
+        if pads is None:
+            self.numbers[node] = 0
+        else:
+            self.numbers[source], self.padded[node] = 0, (source, pads)
 
     def _border(self, node: fx.Node, module: FromCodes) -> None:
         if any(user.op != "output" for user in node.users):

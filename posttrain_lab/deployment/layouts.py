@@ -27,7 +27,9 @@ def channels_last(weight: Shaped[Tensor, "out c kh kw"]) -> Shaped[Tensor, "out 
     tensor([[1, 3, 2, 4]])
     """
     if weight.ndim != 4:
-        raise ValueError(f"channels_last wants a weight [out, c, kh, kw], got {list(weight.shape)}; a Linear's goes to after_flatten.")
+        raise ValueError(
+            f"channels_last wants a weight [out, c, kh, kw], got {list(weight.shape)}; a Linear's goes to after_flatten."
+        )
     return weight.permute(0, 2, 3, 1).flatten(1).contiguous()
 
 
@@ -40,5 +42,7 @@ def after_flatten(weight: Shaped[Tensor, "out features"], c: int, h: int, w: int
     tensor([[1, 3, 2, 4]])
     """
     if weight.ndim != 2 or weight.shape[1] != c * h * w:
-        raise ValueError(f"after_flatten wants a weight [out, {c} * {h} * {w}], got {list(weight.shape)}; give the flattened image's shape.")
+        raise ValueError(
+            f"after_flatten wants a weight [out, {c} * {h} * {w}], got {list(weight.shape)}; give the flattened image's shape."
+        )
     return channels_last(weight.reshape(len(weight), c, h, w))

@@ -57,7 +57,9 @@ def lifetimes(steps: Sequence[MemoryStep]) -> list[Buffer]:
     for time, step in enumerate(steps):
         unknown = [name for name in step.reads if name not in owner]
         if unknown or step.name in owner:
-            raise ValueError(f"lifetimes wants each name written once, and before it is read; see '{(unknown or [step.name])[0]}'.")
+            raise ValueError(
+                f"lifetimes wants each name written once, and before it is read; see '{(unknown or [step.name])[0]}'."
+            )
         for name in step.reads:
             buffers[owner[name]] = replace(buffers[owner[name]], last=time)
         owner[step.name] = owner[step.reads[0]] if not step.bytes and step.reads else step.name
@@ -77,7 +79,9 @@ def peak(buffers: Sequence[Buffer]) -> int:
     >>> peak([Buffer(4, 0, 1), Buffer(8, 1, 2), Buffer(2, 2, 2)])
     12
     """
-    return max((sum(one.bytes for one in buffers if one.first <= time <= one.last) for time in {b.first for b in buffers}), default=0)
+    return max(
+        (sum(one.bytes for one in buffers if one.first <= time <= one.last) for time in {b.first for b in buffers}), default=0
+    )
 
 
 def place(buffers: Sequence[Buffer], alignment: int = 1) -> list[int]:
@@ -130,7 +134,14 @@ def plan_memory(program: IntegerProgram, budget: int | None = None) -> MemoryPla
     for operation in program.operations:
         own, name = owner[operation.output] == operation.output, str(operation.output)
         reads = tuple(str(one) for one in operation.inputs)
-        steps.append(MemoryStep(name, sizes[operation.output] if own else 0, reads if own else _first(owner, operation), scratch_bytes(program, operation)))
+        steps.append(
+            MemoryStep(
+                name,
+                sizes[operation.output] if own else 0,
+                reads if own else _first(owner, operation),
+                scratch_bytes(program, operation),
+            )
+        )
     found = [replace(one, bytes=-(-one.bytes // ALIGNMENT) * ALIGNMENT) for one in lifetimes(steps)]
     buffers = [replace(one, offset=offset) for one, offset in zip(found, place(found, ALIGNMENT), strict=True)]
     offsets = {one.name: one.offset for one in buffers}
@@ -141,7 +152,9 @@ def plan_memory(program: IntegerProgram, budget: int | None = None) -> MemoryPla
     )
     if budget is not None and plan.arena > budget:
         most = ", ".join(f"{one.name} {one.bytes}" for one in sorted(plan.buffers, key=lambda one: -one.bytes)[:3])
-        raise ValueError(f"the network needs an arena of {plan.arena} bytes, the budget is {budget}; the largest parts are {most}.")
+        raise ValueError(
+            f"the network needs an arena of {plan.arena} bytes, the budget is {budget}; the largest parts are {most}."
+        )
     return plan
 
 
@@ -183,7 +196,11 @@ def scratch_bytes(program: IntegerProgram, operation: Operation) -> int:
     if operation.kind != "conv":
         return 0
     best = 4 * program.values[operation.output].shape[2] if operation.pool != (1, 1) else 0
-    return best + (0 if reads_in_place(program, operation) else -(-operation.window.count * program.values[operation.inputs[0]].shape[2] // 4) * 4)
+    return best + (
+        0
+        if reads_in_place(program, operation)
+        else -(-operation.window.count * program.values[operation.inputs[0]].shape[2] // 4) * 4
+    )
 
 
 def reads_in_place(program: IntegerProgram, operation: Operation) -> bool:

@@ -46,7 +46,9 @@ def input_codes(program: IntegerProgram, images: Float[Tensor, "n ..."]) -> Int8
     Raises ValueError for images of another size.
     """
     if tuple(images.shape[1:]) != program.input_shape:
-        raise ValueError(f"this network wants images {list(program.input_shape)}, got {list(images.shape[1:])}; resize them first.")
+        raise ValueError(
+            f"this network wants images {list(program.input_shape)}, got {list(images.shape[1:])}; resize them first."
+        )
     codes = quantize(images, program.input.scale, program.input.zero_point, program.input.bits)
     codes = codes.permute(0, 2, 3, 1) if codes.ndim == 4 else codes
     return codes.reshape(-1, *program.values[0].shape).contiguous()

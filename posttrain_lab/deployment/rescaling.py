@@ -25,7 +25,7 @@ def multiply_shift(
     tensor([[ 3],
             [-2]])
     """
-    if shift.numel() and not (17 <= int(shift.min()) and int(shift.max()) <= 62):
+    if shift.numel() and not (int(shift.min()) >= 17 and int(shift.max()) <= 62):
         raise ValueError(f"multiply_shift wants shifts in 17..62, got {int(shift.min())}..{int(shift.max())}; see fixed_point.")
     wide, shift = sums.long(), shift.long()
     high, low = multiplier.long() >> 16, multiplier.long() & 65535
@@ -51,14 +51,21 @@ def double_is_exact(
     (True, False)
     """
     reach = 128 * weight.long().abs().sum(1) + bias.long().abs()
-    return torch.tensor([
-        int(s) <= 51 - bits or int(r) * abs(int(m)) + (1 << (int(s) - 1)) <= EXACT
-        for r, m, s in zip(reach, multiplier, shift, strict=True)
-    ], dtype=torch.bool)
+    return torch.tensor(
+        [
+            int(s) <= 51 - bits or int(r) * abs(int(m)) + (1 << (int(s) - 1)) <= EXACT
+            for r, m, s in zip(reach, multiplier, shift, strict=True)
+        ],
+        dtype=torch.bool,
+    )
 
 
 def pool_first(
-    sums: Int32[Tensor, "h w out"], bias: Int[Tensor, " out"], multiplier: Int[Tensor, " out"], shift: Int[Tensor, " out"], size: int
+    sums: Int32[Tensor, "h w out"],
+    bias: Int[Tensor, " out"],
+    multiplier: Int[Tensor, " out"],
+    shift: Int[Tensor, " out"],
+    size: int,
 ) -> Int8[Tensor, "ph pw out"]:
     """Max pooling of sums, then bias and rescaling: the same codes as the other way round, with 1 / size^2 of the rescalings.
 

@@ -41,7 +41,8 @@ def arrays_of(program: IntegerProgram) -> dict[str, Tensor]:
 def as_json(program: IntegerProgram) -> dict[str, Any]:
     """Everything but the arrays."""
     listed = [
-        {name: value for name, value in vars(operation).items() if name not in (*ARRAYS, "window")} | {"window": asdict(operation.window)}
+        {name: value for name, value in vars(operation).items() if name not in (*ARRAYS, "window")}
+        | {"window": asdict(operation.window)}
         for operation in program.operations
     ]
     rest = {name: value for name, value in vars(program).items() if name not in ("operations", "values", "input")}
@@ -61,7 +62,9 @@ def load_program(path: str | Path) -> IntegerProgram:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
-        raise ValueError(f"load_program wants a safetensors file, {path} is none, or cut short ({error}); save it again.") from error
+        raise ValueError(
+            f"load_program wants a safetensors file, {path} is none, or cut short ({error}); save it again."
+        ) from error
     if about.get("format") != FORMAT:
         raise ValueError(f"load_program wants a file of save_program ('{FORMAT}'), {path} says {about.get('format')!r}.")
     known = about.pop("checksum", "")

@@ -1,6 +1,7 @@
 """Random small networks of every kind that can be deployed, and the shipped ones, quantized to integers."""
 
 import functools
+import random
 
 import torch
 from torch import nn
@@ -25,8 +26,26 @@ def convolution(choose, channels):
     options = {"stride": choose.choice([1, 1, 2]), "padding": choose.choice([0, 1]), "dilation": choose.choice([1, 1, 2])}
     conv = nn.Conv2d(channels, out, choose.choice([1, 2, 3, (3, 2)]), groups=groups, bias=choose.choice([True, False]), **options)
     after = choose.choice([[nn.ReLU()], [], [nn.BatchNorm2d(out), nn.ReLU()]])
-    pools = [[], [nn.MaxPool2d(2)], [nn.MaxPool2d(3, 2, 1)], [nn.MaxPool2d(3, 2)], [nn.AvgPool2d(2)], [nn.AvgPool2d(2), nn.ReLU()]]
+    pools = [
+        [],
+        [nn.MaxPool2d(2)],
+        [nn.MaxPool2d(3, 2, 1)],
+        [nn.MaxPool2d(3, 2)],
+        [nn.AvgPool2d(2)],
+        [nn.AvgPool2d(2), nn.ReLU()],
+    ]
     return [conv, *after, *choose.choice(pools)], out
+
+
+@functools.cache
+def random_network(seed):
+    """(integer network, images): a graph for every third seed, else a chain."""
+    choose = random.Random(seed)
+    if seed % 3 == 0:
+        return random_graph(choose)
+    while (made := random_chain(choose)) is None:
+        pass
+    return made
 
 
 def random_chain(choose):
@@ -53,7 +72,9 @@ class Branches(nn.Module):
         super().__init__()
         width = choose.choice([4, 6])
         self.pad = choose.choice([nn.Identity(), nn.ZeroPad2d((0, 1, 0, 1))])
-        self.stem = nn.Sequential(nn.Conv2d(2, width, 3, choose.choice([1, 2]), padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU6())
+        self.stem = nn.Sequential(
+            nn.Conv2d(2, width, 3, choose.choice([1, 2]), padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU6()
+        )
         self.pool = choose.choice([nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Identity()])
         self.depthwise = nn.Conv2d(width, width, choose.choice([3, 5]), padding="same", groups=width)
         self.point = nn.Conv2d(width, width, 1)

@@ -29,7 +29,7 @@ def test_halves_against_pythons_integers():
 
 @pytest.mark.parametrize("shift", [16, 63])
 def test_shifts_that_do_not_fit(shift):
-    with pytest.raises(ValueError, match="shifts in 17..62"):
+    with pytest.raises(ValueError, match=r"shifts in 17\.\.62"):
         multiply_shift(torch.zeros(1, 1, dtype=torch.int32), torch.tensor([2**30]), torch.tensor([shift]))
 
 
@@ -55,7 +55,16 @@ def test_pooling_sums_gives_the_same_codes():
     sums = torch.randint(-(2**14), 2**14, (7, 9, 5), generator=generator, dtype=torch.int32)
     bias, m = torch.randint(-99, 99, (5,), generator=generator), torch.randint(2**30, 2**31, (5,), generator=generator)
     shift = torch.tensor([36, 37, 38, 38, 39])
-    codes = [[[max(-128, min(127, floor(Fraction((int(v) + int(b)) * int(a), 2 ** int(s)) + Fraction(1, 2)))) for v, b, a, s in zip(pixel, bias, m, shift, strict=True)] for pixel in row] for row in sums]
+    codes = [
+        [
+            [
+                max(-128, min(127, floor(Fraction((int(v) + int(b)) * int(a), 2 ** int(s)) + Fraction(1, 2))))
+                for v, b, a, s in zip(pixel, bias, m, shift, strict=True)
+            ]
+            for pixel in row
+        ]
+        for row in sums
+    ]
     after = torch.tensor(codes)[:6, :8].reshape(3, 2, 4, 2, 5).amax((1, 3))
     assert torch.equal(pool_first(sums, bias, m, shift, 2), after.to(torch.int8))
     with pytest.raises(ValueError, match="at least 9 x 9"):
