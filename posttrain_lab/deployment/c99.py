@@ -25,7 +25,6 @@ KEYWORDS = (
     " auto break case char const continue default do double else enum extern float for goto if inline int long register "
     "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
 )
-)
 
 
 @dataclass(frozen=True)
