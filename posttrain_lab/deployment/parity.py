@@ -5,7 +5,6 @@ The same class for each image is no proof: it misses 6 of 14 planted bugs, and t
 
 from collections.abc import Mapping
 
-import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
@@ -18,6 +17,7 @@ def first_difference(
     ours, theirs: each layer's numbers [n, ...] by its name; `ours` in the order of execution. NaN equals nothing.
     Raises ValueError for other names, or another shape.
 
+    >>> import torch
     >>> first_difference({"a": torch.tensor([1, 2]), "b": torch.tensor([3, 4])}, {"b": torch.tensor([3, 5]), "a": torch.tensor([1, 2])})
     ('b', 0.5, 1)
     """

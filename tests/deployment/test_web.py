@@ -1,19 +1,15 @@
 """The page: made from safe parts, exact in a real browser with and without WebAssembly, offline, on a narrow screen, in the dark."""
 
-import base64
-import json
 import os
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 import torch
 
 from posttrain_lab.data import load_fashion
+from posttrain_lab.deployment.engine import node, run_engine
 from posttrain_lab.deployment.operations import expected, input_codes, operations
-from posttrain_lab.deployment.web import FILES, PageText, to_html
-from posttrain_lab.deployment.webspec import compact, spec_and_blob
+from posttrain_lab.deployment.web import PageText, to_html
 from tests.deployment.networks import random_network, shipped
 
 CLASSES = tuple(f"class {number}" for number in range(10))
@@ -58,39 +54,16 @@ def test_a_network_for_no_pictures():
         to_html(operations(network), TEXT, pictures(1))
 
 
-needs_node = pytest.mark.skipif(
-    shutil.which("node") is None and not os.environ.get("CI"), reason="no node here: install nodejs to run this"
-)
-
-
-def run_in_node(program, codes, folder):
-    """The results by the engine, in JavaScript and in WebAssembly."""
-    spec, blob = spec_and_blob(program)
-    (folder / "codes").write_bytes(np.ascontiguousarray(codes).tobytes())
-    wasm = base64.b64encode((FILES / "gemm.wasm").read_bytes()).decode()
-    script = f"""{(FILES / "engine.js").read_text()}
-const x = new Int8Array(require("fs").readFileSync({json.dumps(str(folder / "codes"))})), size = {codes[0].size}, all = [];
-const blob = bytesOf("{base64.b64encode(blob).decode()}"), spec = {compact(spec)};
-if (crc32(blob) !== spec.crc) throw "crc";
-for (const wasm of [null, bytesOf("{wasm}")]) {{
-  const network = new Network(spec, blob, wasm), out = [];
-  for (let i = 0; i < x.length; i += size) out.push(Array.from(network.run(x.subarray(i, i + size))));
-  all.push([network.kind, out]);
-}}
-console.log(JSON.stringify(all));"""
-    (folder / "run.js").write_text(script)
-    done = subprocess.run(["node", str(folder / "run.js")], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+needs_node = pytest.mark.skipif(node() is None and not os.environ.get("CI"), reason="no node here: install nodejs to run this")
 
 
 @needs_node
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("pool", [True, False])
-def test_random_networks(seed, pool, tmp_path):
+def test_random_networks(seed, pool):
     network, images = random_network(seed)
     program = operations(network, pool)
-    found = run_in_node(program, input_codes(program, images).numpy(), tmp_path)
+    found = run_engine(program, input_codes(program, images).numpy())
     assert set(found) == {"JavaScript", "WebAssembly"}
     for result in found.values():
-        assert np.array_equal(np.array(result), expected(network, images).numpy())
+        assert np.array_equal(result, expected(network, images).numpy())
