@@ -128,7 +128,7 @@ class _Tracer:
 
     def max(self, node: fx.Node, module: IntegerMaxPool) -> int:
         """Max pooling, by the convolution before it where nothing else reads that one."""
-        size, step, pad, spread = (pair(one) for one in module.arguments[:4])
+        size, step, pad, spread = (pair(one if isinstance(one, int) else tuple(one)) for one in module.arguments[:4])
         window = Window(size, step, (pad[1], pad[1], pad[0], pad[0]), spread)
         number = self.value(node)
         value = replace(self.out(node, None), bits=self.listing.values[number].bits)

@@ -125,31 +125,13 @@ class MemoryPlan:
 
 
 def plan_memory(program: IntegerProgram, budget: int | None = None) -> MemoryPlan:
-    """Place all values of a program in one arena; an operation writes over its input where that is read for the last time.
+    """Place all values of a program in one arena; an operation may write over an input that is read for the last time.
 
+    That saves memory at once, and keeps a large buffer for a small value later: the best of three plans is taken, which do so
+    always, for results of the same size, and never.
     Raises ValueError when the arena is larger than `budget` bytes, naming the largest buffers.
     """
-    owner, sizes = _owners(program)
-    steps = [MemoryStep("0", sizes[0])]
-    for operation in program.operations:
-        own, name = owner[operation.output] == operation.output, str(operation.output)
-        reads = tuple(str(one) for one in operation.inputs)
-        steps.append(
-            MemoryStep(
-                name,
-                sizes[operation.output] if own else 0,
-                reads if own else _first(owner, operation),
-                scratch_bytes(program, operation),
-            )
-        )
-    found = [replace(one, bytes=-(-one.bytes // ALIGNMENT) * ALIGNMENT) for one in lifetimes(steps)]
-    buffers = [replace(one, offset=offset) for one, offset in zip(found, place(found, ALIGNMENT), strict=True)]
-    offsets = {one.name: one.offset for one in buffers}
-    plan = MemoryPlan(
-        tuple(offsets.get(str(owner[number]), -1) for number in range(len(program.values))),
-        tuple(offsets.get(f"scratch of {operation.output}", -1) for operation in program.operations),
-        tuple(replace(one, name=_readable(program, one.name)) for one in buffers),
-    )
+    plan = min((_plan(program, share) for share in (0.0, 1.0, 2.0)), key=lambda one: one.arena)
     if budget is not None and plan.arena > budget:
         most = ", ".join(f"{one.name} {one.bytes}" for one in sorted(plan.buffers, key=lambda one: -one.bytes)[:3])
         raise ValueError(
@@ -158,31 +140,50 @@ def plan_memory(program: IntegerProgram, budget: int | None = None) -> MemoryPla
     return plan
 
 
+def _plan(program: IntegerProgram, share: float) -> MemoryPlan:
+    """The plan in which results of at least this share of an input's bytes are written over it."""
+    owner = _owners(program, share)
+    steps = [MemoryStep("0", program.values[0].bytes)]
+    for operation in program.operations:
+        own = owner[operation.output] == operation.output
+        size = program.values[operation.output].bytes if own else 0
+        steps.append(MemoryStep(str(operation.output), size, _reads(owner, operation), scratch_bytes(program, operation)))
+    found = [replace(one, bytes=-(-one.bytes // ALIGNMENT) * ALIGNMENT) for one in lifetimes(steps)]
+    buffers = [replace(one, offset=offset) for one, offset in zip(found, place(found, ALIGNMENT), strict=True)]
+    offsets = {one.name: one.offset for one in buffers}
+    return MemoryPlan(
+        tuple(offsets.get(str(owner[number]), -1) for number in range(len(program.values))),
+        tuple(offsets.get(f"scratch of {operation.output}", -1) for operation in program.operations),
+        tuple(replace(one, name=_readable(program, one.name)) for one in buffers),
+    )
+
+
 def _readable(program: IntegerProgram, name: str) -> str:
     number = int(name.rpartition(" ")[2])
     return name[: len(name) - len(str(number))] + program.values[number].name
 
 
-def _first(owner: list[int], operation: Operation) -> tuple[str, ...]:
+def _reads(owner: list[int], operation: Operation) -> tuple[str, ...]:
     """The inputs, the one that is written over first."""
     return tuple(str(one) for one in sorted(operation.inputs, key=lambda one: owner[one] != owner[operation.output]))
 
 
-def _owners(program: IntegerProgram) -> tuple[list[int], list[int]]:
-    """For each value the one whose memory it uses, and the bytes of each."""
+def _owners(program: IntegerProgram, share: float) -> list[int]:
+    """For each value the one whose memory it uses."""
     readers = [0] * len(program.values)
     for number, operation in enumerate(program.operations, 1):
         for one in operation.inputs:
             readers[one] = number
-    owner = list(range(len(program.values)))
-    last = {number: readers[number] for number in owner}
+    owner, last = list(range(len(program.values))), list(readers)
     for number, operation in enumerate(program.operations, 1):
+        size = program.values[operation.output].bytes
         for one in operation.inputs:
-            if last[owner[one]] == number and _writes_behind(program, operation, one):
+            behind = _writes_behind(program, operation, one) and size >= share * program.values[one].bytes
+            if behind and last[owner[one]] == number:
                 owner[operation.output] = owner[one]
                 last[owner[one]] = readers[operation.output] or len(program.operations) + 1
                 break
-    return owner, [value.bytes for value in program.values]
+    return owner
 
 
 def _writes_behind(program: IntegerProgram, operation: Operation, one: int) -> bool:
