@@ -1,6 +1,6 @@
 """An integer program as one pair of C files: C99 with stdint.h alone; no malloc, no float; constants that stay in flash.
 
-The kernels are the files in c/, written once for all networks; here are only a network's constants, its arena and the order of
+The kernels are the .c files in files/, written once for all networks; here are only a network's constants, its arena and the order of
 its calls. A Cortex-M has no double and little RAM: images are channels last, so that a window is a few long runs of memory, and a
 pooled convolution keeps only the largest sum of each channel (`memory.py` says where everything lies).
 """
@@ -17,7 +17,7 @@ from .layouts import pixel_table
 from .memory import MemoryPlan, plan_memory, reads_in_place, scratch_bytes
 from .program import IntegerProgram, Operation
 
-KERNELS = Path(__file__).parent / "c"
+KERNELS = Path(__file__).parent / "files"
 TYPES = {8: "int8_t", 16: "code16_t", 32: "sum32_t"}
 PUBLIC = {8: "int8_t", 16: "int16_t", 32: "int32_t"}
 STORED = {"weight": "int8_t", "bias": "int32_t", "multiplier": "int32_t", "shift": "int8_t"}

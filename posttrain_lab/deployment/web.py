@@ -1,6 +1,6 @@
 """An integer program as one HTML file that runs offline: on a phone, from a stick, with no request to anyone.
 
-The weights, the engine and its WebAssembly kernel are in the page. The kernel (web/gemm.wasm, made from web/gemm.wat by
+The weights, the engine and its WebAssembly kernel are in the page. The kernel (files/gemm.wasm, made from files/gemm.wat with wabt's wat2wasm)
 `making/gemm_wasm.py`) needs WebAssembly SIMD, which browsers have since 2021 to 2023; the engine gives the same numbers without it.
 """
 
@@ -19,7 +19,7 @@ from .layouts import pixel_table
 from .program import IntegerProgram
 from .webspec import compact, spec_and_blob
 
-FILES = Path(__file__).parent / "web"
+FILES = Path(__file__).parent / "files"
 
 
 @dataclass(frozen=True)
