@@ -1,7 +1,7 @@
 """An integer program as one HTML file that runs offline: on a phone, from a stick, with no request to anyone.
 
-The weights, the engine and its WebAssembly kernel are in the page. The kernel (files/gemm.wasm, made from files/gemm.wat with wabt's wat2wasm)
-`making/gemm_wasm.py`) needs WebAssembly SIMD, which browsers have since 2021 to 2023; the engine gives the same numbers without it.
+The weights, the engine and its WebAssembly kernel are in the page. The kernel, files/gemm.wasm, is made from files/gemm.wat by wabt's
+wat2wasm. It needs WebAssembly SIMD, which browsers have since 2021 to 2023; the engine gives the same numbers without it.
 """
 
 import base64
