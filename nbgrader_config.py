@@ -41,6 +41,8 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+# What being late costs is said in grading.toml (posttrain_lab/grading/settings.py shows one).
+c.AssignLatePenalties.plugin_class = "posttrain_lab.grading.lateness.LateDays"
 # c.GradeInKernel.figures = False  # grades a class sooner: cells that only show figures do not run (help: posttrain_lab/grading/autograde.py)
 
 # Feedback shows the checks without their hidden part.
@@ -50,5 +52,7 @@ c.GenerateFeedback.preprocessors = [
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
 
-# Pages made from students' notebooks (feedback, formgrader) run none of their scripts.
+# Pages made from students' notebooks (feedback, formgrader) run none of their scripts (posttrain_lab/grading/safe_pages.py says why).
 c.HTMLExporter.sanitize_html = True
+c.HTMLExporter.filters = {"markdown2html": "posttrain_lab.grading.safe_pages.markdown2html"}
+c.HTMLExporter.preprocessors = ["posttrain_lab.grading.safe_pages.SafeCells"]

@@ -1,7 +1,12 @@
-"""Files written whole or not at all: whoever reads finds the old file or the new one, never a part of it."""
+"""Files written whole or not at all: whoever reads finds the old file or the new one, never a part of it. CSV without formulas."""
 
+import csv
+import io
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # spreadsheets run a cell that begins so (OWASP, CSV injection)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -20,6 +25,24 @@ def write_whole(path: Path, content: str | bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def check_target(caller: str, path: Path | None, option: str) -> None:
+    """Can this file be written? OSError says in a sentence why not, before any work is done. None: nothing is to be written."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{caller} wants a folder that exists for {option}, there is no {path.parent}; choose another.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{caller} wants a file for {option}, {path} is a folder; add a name.")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise PermissionError(f"{caller} cannot write into {path.parent} for {option}; choose another folder.") from error
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(f"{caller} cannot write {path} for {option}; choose another file.")
+
+
 def save_whole(caller: str, path: Path, content: str | bytes) -> None:
     """`write_whole` in the name of `caller`: the OSError says which function could not write which file, why, and what to do."""
     try:
@@ -27,3 +50,25 @@ def save_whole(caller: str, path: Path, content: str | bytes) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise type(error)(f"{caller} cannot write {path}: {reason}; choose an existing folder that you may write to.") from error
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """The rows as CSV, each cell as `safe_cell` writes it."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([[safe_cell(str(cell)) for cell in row] for row in rows])
+    return text.getvalue()
+
+
+def safe_cell(text: str) -> str:
+    """The text, not a formula: a quote is put before what a spreadsheet would run; a number stays one.
+
+    >>> safe_cell("=HYPERLINK(1)"), safe_cell("-1.5"), safe_cell("Ann")
+    ("'=HYPERLINK(1)", '-1.5', 'Ann')
+    """
+    if not text.startswith(FORMULA) or text == "-":
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text

@@ -32,6 +32,7 @@ CHECKED = [
     "posttrain_lab.finetuning",
     "posttrain_lab.comparisons",
     "posttrain_lab.auditing",
+    "posttrain_lab.deployment",
 ]
 CHECK = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as for every type checker
 

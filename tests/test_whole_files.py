@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from posttrain_lab.whole_files import save_whole, write_whole
+from posttrain_lab.whole_files import check_target, save_whole, write_whole
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path):
@@ -42,3 +42,21 @@ def test_nothing_else_in_the_package_renames_a_finished_file():
     package = Path(__file__).parent.parent / "posttrain_lab"
     found = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if "os.replace(" in path.read_text("utf-8")}
     assert found == {"whole_files.py", "grading/progress.py"}  # progress renames a damaged file, to keep it
+
+
+def test_checking_a_file_leaves_nothing_behind_and_the_file_as_it_was(tmp_path):
+    check_target("keep", None, "--csv")
+    check_target("keep", tmp_path / "b.csv", "--csv")
+    assert list(tmp_path.iterdir()) == []
+    write_whole(tmp_path / "b.csv", "old")
+    check_target("keep", tmp_path / "b.csv", "--csv")
+    assert (tmp_path / "b.csv").read_text() == "old"
+
+
+def test_what_cannot_be_written_is_said(tmp_path, read_only_folder):
+    with pytest.raises(FileNotFoundError, match=r"keep wants a folder that exists for --csv, there is no .*no; choose another"):
+        check_target("keep", tmp_path / "no" / "b.csv", "--csv")
+    with pytest.raises(IsADirectoryError, match=r"keep wants a file for --csv, .* is a folder; add a name"):
+        check_target("keep", tmp_path, "--csv")
+    with pytest.raises(PermissionError, match=r"keep cannot write into .* for --csv; choose another folder"):
+        check_target("keep", read_only_folder / "b.csv", "--csv")

@@ -1,21 +1,31 @@
 """What was measured, as a CSV file and as tables for a terminal."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from posttrain_lab.whole_files import write_whole
+from posttrain_lab.whole_files import csv_text, write_whole
 
 from .machine import Machine
+from .rows import CSR, FBGEMM, FP32, INT_MM, LAST, SCIPY
 from .timing import Result
 from .verdicts import ABOVE, FAILS, HOLDS, UNKNOWN, TargetVerdict
 
 COLUMNS = ("op", "m", "k", "n", "density", "threads", "implementation", "p20", "p50", "p80", "device", "versions", "note")
+SHORT_NAMES = {
+    FBGEMM: "torch int8",
+    FP32: "torch fp32",
+    LAST: "torch fp32 cl",
+    INT_MM: "torch int_mm",
+    CSR: "torch csr",
+    SCIPY: "scipy csr",
+}
+STEP, LONGEST_BAR = 0.5, 8
 HEADER = ("op", "(m, k, n)", "ours", "of peak", "best peer", "against", "ratio", "target", "holds")
 
 
@@ -34,9 +44,7 @@ def csv_rows(results: Sequence[Result], machine: Machine) -> list[list[str]]:
 
 def write_csv(path: Path, results: Sequence[Result], machine: Machine) -> None:
     """The rows under their header; the file is whole or not there."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([COLUMNS, *csv_rows(results, machine)])
-    write_whole(path, text.getvalue())
+    write_whole(path, csv_text([COLUMNS, *csv_rows(results, machine)]))
 
 
 def milliseconds(seconds: float | None) -> str:
@@ -89,16 +97,63 @@ def remarks(results: Sequence[Result]) -> list[str]:
     return [f"{text} ({times} times)" if times > 1 else text for text, times in found.items()]
 
 
+def ratio_bar(ratio: float) -> str:
+    """A `#` for each half of the peer's speed; `+` when the bar would be longer than eight.
+
+    >>> ratio_bar(1.0), ratio_bar(2.3), ratio_bar(50)
+    ('##', '#####', '#######+')
+    """
+    length = round(ratio / STEP)
+    return "#" * length if length <= LONGEST_BAR else "#" * (LONGEST_BAR - 1) + "+"
+
+
+def short_rows(lines: Sequence[TargetVerdict]) -> list[list[str]]:
+    """One row a shape: ours in milliseconds, its fastest peer, how many times as fast ours is, and whether all its targets hold."""
+    rows = []
+    for (op, shape, ours), group in groupby((one for one in lines if one.best), lambda one: (one.op, one.shape, one.ours)):
+        found = list(group)
+        name, theirs, answers = found[0].best, found[0].best_seconds, {one.holds for one in found}
+        ratio = theirs / ours if theirs and ours else None
+        holds = next((one for one in (FAILS, ABOVE, UNKNOWN, HOLDS) if one in answers), UNKNOWN)
+        times = [f"{ratio:.2f}x", ratio_bar(ratio)] if ratio else ["-", ""]
+        names = [*short_name(op, shape), milliseconds(ours), SHORT_NAMES.get(name, name.partition("_")[0])]
+        rows.append([*names, *times, "peak" if holds == ABOVE else holds])
+    return rows
+
+
+def short_name(op: str, shape: str) -> tuple[str, str]:
+    """An op with what is special about its numbers, and its shape.
+
+    >>> short_name("block_sparse_linear", "(64, 1024, 1024), 80 % zeros")
+    ('block_sparse 80 %', '64,1024,1024')
+    >>> short_name("int8_linear", "(16, 1024, 1024), extremes"), short_name("nm_linear", "(16, 4, 4)")
+    (('int8_linear max', '16,1024,1024'), ('nm', '16,4,4'))
+    """
+    numbers, _, special = shape.replace(", ", ",").partition("),")
+    name = op if op.startswith("int") else op.removesuffix("_linear")
+    special = special.replace("extremes", "max").removesuffix(" zeros")
+    return f"{name} {special}".rstrip(), numbers.strip("()")
+
+
+def over_all(lines: Sequence[TargetVerdict]) -> list[str]:
+    """What is said of several shapes: a sentence each."""
+    alone = (one for one in lines if not one.best)
+    texts = ((one, "not measured" if one.ratio is None else f"{one.ratio:.2f}x") for one in alone)
+    return [f"{one.op}, {one.shape}, against {one.against}: {text} (target {one.target}: {one.holds})." for one, text in texts]
+
+
 def print_report(
     results: Sequence[Result], lines: Sequence[TargetVerdict], machine: Machine, console: Console | None = None
 ) -> None:
-    """The speed table, what went wrong, and the machine."""
+    """The speed table in 80 columns, what went wrong, and the machine."""
     console = console or Console(markup=False, highlight=False)
-    table = Table(title="Speed on 1 thread, medians: ours against its peers", title_justify="left")
-    for name in HEADER:
-        table.add_column(name, overflow="fold", justify="right" if name in ("ours", "of peak", "ratio") else "left")
-    for line in lines:
-        table.add_row(*verdict_cells(line))
+    title = "Speed on 1 thread, medians; each # is half of the fastest peer's speed"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
+    for name in ("op", "m, k, n", "ours", "fastest peer", "ratio", "", "target"):
+        table.add_column(name, overflow="fold", justify="right" if name in ("ours", "ratio") else "left")
+    for row in short_rows(lines):
+        table.add_row(*row)
     console.print(table)
-    for text in [summary(lines), *remarks(results), *peak_lines(machine)]:
+    for text in [*over_all(lines), summary(lines), *remarks(results), *peak_lines(machine)]:
         console.print(text)
+    console.print("Every peer and every target: --html; every time: --csv.")

@@ -1,7 +1,6 @@
 """The whole benchmark: files first, then peers that crash, the machine's peaks, every race, and the report."""
 
 import gc
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,30 +9,14 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from posttrain_lab.whole_files import check_target
+
 if TYPE_CHECKING:
     from .rows import Race
     from .timing import Result
 
 QUICK_SECONDS, FULL_SECONDS = 10.0, 300.0  # for all races; checks and the fewest rounds may take longer
 QUICK_PEAK, FULL_PEAK = 0.1, 1.0  # for each peak
-
-
-def check_file(path: Path | None, option: str) -> None:
-    """Can this file be written? OSError says in a sentence why not, before anything is measured."""
-    if path is None:
-        return
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"bench wants a folder that exists for {option}, there is no {path.parent}; choose another.")
-    if path.is_dir():
-        raise IsADirectoryError(f"bench wants a file for {option}, {path} is a folder; add a name.")
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.touch()
-        partial.unlink()
-    except OSError as error:
-        raise PermissionError(f"bench cannot write into {path.parent} for {option}; choose another folder.") from error
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PermissionError(f"bench cannot write {path} for {option}; choose another file.")
 
 
 def run_races(races: "Sequence[Race]", seconds: float, crashed: Mapping[str, str], bar: tqdm) -> "list[Result]":
@@ -59,8 +42,8 @@ def run_races(races: "Sequence[Race]", seconds: float, crashed: Mapping[str, str
 
 def bench(csv: Path | None = None, html: Path | None = None, quick: bool = False) -> None:
     """Measure, print the speed table, write the files. Raises OSError for a file that cannot be written."""
-    check_file(csv, "--csv")
-    check_file(html, "--html")
+    check_target("bench", csv, "--csv")
+    check_target("bench", html, "--html")
     from . import machine, page, probe, report, rows, verdicts
 
     races = rows.races(machine.usable_cores(), quick)

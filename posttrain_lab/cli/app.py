@@ -4,6 +4,7 @@ Every command is a few lines around a function that can be called from Python; h
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,11 @@ import typer
 
 from posttrain_lab import __version__
 from posttrain_lab.checks import UNITS
+from posttrain_lab.cli.unit_names import asked_for, units_that_begin
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A hands-on course on what happens to a model after its training. Begin with: posttrain-lab start",
 )
@@ -24,9 +25,14 @@ new = typer.Typer(
     no_args_is_help=True, help="Begin a new exercise or a new unit, as stubs that `prove` names until they are written."
 )
 app.add_typer(new, name="new", rich_help_panel=BUILD)
-Unit = Annotated[str, typer.Argument(help="The unit, for example 02_quantization (02 is enough).", metavar="UNIT")]
+a_unit = partial(typer.Argument, metavar="UNIT", callback=asked_for, autocompletion=units_that_begin)
+Unit = Annotated[str, a_unit(help="The unit, for example 02_quantization (02 is enough).")]
 WORK = Path("my-course")
+INTERRUPTED = 130
 Folder = Annotated[Path, typer.Option(help="Your copy of the course; made by `start`.")]
+Solutions = Annotated[
+    Path | None, typer.Option(help="The units' sources, where the installation has none.", show_default=False, metavar="DIR")
+]
 Where = Annotated[
     Path | None, typer.Option(help="Your copy of the course: my-course, or the folder you are in.", show_default=False)
 ]
@@ -36,9 +42,10 @@ def main() -> None:
     """Run the command line. An error that a user can fix is one sentence, with exit code 1; Ctrl-C ends with 130."""
     try:
         app(standalone_mode=True)
-    except KeyboardInterrupt:
-        print("\nStopped. Nothing was lost.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # Typer makes this of a KeyboardInterrupt, and says nothing
+            print("\nStopped. What was saved before is kept.", file=sys.stderr)
+        raise
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -92,7 +99,7 @@ def doctor() -> None:
 def demo(
     page: Annotated[Path, typer.Option(help="Where to write the page with the plots.")] = Path("posttrain-demo.html"),
 ) -> None:
-    """Quantize the shipped network to int8 and compare both on this machine, in a table and on a page. Under a minute."""
+    """Prune, quantize and train the shipped network again; compare all steps on this machine, in a table and on a page."""
     from posttrain_lab.cli.demo import run_demo
 
     run_demo(page)
@@ -138,7 +145,7 @@ def release(
 
 @app.command(rich_help_panel=TEACH)
 def prove(
-    unit: Annotated[str | None, typer.Argument(help="One unit; all of them when left out.", metavar="UNIT")] = None,
+    unit: Annotated[str | None, a_unit(help="One unit; all of them when left out.")] = None,
     saboteurs: Annotated[bool, typer.Option("--saboteurs", help="Try right answers made wrong in systematic ways.")] = False,
     mutants: Annotated[int, typer.Option(help="Try so many mutants of each right answer.", min=0)] = 0,
     cases: Annotated[Path | None, typer.Option(help="Try the answers DIR/UNIT/EXERCISE/NAME.py.", metavar="DIR")] = None,
@@ -146,8 +153,11 @@ def prove(
         bool, typer.Option("--changed", help="Saboteurs, and ten mutants, of the exercises that changed.")
     ] = False,
     every: Annotated[bool, typer.Option("--all", help="Saboteurs and all mutants of all exercises.")] = False,
+    solutions: Solutions = None,
 ) -> None:
     """Prove the grader: right answers get all points, every known mistake loses those of its exercise and is named."""
+    if solutions and (changed or every or saboteurs or mutants or cases):
+        raise ValueError("--solutions goes with the plain proof; run the others in a checkout of the repository.")
     if changed or every:
         from posttrain_lab.cli.proof import prove_standing
 
@@ -158,7 +168,24 @@ def prove(
         raise typer.Exit(0 if prove_further(unit, saboteurs, mutants, cases) else 1)
     from posttrain_lab.cli.course import prove_units
 
-    raise typer.Exit(0 if prove_units(unit) else 1)
+    raise typer.Exit(0 if prove_units(unit, solutions) else 1)
+
+
+@app.command(rich_help_panel=TEACH)
+def collect(
+    unit: Unit,
+    source: Annotated[
+        Path,
+        typer.Argument(help="A zip of Moodle's or Canvas's, a folder of notebooks, or nbgrader's exchange.", metavar="SOURCE"),
+    ],
+    roster: Annotated[
+        Path | None, typer.Option(help="A CSV of the class; roster.csv if it is there.", show_default=False, metavar="CSV")
+    ] = None,
+) -> None:
+    """Put what students handed in for a UNIT into submitted/. Exit code 1 when a submission needs attention."""
+    from posttrain_lab.cli.classwork import collect_unit
+
+    raise typer.Exit(0 if collect_unit(unit, source, roster) else 1)
 
 
 @app.command(rich_help_panel=TEACH)
@@ -171,12 +198,48 @@ def grade(
     no_sandbox: Annotated[
         bool, typer.Option("--no-sandbox", help="Run students' code as you, with all that you may do.")
     ] = False,
+    solutions: Solutions = None,
 ) -> None:
     """Grade the notebooks in submitted/STUDENT/UNIT: points to nbgrader's gradebook, feedback pages, grades.csv. Goes on where it was ended."""
     from posttrain_lab.cli.course import grade_unit
     from posttrain_lab.grading.classroom import Order
 
-    raise typer.Exit(0 if grade_unit(unit, Order(workers, tuple(student or ()), regrade, not no_sandbox, all_cells)) else 1)
+    order = Order(workers, tuple(student or ()), regrade, not no_sandbox, all_cells, solutions)
+    raise typer.Exit(0 if grade_unit(unit, order) else 1)
+
+
+@app.command(rich_help_panel=TEACH)
+def export(
+    unit: Unit, platform: Annotated[str, typer.Argument(help="canvas, moodle or gradescope.", metavar="PLATFORM")]
+) -> None:
+    """Write the scores of a UNIT as the CSV that a learning platform reads, into exports/."""
+    from posttrain_lab.cli.classwork import export_grades
+
+    export_grades(unit, platform)
+
+
+@app.command(rich_help_panel=TEACH)
+def report(unit: Unit) -> None:
+    """Write a page about the class: scores, misconceptions, and what to look at, into reports/. `grade` does it too."""
+    from posttrain_lab.cli.classwork import report_unit
+
+    report_unit(unit)
+
+
+@app.command(rich_help_panel=TEACH)
+def similarity(unit: Unit) -> None:
+    """Write a folder in which compare50, JPlag or Dolos look for copies, the released code left out."""
+    from posttrain_lab.cli.classwork import similarity_unit
+
+    similarity_unit(unit)
+
+
+@app.command(rich_help_panel=TEACH)
+def forget(student: Annotated[str, typer.Argument(help="The student's id.", metavar="STUDENT")]) -> None:
+    """Remove all that is stored of one STUDENT: submissions, grades, feedback, and their lines in tables and reports."""
+    from posttrain_lab.cli.classwork import forget_student
+
+    forget_student(student)
 
 
 @new.command("exercise")

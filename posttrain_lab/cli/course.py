@@ -1,14 +1,17 @@
 """The commands about units, as tables in a terminal: check, progress, release, prove, grade."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
 from posttrain_lab.checks import UNITS, exercises
+from posttrain_lab.cli.unit_names import full_name
 
 if TYPE_CHECKING:
     from posttrain_lab.checks.engine.exercise import Verdict
@@ -16,26 +19,27 @@ if TYPE_CHECKING:
     from posttrain_lab.grading.prove import Proof
 
 console = Console(markup=False, highlight=False)
+KEPT = Path(".posttrain_lab")  # where progress is kept
 KINDS = ("reference", "blank", "mistake", "wrong", "alternative", "again")
 
 
-def full_name(unit: str) -> str:
-    """The unit's full name, given the full name or its beginning. Raises ValueError when there is no such unit.
-
-    >>> full_name("02")
-    '02_quantization'
-    """
-    found = [name for name in UNITS if name == unit or name.startswith(unit) or name.split("_", 1)[1] == unit]
-    if not unit or len(found) != 1:
-        raise ValueError(f"There is no unit {unit!r}; the units are: {', '.join(UNITS)}.")
-    return found[0]
-
-
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def as_written(when: str) -> str:
+    """An ISO time as people write it, in the time of this machine's zone; "never" for none.
+
+    >>> as_written("")
+    'never'
+    """
+    if not when:
+        return "never"
+    time = datetime.fromisoformat(when).astimezone()
+    return f"{time.day} {time:%b %Y, %H:%M}"
 
 
 def check_unit(unit: str, folder: Path) -> bool:
@@ -68,11 +72,15 @@ def check_unit(unit: str, folder: Path) -> bool:
 
 def show_progress(folder: Path) -> None:
     """Print the last result of each unit."""
+    if not any((folder / name).exists() for name in (*UNITS, KEPT)):
+        raise FileNotFoundError(
+            f"There is no course in {folder}: run posttrain-lab start first, or name your folder with --folder."
+        )
     from posttrain_lab.grading.progress import summary
 
     table = _table(f"Progress in {folder}", "unit", "points", "right", "last check")
     for row in summary(folder):
-        table.add_row(row.unit, f"{row.points} of {row.max_points}", f"{row.solved} of {row.exercises}", row.when or "never")
+        table.add_row(row.unit, f"{row.points} of {row.max_points}", f"{row.solved} of {row.exercises}", as_written(row.when))
     console.print(table)
     console.print("A unit is counted when you check it: posttrain-lab check UNIT")
 
@@ -86,11 +94,12 @@ def release_course(check: bool) -> bool:
     return result.passed
 
 
-def prove_units(unit: str | None) -> bool:
+def prove_units(unit: str | None, solutions: Path | None = None) -> bool:
     """Prove one unit or all; true when every check is correct."""
+    from posttrain_lab.grading.course import find_course
     from posttrain_lab.grading.prove import prove
 
-    passed = True
+    passed, course = True, find_course(solutions=solutions)
     for name in [full_name(unit)] if unit else list(UNITS):
         with tqdm(desc=f"proving {name}", unit="variant", leave=False, disable=None) as bar:
 
@@ -99,7 +108,7 @@ def prove_units(unit: str | None) -> bool:
                 bar.set_postfix_str(what)
                 bar.update(done - bar.n)
 
-            proof = prove(name, progress=step)
+            proof = prove(name, course, progress=step)
         console.print(proof_table(proof))
         for row in proof.failures:
             console.print(f"{row.exercise}, {row.kind} {row.variant}: {row.complaint}")
@@ -110,7 +119,7 @@ def prove_units(unit: str | None) -> bool:
 
 def proof_table(proof: "Proof") -> Table:
     """One line an exercise: how many variants of each kind were judged as they should be."""
-    table = Table("exercise", *KINDS, title=f"Proof of {proof.unit}", title_justify="left")
+    table = _table(f"Proof of {proof.unit}", "exercise", *KINDS)
     for exercise in dict.fromkeys(row.exercise for row in proof.rows if row.exercise):
         rows = [row for row in proof.rows if row.exercise == exercise]
         counts = [[row.passed for row in rows if row.kind == kind] for kind in KINDS]
@@ -141,5 +150,10 @@ def grade_unit(unit: str, order: "Order") -> bool:
         score = "-" if row.error else f"{row.score:g} of {row.max_score:g}{'' if row.sandboxed else ', without the sandbox'}"
         table.add_row(escape(row.student), score, escape(row.error))
     console.print(table)
-    console.print(f"The gradebook is in {report.csv.name}; feedback pages are in feedback/.")
+    if remarks := [row for row in report.rows if row.remark]:
+        noted = _table("Graded, and to look at", "student", "remark")
+        for row in remarks:
+            noted.add_row(escape(row.student), escape(row.remark))
+        console.print(noted)
+    console.print(f"The gradebook is in {report.csv.name}; feedback pages are in feedback/, a page about the class in reports/.")
     return not any(row.error for row in report.rows)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -18,10 +19,11 @@ from posttrain_lab.pruning import WorkBudget, prune_units
 from posttrain_lab.quantization import QuantizationConfig, convert_qat, prepare_qat, quantize_model
 from posttrain_lab.quantization.qat import QATNetwork
 from posttrain_lab.training import TrainingConfig, train
-from posttrain_lab.whole_files import write_whole
+from posttrain_lab.whole_files import check_target, write_whole
 
 CONFIG = QuantizationConfig(bits=4, activation_bits=8, mode="integer")
 RECOVERY = TrainingConfig(epochs=3, learning_rate=2e-3, weight_decay=0.0)
+SHARED = ("measured on", "machine", "versions")  # of all networks
 STEPS = ("dense", "pruned", "quantized", "recovered", "recalibrated")
 
 PAGE = """<!doctype html>
@@ -84,14 +86,32 @@ def demo_passports(split: Split) -> list[Passport]:
 
 
 def as_table(comparison: Comparison) -> Table:
-    """The comparison for a terminal."""
+    """The comparison for a terminal of 80 columns: a column a network, each change below its number; what all share is left out."""
     header, *lines = comparison.grid()
-    table = Table(title="The shipped network, measured now", title_justify="left")
+    table = Table(title="The shipped network, measured now", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in header:
         table.add_column(name, overflow="fold")
-    for line in lines:
-        table.add_row(*line)
+    for name, *cells in lines:
+        if name not in SHARED:
+            short = name.replace("work per example", "MACs").replace("batch of ", "ms a batch of ").partition(":")[0]
+            table.add_row(short, *map(_narrow, cells))
     return table
+
+
+def _narrow(cell: str) -> str:
+    """A number, and below it the change since the first network, without spread.
+
+    >>> _narrow("0.412 [0.398, 0.431] (-12.0 %)")
+    '0.412\\n(-12.0 %)'
+    """
+    number, _, change = cell.replace(" MACs", "").replace(" points", "").partition(" (")
+    return number.partition(" [")[0] + (f"\n({change}" if change else "")
+
+
+def shared_lines(comparison: Comparison) -> list[str]:
+    """What was measured, where and with which versions, once."""
+    lines = {name: dict.fromkeys(cells) for name, *cells in comparison.grid()[1:] if name in SHARED}
+    return [f"{name}: {'; '.join(found)}" for name, found in lines.items()]
 
 
 def as_page(passports: list[Passport]) -> str:
@@ -102,13 +122,12 @@ def as_page(passports: list[Passport]) -> str:
 
 
 def run_demo(page: Path) -> None:
-    """Measure, print the table, write the page. Raises OSError when the page cannot be written."""
-    if not page.parent.is_dir():
-        raise FileNotFoundError(
-            f"demo wants a folder that exists for its page, there is no {page.parent}; choose another with --page."
-        )
+    """Measure, print the table, write the page. Raises OSError when the page cannot be written, before anything is measured."""
+    check_target("demo", page, "--page")
     passports = demo_passports(load_fashion())
-    console = Console(markup=False, highlight=False)
-    console.print(as_table(compare(passports)))
+    console, comparison = Console(markup=False, highlight=False), compare(passports)
+    console.print(as_table(comparison))
+    for line in shared_lines(comparison):
+        console.print(line)
     write_whole(page, as_page(passports))
     console.print(f"With plots: {page} (open it in a browser).")

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 GOOD, NOTE, MISSING = "ok", "note", "missing"
-NEEDED = ("torch", "numba", "jupyterlab", "nbgrader", "ipywidgets", "plotly", "anywidget")
+NEEDED = ("torch", "torchvision", "numba", "jupyterlab", "nbgrader", "ipywidgets", "plotly")
 OPTIONAL = {
     "onnxruntime": "unit 02 compares with it: pip install onnx onnxruntime",
-    "torchvision": "only for all 60,000 images: pip install torchvision",
+    "triton": "unit 06 runs on it, on Linux only: pip install triton",
 }
 
 
@@ -61,6 +61,8 @@ def machine_findings() -> list[Finding]:
     import psutil
     import torch
 
+    from posttrain_lab.measure import device_name
+
     memory = psutil.virtual_memory()
     free = memory.available / 2**30
     low = free < 1.5
@@ -70,7 +72,7 @@ def machine_findings() -> list[Finding]:
     return [
         Finding(
             "CPU",
-            f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
+            f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
         ),
         Finding("SIMD", torch.backends.cpu.get_cpu_capability()),
         Finding(
@@ -131,23 +133,23 @@ def file_findings() -> list[Finding]:
     from posttrain_lab.cli.start import writable
     from posttrain_lab.data.files import FILES, checksums, open_file
 
-    found = []
+    size, wrong = 0, []
     for name in checksums():
         try:
-            size = len(open_file(FILES / name).getbuffer())
-            found.append(Finding(name, f"{size / 1e6:.1f} MB, checksum right"))
+            size += len(open_file(FILES / name).getbuffer())
         except (OSError, ValueError) as error:
-            found.append(Finding(name, "missing or damaged", MISSING, str(error)))
+            wrong.append(str(error))
+    data = Finding("data", f"{len(checksums())} files, {size / 1e6:.1f} MB, checksums right")
+    if wrong:
+        data = Finding("data", f"{len(wrong)} of {len(checksums())} files missing or damaged", MISSING, " ".join(wrong))
     ok = writable(Path.home())
-    found.append(
-        Finding(
-            "home folder",
-            "can be written" if ok else "read-only",
-            GOOD if ok else NOTE,
-            "" if ok else "start uses a temporary folder.",
-        )
+    home = Finding(
+        "home folder",
+        "can be written" if ok else "read-only",
+        GOOD if ok else NOTE,
+        "" if ok else "start uses a temporary folder.",
     )
-    return found
+    return [data, home]
 
 
 def examine() -> list[Finding]:

@@ -1,6 +1,6 @@
 """The commands of contributors: begin a new exercise, begin a new unit."""
 
-from posttrain_lab.cli.course import full_name
+from posttrain_lab.cli.unit_names import full_name
 from posttrain_lab.grading.course import find_course
 from posttrain_lab.grading.skeleton import Plan, new_exercise, new_unit
 

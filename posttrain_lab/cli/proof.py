@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from posttrain_lab.checks import UNITS
 from posttrain_lab.checks.engine.exercise import Exercise
-from posttrain_lab.cli.course import full_name
+from posttrain_lab.cli.unit_names import full_name
 from posttrain_lab.grading.course import find_course
 from posttrain_lab.proof.all_saboteurs import SABOTEURS
 from posttrain_lab.proof.library_use import library_use

@@ -18,10 +18,13 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from posttrain_lab.grading.attempts import counted
+from posttrain_lab.grading.best_attempt import Worth, judged_attempt
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.examination import Examination, Rules
 from posttrain_lab.grading.gradebook import CourseGradebook, nbgrader_tools
-from posttrain_lab.grading.jobs import TRIES, Job, Jobs, key_of, only_run
+from posttrain_lab.grading.jobs import ATTENTION, TRIES, Job, Jobs, key_of, only_run
+from posttrain_lab.grading.results.class_report import write_report
 from posttrain_lab.grading.sandbox.available import no_sandbox
 from posttrain_lab.grading.sandbox.fork_server import LineClosed
 from posttrain_lab.grading.session import Limits
@@ -29,7 +32,6 @@ from posttrain_lab.grading.session import Limits
 NOT_WRITTEN = "The gradebook or the table of jobs cannot be written ({}); look for space on the disk, and for who holds them. "
 KEPT = "What was graded is kept: the same command goes on."
 SEEDS = range(10_000, 10_000_000)  # a secret one is taken from here
-ATTENTION = "needs attention: "
 SET_ASIDE = f"ended the grader {TRIES} times, and is set aside; look at it, or grade it again with --student and --regrade."
 LIMITS = {
     "cell": "cell_timeout",
@@ -49,6 +51,7 @@ class Graded:
     max_score: float
     error: str = ""
     sandboxed: bool = True
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,11 @@ class Order:
     regrade: bool = False
     sandbox: bool = True
     all_cells: bool = False
+    solutions: Path | None = None
 
 
 def grade(
-    unit: str, root: Path | None = None, order: Order = Order(), progress: Callable[[Graded, int], None] | None = None
+    unit: str, root: Path | None = None, order: Order = Order(), progress: Callable[[Graded, int], object] | None = None
 ) -> GradeReport:
     """What is each student's score? Judge submitted/<student>/<unit>/, write feedback pages and the gradebook to grades.csv.
 
@@ -82,7 +86,7 @@ def grade(
     """
     if order.sandbox and (reason := no_sandbox()):
         raise CourseError(reason)
-    book = CourseGradebook(root or Path.cwd(), unit)
+    book = CourseGradebook(root or Path.cwd(), unit, order.solutions)
     students = _chosen(book.students(), order.students)
     rows: dict[str, Graded] = {}
     try:
@@ -92,12 +96,33 @@ def grade(
                 rows[row.student] = row
                 if progress is not None:
                     progress(row, len(students))
-            csv = book.export()
+            csv = _given_out(book, jobs)
+            _add_refused(rows, jobs, book, order)
     except LineClosed as error:
         raise CourseError(f"The processes that grade did not start ({error}); run `posttrain-lab doctor`. {KEPT}") from error
     except (sqlite3.Error, SQLAlchemyError, OSError) as error:
         raise CourseError(NOT_WRITTEN.format(str(error).splitlines()[0]) + KEPT) from error
-    return GradeReport(unit, tuple(rows[student] for student in students), csv)
+    return GradeReport(unit, tuple(rows.values()), csv)
+
+
+def _given_out(book: CourseGradebook, jobs: Jobs) -> Path:
+    """Write the page about the class, and grades.csv."""
+    with book.base() as base:
+        write_report(base, book.root, jobs, book.unit)
+    return book.export()
+
+
+def _add_refused(rows: dict[str, Graded], jobs: Jobs, book: CourseGradebook, order: Order) -> None:
+    """Name what could not even be collected: alone, or beside the grade of what was handed in before. In the order of the students."""
+    for job in jobs.refused(book.unit):
+        row = rows.get(job.student)
+        if row is not None and not row.error:
+            later = f"a later submission {job.answer['problem']}"
+            rows[job.student] = replace(row, remark="; ".join(filter(None, (row.remark, later))))
+        elif row is None and (not order.students or job.student in order.students):
+            rows[job.student] = Graded(job.student, 0.0, book.max_score(), job.answer["problem"])
+    for student in sorted(rows):
+        rows[student] = rows.pop(student)
 
 
 def _chosen(found: list[str], wanted: tuple[str, ...]) -> list[str]:
@@ -109,12 +134,22 @@ def _chosen(found: list[str], wanted: tuple[str, ...]) -> list[str]:
 def _graded(book: CourseGradebook, jobs: Jobs, students: list[str], order: Order) -> Iterator[Graded]:
     maximum, seed = book.max_score(), secrets.choice(SEEDS)
     source = f"{book.source_hash()} {version('posttrain-lab')} {order.sandbox} {order.all_cells}"
-    keys = {student: key_of(book.root / "submitted" / student / book.unit, source) for student in students}
+    keys = {student: _key(book, student, source) for student in students}
     todo = [_job(jobs.find(book.unit, student, key, seed), order.regrade) for student, key in keys.items()]
     for job in _judged(book, jobs, todo, order):
         job = _saved(book, jobs, job)
-        score = book.score(job.student) if job.state == "done" else None
-        yield Graded(job.student, score or 0.0, maximum, job.answer.get("problem", ""), bool(job.answer.get("sandbox", True)))
+        done = job.state == "done"
+        if done and book.settle(job.student, job.answer.get("time", "")):
+            book.feedback(job.student)
+        score, answer = book.score(job.student) if done else None, job.answer
+        remark = "; ".join(answer.get("remarks") or []) if done else ""
+        how = bool(answer.get("sandbox", True))
+        yield Graded(job.student, score or 0.0, maximum, answer.get("problem", ""), how, remark)
+
+
+def _key(book: CourseGradebook, student: str, source: str) -> str:
+    """What the grade depends on: every attempt that may count, and what it is graded by."""
+    return " ".join(key_of(folder, source) for folder in counted(book.root, student, book.unit, book.settings.keep))
 
 
 def _job(job: Job, again: bool) -> Job:
@@ -132,19 +167,19 @@ def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) ->
     rules = Rules(order.sandbox, order.all_cells, _limits(book.config), tuple({job.seed for job in waiting}))
     with Examination(book.root, book.unit, book.known(), rules) as examination:
         alone = list[Job]()
-        for job in _at_once(examination, book.root, jobs, waiting, order.workers):
+        for job in _at_once(examination, book, jobs, waiting, order.workers):
             if job.state == "queued":
                 alone.append(job)
             else:
                 yield job
         for job in alone:  # who ended the grader? Nobody else runs now
-            yield _examined(examination, book.root, jobs, job)
+            yield _examined(examination, book, jobs, job)
 
 
-def _at_once(examination: Examination, root: Path, jobs: Jobs, waiting: list[Job], workers: int) -> Iterator[Job]:
+def _at_once(examination: Examination, book: CourseGradebook, jobs: Jobs, waiting: list[Job], workers: int) -> Iterator[Job]:
     pool = ThreadPoolExecutor(workers)
     try:
-        futures = [pool.submit(_examined, examination, root, jobs, job) for job in waiting]
+        futures = [pool.submit(_examined, examination, book, jobs, job) for job in waiting]
         yield from (future.result() for future in as_completed(futures))
     except BaseException:  # Ctrl-C too: what runs is ended and stays queued
         examination.stop()
@@ -153,12 +188,13 @@ def _at_once(examination: Examination, root: Path, jobs: Jobs, waiting: list[Job
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _examined(examination: Examination, root: Path, jobs: Jobs, job: Job) -> Job:
+def _examined(examination: Examination, book: CourseGradebook, jobs: Jobs, job: Job) -> Job:
     """In a thread: one submission. That it runs is written down first, so that one which ends the grader is known."""
     before, job = job, replace(job, state="running", tries=job.tries + 1)
     jobs.put(job)
     start = monotonic()
-    answer = examination.judge(root / "submitted" / job.student / job.unit, job.seed)
+    worth = Worth(book.unit, book.settings, examination.known, job.student)
+    answer = judged_attempt(lambda folder: examination.judge(folder, job.seed), worth, book.root, job.student)
     how = {"sandbox": examination.rules.sandbox}
     if examination.stopped:
         job = before
@@ -167,7 +203,7 @@ def _examined(examination: Examination, root: Path, jobs: Jobs, job: Job) -> Job
     elif "notebook" not in answer:
         job = _with(job, "failed" if job.tries >= TRIES else "queued", problem=str(answer.get("fault", "no answer")), **how)
     else:
-        job = _with(job, "judged", **{key: answer.get(key) for key in ("notebook", "verdicts", "remarks")}, **how)
+        job = _with(job, "judged", **{key: answer.get(key) for key in ("notebook", "verdicts", "remarks", "time")}, **how)
     job = replace(job, seconds=monotonic() - start)
     jobs.put(job)
     return job
@@ -177,7 +213,10 @@ def _saved(book: CourseGradebook, jobs: Jobs, job: Job) -> Job:
     """Write what was judged to the gradebook, and its feedback page; again, when a run was ended in the middle of it."""
     if job.state != "judged":
         return job
-    problem = book.save(job.student, job.answer["notebook"]) or book.feedback(job.student)
+    problem = book.save(job.student, job.answer["notebook"])
+    if not problem:
+        book.settle(job.student, job.answer.get("time", ""))
+        problem = book.feedback(job.student)
     job = replace(job, state="judged" if problem else "done", result=json.dumps({**job.answer, "problem": problem}))
     jobs.put(job)
     return job

@@ -15,6 +15,10 @@ from nbformat import NotebookNode
 
 CONFIG = "nbgrader_config.py"
 CHECK_PREFIX = "test_"
+WHERE = (
+    "An installed package has none: give --solutions DIR, the folder solutions/ of the repository in the same version, or run this in a "
+    "checkout of it."
+)
 
 
 class CourseError(ValueError):
@@ -36,7 +40,7 @@ class Course:
     def sources(self) -> Path:
         """The solutions/ folder. Raises CourseError when it does not exist."""
         if self.solutions is None:
-            raise CourseError("An installed package has no solutions; run this in a checkout of the repository.")
+            raise CourseError(f"There are no solutions here. {WHERE}")
         return self.solutions
 
     def units(self) -> tuple[str, ...]:
@@ -61,8 +65,10 @@ class Course:
         return path
 
 
-def find_course(package: Path | None = None) -> Course:
+def find_course(package: Path | None = None, solutions: Path | None = None) -> Course:
     """The course that belongs to this package: of the checkout around it, or the one inside an installed wheel.
+
+    `solutions` is the folder of the sources, where it is another than the checkout's.
 
     Raises CourseError when neither exists.
 
@@ -71,6 +77,12 @@ def find_course(package: Path | None = None) -> Course:
     """
     package = package or Path(__file__).resolve().parents[1]
     checkout = package.parent
+    if solutions:
+        if not (solutions.resolve().parent / CONFIG).is_file() or not solutions.is_dir():
+            raise CourseError(
+                f"{solutions} is no folder solutions/ beside a {CONFIG}; name that of a checkout of the repository."
+            )
+        return Course(solutions.resolve().parent / "course", solutions.resolve())
     if (checkout / CONFIG).is_file() and (checkout / "solutions").is_dir():
         return Course(checkout / "course", checkout / "solutions")
     if (package / "course").is_dir():

@@ -23,6 +23,7 @@ from posttrain_lab.grading import flags
 from posttrain_lab.grading.examination import SEEDS
 from posttrain_lab.grading.intake import NeedsAttention, Submission, read_submission
 from posttrain_lab.grading.judge_notebook import graded_exercises, judge_notebook
+from posttrain_lab.grading.releases import other_release, remark
 from posttrain_lab.grading.sandbox.fork_server import receive, send, serve
 from posttrain_lab.grading.sandbox.sandboxed_kernel import SandboxedKernel
 from posttrain_lab.grading.sanitize import each_once
@@ -62,6 +63,8 @@ def examine(line: socket.socket) -> None:
 def _judged(submission: Submission, asked: dict[str, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {name: nbformat.from_dict(cell) for name, cell in asked["known"].items()}
     notebook, remarks = submission.notebook, list(submission.remarks)
+    if text := remark(other_release(notebook.cells, known)):
+        remarks.append(text)
     notebook.cells = each_once(notebook.cells, known, remarks.append)
     remarks += flags.remarks(notebook.cells)
     with SandboxedKernel(asked["worker"], submission.files, Limits(**asked["limits"])) as kernel:

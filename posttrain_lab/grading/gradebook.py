@@ -1,7 +1,6 @@
 """nbgrader's gradebook: enter a unit's source, write one judged submission, feedback pages, and the export. Only the coordinator comes here."""
 
 import contextlib
-import csv
 import hashlib
 import io
 import json
@@ -10,21 +9,28 @@ import os
 import sysconfig
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from nbconvert.exporters.exporter import ResourcesDict
+from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.plugins import CsvExportPlugin
+from nbgrader.preprocessors import ClearSolutions
+from nbgrader.utils import parse_utc
 from traitlets.config.loader import PyFileConfigLoader
 
-from posttrain_lab.grading.course import CONFIG, CourseError, read_notebook
+from posttrain_lab.grading.course import CHECK_PREFIX, CONFIG, WHERE, CourseError, read_notebook
+from posttrain_lab.grading.exports import GradesExport, score_of
+from posttrain_lab.grading.lateness import days_used_before, penalty
 from posttrain_lab.grading.sanitize import gradebook_cells
+from posttrain_lab.grading.settings import FILE, read_settings
 
 EXPORT = "grades.csv"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is run as a formula by spreadsheets
+NO_TAGS = str.maketrans("<>", "\u2039\u203a")  # formgrader shows a name as HTML
 WRITTEN = ["nbgrader.preprocessors.OverwriteKernelspec", "nbgrader.preprocessors.OverwriteCells"]
 SAVED = [
     "nbgrader.preprocessors.LimitOutput",
@@ -34,14 +40,22 @@ SAVED = [
 
 
 class CourseGradebook:
-    """One unit in the gradebook of the course in `root`, the folder with nbgrader_config.py. Raises CourseError where there is none."""
+    """One unit in the gradebook of the course in `root`, the folder with nbgrader_config.py. Raises CourseError where there is none.
 
-    def __init__(self, root: Path, unit: str):
+    `solutions` is the folder with the units' sources, where it is not the course's own; nbgrader_config.py may then lie beside it.
+    """
+
+    def __init__(self, root: Path, unit: str, solutions: Path | None = None):
         self.root, self.unit = root.resolve(), unit
-        if not (self.root / CONFIG).is_file():
-            raise CourseError(f"There is no {CONFIG} in {self.root}; run this in the folder of the course.")
-        self.config: Any = PyFileConfigLoader(CONFIG, path=str(self.root)).load_config()
+        places = [self.root, *([solutions.resolve().parent] if solutions else [])]
+        place = next((one for one in places if (one / CONFIG).is_file()), None)
+        if place is None:
+            raise CourseError(f"There is no {CONFIG} in {self.root}; run this in the folder of the course. {WHERE}")
+        self.config: Any = PyFileConfigLoader(CONFIG, path=str(place)).load_config()
         self.config.CourseDirectory.root = str(self.root)
+        if solutions:
+            self.config.CourseDirectory.source_directory = str(solutions.resolve())
+        self.settings = read_settings(self.root)
         self.config.HTMLExporter.template_name = "feedback"
 
     def folder(self, student: str = "*", **settings: str) -> CourseDirectory:
@@ -51,7 +65,8 @@ class CourseGradebook:
             setattr(made, name, value)
         return made
 
-    def base(self) -> Gradebook:
+    def base(self) -> Any:
+        """nbgrader's Gradebook, a context manager (its types are SQLAlchemy's columns, so they tell nothing)."""
         folder = CourseDirectory(config=self.config)
         return Gradebook(folder.db_url, folder.course_id)
 
@@ -67,15 +82,29 @@ class CourseGradebook:
     def enter(self, again: bool) -> None:
         """Enter the unit's cells and points from its source, once. Raises CourseError when the source has changed since, unless `again`."""
         known = self._known_or_none()
-        if known is not None and not again:
-            if (now := _essence(self._source())) != _essence(known):
-                raise CourseError(
-                    f"The source of {self.unit} has changed since it was entered in the gradebook ({_changed(known, now)}); "
-                    "give --regrade to enter it again and to grade everyone by it."
-                )
-            return
+        if known is None or again:
+            self._generate()
+        elif _essence(now := self._as_entered()) != _essence(known):
+            raise CourseError(
+                f"The source of {self.unit}, or its points in {FILE}, have changed since they were entered in the gradebook "
+                f"({_changed(known, now)}); give --regrade to enter them again and to grade everyone by them."
+            )
+        with self.base() as base:
+            base.update_or_create_assignment(self.unit, duedate=self.settings.unit(self.unit).due)
+
+    def _as_entered(self) -> dict[str, Any]:
+        """The source's cells as nbgrader enters them: without the solutions."""
+        notebook, _ = ClearSolutions(config=self.config).preprocess(self._source(), ResourcesDict())
+        return _graded(notebook)
+
+    def _generate(self) -> None:
+        """Let nbgrader enter the source, with the points of grading.toml."""
         with tempfile.TemporaryDirectory() as name:
-            if error := run(GenerateAssignment, self.folder(release_directory=name)):
+            folder = Path(name) / "source" / self.unit
+            folder.mkdir(parents=True)
+            nbformat.write(self._source(), folder / f"{self.unit}.ipynb")
+            places = {"source_directory": str(folder.parent), "release_directory": str(Path(name) / "release")}
+            if error := run(GenerateAssignment, self.folder(**places)):
                 raise CourseError(f"nbgrader cannot read solutions/{self.unit}: {error}; run `posttrain-lab release --check`.")
 
     def known(self) -> dict[str, Any]:
@@ -94,9 +123,23 @@ class CourseGradebook:
             return gradebook_cells(base.find_notebook(self.unit, self.unit))
         return None
 
-    def _source(self) -> dict[str, Any]:
-        path = self.root / self.config.CourseDirectory.get("source_directory", "source") / self.unit / f"{self.unit}.ipynb"
-        return {c.metadata.nbgrader.grade_id: c for c in read_notebook(path).cells if "nbgrader" in c.metadata}
+    @property
+    def source(self) -> Path:
+        """The unit's notebook with the solutions."""
+        return self.root / self.config.CourseDirectory.get("source_directory", "source") / self.unit / f"{self.unit}.ipynb"
+
+    def _source(self) -> NotebookNode:
+        """The notebook with the solutions, and the points of grading.toml. Raises CourseError."""
+        if not self.source.is_file():
+            raise CourseError(f"There is no {self.source}. {WHERE}")
+        notebook, wanted = read_notebook(self.source), dict(self.settings.unit(self.unit).points)
+        for name, cell in _graded(notebook).items():
+            if "points" in cell.metadata.nbgrader:
+                given = cell.metadata.nbgrader.points
+                cell.metadata.nbgrader.points = wanted.pop(name.removeprefix(CHECK_PREFIX), given)
+        if wanted:
+            raise CourseError(f"{FILE} has points for {', '.join(wanted)}, which is no exercise of {self.unit}.")
+        return notebook
 
     def save(self, student: str, notebook: str) -> str:
         """Write a judged notebook to autograded/ and its points to the gradebook; empty, or what stopped nbgrader."""
@@ -104,19 +147,44 @@ class CourseGradebook:
             place = Path(name) / student / self.unit
             place.mkdir(parents=True)
             (place / f"{self.unit}.ipynb").write_text(notebook, encoding="utf-8")
-            stamp = self.root / "submitted" / student / self.unit / "timestamp.txt"
-            if text := _time_of(stamp):
-                (place / "timestamp.txt").write_text(text, encoding="utf-8")
             folder = self.folder(student, submitted_directory=name)
             config: Any = self.config.copy()
             config.Autograde.update(sanitize_preprocessors=WRITTEN, autograde_preprocessors=SAVED)
             config.Autograde.exporter_class = "nbconvert.exporters.NotebookExporter"
             return run(Autograde, folder, config)
 
+    def settle(self, student: str, time: str) -> bool:
+        """Note when the student handed in, their extra time, and what being late costs, as grading.toml says now; is it another cost?"""
+        extra = self.settings.extra_time.get(student) if self.settings.unit(self.unit).due else None
+        with self.base() as base:
+            submission = base.find_submission(self.unit, student)
+            submission.timestamp = parse_utc(time) if time else None
+            base.grant_extension(self.unit, student, minutes=extra.total_seconds() / 60 if extra else 0)
+            used, before = days_used_before(base, student, self.unit), submission.late_submission_penalty or 0.0
+            for notebook in submission.notebooks:
+                lost = penalty(self.settings, notebook.score, submission.total_seconds_late, used)
+                notebook.late_submission_penalty = lost or None
+            base.db.commit()
+            return abs(before - (submission.late_submission_penalty or 0.0)) > 1e-9
+
+    def add_students(self, students: Iterable[Any]) -> None:
+        """Enter these students of a roster, or what is new about them."""
+        with self.base() as base:
+            for one in students:
+                about = {
+                    "first_name": one.first_name,
+                    "last_name": one.last_name,
+                    "email": one.email,
+                    "lms_user_id": one.canvas_id,
+                }
+                base.update_or_create_student(
+                    one.student_id, **{what: text.translate(NO_TAGS)[:128] for what, text in about.items() if text}
+                )
+
     def score(self, student: str) -> float | None:
-        """The score in the gradebook, or None."""
+        """The score in the gradebook, less what being late costs, or None."""
         with self.base() as base, contextlib.suppress(MissingEntry):
-            return float(base.find_submission(self.unit, student).score or 0)
+            return score_of(base.find_submission(self.unit, student))
         return None
 
     def max_score(self) -> float:
@@ -128,28 +196,11 @@ class CourseGradebook:
         return run(GenerateFeedback, self.folder(student))
 
     def export(self) -> Path:
-        """Write the whole gradebook to grades.csv; a cell that a spreadsheet would run gets a quote before it."""
+        """Write the whole gradebook to grades.csv."""
         path = self.root / EXPORT
         with self.base() as base:
-            CsvExportPlugin(to=str(path)).export(base)
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
-        with path.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([[safe_cell(cell) for cell in row] for row in rows])
+            GradesExport(to=str(path)).export(base)
         return path
-
-
-def safe_cell(text: str) -> str:
-    """The text, not a formula.
-
-    >>> safe_cell("=HYPERLINK(1)"), safe_cell("-1.5"), safe_cell("Ann")
-    ("'=HYPERLINK(1)", '-1.5', 'Ann')
-    """
-    if not text.startswith(FORMULA):
-        return text
-    with contextlib.suppress(ValueError):
-        float(text)
-        return text
-    return f"'{text}"
 
 
 @contextlib.contextmanager
@@ -186,26 +237,17 @@ def _reason(log: str) -> str:
     return next((line for line in lines if ("Error: " in line or "Exception: " in line or "Fault: " in line)), "")
 
 
+def _graded(notebook: NotebookNode) -> dict[str, Any]:
+    """The cells that nbgrader knows, by grade_id."""
+    return {c.metadata.nbgrader.grade_id: c for c in notebook.cells if "nbgrader" in c.metadata}
+
+
 def _essence(cells: dict[str, Any]) -> dict[str, Any]:
-    """What counts of graded cells: points, and the text where it is not the student's to write (the gradebook has no solutions)."""
-    return {
-        name: [float(c.metadata.nbgrader.get("points") or 0), "" if c.metadata.nbgrader.get("solution") else c.source.strip()]
-        for name, c in cells.items()
-    }
+    """What counts of cells as they are entered: points and text, that of released exercises too."""
+    return {name: [float(c.metadata.nbgrader.get("points") or 0), c.source.strip()] for name, c in cells.items()}
 
 
 def _changed(known: dict[str, Any], now: dict[str, Any]) -> str:
-    before = _essence(known)
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    before, after = _essence(known), _essence(now)
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
-
-
-def _time_of(stamp: Path) -> str:
-    """The time of submission, if the file holds one; a bad one does not stop the grading."""
-    from nbgrader.utils import parse_utc
-
-    try:
-        text = stamp.read_text(encoding="utf-8").strip()[:100] if stamp.is_file() and not stamp.is_symlink() else ""
-        return text if text and parse_utc(text) else ""
-    except (ValueError, OSError, OverflowError):
-        return ""

@@ -5,8 +5,10 @@ repaired: a byte-order mark, a cell without metadata, attachments where they do 
 """
 
 import base64
+import codecs
 import json
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from posttrain_lab.grading.sanitize import rebuilt
 
 MOST_BYTES = 20 * 2**20  # of a submission
 MOST_FILES, MOST_FOLDERS, MOST_CELLS = 100, 5, 2000
+LONE_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 KINDS = {
     stat.S_IFLNK: "a link",
     stat.S_IFIFO: "a pipe",
@@ -46,11 +49,9 @@ def read_submission(folder: Path, unit: str) -> Submission:
     """What is in the folder of one student's unit. Raises NeedsAttention."""
     sizes = _listed(folder)
     notebook, remarks = _found(sizes, unit)
-    raw = _bytes(folder / notebook)
+    found, repairs = notebook_of(_bytes(folder / notebook), notebook.name)
     files = {str(path): base64.b64encode(_bytes(folder / path)).decode() for path in sizes if path.suffix != ".ipynb"}
-    if raw.startswith(b"\xef\xbb\xbf"):
-        raw, remarks = raw[3:], (*remarks, "a byte-order mark was taken off")
-    return Submission(_notebook(raw, notebook.name), files, remarks)
+    return Submission(found, files, (*remarks, *repairs))
 
 
 def _listed(folder: Path) -> dict[Path, int]:
@@ -103,23 +104,38 @@ def _bytes(path: Path) -> bytes:
         return file.read(MOST_BYTES + 1)[:MOST_BYTES]
 
 
-def _notebook(raw: bytes, name: str) -> NotebookNode:
+def notebook_of(raw: bytes, name: str) -> tuple[NotebookNode, tuple[str, ...]]:
+    """The notebook made anew from a file's bytes, and what was repaired. Raises NeedsAttention."""
     if not raw.strip():
         raise NeedsAttention(f"{name} is empty; ask for it again.")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise NeedsAttention(f"{name} is not written in UTF-8; open it in JupyterLab and save it again.") from None
+    text, remarks = _text(raw)
     try:
         data = json.loads(text)
+        if LONE_HALF.search(text):  # half a character, which no file can hold: made a question mark
+            data = json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         raise NeedsAttention(f"{name} is damaged: it is no JSON; ask for it again, or look for an older copy.") from None
     if not isinstance(data, dict) or not isinstance(data.get("nbformat"), int):
         raise NeedsAttention(f"{name} is no notebook; ask for the file that JupyterLab saves.")
+    if data["nbformat"] != 4:
+        remarks.append(f"a notebook of format {data['nbformat']} was converted")
     cells = data.get("cells") if data["nbformat"] == 4 else _converted(data, name)
     if not isinstance(cells, list) or len(cells) > MOST_CELLS:
         raise NeedsAttention(f"{name} has no list of cells, or more than {MOST_CELLS}; ask for the file that JupyterLab saves.")
-    return new_notebook(cells=[rebuilt(_joined(cell)) for cell in cells if isinstance(cell, dict)])
+    return new_notebook(cells=[rebuilt(_joined(cell)) for cell in cells if isinstance(cell, dict)]), tuple(remarks)
+
+
+def _text(raw: bytes) -> tuple[str, list[str]]:
+    """The text of a file that should be UTF-8, and what was repaired: a mark at its beginning, UTF-16, bytes that are no letters."""
+    if raw.startswith(codecs.BOM_UTF8):
+        text, remarks = _text(raw[len(codecs.BOM_UTF8) :])
+        return text, ["a byte-order mark was taken off", *remarks]
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", "replace"), ["it was written in UTF-16"]
+    try:
+        return raw.decode("utf-8"), []
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace"), ["bytes that are no UTF-8 were replaced by question marks"]
 
 
 def _joined(cell: dict) -> NotebookNode:

@@ -21,6 +21,8 @@ from typing import Any
 from posttrain_lab.grading.course import CourseError
 
 FOLDER, FILE, LOCK = ".posttrain_lab", "grading.sqlite3", "grading.lock"
+ATTENTION = "needs attention: "
+COLLECTED = "collected "  # before the unit's name: what `collect` could not take in
 TRIES = 2  # a submission that ended the grader so often is set aside
 TABLE = """create table if not exists jobs (unit text, student text, key text, state text, tries integer, seconds real, result text,
     seed integer, primary key (unit, student))"""
@@ -74,9 +76,26 @@ class Jobs:
         with self._one_at_a_time:
             self._base.execute("insert or replace into jobs values (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
-    def forget(self, student: str) -> None:
-        """Remove all that is kept of a student."""
-        self._base.execute("delete from jobs where student = ?", (student,))
+    def of(self, unit: str) -> list[Job]:
+        """All jobs of a unit, by student."""
+        return [Job(*row) for row in self._base.execute("select * from jobs where unit = ? order by student", (unit,))]
+
+    def refuse(self, unit: str, student: str, reason: str) -> None:
+        """Note that what a student handed in could not be taken in, beside the job of what they handed in before; "" takes it back."""
+        if reason:
+            self.put(Job(COLLECTED + unit, student, "", "failed", result=json.dumps({"problem": ATTENTION + reason})))
+        else:
+            self._base.execute("delete from jobs where unit = ? and student = ?", (COLLECTED + unit, student))
+
+    def refused(self, unit: str) -> list[Job]:
+        """What could not be taken in, by student."""
+        return self.of(COLLECTED + unit)
+
+    def forget(self, student: str) -> bool:
+        """Remove all that is kept of a student, also from the free pages of the file; was there anything?"""
+        found = self._base.execute("delete from jobs where student = ?", (student,)).rowcount
+        self._base.execute("vacuum")
+        return found > 0
 
 
 def key_of(folder: Path, source: str) -> str:

@@ -1,4 +1,4 @@
-"""Make the shipped answers of unit 07: `python -m posttrain_lab.making.fashion_populations`, about half an hour on one thread.
+"""Make the shipped answers of unit 07: `python -m posttrain_lab.making.fashion_populations`, about a quarter of an hour on one thread.
 
 Ten networks `fashion_cnn` are trained from ten seeds on the 7,000 shipped training images. Each is pruned (one threshold for all layers, then one
 epoch to recover) to three sparsities, and its weights are rounded to three widths, with a scale for each channel. Nothing is chosen. The

@@ -25,8 +25,9 @@ from posttrain_lab.module_walks import (
 from .attention import CodedAttention
 from .chain import ActivationCodes, QuantizedChain, chain, is_chain, sweep
 from .config import QuantizationConfig
+from .fake_quantize import RangeFollower
 from .graphs.integer import integer_graph
-from .graphs.network import float_network, static_network
+from .graphs.network import GraphNetwork, float_network, static_network
 from .graphs.sweep import calibrate
 from .integer_network import IntegerNetwork, integer_network
 from .layers import coded_layer
@@ -77,7 +78,13 @@ def quantize_model(
 
 
 def plain_copy(model: nn.Module, caller: str) -> nn.Module:
-    """A copy whose weights are parameters, in float32. Raises ValueError, naming the layer, for other dtypes and hooks."""
+    """A copy whose weights are parameters, in float32. Raises ValueError, naming the layer, for other dtypes, hooks, quantized parts."""
+    for name, module in model.named_modules():
+        if isinstance(module, GraphNetwork | IntegerNetwork | ActivationQuantizer | RangeFollower):
+            raise ValueError(
+                f"{caller} wants a float network, got one with {type(module).__name__} at '{name}': it is quantized already; "
+                "begin with the network that it was made from."
+            )
     check_copyable(caller, model)
     check_float32(caller, model)
     return baked(copy.deepcopy(model))

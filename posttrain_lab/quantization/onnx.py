@@ -13,13 +13,14 @@ the codes must be equal, not just near. QLinearConv is left out: it multiplies b
 a code next to a tie differs by 1.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .graphs.network import GraphNetwork
+from .graphs.onnx import graph_to_onnx
 from .integer_network import (
     LARGEST_SUM,
     IntegerAvgPool2d,
@@ -30,63 +31,35 @@ from .integer_network import (
     IntegerNetwork,
     IntegerReLU,
 )
-
-OPSET, IR_VERSION = 17, 8
-Constant = np.ndarray | np.generic
+from .onnx_builder import Graph, clip_to, onnx_model, onnx_package
 
 
-def _onnx() -> Any:
-    try:
-        import onnx
-    except ImportError as error:
-        raise ImportError(
-            'to_onnx wants the package onnx, which is not installed; run: pip install "posttrain-lab[peers]"'
-        ) from error
-    return onnx
-
-
-@dataclass
-class Graph:
-    """An ONNX graph under construction: each `add` appends a node after the tensor `now`, which becomes its output."""
-
-    now: str = "x"
-    nodes: list[Any] = field(default_factory=list)
-    constants: list[Any] = field(default_factory=list)
-
-    def constant(self, value: Constant) -> str:
-        """Store an array in the graph; returns its name."""
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(_onnx().numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def add(self, operator: str, *others: Constant, output: str | None = None, **attributes: Any) -> None:
-        """Append `operator(now, *others)`."""
-        inputs = [self.now, *[self.constant(other) for other in others]]
-        name = output or f"{operator}_{len(self.nodes)}"
-        self.nodes.append(_onnx().helper.make_node(operator, inputs, [name], **attributes))
-        self.now = name
-
-
-def to_onnx(network: IntegerNetwork, every_layer: bool = False) -> Any:
+def to_onnx(network: IntegerNetwork | GraphNetwork, every_layer: bool = False) -> Any:
     """The network as an onnx.ModelProto for another runtime; input "x" float, output "y" float.
 
     every_layer: also give each layer's codes (the last one: its int32 sums) as an output, under the layer's name in
-    `network.layers`, with "layer_" before it. onnxruntime gives the same codes bit for bit.
+    `network.layers`, with "layer_" before it. onnxruntime gives the same codes bit for bit. For a `GraphNetwork` of mode "integer"
+    these are the layers of `network.graph`; behind a float island codes may differ by one, since two programs round floats in
+    different orders.
 
-    Raises ImportError with the pip command when onnx is missing, TypeError for anything but an `IntegerNetwork`,
-    ValueError naming a layer that has no ONNX form.
+    Raises ImportError with the pip command when onnx is missing, TypeError for anything but these two kinds of networks,
+    ValueError naming a layer or an operator that has no ONNX form here (those of the other modes have none).
 
     >>> from posttrain_lab.quantization.network import QuantizationConfig, quantize_model
     >>> network = quantize_model(nn.Sequential(nn.Linear(2, 1)), torch.rand(8, 2), QuantizationConfig(mode="integer"))
     >>> [node.op_type for node in to_onnx(network).graph.node]
     ['QuantizeLinear', 'MatMulInteger', 'Add', 'Cast', 'Mul']
     """
-    onnx = _onnx()
+    onnx = onnx_package()
+    if isinstance(network, GraphNetwork):
+        return graph_to_onnx(network, every_layer)
     if not isinstance(network, IntegerNetwork):
-        raise TypeError(f"to_onnx wants an IntegerNetwork, got {type(network).__name__}; use quantize_model, mode 'integer'.")
+        raise TypeError(
+            f"to_onnx wants an IntegerNetwork or a GraphNetwork, got {type(network).__name__}; use quantize_model, mode 'integer'."
+        )
     graph, outputs = Graph(), []
     graph.add("QuantizeLinear", np.float32(network.input.scale), np.int8(network.input.zero_point))
-    _clip_to(graph, network.input.bits)
+    clip_to(graph, network.input.bits)
     codes = torch.zeros(1, *network.input_shape, dtype=torch.int8)  # passed through the layers to get the shapes
     for name, layer in network.layers.named_children():
         _add_layer(graph, name, layer, codes.shape[1])
@@ -99,14 +72,7 @@ def to_onnx(network: IntegerNetwork, every_layer: bool = False) -> Any:
     real = onnx.TensorProto.FLOAT
     source = onnx.helper.make_tensor_value_info("x", real, ["n", *network.input_shape])
     outputs = [onnx.helper.make_tensor_value_info("y", real, ["n", *codes.shape[1:]]), *outputs]
-    return _model(graph, source, outputs)
-
-
-def _model(graph: Graph, source: Any, outputs: list[Any]) -> Any:
-    helper = _onnx().helper
-    built = helper.make_graph(graph.nodes, "integer_network", [source], outputs, graph.constants)
-    opsets = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(built, opset_imports=opsets, ir_version=IR_VERSION, producer_name="posttrain_lab")
+    return onnx_model(graph, source, outputs)
 
 
 def _add_end(graph: Graph, network: IntegerNetwork) -> None:
@@ -114,14 +80,9 @@ def _add_end(graph: Graph, network: IntegerNetwork) -> None:
         graph.add("DequantizeLinear", np.float32(network.output.scale), np.int8(network.output.zero_point), output="y")
         return
     last = network.layers[-1]
-    graph.add("Cast", to=_onnx().TensorProto.FLOAT)
+    graph.add("Cast", to=onnx_package().TensorProto.FLOAT)
     scale = network.sum_scale.numpy()
     graph.add("Mul", scale.reshape(-1, 1, 1) if isinstance(last, IntegerConv2d) else scale, output="y")
-
-
-def _clip_to(graph: Graph, bits: int) -> None:
-    if bits < 8:
-        graph.add("Clip", np.int8(-(2 ** (bits - 1))), np.int8(2 ** (bits - 1) - 1))
 
 
 def _add_layer(graph: Graph, name: str, layer: nn.Module, channels: int) -> None:
@@ -163,13 +124,13 @@ def _add_finish(graph: Graph, layer: IntegerLayer, shape: tuple[int, ...]) -> No
     exponent = shift.clamp_min((LARGEST_SUM * int(multiplier.max())).bit_length())
     one = torch.ones_like(shift)
     low, high = layer.limits()
-    graph.add("Cast", to=_onnx().TensorProto.INT64)
+    graph.add("Cast", to=onnx_package().TensorProto.INT64)
     graph.add("Mul", _column(multiplier, shape))
     graph.add("Add", _column((one << exponent) + (one << (shift - 1)), shape))
     graph.add("Div", _column(one << shift, shape))
     graph.add("Sub", _column((one << (exponent - shift)) - layer.y.zero_point, shape))
     graph.add("Clip", np.int64(low), np.int64(high))
-    graph.add("Cast", to=_onnx().TensorProto.INT8)
+    graph.add("Cast", to=onnx_package().TensorProto.INT8)
 
 
 def _add_average(graph: Graph, layer: IntegerAvgPool2d, channels: int) -> None:
@@ -180,4 +141,4 @@ def _add_average(graph: Graph, layer: IntegerAvgPool2d, channels: int) -> None:
     graph.add("Add", np.int32(count + 2 * count * 128))
     graph.add("Div", np.int32(2 * count))
     graph.add("Sub", np.int32(128))
-    graph.add("Cast", to=_onnx().TensorProto.INT8)
+    graph.add("Cast", to=onnx_package().TensorProto.INT8)

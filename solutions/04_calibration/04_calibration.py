@@ -536,7 +536,7 @@ for name in nurses:
 #
 # They are a little inside of 0 and 1, so that a and b stay finite even when a threshold separates the classes.
 # `F.binary_cross_entropy_with_logits(logits, targets)` takes such targets. Scores are `float [n]`, labels `int64 [n]`.
-# Any method that converges is fine, such as `minimum` of the setup cell: the check allows 0.4 % and 0.002.
+# Any method that converges is fine, such as `minimum` of the setup cell: the check allows 0.4 %, and 0.002 more for b.
 #
 # **Predict:** temperature scaling has one parameter, and a score of 0 stays at probability one half. What does b add?
 #

@@ -218,7 +218,7 @@ plots.curves(shares, lines, "share of them that only the better model gets right
 
 # %% tags=["nbval-ignore-output"]
 for n in (300, 2000, 10_000):
-    print(f"{n:6} images: a difference of {100 * comparisons.detectable_difference(n, discordant_share=0.05):.1f} points is found four times in five")
+    print(f"{n:6} images: a difference of {100 * comparisons.detectable_difference(n, discordant_share=0.05):.1f} points is found four times in five (p below 0.05)")
 
 # %% [markdown]
 # ## Part 2: what has it forgotten?
@@ -227,7 +227,7 @@ for n in (300, 2000, 10_000):
 # To see what *compression* changes, compare populations: several dense networks with several compressed ones (Hooker et al. 2019).
 #
 # We train small networks on digits of 8 x 8 pixels. One class is rare: of the eights only 15 training images are kept, of
-# the other digits 90. Six networks, then the same six with 50 and with 70 % of their weights removed and trained a little more.
+# the other digits 90. Six networks, then the same six with 50, 70 and 80 % of their weights removed and trained a little more.
 
 # %% tags=["nbval-ignore-output"]
 RARE = 8
@@ -246,7 +246,7 @@ for name, found in {"dense": dense, **pruned}.items():
 # ### Exercise 2: images that compression changes
 # *Difficulty 2 of 5, 7 minutes, 2 points*
 #
-# **Aim:** find the images that most compressed networks label differently from most dense ones, the
+# **Aim:** find the images whose most frequent label is another one among the compressed networks than among the dense ones, the
 # *compression-identified exemplars*.
 #
 # $$exemplar_i = \left[ \; mode_k \, dense_{k,i} \ne mode_k \, compressed_{k,i} \; \right]$$
@@ -377,8 +377,9 @@ plots.class_bars([str(c) for c in range(10)], damages, "damage (points)")
 #
 # <details><summary>Answer</summary>
 #
-# The printed p is not small. How well a network knows the eights depends much on its seed, six networks are few, and the test pays
-# for asking about ten classes at once (Holm's correction). The exemplars point to the eights; the means over six networks do not
+# The printed p is not small. Welch's test asks whether the means of two groups of networks differ by more than the networks within each
+# group do. How well a network knows the eights depends much on its seed, six networks are few, and Holm's correction makes p larger
+# because ten classes are asked about at once. The exemplars point to the eights; the means over six networks do not
 # prove it. More networks do, as in the next section.
 #
 # </details>
@@ -440,10 +441,10 @@ gallery(fashion.test.images[changed], captions)
 # \Big( baseline + a_k (x - baseline) \Big) \qquad a_k = \frac{k + 1/2}{steps}$$
 #
 # The gradient at the image alone says what would change the answer a little. Its mean over the way adds up (*completeness*): the sum of all parts
-# approaches $logit(x) - logit(baseline)$. The $a_k$ are the middles of the steps. We explain the logit of each image's own target, without
-# softmax, which would mix in the other classes. `x` and `baseline` are `float [n, ...]` of one shape, `target` is
-# `int64 [n]`; the result is like `x`, in shape and dtype. The model is in eval mode; leave it and `x` as they were: `torch.autograd.grad(y, x)[0]` gives a
-# gradient without storing one in the model.
+# approaches $logit(x) - logit(baseline)$. The $a_k$ are the middles of the steps. We explain the logit of each image's own target (the
+# model's output for this class, before softmax; softmax would mix in the other classes). `x` and `baseline` are `float [n, ...]` of one shape, `target` is
+# `int64 [n]`; the result is like `x`, in shape and dtype. The model is in eval mode; leave it, the gradients that its weights may hold, and `x` as they
+# were: `torch.autograd.grad(y, x)[0]` gives a gradient without storing one in the model.
 #
 # **Predict:** of a linear model, how many steps are needed?
 #
@@ -720,7 +721,7 @@ plots.curves(removed, falling, "share of the pixels set to black, the most impor
 #
 # ### A table of people, and a leak
 #
-# For linear models the attribution is exact. A logistic regression predicts who dies within five years (unit 04). Its log-odds are a weighted
+# For linear models the attribution is exact. A logistic regression predicts who dies within five years (unit 04). Its log-odds, $\log(p / (1 - p))$, are a weighted
 # sum; the *Shapley value* of a feature is $w_j (x_j - \bar x_j)$, and they add up to the log-odds minus their mean (`lib.linear_shapley`). In
 # probabilities nothing adds up. Now we plant a mistake as it happens in real tables: a column that is filled in *after* the outcome is known.
 
@@ -777,7 +778,7 @@ plots.features([*names, "letter to the family"], bars, "mean absolute Shapley va
 #
 # The loss is the cross entropy of the *true* labels. Only signs matter: where the gradient is 0 the pixel stays. Add the losses of the images up
 # instead of averaging them, so that an image does not depend on its neighbours. `x` is `float [n, ...]` in [0, 1], `y` is `int64 [n]`; the
-# result is like `x`, in shape and dtype. The model is asked in eval mode and is left as it was: its mode, its weights, their gradients; so is `x`. Inside of
+# result is like `x`, in shape and dtype. The model is asked in eval mode and is left as it was: its mode, its weights, the gradients that they hold; so is `x`. Inside of
 # `with evaluating(model):` a model is in eval mode; afterwards it has its own mode again.
 #
 # **Predict:** eps is 0.1, and each pixel changes by a tenth at most. Why is this enough to move the logits by a lot?
@@ -983,6 +984,7 @@ widgets.predict(
 # The bracket is 0, but its gradient is that of $x$. `quantized` is an `nn.Sequential`; some of its layers (its own, not nested ones) are
 # `lib.Rounding`. Return a *new* `nn.Module`: for every x the outputs of `quantized`, and the gradient as if each `Rounding` were the identity,
 # also where it clamps. `quantized` itself is not changed. Its other layers may be those of `quantized`. Given above: `Calls(function)` makes a layer of a function.
+# (A lambda looks its names up when it is called: one that is made in a loop sees the last layer. Make it in a function that gets the layer.)
 #
 # **Predict:** why not simply attack the network without its rounding?
 #
@@ -1086,8 +1088,8 @@ checks.auditing.worst_case_accuracy(worst_case_accuracy, hidden=True)
 
 # %% [markdown]
 # Now a fair trial, with three attacks on each network: ten steps along the gradient (through the rounding), one step made against
-# the float network (transfer), and the *Square attack*, which only calls the network (`lib.square_attack`). Two more networks: one that was trained on
-# attacked images (*adversarial training*, `lib.adversarial_training`: the same training loop, with PGD inside), and what pruning makes of it.
+# the float network (transfer), and the *Square attack*, which only calls the network (`lib.square_attack`). Besides, there is a network that was trained on
+# attacked images (*adversarial training*, `lib.adversarial_training`: the same training loop, with PGD inside), and what pruning and rounding make of it.
 
 # %% tags=["nbval-ignore-output"]
 hardening = digits.TrainingConfig(epochs=20, batch_size=64, learning_rate=1e-2, weight_decay=0.0)
@@ -1130,9 +1132,9 @@ for name, network in networks.items():
 #
 # <details><summary>Answer</summary>
 #
-# Compare the clean accuracies: it costs some points on images that nobody attacked, and its training took several times as long. Pruned and rounded,
-# the hardened network keeps most of its worst-case accuracy here, and the pruned plain one gains none. In other
-# studies strong pruning did undo it: measure it for your network.
+# Compare the clean accuracies: it costs some points on images that nobody attacked, and in training each of the three steps of the attack
+# costs one pass through the network more. Pruned and rounded, the hardened network keeps most of its worst-case accuracy here, and the pruned
+# plain one gains none. In other studies strong pruning did undo it: measure it for your network.
 #
 # </details>
 #
@@ -1207,25 +1209,27 @@ certified = {}
 for name, network in (("trained as usual", plain), ("trained with noise", noisy), ("trained with noise, 70 % pruned", prune(noisy))):
     found = torch.tensor(radii(network, x[:60], y[:60]))
     certified[name] = [(found >= r).double().mean() for r in distances]
-    print(f"{name:32} clean accuracy {accuracy(network, x):.1%}, certified at an L2 distance of 0.3: {(found >= 0.3).double().mean():.0%} of 60 images")
+    shares = ", ".join(f"{(found >= r).double().mean():.0%} at {r}" for r in (0.0, 0.3))
+    print(f"{name:32} without smoothing {accuracy(network, x):.1%} right; smoothed, certified and right of 60 images, by L2 distance: {shares}")
 plots.curves(distances, certified, "radius (L2 length of the change)", "share certified and right")
 
 # %% [markdown]
 # *What is seen: three falling staircases over the radius, which end before 0.8. The networks that were trained with noise lie above the one trained as
 # usual.*
 #
-# **Question.** Why do all lines end, and what does a guarantee not say?
+# **Question.** What does smoothing cost? Why do all lines end, and what does a guarantee not say?
 #
 # <details><summary>Answer</summary>
 #
-# With 1,000 copies the bound cannot come nearer to 1, so no radius can be larger: more copies would extend the lines a little. The guarantee holds with
+# An answer costs 1,100 calls of the network, and on some images it abstains or is wrong: compare the share at distance 0. With 1,000 copies the bound cannot come nearer to 1, so no radius can be larger: more copies would extend the lines a little. The guarantee holds with
 # probability 1 - α for each image, for changes of this length only. A rotation by ten degrees is a much larger change, and no attack.
 #
 # </details>
 #
 # ### How sure is a fooled network?
 #
-# Unit 04 asked whether confidence can be trusted. Under attack?
+# [Unit 04](../04_calibration/04_calibration.ipynb) asked whether confidence can be trusted: the ECE is the mean gap between confidence and accuracy.
+# Under attack?
 
 # %% tags=["nbval-ignore-output"]
 for name, network in (("float", plain), ("8 bits", passing), ("adversarially trained", hardened)):

@@ -36,6 +36,17 @@ def plain_slope(model, x, y):
     return torch.autograd.grad(F.cross_entropy(model(z), y), z)[0]
 
 
+def clearing(answer):
+    """A right answer that clears the gradients which the weights held."""
+
+    def cleared(model, *args, **kwargs):
+        result = answer(model, *args, **kwargs)
+        model.zero_grad()
+        return result
+
+    return cleared
+
+
 def fgsm_twice(model, x, y, eps):
     half = right.fgsm_by_log_softmax(model, x, y, eps / 2)
     return right.fgsm_by_log_softmax(model, half, y, eps / 2)
@@ -141,7 +152,12 @@ WRONG = {
         lambda dense, compressed, labels, classes: right.damage_by_matrix(dense, compressed, labels, classes) * 0.99,
         lambda dense, compressed, labels, classes: torch.zeros(classes),
     ),
-    "integrated_gradients": (integrated_half_way, integrated_one_step, integrated_noisy),
+    "integrated_gradients": (
+        integrated_half_way,
+        integrated_one_step,
+        integrated_noisy,
+        clearing(right.integrated_at_once),
+    ),
     "occlusion": (
         occluded_channels_apart,
         changed(right.occlusion_in_one_batch, lambda m: m - m.min()),
@@ -160,8 +176,9 @@ WRONG = {
         fgsm_of_the_margin,
         like_images(right.fgsm_by_log_softmax),
         lambda model, x, y, eps: x.clone(),
+        clearing(right.fgsm_by_log_softmax),
     ),
-    "pgd": (pgd_with_momentum, pgd_in_l2, pgd_best_of_ends, like_images(right.pgd_on_a_copy)),
+    "pgd": (pgd_with_momentum, pgd_in_l2, pgd_best_of_ends, like_images(right.pgd_on_a_copy), clearing(right.pgd_on_a_copy)),
     "straight_through": (straight_to_zero, straight_of_the_last, straight_half),
     "worst_case_accuracy": (
         lambda correct: float(correct[:2].all(0).double().mean()),

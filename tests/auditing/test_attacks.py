@@ -140,6 +140,28 @@ def test_the_worst_case_counts_an_image_only_if_no_attack_succeeds():
     assert worst_case_accuracy(correct) < correct.double().mean(1).min()
 
 
+def test_a_model_in_train_mode_is_attacked_as_in_eval_mode():
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(24), nn.Dropout(), nn.Linear(24, 2))
+    for attack in (
+        lambda: fgsm(model, X, Y, EPS),
+        lambda: walk(model=model),
+        lambda: square_attack(model, X, Y, EPS, 9, torch.Generator().manual_seed(1)),
+    ):
+        model.train()
+        found = attack()
+        model.eval()
+        assert torch.equal(found, attack())
+
+
+def test_gradients_that_the_weights_hold_are_the_caller_s():
+    model = linear(24)
+    F.cross_entropy(model(X), Y).backward()
+    before = [p.grad.clone() for p in model.parameters()]
+    fgsm(model, X, Y, EPS)
+    walk(model=model)
+    assert all(torch.equal(p.grad, old) for p, old in zip(model.parameters(), before, strict=True))
+
+
 def test_nothing_is_left_behind():
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(24), nn.Dropout(), nn.Linear(24, 2)).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -162,7 +184,14 @@ class Codes(nn.Module):
     [
         (lambda: fgsm(MODEL, X, Y, -0.1), ValueError, "eps to be a finite number >= 0"),
         (lambda: fgsm(MODEL, 255 * X, Y, 8.0), ValueError, r"pixels in \[0, 1\]"),
+        (lambda: fgsm(MODEL, X - 0.5, Y, EPS), ValueError, r"pixels in \[0, 1\]"),
+        (lambda: fgsm(MODEL, X / 0, Y, EPS), ValueError, "finite"),
         (lambda: fgsm(MODEL, X, Y + 1, EPS), ValueError, r"0\.\.1"),
+        (lambda: fgsm(MODEL, X, Y - 2, EPS), ValueError, r"0\.\.1"),
+        (lambda: walk(eps=-0.1), ValueError, "eps to be a finite number >= 0"),
+        (lambda: pgd_l2(MODEL, X, Y, -0.1, 0.1, 2, X), ValueError, "eps to be a finite number >= 0"),
+        (lambda: uniform_start(X, -0.1, torch.Generator()), ValueError, "eps to be a finite number >= 0"),
+        (lambda: square_attack(MODEL, X, Y, -0.1, 2, torch.Generator()), ValueError, "eps to be a finite number >= 0"),
         (lambda: fgsm(MODEL, X, Y[:3], EPS), ValueError, "9 class numbers"),
         (lambda: fgsm(MODEL, X[:0], Y[:0], EPS), ValueError, "n >= 1"),
         (lambda: fgsm(Codes(), X, Y, EPS), ValueError, "straight_through"),

@@ -17,6 +17,7 @@ from posttrain_lab.auditing.attribution import (
     smooth_grad,
 )
 from posttrain_lab.models import fashion_cnn
+from posttrain_lab.quantization import QuantizationConfig, quantize_model
 
 
 def drawn(*shape, seed=0):
@@ -80,6 +81,24 @@ def test_integrated_gradients_of_a_network_are_complete():
     assert ((finer.sum(1) - change).abs() <= 1e-4 * parts.abs().sum(1)).all()
 
 
+def test_of_a_smooth_network_64_steps_are_complete_to_a_thousandth():
+    model, x = network(), drawn(3, 1, 6, 6)
+    model[1], model[2] = nn.GELU(), nn.AvgPool2d(2)
+    baseline = torch.zeros_like(x)
+    change = logits_of(model, x) - logits_of(model, baseline)
+    torch.testing.assert_close(integrated_gradients(model, x, baseline, TARGET, 64).flatten(1).sum(1), change, rtol=1e-3, atol=0)
+
+
+def test_occlusion_needs_no_gradient():
+    """Also of a network of whole numbers."""
+    quantized = quantize_model(network(), drawn(20, 1, 6, 6), QuantizationConfig(mode="integer"))
+    image = drawn(1, 6, 6)
+    hidden = image.clone()
+    hidden[:, :, :] = 0.3
+    drop = logits_of(quantized, image[None], TARGET[:1]) - logits_of(quantized, hidden[None], TARGET[:1])
+    torch.testing.assert_close(occlusion(quantized, image, 0, 6, 0.3), drop.expand(6, 6))
+
+
 def test_smooth_grad_is_the_mean_of_gradients_at_noisy_images():
     model, x = network(), drawn(3, 1, 6, 6)
     found = smooth_grad(model, x, TARGET, 0.1, 4, torch.Generator().manual_seed(5))
@@ -137,6 +156,19 @@ def test_linear_shapley_values_are_those_of_all_coalitions():
                 share = math.factorial(size) * math.factorial(3 - size) / math.factorial(4)
                 total += share * (value(x[i], (*coalition, j)) - value(x[i], coalition))
         assert linear_shapley(weight, x, background)[i, j].item() == pytest.approx(total, abs=1e-6)
+
+
+def test_a_model_in_train_mode_is_explained_as_in_eval_mode():
+    model, x = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(36), nn.Dropout(), nn.Linear(36, 3)), drawn(3, 1, 6, 6)
+    for explain in (
+        lambda: gradient_map(model, x, TARGET),
+        lambda: integrated_gradients(model, x, torch.zeros_like(x), TARGET, 3),
+        lambda: occlusion(model, x[0], 1, 2, 0.0),
+    ):
+        model.train()
+        found = explain()
+        model.eval()
+        assert torch.equal(found, explain())
 
 
 def test_nothing_is_left_behind():

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from posttrain_lab.benchmark import machine, probe, report, run, timing
+from posttrain_lab.benchmark import machine, probe, report, timing
 from posttrain_lab.benchmark.rows import Entrant, Race
 from posttrain_lab.cli import app
 from posttrain_lab.kernels.cpu.roofline_probe import multiplications
@@ -51,11 +51,6 @@ def test_a_read_only_folder(capsys, monkeypatch, read_only_folder):
     code, _, err = command(capsys, monkeypatch, "--html", read_only_folder / "b.html")
     assert code == 1
     assert err == f"Error: bench cannot write into {read_only_folder} for --html; choose another folder.\n"
-
-
-def test_checking_a_file_leaves_nothing_behind(tmp_path):
-    run.check_file(tmp_path / "b.csv", "--csv")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_writes_both_files_though_targets_fail_and_a_peer_crashed(capsys, monkeypatch, tmp_path):

@@ -112,9 +112,30 @@ def test_the_terminal_shows_ratio_target_and_answer():
     results = everything()
     report.print_report(results, verdicts(results), MACHINE, console)
     shown = console.export_text()
-    assert re.search(r"int8_matmul.*\(1, 1024, 1024\).*1\.00 ms.*torch_int_mm.*2\.00x.*>= 50x.*no", shown)
+    assert re.search(r"int8_matmul +1,1024,1024 +1\.00 ms +\S.* 2\.00x #### no", shown)
+    every = [report.verdict_cells(line) for line in verdicts(results)]
+    wanted = ["int8_matmul", "(1, 1024, 1024)", "1.00 ms", "torch_int_mm", "2.00x", ">= 50x", "no"]
+    assert any(set(wanted) <= set(cells) for cells in every)
+    assert "int8_linear, geometric mean of all, against torch_quantized_x86: 2.00x (target >= 1.05x: yes)." in shown
     assert "Measured peaks on 1 thread: 100 GFLOP/s fp32, 700 GOPS int8, 40 GB/s memory, 200 GB/s cache." in shown
     assert "targets hold" in shown
+
+
+def test_the_terminal_shows_a_line_a_shape_in_eighty_columns():
+    console = Console(width=80, markup=False, highlight=False, file=io.StringIO())
+    results = everything(ours=0.123456, theirs=99.0)
+    report.print_report(results, verdicts(results), MACHINE, console)
+    table = console.file.getvalue().partition(" \u2500")[2].partition("\nint8_linear, geometric")[0].splitlines()[1:]
+    rows = [line for line in table if line.strip()]
+    assert len(rows) == len([result for result in results if result.race.threads == 1])
+    assert all(re.search(r" ms +\S.*x +#######\+ +(yes|no|peak)$", row.rstrip()) for row in rows)
+
+
+def test_one_missing_peer_is_no_reason_for_a_whole_answer():
+    race = next(race for race in races(1) if race.op == "int8_linear" and len(race.targets) == 2)
+    result = made(race, {"posttrain_lab": 1e-3, "torch_fp32": 2e-3})
+    ((*_, holds),) = report.short_rows(verdicts([result])[:-2])
+    assert holds == "-"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(None, "-"), (1.5, "1500 ms"), (0.0123, "12.3 ms"), (1.5e-5, "0.015 ms")])

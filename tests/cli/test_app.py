@@ -1,5 +1,6 @@
 """The command line: help for a newcomer, one sentence for an error, exit codes."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,9 +9,25 @@ import pytest
 
 from posttrain_lab import __version__, checks
 from posttrain_lab.checks import UNITS
-from posttrain_lab.cli import app, course
+from posttrain_lab.cli import app, course, unit_names
 
-COMMANDS = ("start", "doctor", "demo", "bench", "check", "progress", "release", "prove", "grade", "new")
+COMMANDS = (
+    "start",
+    "doctor",
+    "demo",
+    "bench",
+    "check",
+    "progress",
+    "release",
+    "prove",
+    "collect",
+    "grade",
+    "export",
+    "report",
+    "similarity",
+    "forget",
+    "new",
+)
 
 
 def run(capsys, monkeypatch, *arguments) -> tuple[int, str, str]:
@@ -62,7 +79,48 @@ def test_check_before_start_says_what_to_do(capsys, monkeypatch, tmp_path):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("2", "02"), ("7", "07"), ("002", "02"), ("quantisation", "quantization"), ("02_quantizaton", "02_quantization")],
+)
+def test_a_slip_is_answered_with_what_was_meant(capsys, monkeypatch, typed, meant):
+    code, _, err = run(capsys, monkeypatch, "check", typed)
+    assert code == 1
+    assert err == f"Error: There is no unit '{typed}'. Did you mean {meant}? The units are: {', '.join(UNITS)}.\n"
+
+
+@pytest.mark.parametrize("command", ["check", "prove", "grade"])
+def test_a_wrong_name_of_a_unit_is_told_before_torch_is_imported(command):
+    code = (
+        "import sys; from posttrain_lab.cli import app\n"
+        f"sys.argv = ['posttrain-lab', '{command}', '2']\n"
+        "try: app.main()\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 False\n"
+    assert "Did you mean 02?" in done.stderr
+
+
+def test_the_shell_completes_units():
+    asked = {"COMP_WORDS": "posttrain-lab check 0", "COMP_CWORD": "2", "_POSTTRAIN_LAB_COMPLETE": "complete_bash"}
+    code = "import sys; sys.argv = ['posttrain-lab']; from posttrain_lab.cli.app import main; main()"
+    environment = {**os.environ, **asked}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout.split() == list(UNITS)
+
+
+def test_progress_of_nothing_is_an_error(capsys, monkeypatch, tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        code, out, err = run(capsys, monkeypatch, "progress", "--folder", folder)
+        assert (code, out) == (1, "")
+        assert (
+            err == f"Error: There is no course in {folder}: run posttrain-lab start first, or name your folder with --folder.\n"
+        )
+
+
 def test_progress_of_a_new_learner(capsys, monkeypatch, tmp_path):
+    (tmp_path / "02_quantization").mkdir()
     code, out, _ = run(capsys, monkeypatch, "progress", "--folder", tmp_path)
     assert code == 0
     assert out.count("never") == len(checks.UNITS)
@@ -94,7 +152,7 @@ def test_what_new_refuses_is_one_sentence(capsys, monkeypatch, arguments, senten
 def test_demo_into_a_missing_folder(capsys, monkeypatch, tmp_path):
     code, _, err = run(capsys, monkeypatch, "demo", "--page", tmp_path / "no" / "page.html")
     assert code == 1
-    assert "choose another with --page" in err
+    assert err == f"Error: demo wants a folder that exists for --page, there is no {tmp_path / 'no'}; choose another.\n"
 
 
 def test_interrupt_ends_with_130(capsys, monkeypatch):
@@ -102,18 +160,20 @@ def test_interrupt_ends_with_130(capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(course, "show_progress", interrupted)
-    assert run(capsys, monkeypatch, "progress")[0] == 130
+    code, _, err = run(capsys, monkeypatch, "progress")
+    assert code == 130
+    assert err == "\nStopped. What was saved before is kept.\n"
 
 
 @pytest.mark.parametrize("name", ["02", "02_quantization", "quantization"])
 def test_a_unit_may_be_named_short(name):
-    assert course.full_name(name) == "02_quantization"
+    assert unit_names.full_name(name) == "02_quantization"
 
 
 @pytest.mark.parametrize("name", ["", "0", "2", "02_quantizations"])
 def test_other_names_are_refused(name):
     with pytest.raises(ValueError, match="There is no unit"):
-        course.full_name(name)
+        unit_names.full_name(name)
 
 
 def test_importing_the_package_loads_nothing_heavy():

@@ -1,6 +1,7 @@
 """What a proof looks like in a terminal: counts of every kind, and below them whatever went wrong."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -17,13 +18,26 @@ def shown(monkeypatch):
     return console.file
 
 
+def test_times_are_as_people_write_them():
+    assert re.fullmatch(r"(30 Nov|1 Dec) 2026, \d\d:\d\d", course.as_written("2026-11-30T14:05:00+00:00"))
+    assert course.as_written("") == "never"
+
+
+def test_a_proof_fits_eighty_columns():
+    console = Console(file=io.StringIO(), width=80, markup=False)
+    rows = [Row("adaptive_prediction_sets", kind, str(number)) for kind in course.KINDS for number in range(12)]
+    console.print(course.proof_table(proof(*rows)))
+    line = next(line for line in console.file.getvalue().splitlines() if "adaptive_prediction_sets" in line)
+    assert line.split() == ["adaptive_prediction_sets", *["12/12"] * len(course.KINDS)]
+
+
 def proof(*rows: Row) -> Proof:
     return Proof("02_quantization", rows, 1.0)
 
 
 def test_a_proof_that_holds(shown, monkeypatch):
     rows = Row("quantize", "mistake", "truncated"), Row("quantize", "mistake", "no clamp"), Row("quantize", "blank")
-    monkeypatch.setattr(prove, "prove", lambda unit, progress: proof(*rows))
+    monkeypatch.setattr(prove, "prove", lambda unit, course, progress: proof(*rows))
     assert course.prove_units("02")
     text = shown.getvalue()
     assert "2/2" in text
@@ -33,7 +47,7 @@ def test_a_proof_that_holds(shown, monkeypatch):
 
 def test_a_proof_that_fails_names_what_slipped_through(shown, monkeypatch):
     rows = Row("quantize", "mistake", "truncated"), Row("quantize", "mistake", "no clamp", complaint="got [full] marks")
-    monkeypatch.setattr(prove, "prove", lambda unit, progress: proof(*rows))
+    monkeypatch.setattr(prove, "prove", lambda unit, course, progress: proof(*rows))
     assert not course.prove_units("02")
     text = shown.getvalue()
     assert "1/2" in text

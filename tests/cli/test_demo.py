@@ -29,15 +29,30 @@ def test_page_holds_all_it_needs():
 
 def test_table_shows_every_line_and_bracket():
     console = Console(file=io.StringIO(), width=120, markup=False)
-    console.print(demo.as_table(compare([made_up("fp32", 400_000), made_up("int8", 100_000)])))
+    console.print(demo.as_table(compare([made_up("fp32", 400_000), made_up("int8 [bold]", 100_000)])))
     text = console.file.getvalue()
-    assert "[p20, p80]" in text
-    assert "100 kB (-75.0 %)" in text
+    assert "int8 [bold]" in text
+    assert re.search(r"size +400 kB +100 kB *\n +\(-75.0 %\)", text)
+    assert "[p20, p80]" in demo.as_page([made_up("fp32", 400_000)])
+
+
+def test_five_networks_fit_eighty_columns():
+    long = {"worst_class": "T-shirt/top", "device": "A processor with a name that is longer than a column of the table is wide"}
+    passports = [dataclasses.replace(made_up(name, 400_000), **long) for name in demo.STEPS]
+    console = Console(file=io.StringIO(), width=80, markup=False)
+    console.print(demo.as_table(compare(passports)))
+    text = console.file.getvalue()
+    assert len([line for line in text.splitlines() if all(name in line for name in demo.STEPS)]) == 1
+    assert text.count("T-shirt/top") == len(demo.STEPS)  # no cell is broken inside a word
+    assert long["device"] not in text
+    shared = demo.shared_lines(compare(passports))
+    assert sum(line.count(long["device"]) for line in shared) == 1
+    assert [line.partition(":")[0] for line in shared] == list(demo.SHARED)
 
 
 def test_page_in_a_missing_folder_is_refused_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "demo_passports", lambda split: pytest.fail("measured first"))
-    with pytest.raises(FileNotFoundError, match="choose another with --page"):
+    with pytest.raises(FileNotFoundError, match="demo wants a folder that exists for --page, there is no"):
         demo.run_demo(tmp_path / "no" / "page.html")
 
 

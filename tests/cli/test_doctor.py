@@ -3,10 +3,12 @@
 import io
 
 import pytest
+import torch
 from rich.console import Console
 
 from posttrain_lab.cli import doctor
 from posttrain_lab.data import files
+from posttrain_lab.measure import device_name
 
 
 def shown(findings):
@@ -19,7 +21,7 @@ def test_this_machine_has_what_is_needed():
     findings = doctor.examine()
     code, text = shown(findings)
     assert code == 0, text
-    for word in ("Python", "torch", "threads", "SIMD", "memory", "GPU", "nbgrader in Lab", "browser", "fashion_mnist.npz"):
+    for word in ("Python", "torch", "threads", "SIMD", "memory", "GPU", "nbgrader in Lab", "browser", "data", "triton"):
         assert word in text
 
 
@@ -50,7 +52,15 @@ def test_damaged_data_is_missing(monkeypatch, tmp_path):
     monkeypatch.setattr(files, "checksums", lambda: {"fashion_mnist.npz": "0"})
     finding = doctor.file_findings()[0]
     assert finding.state == doctor.MISSING
+    assert finding.found == "1 of 1 files missing or damaged"
     assert "fashion_mnist.npz is missing" in finding.remedy
+
+
+def test_data_and_processor_have_a_line_each():
+    found = {finding.what: finding.found for finding in doctor.examine()}
+    assert found["data"].startswith(f"{len(files.checksums())} files, ")
+    assert not set(files.checksums()) & set(found)
+    assert found["CPU"].startswith(f"{device_name(torch.device('cpu'))}, ")
 
 
 def test_every_missing_thing_has_a_remedy():

@@ -74,6 +74,27 @@ def test_a_byte_order_mark_is_taken_off_and_told(folder):
     assert found.remarks == ("a byte-order mark was taken off",)
 
 
+CODED = {
+    "Latin-1": (json.dumps(changed(source="x = 1 # é"), ensure_ascii=False).encode("latin-1"), "bytes that are no UTF-8 were"),
+    "UTF-16": (json.dumps(changed(source="x = 1 # é"), ensure_ascii=False).encode("utf-16"), "it was written in UTF-16"),
+    "two marks": (b"\xef\xbb\xbf" * 2 + json.dumps(changed(source="x = 1 # \ufffd")).encode(), "a byte-order mark was taken off"),
+}
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_bytes_of_another_coding_cost_nobody_a_notebook(folder, name):
+    content, remark = CODED[name]
+    put(folder, content)
+    found = read_submission(folder, UNIT)
+    assert found.notebook.cells[1].source in ("x = 1 # é", "x = 1 # \ufffd")
+    assert found.remarks[0].startswith(remark)
+
+
+def test_half_a_character_is_made_one_that_a_file_can_hold(folder):
+    put(folder, json.dumps(changed(source="print('\ud800', '\U0001f600')")))
+    assert read_submission(folder, UNIT).notebook.cells[1].source == "print('?', '\U0001f600')"
+
+
 def test_another_name_is_taken_and_told(folder):
     put(folder, BOOK, "Kopie von 02 (1).ipynb")
     assert read_submission(folder, UNIT).remarks == (f"Kopie von 02 (1).ipynb was taken for {UNIT}.ipynb",)
@@ -105,8 +126,8 @@ UNREADABLE = {
     "0 bytes": (b"", "is empty; ask for it again"),
     "white space": (b" \n ", "is empty"),
     "half a file": (json.dumps(BOOK)[:40].encode(), "is damaged: it is no JSON"),
-    "Latin-1": (json.dumps(changed(source="# é"), ensure_ascii=False).encode("latin-1"), "is not written in UTF-8"),
-    "UTF-16": (json.dumps(BOOK).encode("utf-16"), "is not written in UTF-8"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\x00\xff", "is damaged: it is no JSON"),
+    "UTF-16 cut short": (json.dumps(BOOK).encode("utf-16")[:101], "is damaged: it is no JSON"),
     "a list": (b"[]", "is no notebook"),
     "a number": (b"5", "is no notebook"),
     "HTML": (b"<!doctype html>", "is damaged: it is no JSON"),

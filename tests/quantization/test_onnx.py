@@ -156,7 +156,7 @@ def test_the_fashion_network_is_equal() -> None:
 
 def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
     network = integer(nn.Sequential(nn.Linear(2, 2)), torch.rand(4, 2))
-    with pytest.raises(TypeError, match="to_onnx wants an IntegerNetwork, got Linear"):
+    with pytest.raises(TypeError, match="to_onnx wants an IntegerNetwork or a GraphNetwork, got Linear"):
         to_onnx(nn.Linear(2, 2))  # type: ignore[arg-type]
     flat = integer(nn.Sequential(nn.Conv2d(2, 2, 3), nn.Flatten(2), nn.Linear(80, 2)), images())
     with pytest.raises(ValueError, match=r"to_onnx has no form for Flatten.* at '1'"):

@@ -97,6 +97,10 @@ def _hoeffding(count: int, n: int, alpha: float) -> float:
     return count / n - math.sqrt(math.log(1 / alpha) / (2 * n))
 
 
+def _rootless(top_count: int, n: int, sigma: float, alpha: float) -> float:
+    return 0.0
+
+
 def _negative_kept(top_count: int, n: int, sigma: float, alpha: float) -> float:
     return sigma * PHI(max(_bound(top_count, n, alpha), 1e-300))
 
@@ -160,6 +164,11 @@ RADIUS_MISTAKES = (
         "abstains by the share",
         "You compare top_count / n with 1/2; compare its lower bound, or the radius is negative.",
         _abstain_by_share,
+    ),
+    Mistake(
+        "never certified",
+        "Your radius is 0; `root` needs a function that grows from below 0 to above 0: the tail minus alpha.",
+        _rootless,
     ),
     Mistake(
         "probability for quantile",

@@ -3,7 +3,7 @@
 Conventions that the notebook states in the same words:
 - clamp(x + eps sign(d loss / d x), 0, 1), loss: the cross entropy of the true labels; x float [n, ...] in [0, 1], y int64 [n]; like x;
 - where the gradient is 0 the pixel stays;
-- the model is asked in eval mode and is left as it was: its mode, its weights, their gradients; so is x.
+- the model (whose weights may hold gradients already) is asked in eval mode and is left as it was: its mode, its weights, their gradients; so is x.
 
 Only the sign of a gradient counts. The cases have gradients that are exactly 0, or too large for rounding to change their sign.
 """
@@ -123,6 +123,11 @@ def _left_in_eval(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
     return right_fgsm(model, x, y, eps)
 
 
+def _left_in_train(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
+    model.train()
+    return right_fgsm(model, x, y, eps)
+
+
 def _of_the_prediction(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
     return right_fgsm(model, x, doubled(model)(x.double()).argmax(1), eps)
 
@@ -162,6 +167,11 @@ FGSM_MISTAKES = (
         "left in eval mode",
         "You leave a model that was in train mode in eval mode; put the mode back (with evaluating(model): ...).",
         _left_in_eval,
+    ),
+    Mistake(
+        "left in train mode",
+        "You leave a model that was in eval mode in train mode; put back the mode it had (with evaluating(model): ...).",
+        _left_in_train,
     ),
     Mistake(
         "predicted class as label",
@@ -219,5 +229,6 @@ fgsm = Exercise(
     judge=close(1e-6, 1e-6, strict_dtype=True),
     laws=(Law("the loss grows", _never_less_loss_on_a_linear_model),),
     legal={"not contiguous": "Results may lie in memory in any order (contiguous or not)."},
+    through="auditing.networks:in_training",
     library="auditing:fgsm",
 )

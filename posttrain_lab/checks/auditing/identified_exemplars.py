@@ -105,6 +105,10 @@ def _most_pairs(dense: Tensor, compressed: Tensor) -> Tensor:
     return (dense[:, None] != compressed[None]).double().mean((0, 1)) > 0.5
 
 
+def _most_leave_the_dense_label(dense: Tensor, compressed: Tensor) -> Tensor:
+    return (compressed != _modes(dense)).double().mean(0) > 0.5
+
+
 def _shares_differ(dense: Tensor, compressed: Tensor) -> Tensor:
     classes = int(max(dense.max(), compressed.max())) + 1
     return (_votes(dense, classes) * len(compressed) != _votes(compressed, classes) * len(dense)).any(0)
@@ -140,6 +144,11 @@ EXEMPLAR_MISTAKES = (
         "most pairs of models",
         "You count the pairs of models that differ; compare the most frequent label of each population.",
         _most_pairs,
+    ),
+    Mistake(
+        "most compressed models",
+        "You ask whether most compressed models leave the dense label; they may scatter over other labels: compare two modal labels.",
+        _most_leave_the_dense_label,
     ),
     Mistake(
         "shares of votes",

@@ -2,11 +2,13 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.random_cases import Draw
 
 CLEAR = 3e-6  # a pixel's gradient is zero, or at least this share of its image's largest: its sign does not depend on rounding
@@ -56,6 +58,15 @@ def convolutional(draw: Draw, channels: int, height: int, width: int, classes: i
 def doubled(model: nn.Module) -> nn.Module:
     """A copy in float64 and in eval mode: for oracles."""
     return copy.deepcopy(model).double().eval()
+
+
+@adapter
+def in_training(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The result for a model whose weights hold gradients already, as between `backward` and a step: they are the caller's."""
+    model = kwargs["model"] if "model" in kwargs else args[0]
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 0.25)
+    return function(*args, **kwargs)
 
 
 def loss_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

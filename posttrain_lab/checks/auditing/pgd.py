@@ -3,7 +3,7 @@
 Conventions that the notebook states in the same words:
 - x_0 = project(start); x_{t+1} = project(x_t + step sign(d loss / d x_t)), `steps` times; project: clamp to [x - eps, x + eps], then to [0, 1];
 - loss: the cross entropy of the true labels; start like x, possibly outside of the ball; steps at least 1; like x;
-- the model is asked in eval mode and is left as it was.
+- the model (whose weights may hold gradients already) is asked in eval mode and is left as it was.
 
 The cases have gradients whose signs are clear on the whole way (see `networks`).
 """
@@ -146,6 +146,10 @@ def _with(
     return mistaken
 
 
+def _around_the_start(model: nn.Module, x: Tensor, y: Tensor, eps: float, step: float, steps: int, start: Tensor) -> Tensor:
+    return right_pgd(model, start, y, eps, step, steps, start).to(x.dtype)
+
+
 def _unprojected(model: nn.Module, x: Tensor, y: Tensor, eps: float, step: float, steps: int, start: Tensor) -> Tensor:
     walk = _with(lambda moved, x, eps, last: moved.clamp(0, 1))
     return _project(walk(model, x, y, eps, step, steps, start).double(), x.double(), eps).to(x.dtype)
@@ -178,6 +182,11 @@ PGD_MISTAKES = (
         "around the last iterate",
         "You clamp to the ball around the last image, which moves on, so the change grows; clamp around x.",
         _with(lambda moved, x, eps, last: _project(moved, last, eps)),
+    ),
+    Mistake(
+        "around the start",
+        "You clamp to the ball around start; the ball is the one around x.",
+        _around_the_start,
     ),
     Mistake(
         "start not projected",
@@ -258,5 +267,6 @@ pgd = Exercise(
     judge=close(1e-5, 2e-6, strict_dtype=True),
     laws=(Law("a linear model", _the_corner_of_a_linear_model),),
     legal={"not contiguous": "Results may lie in memory in any order (contiguous or not)."},
+    through="auditing.networks:in_training",
     library="auditing:pgd",
 )

@@ -134,6 +134,11 @@ AGREEMENT_MISTAKES = (
         _with(lambda x: x.flatten().argsort(stable=True).argsort().double().tolist()),
     ),
     Mistake(
+        "ties as they come",
+        "Equal values get different ranks, in the order in which argsort leaves them; give each of them the mean of their places.",
+        _with(lambda x: x.flatten().argsort().argsort().double().tolist()),
+    ),
+    Mistake(
         "lowest place of ties",
         "Equal values all get the first of their places; give each of them the mean of their places.",
         _with(lambda x: _ranks(x, lambda first, last: first)),

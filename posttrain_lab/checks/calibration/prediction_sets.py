@@ -32,10 +32,10 @@ def _clear(p: Tensor, q: float, by: float = 1e-3) -> float:
     return q
 
 
-def _around(draw: Draw, n: int, p: float, by: float = 0.002) -> Tensor:
+def _around(draw: Draw, n: int, p: float, by: float = 0.002, dtype: torch.dtype = torch.float32) -> Tensor:
     """Rows of a probability that is this much or a little more above p, one as much below it, and the rest."""
-    away = draw.uniform(by, 2.5 * by, n)
-    return torch.stack([p + away, p - away, torch.full((n,), 1 - 2 * p)], 1)
+    away = draw.uniform(by, 2.5 * by, n).to(dtype)
+    return torch.stack([p + away, p - away, torch.full((n,), 1 - 2 * p, dtype=dtype)], 1)
 
 
 def _eighths(draw: Draw, n: int, classes: int) -> Tensor:
@@ -75,6 +75,7 @@ def sets_workload(seed: int) -> list[Case]:
         Case("200 classes", (wide := _rows(draw, 12, 200, 3.0), _clear(wide, 1 - draw.real(0.002, 0.01), 2e-6))),
         Case("scores very close to q", (_around(draw, n := draw.whole(20, 30), 0.3, 1e-5), 0.7)),
         Case("scores very close to 1, and a q close to 1", (_around(draw, n, 0.0005, 1e-5), 0.9995)),
+        Case("float64, scores closer to q than float32 can tell", (_around(draw, n, 0.3, 1e-9, torch.float64), 0.7)),
         Case("float64, probabilities below one millionth", (tiny := _millionths(draw, n), _clear(tiny, 1 - 5e-7, 1e-8))),
     ]
 

@@ -108,6 +108,7 @@ def select_workload(seed: int) -> list[Case]:
         Case("more than ten classes", (_in_steps(draw, 60, 37, "entropy"), 8, "entropy")),
         Case("in float64", (_in_steps(draw, 60, 12, "margin").double(), 8, "margin")),
         Case("in float64, all logits close to 0", (1e-8 * draw.normal(40, 12).double(), 8, "margin")),
+        Case("in float64, all logits close to 1", (1 + 1e-8 * draw.normal(40, 12).double(), 8, "margin")),
     ]
 
 

@@ -14,8 +14,9 @@ weights on the grid, and on held-out inputs an output error that is a small part
 Limit 25 %. With 16 tokens for 24 features right answers reach 29 %: limit 40 %. A layer of 144 features (60 of them, 3 bits): right ones
 4-8 %, damping 1.0 10-17 %, coordinate descent 4-5 %; one inverse for all columns 26-44 %: limit 20 %.
 
-The few tokens are multiplied by 2^10, the inputs of the large layer by 2^-14 and its weights by 2^-10: nothing changes for damping in
-proportion to the diagonal of H, while a fixed amount of it is far too small or far too large. (Powers of two change no digit.)
+The few tokens are multiplied by 2^10 and their weights by 2^16, the inputs of the large layer by 2^-14 and its weights by 2^-10: nothing
+changes for damping in proportion to the diagonal of H, while a fixed amount of it is far too small or far too large. (Powers of two change
+no digit.)
 """
 
 from functools import lru_cache
@@ -122,8 +123,9 @@ def _held_out(call: Call, seed: int) -> str | None:
 
 
 def _few_tokens(call: Call, seed: int) -> str | None:
-    layer = _layer(seed, FEW, True)
-    return _complaint(layer, call(layer[0], layer[1] * 2.0**10, 4), 4, LIMIT_FEW)
+    weight, inputs, held_out = _layer(seed, FEW, True)
+    large = weight * 2.0**16, inputs * 2.0**10, held_out
+    return _complaint(large, call(large[0], large[1], 4), 4, LIMIT_FEW)
 
 
 def _many_features(call: Call, seed: int) -> str | None:
@@ -133,7 +135,7 @@ def _many_features(call: Call, seed: int) -> str | None:
 
 ROUNDING_LAWS = (
     Law("held-out inputs", _held_out),
-    Law("fewer tokens than features, a feature that is always 0, large inputs", _few_tokens),
+    Law("fewer tokens than features, a feature that is always 0, large numbers", _few_tokens),
     Law("144 features, small inputs", _many_features),
 )
 

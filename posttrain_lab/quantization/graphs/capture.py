@@ -85,6 +85,7 @@ def capture(model: nn.Module, example: Tensor, caller: str) -> fx.GraphModule:
     >>> [op_name(node) for node in graph.graph.nodes if node.op == "call_function"]
     ['linear', 'relu']
     """
+    _check_one_input(model, caller)
     example = example[:2] if len(example) > 1 else torch.cat([example[:1], example[:1]])
     batch = ({0: torch.export.Dim("batch")},)
     try:
@@ -95,13 +96,23 @@ def capture(model: nn.Module, example: Tensor, caller: str) -> fx.GraphModule:
                 graph = _module(program.run_decompositions({}))
     except Exception as error:  # whatever the model's own code does on a symbol
         raise ValueError(
-            f"{caller} wants a network that torch.export can trace, got stuck at {_line_of(error)}: {_short(error)}. Rewrite what "
-            "depends on the values of a tensor (if, for, int()), or quantize its parts one by one."
+            f"{caller} wants a network that torch.export can trace, got stuck at {_line_of(error)}: {_short(error)}. {_advice(error)}"
         ) from error
     _tidy(graph)
     _fold_constants(graph)
     graph.graph._tracer_cls = fx.Tracer  # export's own cannot be built again when the network is loaded
     return fx.GraphModule(graph, graph.graph)  # without export's ban on train() and eval()
+
+
+def _check_one_input(model: nn.Module, caller: str) -> None:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    given = inspect.signature(model.forward).parameters.values()
+    needed = [one.name for one in given if one.kind in kinds and one.default is inspect.Parameter.empty]
+    if len(needed) > 1:
+        raise ValueError(
+            f"{caller} wants a network with one input, got forward({', '.join(needed)}); wrap it in a module that takes one tensor "
+            "and takes it apart."
+        )
 
 
 def _module(program: torch.export.ExportedProgram) -> fx.GraphModule:
@@ -112,6 +123,12 @@ def _module(program: torch.export.ExportedProgram) -> fx.GraphModule:
 
 def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _advice(error: Exception) -> str:
+    if "specialized it to be a constant" in str(error):
+        return "Its forward makes the number of examples a fixed number, as len(x) does; write x.shape[0]."
+    return "Rewrite what depends on the values of a tensor (if, for, int()), or quantize its parts one by one."
 
 
 def _line_of(error: Exception) -> str:

@@ -50,7 +50,7 @@ class GraphLinear(_Finish, IntegerLinear):
 
     def forward(self, codes: Tensor) -> Tensor:
         sums = linear_sums(codes.reshape(-1, codes.shape[-1]), self.weight_codes())
-        return self.finish(sums).reshape(*codes.shape[:-1], -1)
+        return self.finish(sums).reshape(*codes.shape[:-1], sums.shape[-1])
 
 
 def integer_product(step: QuantizedStep, x: ActivationCodes, bits: int, ends: tuple[int, int] | None) -> nn.Module:

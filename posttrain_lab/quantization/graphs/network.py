@@ -41,6 +41,8 @@ class GraphNetwork(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Shaped[Tensor, "n ..."]) -> Any:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"this network wants a tensor [n, {', '.join(map(str, self.input_shape))}], got {type(x).__name__}.")
         if tuple(x.shape[1:]) != self.input_shape:
             raise ValueError(
                 f"this network was traced for inputs {list(self.input_shape)}, got {list(x.shape[1:])}; "

@@ -312,6 +312,54 @@ def test_what_cannot_be_traced_names_the_line() -> None:
         quantize_model(Asks(), randn(4, 2))
 
 
+def test_what_is_quantized_already_is_refused() -> None:
+    x, build = randn(24, 4), lambda: nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 2)).eval()
+    chain = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    quantized = [
+        quantize_model(model, x, QuantizationConfig(mode=mode)) for model in (build(), chain) for mode in ("static", "integer")
+    ]
+    for made in [*quantized, prepare_qat(build(), None, x), prepare_qat(chain, None, x)]:
+        with pytest.raises(ValueError, match=r"quantize_model wants a float network, got one with .* it is quantized already"):
+            quantize_model(made, x)
+        with pytest.raises(ValueError, match="prepare_qat wants a float network"):
+            prepare_qat(made, None, x)
+
+
+def test_two_inputs_and_lists_are_refused() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor, z: torch.Tensor, more: torch.Tensor | None = None) -> torch.Tensor:
+            return self.layer(x + z)
+
+    with pytest.raises(ValueError, match=r"one input, got forward\(x, z\)"):
+        quantize_model(Two(), randn(24, 4))
+    network = quantize_model(Everything().eval(), randn(8, 3, 16, 16))
+    with pytest.raises(TypeError, match=r"wants a tensor \[n, 3, 16, 16\], got list"):
+        network([randn(8, 3, 16, 16)])
+
+
+def test_no_examples_give_no_outputs() -> None:
+    for mode in ("static", "integer"):
+        network = quantize_model(Everything().eval(), randn(8, 3, 16, 16), QuantizationConfig(mode=mode))  # type: ignore[arg-type]
+        assert network(torch.zeros(0, 3, 16, 16)).shape == (0, 5)
+
+
+def test_a_fixed_number_of_examples_is_named() -> None:
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x).reshape(len(x), 2, 2)
+
+    with pytest.raises(ValueError, match=r"makes the number of examples a fixed number, as len\(x\) does; write x.shape\[0\]"):
+        quantize_model(Counted(), randn(24, 4))
+
+
 @pytest.mark.parametrize("mode", ["static", "integer"])
 def test_the_float_weights_are_gone(mode: str) -> None:
     model, x = made("everything")

@@ -1,0 +1,55 @@
+"""Compile the C of a network and run it on this machine, to compare its numbers: with gcc, clang, or whatever `cc` is."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+
+from .c99 import CFiles
+from .program import DTYPES, IntegerProgram
+
+COMPILERS = ("gcc", "clang", "cc")
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror")
+MAIN = """#include <stdio.h>
+#include "network.h"
+int main(void) {
+    while (fread(network_input(), 1, NETWORK_INPUTS, stdin) == NETWORK_INPUTS) fwrite(network_run(), WIDTH, NETWORK_OUTPUTS, stdout);
+    return 0;
+}
+"""
+
+
+def compiler() -> str | None:
+    """The first C compiler on this machine; None when there is none."""
+    return next(filter(None, map(shutil.which, COMPILERS)), None)
+
+
+def run_c(
+    program: IntegerProgram, files: CFiles, codes: Shaped[np.ndarray, "n h w c"], flags: Sequence[str] = ("-O2",)
+) -> Shaped[np.ndarray, "n out"]:
+    """The results of C code made under the name "network", for the codes of some images, one image after the other.
+
+    Raises FileNotFoundError without a compiler, RuntimeError with its words when it refuses the code, or when the program stops.
+    """
+    command = compiler()
+    if command is None:
+        raise FileNotFoundError(
+            f"run_c finds none of {', '.join(COMPILERS)}; install gcc, or 'pip install ziglang' and use zig cc."
+        )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "network.h").write_text(files.header, encoding="utf-8")
+        (folder / "network.c").write_text(files.source, encoding="utf-8")
+        (folder / "main.c").write_text(MAIN.replace("WIDTH", str(program.result.bits // 8)), encoding="utf-8")
+        sources = [str(folder / "main.c"), str(folder / "network.c")]
+        made = subprocess.run([command, *STRICT, *flags, *sources, "-o", str(folder / "network")], capture_output=True, text=True)
+        if made.returncode:
+            raise RuntimeError(f"{command} refuses the C code: {made.stderr[:500]}")
+        ran = subprocess.run([str(folder / "network")], input=np.ascontiguousarray(codes).tobytes(), capture_output=True)
+        if ran.returncode:
+            raise RuntimeError(f"the C program stopped: {ran.stderr.decode(errors='replace')[:500]}")
+    return np.frombuffer(ran.stdout, DTYPES[program.result.bits]).reshape(len(codes), -1)
