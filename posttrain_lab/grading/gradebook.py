@@ -8,6 +8,7 @@ import logging
 import os
 import sysconfig
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,9 @@ def run(converter: Any, folder: CourseDirectory, config: Any = None) -> str:
     app.log = logging.Logger(converter.__name__, logging.INFO)
     app.log.addHandler(logging.StreamHandler(log))
     try:
-        app.start()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nbgrader's and nbconvert's own
+            app.start()
     except Exception as error:
         return _reason(log.getvalue()) or f"{type(error).__name__}: {error}"
     return ""
