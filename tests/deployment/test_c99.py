@@ -16,7 +16,9 @@ from posttrain_lab.deployment.operations import expected, input_codes, operation
 from posttrain_lab.quantization import fixed_point
 from tests.deployment.networks import random_network, shipped
 
-needs_compiler = pytest.mark.skipif(compiler() is None and not os.environ.get("CI"), reason="no C compiler here: install gcc to run this")
+needs_compiler = pytest.mark.skipif(
+    compiler() is None and not os.environ.get("CI"), reason="no C compiler here: install gcc to run this"
+)
 SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
