@@ -36,7 +36,7 @@ class AtOnce:
     """In place of an Examination: right is whose cell does not raise NotImplementedError."""
 
     def __init__(self, root: Path, unit: str, known: Any, rules: Any):
-        self.rules, self.stopped = rules, False
+        self.known, self.rules, self.stopped = known, rules, False
 
     def __enter__(self) -> "AtOnce":
         return self
