@@ -18,7 +18,9 @@ PACKAGE_OF = {"torch": "pytorch-cpu"}
 
 def conda_packages() -> dict[str, str]:
     """Name -> version bound of each line in environment.yml."""
-    lines = re.findall(r"^  - ([a-z][\w-]*)([<>=].*)?$", (BINDER / "environment.yml").read_text(encoding="utf-8"), re.M)
+    lines = re.findall(
+        r"^ {2,6}- ([a-z][\w-]*)([<>=][^ #]*)?(?: #.*)?$", (BINDER / "environment.yml").read_text(encoding="utf-8"), re.M
+    )
     return {name: bound for name, bound in lines if name not in ("conda-forge", "nodefaults")}
 
 
@@ -63,7 +65,7 @@ def test_conda_installs_each_run_time_package_with_the_same_bound():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     ours = conda_packages()
     for requirement in project["dependencies"]:
-        name, bound = re.fullmatch(r"([\w-]+)(.*)", requirement).groups()
+        name, bound = re.fullmatch(r"([\w-]+)(.*)", requirement.partition(";")[0]).groups()
         assert ours[PACKAGE_OF.get(name, name)] == bound, requirement
 
 

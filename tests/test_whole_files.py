@@ -41,7 +41,11 @@ def test_the_kind_of_error_stays(tmp_path):
 def test_nothing_else_in_the_package_renames_a_finished_file():
     package = Path(__file__).parent.parent / "posttrain_lab"
     found = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if "os.replace(" in path.read_text("utf-8")}
-    assert found == {"whole_files.py", "grading/progress.py"}  # progress renames a damaged file, to keep it
+    assert found == {
+        "whole_files.py",
+        "grading/progress.py",
+        "grading/attempts.py",
+    }  # a damaged file that is kept; a folder of an attempt
 
 
 def test_checking_a_file_leaves_nothing_behind_and_the_file_as_it_was(tmp_path):
@@ -53,10 +57,13 @@ def test_checking_a_file_leaves_nothing_behind_and_the_file_as_it_was(tmp_path):
     assert (tmp_path / "b.csv").read_text() == "old"
 
 
-def test_what_cannot_be_written_is_said(tmp_path, read_only_folder):
+def test_a_folder_or_a_place_that_is_not_there_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"keep wants a folder that exists for --csv, there is no .*no; choose another"):
         check_target("keep", tmp_path / "no" / "b.csv", "--csv")
     with pytest.raises(IsADirectoryError, match=r"keep wants a file for --csv, .* is a folder; add a name"):
         check_target("keep", tmp_path, "--csv")
+
+
+def test_what_cannot_be_written_is_said(read_only_folder):
     with pytest.raises(PermissionError, match=r"keep cannot write into .* for --csv; choose another folder"):
         check_target("keep", read_only_folder / "b.csv", "--csv")

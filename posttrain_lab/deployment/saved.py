@@ -82,7 +82,8 @@ def _program(graph: dict[str, Any], tensors: dict[str, Tensor]) -> IntegerProgra
     for number, listed in enumerate(graph["operations"]):
         arrays = {name: tensors[f"{number}.{name}"].numpy() for name in ARRAYS if f"{number}.{name}" in tensors}
         window = Window(**{name: tuples(one) for name, one in listed.pop("window").items()})
-        operations.append(Operation(**{name: tuples(one) for name, one in listed.items()}, window=window, **arrays))
+        fields: dict[str, Any] = {name: tuples(one) for name, one in listed.items()} | arrays
+        operations.append(Operation(**fields, window=window))
     assert all(value.bits in DTYPES for value in values)
     rest = {name: tuples(graph[name]) for name in ("input_shape", "output_scale", "output_zero")}
     return IntegerProgram(values, tuple(operations), input=Affine(**graph["input"]), **rest)

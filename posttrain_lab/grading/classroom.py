@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from posttrain_lab.grading.attempts import counted
 from posttrain_lab.grading.best_attempt import Worth, judged_attempt
 from posttrain_lab.grading.course import CourseError
-from posttrain_lab.grading.examination import Examination, Rules
+from posttrain_lab.grading.examination import Examination, GradingRules
 from posttrain_lab.grading.gradebook import CourseGradebook, nbgrader_tools
 from posttrain_lab.grading.jobs import ATTENTION, TRIES, Job, Jobs, key_of, only_run
 from posttrain_lab.grading.results.class_report import write_report
@@ -164,7 +164,7 @@ def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) ->
     waiting = [job for job in waiting if job.tries < TRIES]
     if not waiting:
         return
-    rules = Rules(order.sandbox, order.all_cells, _limits(book.config), tuple({job.seed for job in waiting}))
+    rules = GradingRules(order.sandbox, order.all_cells, _limits(book.config), tuple({job.seed for job in waiting}))
     with Examination(book.root, book.unit, book.known(), rules) as examination:
         alone = list[Job]()
         for job in _at_once(examination, book, jobs, waiting, order.workers):

@@ -20,7 +20,7 @@ PATIENCE = 4.0  # times the notebook's limit, by the clock on the wall: the limi
 
 
 @dataclass(frozen=True)
-class Rules:
+class GradingRules:
     """How a class is graded: in the sandbox or not, every cell or the needed ones, the limits, and the secret seeds of its submissions."""
 
     sandbox: bool = True
@@ -32,7 +32,7 @@ class Rules:
 class Examination:
     """The processes that judge a unit of the course in `root`. `known` are the gradebook's cells by grade_id. Use it as a context manager."""
 
-    def __init__(self, root: Path, unit: str, known: dict[str, Any], rules: Rules):
+    def __init__(self, root: Path, unit: str, known: dict[str, Any], rules: GradingRules):
         self.unit, self.known, self.rules = unit, known, rules
         self._folder = tempfile.TemporaryDirectory(prefix="posttrain-lab-view-", ignore_cleanup_errors=True)
         package = Path(self._folder.name)

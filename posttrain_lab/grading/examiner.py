@@ -21,7 +21,7 @@ from posttrain_lab.checks.engine.diagnosis import known_outcomes
 from posttrain_lab.checks.engine.exercise import HIDDEN_SEEDS, VISIBLE_SEEDS
 from posttrain_lab.grading import flags
 from posttrain_lab.grading.examination import SEEDS
-from posttrain_lab.grading.intake import NeedsAttention, Submission, read_submission
+from posttrain_lab.grading.intake import HandedIn, NeedsAttention, read_submission
 from posttrain_lab.grading.judge_notebook import graded_exercises, judge_notebook
 from posttrain_lab.grading.releases import other_release, remark
 from posttrain_lab.grading.sandbox.fork_server import receive, send, serve
@@ -60,7 +60,7 @@ def examine(line: socket.socket) -> None:
         send(line, {"fault": str(fault)})
 
 
-def _judged(submission: Submission, asked: dict[str, Any]) -> dict[str, Any]:
+def _judged(submission: HandedIn, asked: dict[str, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {name: nbformat.from_dict(cell) for name, cell in asked["known"].items()}
     notebook, remarks = submission.notebook, list(submission.remarks)
     if text := remark(other_release(notebook.cells, known)):

@@ -37,7 +37,7 @@ class NeedsAttention(ValueError):
 
 
 @dataclass(frozen=True)
-class Submission:
+class HandedIn:
     """A notebook made anew from the submitted cells, the other files (base64 texts by path), and what was repaired."""
 
     notebook: NotebookNode
@@ -45,13 +45,13 @@ class Submission:
     remarks: tuple[str, ...] = ()
 
 
-def read_submission(folder: Path, unit: str) -> Submission:
+def read_submission(folder: Path, unit: str) -> HandedIn:
     """What is in the folder of one student's unit. Raises NeedsAttention."""
     sizes = _listed(folder)
     notebook, remarks = _found(sizes, unit)
     found, repairs = notebook_of(_bytes(folder / notebook), notebook.name)
     files = {str(path): base64.b64encode(_bytes(folder / path)).decode() for path in sizes if path.suffix != ".ipynb"}
-    return Submission(found, files, (*remarks, *repairs))
+    return HandedIn(found, files, (*remarks, *repairs))
 
 
 def _listed(folder: Path) -> dict[Path, int]:
