@@ -196,7 +196,7 @@ def test_an_installed_package_has_no_solutions(tmp_path):
     installed = find_course(package)
     assert installed.units() == (UNIT,)
     assert installed.released(UNIT).is_file()
-    with pytest.raises(CourseError, match="checkout of the repository"):
+    with pytest.raises(CourseError, match="give --solutions DIR"):
         release(course=installed)
     with pytest.raises(CourseError, match="There is no unit '91' in course/; the units are: 90_tiny"):
         installed.released("91")

@@ -151,10 +151,11 @@ def test_every_record_is_up_to_date(unit):
 
 
 def test_the_share_of_exercises_that_each_saboteur_passes(record_property):
-    """Printed at the end of the run; more than a third would mean that the kind is not looked at."""
+    """Printed at the end of the run; more than a third would mean that the kind is not looked at. Half the pages leave the memory's order free."""
     passed = Counter(name for unit in UNITS for one in kept(unit).values() for name in one.legal)
     for name, count in sorted(passed.items()):
         record_property("unit cost", f"saboteur `{name}`: legal in {count} of {len(ALL)} exercises")
+    assert passed.pop("not contiguous", 0) <= len(ALL) / 2
     assert max(passed.values(), default=0) <= len(ALL) / 3
 
 
