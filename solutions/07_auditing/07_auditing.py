@@ -1254,8 +1254,8 @@ for name, network in (("float", plain), ("8 bits", passing), ("adversarially tra
 #
 # <details><summary>Answer</summary>
 #
-# Some: fooled answers are on average less sure than right ones. But more than half of them pass this threshold, and an adversary who
-# knows of it attacks that as well. Calibration holds for images from the source it was fitted on; an adversary is another source.
+# Some: fooled answers are on average less sure than right answers on clean images. But more than half of them pass this threshold, and
+# an adversary who knows of it attacks that as well. Calibration holds for images from the source it was fitted on; an adversary is another source.
 #
 # </details>
 #
