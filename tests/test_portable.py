@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_a_second_pass_has_narrow_vectors_and_two_threads():
-    last = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1]
-    assert last == "ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 .venv/bin/pytest -n 0 -m portable"
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert "ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 .venv/bin/pytest -n 0 -m portable" in lines
 
 
 def test_an_example_may_take_its_time(monkeypatch):

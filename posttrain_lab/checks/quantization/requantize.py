@@ -116,15 +116,18 @@ def _first(step: int, modulus: int, low: int, high: int) -> int:
     return -1 if y < 0 else -(-(low + modulus * y) // step)
 
 
-def _where_m_matters(draw: Draw, m: int, shift: int) -> Tensor:
-    """Sums whose product with m is so close to a tie that m + 1 (first half), or m - 1 (second half), gives another code."""
+def _where_m_matters(draw: Draw, m: int, shift: int) -> list[int]:
+    """Sums whose product with m is so close to a tie that m + 1 (first half), or m - 1 (second half), gives another code.
+
+    Some may lie beyond int32.
+    """
     found, modulus = [], 1 << shift
     for above in (False,) * 4 + (True,) * 4:
         start = draw.whole(2**29, 2**30)
         middle = (modulus >> 1) - start * m  # an x more adds x * m
         low = (middle if above else middle - start) % modulus
         found.append(start + _first(m, modulus, low, low + start - 1))
-    return _int32(*found)
+    return found
 
 
 def requantize_workload(seed: int) -> list[Case]:
@@ -136,10 +139,12 @@ def requantize_workload(seed: int) -> list[Case]:
         Case("a multiplier near 2^-30", (_sums(draw, small, 1.9, 47), small, draw.whole(-9, 9))),
     ]
     for rest in (draw.real(0.1, 0.4), draw.real(0.6, 0.9)):  # what the rounding of m leaves out
-        m, shift = 2 * draw.whole(2**29, 2**30 - 1) + 1, 55  # odd: 30 bits cannot hold it
-        sums = _where_m_matters(draw, m, shift)
+        m, shift, sums = 0, 55, [2**31]
+        while max(sums) >= 2**31:  # of some m the next sum lies beyond int32
+            m = 2 * draw.whole(2**29, 2**30 - 1) + 1  # odd: 30 bits cannot hold it
+            sums = _where_m_matters(draw, m, shift)
         exact = (m + rest - round(rest)) * 2.0**-shift
-        cases.append(Case("sums for which every bit of m counts", (sums, exact, draw.whole(-9, 9))))
+        cases.append(Case("sums for which every bit of m counts", (_int32(*sums), exact, draw.whole(-9, 9))))
     return cases
 
 
