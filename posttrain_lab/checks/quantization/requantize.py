@@ -117,10 +117,7 @@ def _first(step: int, modulus: int, low: int, high: int) -> int:
 
 
 def _where_m_matters(draw: Draw, m: int, shift: int) -> list[int]:
-    """Sums whose product with m is so close to a tie that m + 1 (first half), or m - 1 (second half), gives another code.
-
-    Some may lie beyond int32.
-    """
+    """Sums, perhaps beyond int32, whose product with m is so close to a tie that m + 1 (first half) or m - 1 (second) gives another code."""
     found, modulus = [], 1 << shift
     for above in (False,) * 4 + (True,) * 4:
         start = draw.whole(2**29, 2**30)
