@@ -13,21 +13,8 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
 
-
-class Told(ClassifierMixin, BaseEstimator):
-    """A fitted classifier whose probabilities are what it is given."""
-
-    def fit(self, x, y):
-        self.classes_ = np.arange(x.shape[1])
-        return self
-
-    def predict_proba(self, x):
-        return x
-
-    def predict(self, x):
-        return x.argmax(1)
+from tests.calibration.test_conformal import Told
 
 
 def mapie_classifier(score, probabilities, labels, level):
