@@ -2,6 +2,7 @@
 
 import builtins
 import linecache
+import statistics
 import random
 import sys
 import types
@@ -85,13 +86,20 @@ def test_an_answer_that_raises_is_told_without_a_traceback(capsys):
     assert "File" not in out
 
 
-def test_an_error_names_the_line_of_the_cell(monkeypatch, capsys):
-    source = CELL.format(body="return x + torch.ones(5)")
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return x + torch.ones(5)", "RuntimeError in line 11 of your cell (return x + torch.ones(5)): The size"),
+        ("return fmean([])", "StatisticsError in line 11 of your cell (return fmean([])): fmean requires"),  # not Python's own line
+    ],
+)
+def test_an_error_names_the_line_of_the_cell(body, told, monkeypatch, capsys):
+    source = CELL.format(body=body)
     monkeypatch.setitem(linecache.cache, "<a cell>", (len(source), None, source.splitlines(keepends=True), "<a cell>"))
     module = types.ModuleType("a_notebook")
-    vars(module).update(torch=torch)
+    vars(module).update(torch=torch, fmean=statistics.fmean)
     exec(compile(source, "<a cell>", "exec"), vars(module))
-    assert "RuntimeError in line 11 of your cell (return x + torch.ones(5)): The size" in said(module.scaled, capsys)
+    assert told in said(module.scaled, capsys)
 
 
 def test_an_error_of_the_example_itself_has_no_line_of_the_cell(capsys):

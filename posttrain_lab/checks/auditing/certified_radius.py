@@ -93,6 +93,12 @@ def _wald(count: int, n: int, alpha: float) -> float:
     return share - PHI(1 - alpha) * math.sqrt(share * (1 - share) / n)
 
 
+def _wilson(count: int, n: int, alpha: float) -> float:
+    z, share = PHI(1 - alpha), count / n
+    middle, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (middle - spread) / (1 + z * z / n)
+
+
 def _hoeffding(count: int, n: int, alpha: float) -> float:
     return count / n - math.sqrt(math.log(1 / alpha) / (2 * n))
 
@@ -139,6 +145,11 @@ RADIUS_MISTAKES = (
         "normal approximation",
         "You use share - z sqrt(share (1 - share) / n), which is no guarantee and is 1 when all agree; use Clopper-Pearson.",
         _from(_wald),
+    ),
+    Mistake(
+        "Wilson",
+        "You use Wilson's bound, which may be too high, so it is no guarantee; use Clopper-Pearson.",
+        _from(_wilson),
     ),
     Mistake(
         "Hoeffding",

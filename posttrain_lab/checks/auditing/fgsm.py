@@ -141,6 +141,10 @@ def _of_a_logit(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
     return (x - eps * torch.autograd.grad(chosen, z)[0].sign().to(x.dtype)).clamp(0, 1)
 
 
+def _of_probabilities(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
+    return right_fgsm(nn.Sequential(copy.deepcopy(model).double(), nn.Softmax(1)).train(model.training), x, y, eps)
+
+
 def _longest(gradient: Tensor, eps: float) -> Tensor:
     size = gradient.flatten(1).abs().amax(1).clamp_min(1e-300).reshape(-1, *[1] * (gradient.ndim - 1))
     return eps * gradient / size
@@ -205,6 +209,11 @@ FGSM_MISTAKES = (
         "the true class's logit",
         "You lower the logit of the true class only; the cross entropy also raises the others: use its gradient.",
         _of_a_logit,
+    ),
+    Mistake(
+        "softmax before the cross entropy",
+        "You give probabilities to cross_entropy, which takes the softmax itself; give it the logits.",
+        _of_probabilities,
     ),
     Mistake(
         "zero counts as positive",

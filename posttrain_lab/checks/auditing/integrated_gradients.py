@@ -123,6 +123,10 @@ def _first_target(logits: Tensor, target: Tensor) -> Tensor:
     return logits[:, int(target[0])]
 
 
+def _all(logits: Tensor, target: Tensor) -> Tensor:
+    return logits.sum(1)
+
+
 def _largest(logits: Tensor, target: Tensor) -> Tensor:
     return logits.amax(1)
 
@@ -212,6 +216,11 @@ INTEGRATED_MISTAKES = (
         "largest logit",
         "You explain the largest logit; explain that of `target`, whichever class the model prefers.",
         _along(_middles, _largest),
+    ),
+    Mistake(
+        "all logits",
+        "You add all logits of an image; take the one of its target (logits[torch.arange(n), target], or gather).",
+        _along(_middles, _all),
     ),
     Mistake(
         "difference forgotten",

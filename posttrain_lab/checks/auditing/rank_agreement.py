@@ -139,6 +139,11 @@ AGREEMENT_MISTAKES = (
         _with(lambda x: x.flatten().argsort().argsort().double().tolist()),
     ),
     Mistake(
+        "argsort once",
+        "You correlate what argsort returns: it says where each rank stands, and not which rank each value has.",
+        _with(lambda x: x.flatten().argsort(stable=True).double().tolist()),
+    ),
+    Mistake(
         "lowest place of ties",
         "Equal values all get the first of their places; give each of them the mean of their places.",
         _with(lambda x: _ranks(x, lambda first, last: first)),

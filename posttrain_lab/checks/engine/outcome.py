@@ -1,11 +1,13 @@
 """The outcome of one call of an answer, and the problems that are found before its value is compared."""
 
+import sysconfig
 import traceback
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+PYTHON = sysconfig.get_path("stdlib")  # its own modules, whose lines are not the student's
 EMPTY = "The cell is still empty: replace `raise NotImplementedError` with your answer."
 
 
@@ -41,7 +43,7 @@ def describe(error: BaseException) -> str:
 def raised(error: BaseException) -> str:
     """The kind of an error, the line of the student's cell, and its text. (The lines of a docstring's examples do not count.)"""
     frames = traceback.extract_tb(error.__traceback__)
-    others = ("posttrain_lab", "site-packages", "doctest")
+    others = ("posttrain_lab", "site-packages", "dist-packages", "doctest", PYTHON)
     own = [f for f in frames if not any(part in f.filename for part in others) and f.name != "call"]
     where = f" in line {own[-1].lineno} of your cell ({own[-1].line})" if own and own[-1].line else ""
     return f"{type(error).__name__}{where}: {_words(error)}"
