@@ -22,6 +22,7 @@ from posttrain_lab.grading.attempts import counted
 from posttrain_lab.grading.best_attempt import Worth, judged_attempt
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.examination import Examination, GradingRules
+from posttrain_lab.grading.fair_seeds import fairly_seeded
 from posttrain_lab.grading.gradebook import CourseGradebook, nbgrader_tools
 from posttrain_lab.grading.jobs import ATTENTION, TRIES, Job, Jobs, key_of, only_run
 from posttrain_lab.grading.results.class_report import write_report
@@ -132,7 +133,7 @@ def _chosen(found: list[str], wanted: tuple[str, ...]) -> list[str]:
 
 
 def _graded(book: CourseGradebook, jobs: Jobs, students: list[str], order: Order) -> Iterator[Graded]:
-    maximum, seed = book.max_score(), secrets.choice(SEEDS)
+    maximum, seed = book.max_score(), _draw()
     source = f"{book.source_hash()} {version('posttrain-lab')} {order.sandbox} {order.all_cells}"
     keys = {student: _key(book, student, source) for student in students}
     todo = [_job(jobs.find(book.unit, student, key, seed), order.regrade) for student, key in keys.items()]
@@ -145,6 +146,10 @@ def _graded(book: CourseGradebook, jobs: Jobs, students: list[str], order: Order
         remark = "; ".join(answer.get("remarks") or []) if done else ""
         how = bool(answer.get("sandbox", True))
         yield Graded(job.student, score or 0.0, maximum, answer.get("problem", ""), how, remark)
+
+
+def _draw() -> int:
+    return secrets.choice(SEEDS)
 
 
 def _key(book: CourseGradebook, student: str, source: str) -> str:
@@ -166,6 +171,7 @@ def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) ->
         return
     rules = GradingRules(order.sandbox, order.all_cells, _limits(book.config), tuple({job.seed for job in waiting}))
     with Examination(book.root, book.unit, book.known(), rules) as examination:
+        waiting = fairly_seeded(waiting, examination.judge, book.source, _draw)
         alone = list[Job]()
         for job in _at_once(examination, book, jobs, waiting, order.workers):
             if job.state == "queued":

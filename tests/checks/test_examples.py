@@ -90,7 +90,10 @@ def test_an_answer_that_raises_is_told_without_a_traceback(capsys):
     ("body", "told"),
     [
         ("return x + torch.ones(5)", "RuntimeError in line 11 of your cell (return x + torch.ones(5)): The size"),
-        ("return fmean([])", "StatisticsError in line 11 of your cell (return fmean([])): fmean requires"),  # not Python's own line
+        (
+            "return fmean([])",
+            "StatisticsError in line 11 of your cell (return fmean([])): fmean requires",
+        ),  # not Python's own line
     ],
 )
 def test_an_error_names_the_line_of_the_cell(body, told, monkeypatch, capsys):
