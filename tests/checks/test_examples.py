@@ -2,8 +2,8 @@
 
 import builtins
 import linecache
-import statistics
 import random
+import statistics
 import sys
 import types
 
