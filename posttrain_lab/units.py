@@ -6,6 +6,8 @@ What depends on the exercises (their number, minutes and points) is not written 
 import math
 from dataclasses import dataclass
 
+WRITING = 8  # minutes for a paragraph of 120 words
+
 
 @dataclass(frozen=True)
 class CourseUnit:
@@ -35,12 +37,13 @@ class CourseUnit:
         return self.heading.partition(":")[0]
 
     def minutes(self, exercises: int) -> int:
-        """The minutes that a page states for the whole unit: those of its exercises and the reading, rounded up to the next 5.
+        """The minutes that a page states for the whole unit: its exercises, the reading, and the paragraph at its end, rounded up
+        to the next 5.
 
         >>> UNITS[0].minutes(exercises=31)
-        45
+        50
         """
-        return math.ceil((exercises + self.reading) / 5) * 5
+        return math.ceil((exercises + self.reading + WRITING) / 5) * 5
 
 
 UNITS = (

@@ -79,7 +79,7 @@ def test_the_minutes_for_reading_fit_the_words_of_the_page(unit):
 
 def test_the_minutes_are_rounded_up_to_the_next_five():
     unit = units.CourseUnit("90_tiny", "tiny", "Tiny: two functions", "write", reading=7)
-    assert [unit.minutes(exercises) for exercises in (0, 3, 4, 8, 9)] == [10, 10, 15, 15, 20]
+    assert [unit.minutes(exercises) for exercises in (0, 1, 5, 6, 10)] == [15, 20, 20, 25, 25]
 
 
 def test_another_unit_is_refused():

@@ -7,7 +7,8 @@ from posttrain_lab.grading.course import CourseError
 
 NOTICE = "<!-- Made by `posttrain-lab release`: change the sources, not this file. -->"
 BEGIN, END = "<!-- units: made by `posttrain-lab release` from posttrain_lab/units.py -->", "<!-- end -->"
-MINUTES = "The minutes are for a whole unit, reading included."
+MINUTES = "The minutes are for a whole unit, reading included; the points are those of the exercises."
+PARAGRAPH = "Each unit ends with a paragraph in your own words, which a person marks with 3 points more."
 
 
 def counts(unit: str) -> tuple[int, int, int]:
@@ -27,7 +28,7 @@ def index_page(folders: tuple[str, ...]) -> str:
         exercises, minutes, points = counts(unit.folder)
         link = f"[{unit.heading}]({unit.folder}/{unit.folder}.ipynb)"
         rows.append(f"| {link} | {exercises} | {unit.minutes(minutes)} | {points} |")
-    text = f"Open a unit, read from the top and run every cell. A check may be run as often as you like. {MINUTES}"
+    text = f"Open a unit, read from the top and run every cell. A check may be run as often as you like. {MINUTES} {PARAGRAPH}"
     return "\n".join([*rows, "", text, "", "What a word means: [glossary](glossary.md)."]) + "\n"
 
 

@@ -26,7 +26,7 @@
 # with functions of your own, and the answers are in one table, the network's [passport](../glossary.md#passport).
 #
 # **You need** Python and some first experience with PyTorch (a tensor, a model that is called). The unit takes about
-# 45 minutes, with four exercises.
+# 50 minutes, with four exercises.
 
 # %% [markdown]
 # ## How to work here
@@ -501,7 +501,23 @@ passport_plots.passport_card(passport)
 # - **What was lost.** Nothing yet: you changed nothing. That is the point of measuring first: from now on each unit
 #   shows this table twice, before and after.
 # - **What was not measured.** Energy, other machines, more than one thread, the memory that a run needs.
+
+# %% [markdown]
+# ## In your own words
 #
+# Write a paragraph of about 120 words on the figure of bytes and time by part: which part would you make smaller, and which
+# faster? In a class a person marks it with three points: one for two numbers of the figure, *as they came out on your
+# machine*, each with how sure it is; one for a reason that rests on something you computed in this unit; and one for what the
+# figure cannot show, and how you would find out.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "explain_time", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
+# ### BEGIN SOLUTION
+# The part with most bytes is made smaller first; the one with most time, whose range from p20 to p80 stays above the others',
+# is made faster. They differ, because the weights of a linear layer are used once an image, and those of a convolution again
+# at every place. The figure shows one machine with one thread: another machine, or another batch size, needs another run.
+# ### END SOLUTION
+
+# %% [markdown]
 # ## Five questions
 
 # %% tags=["widget", "nbval-ignore-output"]

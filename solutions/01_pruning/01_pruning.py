@@ -27,7 +27,7 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`, an optimizer). No other unit comes first.
 #
-# **How it works.** There are ten exercises; the unit takes about 155 minutes. Replace `raise NotImplementedError` with
+# **How it works.** There are ten exercises; the unit takes about 165 minutes. Replace `raise NotImplementedError` with
 # your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring. The
 # next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like.
 # A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came before. The figures
@@ -1304,7 +1304,23 @@ widgets.run_button("Quantize the pruned network", lambda: course_results.prune_t
 # - **Choosing.** A single ranking beats one sparsity for all, and an allocation by measured curves beats both. The scan costs
 #   validation images only. Its curves are coarse: nothing is measured between the last two points, 90 % and 100 %.
 # - **What was not measured.** Energy, GPUs with 2:4 hardware, other networks, other seeds of the first training.
+
+# %% [markdown]
+# ## In your own words
 #
+# Write a paragraph of about 120 words on the figure of Part 6: when does removing weights make a network faster? In a class a
+# person marks it with three points: one for two numbers of the figure, *as they came out on your machine*, each with how sure
+# it is; one for a reason that rests on something you computed in this unit; and one for what the figure cannot show, and how
+# you would find out.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "explain_channels", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
+# ### BEGIN SOLUTION
+# Zeros in a dense tensor are multiplied like all other numbers, so the time stays; whole channels make the matrices smaller,
+# and the time falls. I give accuracy with its interval and time with its p20 and p80: where the intervals overlap, I claim no
+# difference. Other batch sizes, processors and networks are not shown; I would repeat the table there.
+# ### END SOLUTION
+
+# %% [markdown]
 # ## Five questions
 
 # %% tags=["widget", "nbval-ignore-output"]

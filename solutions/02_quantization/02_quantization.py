@@ -27,7 +27,7 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Linear`). No other unit comes first.
 #
-# **How it works.** There are ten exercises; the unit takes about 165 minutes. Replace `raise NotImplementedError` with
+# **How it works.** There are ten exercises; the unit takes about 170 minutes. Replace `raise NotImplementedError` with
 # your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring. The
 # next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like.
 # A mistake costs only its own exercise: later ones use the library's version, `lib`, of what came before. The figures
@@ -1291,7 +1291,23 @@ widgets.run_button("Quantize the pruned network", lambda: course_results.prune_t
 #   8-bit multiply-add instructions there is little time to gain. What is gained in any case is memory.
 # - **The worst class.** An average hides which class loses. Look at the worst class before and after.
 # - **What was not measured.** Energy, other processors, other seeds of training, images unlike these.
+
+# %% [markdown]
+# ## In your own words
 #
+# Write a paragraph of about 120 words on the figure of accuracy and bits in Part 5: below how many bits would you train
+# again, rather than only round? In a class a person marks it with three points: one for two numbers of the figure, *as they
+# came out on your machine*, each with how sure it is; one for a reason that rests on something you computed in this unit; and
+# one for what the figure cannot show, and how you would find out.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "explain_bits", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
+# ### BEGIN SOLUTION
+# Two accuracies with their intervals, on the same images, so the images on which only one network is right decide. Each bit
+# less doubles the step, and the squared error of rounding grows four times; `optimal_rounding` moves this point, and does not
+# remove it. It is one network and one set of images; a larger network may lose less, which a second run would show.
+# ### END SOLUTION
+
+# %% [markdown]
 # ## Five questions
 
 # %% tags=["widget", "nbval-ignore-output"]

@@ -28,7 +28,7 @@
 #
 # **You need** Python and a little PyTorch (tensors, `nn.Module`, `backward`). No other unit comes first.
 #
-# **How it works.** There are eight exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError`
+# **How it works.** There are eight exercises; the unit takes about 150 minutes. Replace `raise NotImplementedError`
 # with your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring.
 # The next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you
 # like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work. In a terminal,
@@ -1168,7 +1168,23 @@ with torch.no_grad():
 #   slower until they are merged. Recovery needs labels.
 # - **What was not measured.** Other pairs of tasks: between tasks that have nothing in common a trained network may be no
 #   better start than a random one. Larger networks, where LoRA's saving of memory matters. Labels that are wrong.
+
+# %% [markdown]
+# ## In your own words
 #
+# Write a paragraph of about 120 words on the figure of accuracy and number of labels: when was it worth to start from the
+# trained network? In a class a person marks it with three points: one for two numbers of the figure, *as they came out on
+# your machine*, each with how sure it is; one for a reason that rests on something you computed in this unit; and one for
+# what the figure cannot show, and how you would find out.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "explain_labels", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
+# ### BEGIN SOLUTION
+# Two points of the curves with the spread of their repeats. The frozen features are useful already, so few parameters need
+# labels, as the table of trainable parameters shows; with many labels the curves come together. Tasks that are less like the
+# first one are not shown; I would take one of other images, and draw both curves again.
+# ### END SOLUTION
+
+# %% [markdown]
 # ## Five questions
 
 # %% tags=["widget", "nbval-ignore-output"]

@@ -27,7 +27,7 @@
 #
 # **You need** Python and a little PyTorch (tensors, `softmax`). No other unit comes first.
 #
-# **How it works.** There are twelve exercises; the unit takes about 150 minutes. Replace `raise NotImplementedError`
+# **How it works.** There are twelve exercises; the unit takes about 160 minutes. Replace `raise NotImplementedError`
 # with your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring.
 # The next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you
 # like. A mistake costs only its own exercise. The figures use *your* functions, so they show your work. In a terminal,
@@ -1238,7 +1238,23 @@ measure.compare(passports)
 # - **Shift.** Everything here holds for new examples from the same source. Rotated and blurred images are not.
 # - **What was not measured.** Whether the costs are right, whether a nurse's visit helps, other places, other decades, other
 #   seeds of the split. An average cost per person also hides differences: most misses may be in one group.
+
+# %% [markdown]
+# ## In your own words
 #
+# Write a paragraph of about 120 words on the reliability diagrams before and after temperature scaling: would you trust a
+# confidence of 0.9? In a class a person marks it with three points: one for two numbers of the figure, *as they came out on
+# your machine*, each with how sure it is; one for a reason that rests on something you computed in this unit; and one for
+# what the figure cannot show, and how you would find out.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "explain_confidence", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
+# ### BEGIN SOLUTION
+# Two bins with their counts and intervals: before, the accuracy lies below the confidence; after, within the interval. The
+# temperature is one number, fitted on validation images: it corrects the mean of the confidences, no single bin, and no
+# order. Shifted images are not in this figure; there I would look at the diagram again before trusting it.
+# ### END SOLUTION
+
+# %% [markdown]
 # ## Five questions
 
 # %% tags=["widget", "nbval-ignore-output"]

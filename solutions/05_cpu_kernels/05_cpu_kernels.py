@@ -27,7 +27,7 @@
 # **You need** Python and a little PyTorch (tensors, shapes). Unit 02 explains where int8 codes come from; no unit has to come
 # first. No C, no assembly: Numba compiles Python functions for your processor.
 #
-# **How it works.** There are twelve exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError`
+# **How it works.** There are twelve exercises; the unit takes about 145 minutes. Replace `raise NotImplementedError`
 # with your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring.
 # The next one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you
 # like. A mistake costs only its own exercise. Most figures use *your* functions, so they show your work; where the
@@ -1047,7 +1047,23 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
 #   may differ by some percent. A point above its slope tells you that numbers came from a cache.
 # - **What was not measured.** Several threads, energy, other processors, other sizes. Sizes that are not multiples of a tile
 #   are slower per operation.
+
+# %% [markdown]
+# ## In your own words
 #
+# Write a paragraph of about 120 words on your versions on the roof: what holds back your best one? In a class a person marks
+# it with three points: one for two numbers of the figure, *as they came out on your machine*, each with how sure it is; one
+# for a reason that rests on something you computed in this unit; and one for what the figure cannot show, and how you would
+# find out.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "explain_roof", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
+# ### BEGIN SOLUTION
+# Two points with their repeats, and where they lie: left of the ridge the bytes a second limit, right of it the operations a
+# second. The intensity that I computed says on which side each one is; what lies far below both limits waits for something
+# else, such as single loads or one thread. A busy machine, other shapes and other processors are not shown.
+# ### END SOLUTION
+
+# %% [markdown]
 # ## Five questions
 
 # %% tags=["widget", "nbval-ignore-output"]

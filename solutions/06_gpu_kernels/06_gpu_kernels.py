@@ -28,7 +28,7 @@
 # the other. With an NVIDIA GPU of the Ampere generation or later the same cells run on it. Triton exists for Linux; elsewhere open the unit
 # in Colab. Unit 02 explains what a code and a scale are; exercise 2 repeats what is needed here.
 #
-# **How it works.** There are seven exercises; the unit takes about 140 minutes. An exercise's cell begins with a finished function that
+# **How it works.** There are seven exercises; the unit takes about 150 minutes. An exercise's cell begins with a finished function that
 # takes tensors and *launches* a kernel. Below it you write the body of the kernel in place of `raise NotImplementedError`; the course's own
 # kernels have at most six lines there. The next cell tries the examples of the docstring, and the one after it checks. A mistake costs only
 # its own exercise. In a terminal, `posttrain-lab check 06` shows the points of the whole notebook. The [glossary](../glossary.md) explains
@@ -904,7 +904,23 @@ plots.curves(batches, {"this processor": here, **bounds, **across}, "rows (image
 #   the computer's memory: copying them takes longer than the product. Single zeros, which no tile can skip.
 # - **What was not measured.** Times on a GPU, unless your machine has one. The interpreter shows whether a kernel is correct and what it reads,
 #   never how fast it is: it has no cache, and its programs do not run at the same time, so some race conditions are not found.
+
+# %% [markdown]
+# ## In your own words
 #
+# Write a paragraph of about 120 words on the figure of bytes read and tile size: which tile would you take, and why not the
+# largest? In a class a person marks it with three points: one for two numbers of the figure, *as they came out on your
+# machine*, each with how sure it is; one for a reason that rests on something you computed in this unit; and one for what the
+# figure cannot show, and how you would find out.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "explain_traffic", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
+# ### BEGIN SOLUTION
+# Two counts, which are exact here, so they have no spread; and the share of masked lanes. A larger tile reads each number
+# less often, as my formula says, but needs more registers and leaves fewer programs for the chip. Nothing here was timed on a
+# GPU: the figure cannot show which tile is fastest, a run with several tiles could.
+# ### END SOLUTION
+
+# %% [markdown]
 # ## Five questions
 
 # %% tags=["widget", "nbval-ignore-output"]

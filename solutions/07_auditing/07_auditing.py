@@ -25,7 +25,7 @@
 #
 # **You need** Python and a little PyTorch (tensors, `softmax`, gradients). Units 01 and 02 help; no other unit must come first.
 #
-# **How it works.** There are eleven exercises; the unit takes about 120 minutes. Replace `raise NotImplementedError` with
+# **How it works.** There are eleven exercises; the unit takes about 125 minutes. Replace `raise NotImplementedError` with
 # your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring. The next
 # one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like. A mistake
 # costs only its own exercise. The figures use *your* functions, so they show your work.
@@ -1291,7 +1291,23 @@ for name, network in networks.items():
 # - **Where the techniques lost.** An attack proves weakness, never strength: the worst case is only as bad as the attacks that were tried. The
 #   guarantee is small, slow, and about one kind of change. Attributions told us where to ask, and answered nothing alone.
 # - **What was not measured.** Attacks that know of the defence, other norms, other seeds of the hardened network, people who judge the maps.
+
+# %% [markdown]
+# ## In your own words
 #
+# Write a paragraph of about 120 words on the accuracy of the attacked networks: is the network of 8 bits harder to attack? In
+# a class a person marks it with three points: one for two numbers of the figure, *as they came out on your machine*, each
+# with how sure it is; one for a reason that rests on something you computed in this unit; and one for what the figure cannot
+# show, and how you would find out.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "explain_attack", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
+# ### BEGIN SOLUTION
+# Two accuracies on the same images, with their paired interval. The gradient of a rounded layer is zero, so an attack that
+# follows it stands still and seems weak; with the straight-through gradient of this unit it is strong again. A stronger
+# attack, or one made for this network, is not shown; I would try both before I believe in a defence.
+# ### END SOLUTION
+
+# %% [markdown]
 # ## Five questions
 
 # %% tags=["widget", "nbval-ignore-output"]

@@ -29,6 +29,7 @@ from posttrain_lab.grading.session import Limits
 
 COURSE = find_course()
 FIRST = COURSE.units()[0]
+PARAGRAPH = 3  # points of the paragraph that a person marks
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
@@ -62,9 +63,10 @@ def test_a_class_gets_full_marks_and_none(unit, tmp_path):
     report = grade(unit, tmp_path, Order(sandbox=not no_sandbox(), all_cells=unit == FIRST))
     points = sum(exercise.points for exercise in checks.exercises(unit).values())
     assert [(row.student, row.score, row.max_score, row.error) for row in report.rows] == [
-        ("empty", 0, points, ""),
-        ("perfect", points, points, ""),
+        ("empty", 0, points + PARAGRAPH, ""),
+        ("perfect", points, points + PARAGRAPH, ""),
     ]
+    assert _waiting(tmp_path / "gradebook.db", unit) == {"empty": [], "perfect": [PARAGRAPH]}
     book = nbformat.read(tmp_path / "autograded" / "perfect" / unit / f"{unit}.ipynb", as_version=4)
     assert {bool(cell.outputs) for cell in book.cells if "widget" in cell.metadata.get("tags", [])} == {True}
     assert (tmp_path / "feedback" / "perfect" / unit / f"{unit}.html").stat().st_size > 10_000
@@ -106,6 +108,13 @@ def test_both_ways_to_grade_ask_the_same(unit, monkeypatch):
     judge.judge_notebook(read_notebook(COURSE.source(unit)), unit, second, all_cells=False)
     assert first.asked[: len(second.asked)] == second.asked
     assert {one[0] for one in second.asked if isinstance(one, tuple)} == set(checks.exercises(unit))
+
+
+def _waiting(base: Path, unit: str) -> dict[str, list[float]]:
+    """The points of what a person must mark."""
+    with nbgrader.api.Gradebook(f"sqlite:///{base}") as book:
+        cells = {one.student.id: one.notebooks[0].grades for one in book.assignment_submissions(unit)}
+        return {student: [cell.max_score for cell in grades if cell.needs_manual_grade] for student, grades in cells.items()}
 
 
 def _write(notebook: nbformat.NotebookNode, folder: Path, name: str = "mine") -> Path:
