@@ -96,7 +96,7 @@ $L__BB0_1:
 \twmma.mma.sync.aligned.row.col.m16n16k16.s32.s8.s8.s32 {{ %r1 }}, {{ %r2 }}, {{ %r3 }}, {{ %r1 }};
 \tmov.b32 %r4, %r5; // before mma.sync.aligned.m16n8k32
 \tmov.b32 %r6, %r7; // it was .reg .b32 %old<78>;
-\t@%p{guard}\t{sparse} {{ %r1 }}, {{ %r2 }}, {{ %r3 }}, {{ %r1 }}, %r9, 0x0;
+\t@%p{guard} {sparse} {{ %r1 }}, {{ %r2 }}, {{ %r3 }}, {{ %r1 }}, %r9, 0x0;
 {more}@%p1 bra $L__BB0_1;
 \tret;
 }}
