@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 
 from posttrain_lab.checks.engine.time_limit import CALLED, USED, WALL, too_long
 from posttrain_lab.grading.outputs import Outputs
+from posttrain_lab.grading.sandbox.control_group import ControlGroup
 from posttrain_lab.grading.sandbox.fork_server import ForkServer, connect, receive, send
 from posttrain_lab.grading.sandbox.rights import Room
 from posttrain_lab.grading.sandbox.time_used import Used, tree
@@ -33,6 +34,7 @@ PATIENCE = 20  # a reply may take so many times its limit by the clock: only wha
 GRACE = 60.0  # seconds
 STUCK = 60.0  # seconds in which a question must be taken
 MEMORY = 6 * 2**30  # bytes of all processes of a submission together
+TOO_MUCH = f"the notebook used more than {MEMORY // 2**30} GB of memory"
 CELL = "the cell did not end"
 Sentence = Callable[[bool], str]  # of the limit that was met; it is told whether the code slept
 
@@ -68,6 +70,7 @@ class SandboxedKernel:
         self._line: socket.socket | None = None
         self._process, self._waited_for = 0, False
         self._now: Used | None = None
+        self._group: ControlGroup | None = None
 
     @property
     def used(self) -> float:
@@ -132,6 +135,8 @@ class SandboxedKernel:
         if not hello.get("ready"):
             self._kill()
             raise GraderFault(f"The sandbox could not be entered: {hello.get('fault')}; run `posttrain-lab doctor`.")
+        self._group = ControlGroup(MEMORY)
+        self._group.take(tree(self._process))  # no code of the submission has run yet
         if self.files:
             self._asked({"files": self.files}, self.limits.start, lambda slept: "its files were not written")
 
@@ -166,8 +171,9 @@ class SandboxedKernel:
             self._kill()
             raise
         except (OSError, ValueError, RecursionError, MemoryError):
+            reason = TOO_MUCH if self._group and self._group.ran_out else DIED
             self._kill()
-            raise KernelLost(DIED) from None
+            raise KernelLost(reason) from None
         if not isinstance(reply, dict):
             self._kill()
             raise KernelLost("what came back is no answer")
@@ -185,6 +191,9 @@ class SandboxedKernel:
                 with contextlib.suppress(OSError):
                     os.kill(one, signal.SIGKILL)
             line.close()
+        if self._group is not None:
+            self._group.close()
+            self._group = None
 
 
 def _wait(line: socket.socket, now: Used, most: tuple[float, float], used_up: Sentence) -> None:
@@ -195,7 +204,7 @@ def _wait(line: socket.socket, now: Used, most: tuple[float, float], used_up: Se
         if now.seconds > most[0] or monotonic() > most[1]:
             raise KernelLost(used_up(now.slept > slept))
         if now.memory > MEMORY:
-            raise KernelLost(f"the notebook used more than {MEMORY // 2**30} GB of memory")
+            raise KernelLost(TOO_MUCH)
 
 
 def _used_up(what: str, seconds: float, slept: bool) -> str:
