@@ -26,6 +26,7 @@ from traitlets.config.loader import PyFileConfigLoader
 from posttrain_lab.grading.course import CHECK_PREFIX, CONFIG, WHERE, CourseError, read_notebook
 from posttrain_lab.grading.exports import GradesExport, score_of
 from posttrain_lab.grading.lateness import days_used_before, penalty
+from posttrain_lab.grading.one_gradebook import one_gradebook
 from posttrain_lab.grading.sanitize import gradebook_cells
 from posttrain_lab.grading.settings import FILE, read_settings
 
@@ -205,11 +206,13 @@ class CourseGradebook:
 
 @contextlib.contextmanager
 def nbgrader_tools() -> Iterator[None]:
-    """nbgrader changes the working directory, and runs `alembic` from the PATH, which may not contain it: correct both."""
+    """nbgrader changes the working directory, runs `alembic` from the PATH, which may not contain it, and opens its gradebook again and
+    again: correct all three."""
     path, folder = os.environ.get("PATH", ""), Path.cwd()
     os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), path])
     try:
-        yield
+        with one_gradebook():
+            yield
     finally:
         os.environ["PATH"] = path
         os.chdir(folder)
