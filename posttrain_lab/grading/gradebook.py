@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import os
-import sysconfig
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
@@ -206,15 +205,12 @@ class CourseGradebook:
 
 @contextlib.contextmanager
 def nbgrader_tools() -> Iterator[None]:
-    """nbgrader changes the working directory, runs `alembic` from the PATH, which may not contain it, and opens its gradebook again and
-    again: correct all three."""
-    path, folder = os.environ.get("PATH", ""), Path.cwd()
-    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), path])
+    """nbgrader changes the working directory, and opens its gradebook again and again: correct both."""
+    folder = Path.cwd()
     try:
         with one_gradebook():
             yield
     finally:
-        os.environ["PATH"] = path
         os.chdir(folder)
 
 
