@@ -1,6 +1,7 @@
 """Calls as the texts in which they are sent. Every submission of a class is asked the same cases, so an examiner writes them once."""
 
 import base64
+import contextlib
 from typing import Any
 
 from posttrain_lab.checks.engine import serialize
@@ -21,8 +22,12 @@ def question(args: tuple[Any, ...], kwargs: dict[str, Any], gradients: tuple[int
 
 
 def write_before(case: Case) -> None:
-    """Write a case's question now. Its arguments must not be changed from now on (submissions get copies)."""
-    _WRITTEN[_key(case.args, case.kwargs, case.gradients)] = (case, _written(case.args, case.kwargs, case.gradients))
+    """Write a case's question now. Its arguments must not be changed from now on (submissions get copies).
+
+    One that cannot be sent is not written: the sentence about it comes when it is asked.
+    """
+    with contextlib.suppress(serialize.WireError):
+        _WRITTEN[_key(case.args, case.kwargs, case.gradients)] = (case, _written(case.args, case.kwargs, case.gradients))
 
 
 def _key(args: tuple[Any, ...], kwargs: dict[str, Any], gradients: tuple[int, ...]) -> Key:
