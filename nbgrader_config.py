@@ -52,6 +52,8 @@ c.GenerateFeedback.preprocessors = [
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
 
+c.GenerateFeedback.exporter_class = "posttrain_lab.grading.feedback_pages.FeedbackExporter"
+
 # Pages made from students' notebooks (feedback, formgrader) run none of their scripts (posttrain_lab/grading/safe_pages.py says why).
 c.HTMLExporter.sanitize_html = True
 c.HTMLExporter.filters = {"markdown2html": "posttrain_lab.grading.safe_pages.markdown2html"}

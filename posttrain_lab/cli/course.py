@@ -129,6 +129,7 @@ def proof_table(proof: "Proof") -> Table:
 
 def grade_unit(unit: str, order: "Order") -> bool:
     """Grade the submissions; true when every submission got a score."""
+    import posttrain_lab.grading.sooner  # noqa: F401  (before the others)
     from posttrain_lab.grading.classroom import grade
 
     if not order.sandbox:

@@ -136,7 +136,7 @@ def _graded(book: CourseGradebook, jobs: Jobs, students: list[str], order: Order
     maximum, seed = book.max_score(), _draw()
     source = f"{book.source_hash()} {version('posttrain-lab')} {order.sandbox} {order.all_cells}"
     keys = {student: _key(book, student, source) for student in students}
-    todo = [_job(jobs.find(book.unit, student, key, seed), order.regrade) for student, key in keys.items()]
+    todo = [_job(book, jobs.find(book.unit, student, key, seed), order.regrade) for student, key in keys.items()]
     for job in _judged(book, jobs, todo, order):
         job = _saved(book, jobs, job)
         done = job.state == "done"
@@ -157,8 +157,11 @@ def _key(book: CourseGradebook, student: str, source: str) -> str:
     return " ".join(key_of(folder, source) for folder in counted(book.root, student, book.unit, book.settings.keep))
 
 
-def _job(job: Job, again: bool) -> Job:
-    return replace(job, state="queued", tries=0, result="") if again else job
+def _job(book: CourseGradebook, job: Job, again: bool) -> Job:
+    """What is left to do of a job; a gradebook that was lost gets again what is kept in the table."""
+    if again:
+        return replace(job, state="queued", tries=0, result="")
+    return replace(job, state="judged") if job.state == "done" and book.score(job.student) is None else job
 
 
 def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) -> Iterator[Job]:

@@ -1,10 +1,13 @@
 """The program that judges: a fork server whose children read one submission each, run it in the sandbox, and give the verdicts.
 
-`python -m posttrain_lab.grading.examiner SOCKET UNIT`, with the secret seeds in the environment. The server asks the oracles once, so
-its children need not. A child decodes what students wrote; it has limits of its own, ends after one submission, and touches neither the
-gradebook nor another's files.
+`python -m posttrain_lab.grading.examiner SOCKET UNIT`, with the secret seeds in the environment. The server asks the oracles and writes
+the questions once, so its children need not. A child decodes what students wrote; it has limits of its own, ends after one submission,
+and touches neither the gradebook nor another's files.
 """
 
+import posttrain_lab.grading.sooner  # noqa: F401
+
+# isort: split
 import json
 import os
 import resource
@@ -23,6 +26,7 @@ from posttrain_lab.grading import flags
 from posttrain_lab.grading.examination import SEEDS
 from posttrain_lab.grading.intake import HandedIn, NeedsAttention, read_submission
 from posttrain_lab.grading.judge_notebook import graded_exercises, judge_notebook
+from posttrain_lab.grading.questions import write_before
 from posttrain_lab.grading.releases import other_release, remark
 from posttrain_lab.grading.sandbox.fork_server import receive, send, serve
 from posttrain_lab.grading.sandbox.sandboxed_kernel import SandboxedKernel
@@ -33,13 +37,14 @@ MEMORY = 4 * 2**30  # bytes more than the server has
 
 
 def main() -> None:
-    """Ask the oracles, then fork for each submission."""
+    """Ask the oracles and write the questions, then fork for each submission."""
     torch.set_num_threads(1)
     secret = tuple(int(seed) for seed in os.environ.pop(SEEDS, "").split())
     for exercise in graded_exercises(sys.argv[2]).values():
         known = known_outcomes(exercise)
         for seed in VISIBLE_SEEDS + HIDDEN_SEEDS + secret:
-            known.wanted(seed)
+            for case, _ in known.wanted(seed):
+                write_before(case)
             for law in exercise.laws:
                 known.notes(law, seed)
     serve(sys.argv[1], examine)

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import os
-import sysconfig
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
@@ -26,6 +25,7 @@ from traitlets.config.loader import PyFileConfigLoader
 from posttrain_lab.grading.course import CHECK_PREFIX, CONFIG, WHERE, CourseError, read_notebook
 from posttrain_lab.grading.exports import GradesExport, score_of
 from posttrain_lab.grading.lateness import days_used_before, penalty
+from posttrain_lab.grading.one_gradebook import one_gradebook
 from posttrain_lab.grading.sanitize import gradebook_cells
 from posttrain_lab.grading.settings import FILE, read_settings
 
@@ -205,13 +205,12 @@ class CourseGradebook:
 
 @contextlib.contextmanager
 def nbgrader_tools() -> Iterator[None]:
-    """nbgrader changes the working directory, and runs `alembic` from the PATH, which may not contain it: correct both."""
-    path, folder = os.environ.get("PATH", ""), Path.cwd()
-    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), path])
+    """nbgrader changes the working directory, and opens its gradebook again and again: correct both."""
+    folder = Path.cwd()
     try:
-        yield
+        with one_gradebook():
+            yield
     finally:
-        os.environ["PATH"] = path
         os.chdir(folder)
 
 

@@ -18,9 +18,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_notebook
 from nbformat.v4.rwbase import rejoin_lines
 
+from posttrain_lab.grading.regular_files import MOST_BYTES, NeedsAttention, read_regular
 from posttrain_lab.grading.sanitize import rebuilt
 
-MOST_BYTES = 20 * 2**20  # of a submission
 MOST_FILES, MOST_FOLDERS, MOST_CELLS = 100, 5, 2000
 LONE_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 KINDS = {
@@ -30,10 +30,6 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-
-
-class NeedsAttention(ValueError):
-    """A person must look at this submission; the message says why, and what can be done."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +45,8 @@ def read_submission(folder: Path, unit: str) -> HandedIn:
     """What is in the folder of one student's unit. Raises NeedsAttention."""
     sizes = _listed(folder)
     notebook, remarks = _found(sizes, unit)
-    found, repairs = notebook_of(_bytes(folder / notebook), notebook.name)
-    files = {str(path): base64.b64encode(_bytes(folder / path)).decode() for path in sizes if path.suffix != ".ipynb"}
+    found, repairs = notebook_of(read_regular(folder / notebook), notebook.name)
+    files = {str(path): base64.b64encode(read_regular(folder / path)).decode() for path in sizes if path.suffix != ".ipynb"}
     return HandedIn(found, files, (*remarks, *repairs))
 
 
@@ -90,18 +86,6 @@ def _found(sizes: dict[Path, int], unit: str) -> tuple[Path, tuple[str, ...]]:
     raise NeedsAttention(
         f"it has {f'{len(books)} notebooks ({names})' if books else 'no notebook'}; one named {wanted} is wanted."
     )
-
-
-def _bytes(path: Path) -> bytes:
-    """The content, opened without following a link, and no more of it than allowed: the file may have been exchanged since."""
-    try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError as error:
-        raise NeedsAttention(f"{path.name} cannot be read ({error.strerror}).") from None
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise NeedsAttention(f"{path.name} is no file; ask for the notebook itself.")
-        return file.read(MOST_BYTES + 1)[:MOST_BYTES]
 
 
 def notebook_of(raw: bytes, name: str) -> tuple[NotebookNode, tuple[str, ...]]:

@@ -12,7 +12,6 @@ of a submission.
 
 import base64
 import binascii
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
@@ -27,6 +26,7 @@ from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.plain_values import clean
 from posttrain_lab.checks.engine.product_spy import NOTED
 from posttrain_lab.checks.engine.time_limit import USED, WALL, too_long
+from posttrain_lab.grading.questions import question
 from posttrain_lab.grading.session import GraderFault, KernelLost, Limits
 
 HELPER = "posttrain_lab.grading.kernel_side"
@@ -95,14 +95,14 @@ class KernelSubmission:
         if monotonic() > self._end:
             raise KernelLost(too_long("all calls of your function together did not end", self._kernel.limits.exercise, True))
         try:
-            question = base64.b64encode(serialize.encode([asked.args, asked.kwargs, asked.gradients])).decode("ascii")
+            text = question(asked.args, asked.kwargs, asked.gradients)
         except serialize.WireError as error:
             raise GraderFault(
                 f"The check of {self._name} has an argument that cannot be sent to the kernel ({error}); correct its cases."
             ) from error
         helper = f"__import__({HELPER!r}, fromlist=['answer'])"
         attribute, through, library = self._access
-        call = f"{helper}.answer({self._name!r}, {attribute!r}, {question!r}, {through!r}, {library!r})"
+        call = f"{helper}.answer({self._name!r}, {attribute!r}, {text!r}, {through!r}, {library!r})"
         return decoded(self._kernel.ask(call, left))
 
 
@@ -114,17 +114,12 @@ def decoded(text: str) -> Any:
         raw = base64.b64decode(text.strip("'\""), validate=True)
     except (binascii.Error, UnicodeError) as error:
         raise ValueError("it is not what the grader's helper writes") from error
-    _reject_wild_layers(raw)
-    return serialize.decode(raw)
+    return serialize.decode(raw, _reject_wild_layers)
 
 
-def _reject_wild_layers(raw: bytes) -> None:
+def _reject_wild_layers(tree: Any) -> None:
     """Reject layers whose options are so large that creating them would fill the memory."""
-    try:
-        size = int.from_bytes(raw[:8], "little")
-        pending = [json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["tree"])]
-    except Exception as error:
-        raise ValueError(f"its bytes are damaged, {type(error).__name__}") from error
+    pending = [tree]
     while pending:
         node = pending.pop()
         if isinstance(node, dict):
@@ -138,7 +133,7 @@ def _reject_wild_layers(raw: bytes) -> None:
 def _reject_wild_options(options: Any) -> None:
     for name, value in options.items() if isinstance(options, dict) else ():
         if _largest(value) > (LARGEST_WIDTH if name in WIDTHS else LARGEST_OPTION):
-            raise ValueError("a layer in it is far too large")
+            raise serialize.WireError("a layer in it is far too large")
 
 
 def _largest(tree: Any) -> float:

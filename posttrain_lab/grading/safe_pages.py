@@ -5,6 +5,7 @@ nbgrader_config.py names two things of this file for every HTML page: the filter
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import bleach
@@ -22,6 +23,7 @@ ATTRIBUTES = {"a": ["href", "title"], "abbr": ["title"], "th": ["colspan", "rows
 PICTURES = ("image/png", "image/jpeg")
 BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 TAG = re.compile(r"[\w-]+")
+KEPT, LONG = 512, 10_000  # texts that are kept; characters of one above which it is not
 NOT_SHOWN = "(an output of this kind is not shown here)"
 
 
@@ -40,8 +42,15 @@ def _of_picture(tag: str, name: str, value: str) -> bool:
 
 
 def markdown2html(source: str) -> str:
-    """nbconvert's filter of this name, and then only what `clean` lets through."""
+    """nbconvert's filter of this name, and then only what `clean` lets through. (Most texts are the same in each page of a class.)"""
+    return (_kept if len(source) < LONG else _converted)(source)
+
+
+def _converted(source: str) -> str:
     return clean(filters.markdown2html(source))
+
+
+_kept = lru_cache(KEPT)(_converted)
 
 
 class SafeCells(Preprocessor):

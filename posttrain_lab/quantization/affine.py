@@ -94,10 +94,8 @@ def check_zero_point(zero_point: int | Tensor, like: Tensor, codes: tuple[int, i
 
 
 def _check_broadcast(value: Tensor, like: Tensor, name: str, caller: str) -> None:
-    try:
-        fits = torch.broadcast_shapes(value.shape, like.shape) == like.shape
-    except RuntimeError:
-        fits = False
+    sizes = zip(reversed(value.shape), reversed(like.shape), strict=False)  # from the last axis; broadcast_shapes takes 0.1 ms
+    fits = value.ndim <= like.ndim and all(mine in (1, theirs) for mine, theirs in sizes)
     if not fits:
         raise ValueError(
             f"{caller} wants a {name} that broadcasts against {tuple(like.shape)}, got {tuple(value.shape)}; "

@@ -16,6 +16,7 @@ from small_unit import FULL, POINTS, REPOSITORY, UNIT, blank, cell, make_course,
 
 from posttrain_lab.grading import classroom
 from posttrain_lab.grading.course import CourseError
+from posttrain_lab.grading.gradebook import CourseGradebook
 from posttrain_lab.grading.jobs import TRIES, Jobs, only_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -150,3 +151,48 @@ def test_where_there_is_no_sandbox_grading_refuses_with_the_remedy(course, monke
     with pytest.raises(CourseError, match="--no-sandbox"):
         ended_run.graded()
     assert not (course / "gradebook.db").exists()
+
+
+def test_a_gradebook_that_is_lost_in_the_middle_is_filled_again(course, monkeypatch):
+    real = CourseGradebook.save
+
+    def lost_before_bob(book: CourseGradebook, student: str, text: str) -> str:
+        if student == "bob":
+            (course / "gradebook.db").unlink()
+        return real(book, student, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CourseGradebook, "save", lost_before_bob)
+        with pytest.raises(CourseError, match=r"gradebook .* cannot be written"):
+            ended_run.graded(sandbox=False)
+    assert scores(ended_run.graded(sandbox=False)) == RIGHT
+    assert {student: sum(points) for student, points in in_gradebook(course).items()} == RIGHT
+    judged = [line.split()[0] for line in (course / "judged.txt").read_text().splitlines()]
+    assert sorted(judged) == sorted(RIGHT)  # nobody twice
+
+
+@pytest.mark.parametrize("moment", ["at the start", "in the middle"])
+def test_a_locked_gradebook_is_told_and_the_same_command_goes_on(course, monkeypatch, moment):
+    with (course / "nbgrader_config.py").open("a") as file:  # sqlite waits so many seconds for others
+        file.write(f"\nc.CourseDirectory.db_url = 'sqlite:///{course}/gradebook.db?timeout=0.05'\n")
+    real, held = CourseGradebook.save, []
+
+    def hold(*_: object) -> None:
+        held.append(sqlite3.connect(course / "gradebook.db"))
+        held[0].execute("begin exclusive")
+
+    def held_before_bob(book: CourseGradebook, student: str, text: str) -> str:
+        if student == "bob":
+            hold()
+        return real(book, student, text)
+
+    with monkeypatch.context() as patch:
+        if moment == "at the start":
+            hold()
+        patch.setattr(CourseGradebook, "save", held_before_bob)
+        with pytest.raises(CourseError, match=r"locked.*the same command goes on"):
+            ended_run.graded(sandbox=False)
+    held[0].close()
+    assert scores(ended_run.graded(sandbox=False)) == RIGHT
+    judged = [line.split()[0] for line in (course / "judged.txt").read_text().splitlines()]
+    assert sorted(judged) == sorted(RIGHT)

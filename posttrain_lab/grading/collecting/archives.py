@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from posttrain_lab.grading.course import CourseError
-from posttrain_lab.grading.intake import KINDS, MOST_BYTES, NeedsAttention
+from posttrain_lab.grading.intake import KINDS
+from posttrain_lab.grading.regular_files import NeedsAttention, read_bounded, read_regular, too_large
 
 MOST_ENTRIES = 200_000  # of a class
-CHUNK = 2**20
 DRIVE = re.compile(r"[A-Za-z]:")
 CLUTTER = {"__MACOSX", ".ipynb_checkpoints", "__pycache__", ".DS_Store", "Thumbs.db"}
 ENCRYPTED = 0x1
@@ -93,19 +93,7 @@ def _file(place: Path, path: Path, state: os.stat_result) -> File:
         return File(("?",), refused=str(reason))
     if not stat.S_ISREG(state.st_mode):
         return File(parts, refused=f"{path} is {KINDS.get(stat.S_IFMT(state.st_mode), 'no file')}; ask for the file itself.")
-    return File(parts, state.st_size, _too_large(path.as_posix(), state.st_size), lambda: _opened(place))
-
-
-def _opened(path: Path) -> bytes:
-    """The content, without following a link: the file may have been exchanged since it was listed."""
-    try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError as error:
-        raise NeedsAttention(f"{path.name} cannot be read ({error.strerror}).") from None
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise NeedsAttention(f"{path.name} is no file; ask for the file itself.")
-        return _limited(file, path.name)
+    return File(parts, state.st_size, too_large(path.as_posix(), state.st_size), lambda: read_regular(place))
 
 
 def _of_zip(source: Path) -> list[File]:
@@ -131,7 +119,7 @@ def _entry(source: Path, entry: zipfile.ZipInfo, twice: set[str]) -> File:
         return File(("?",), refused=str(reason))
     mode = entry.external_attr >> 16
     name = "/".join(parts)
-    refused = _too_large(name, entry.file_size)
+    refused = too_large(name, entry.file_size)
     if stat.S_IFMT(mode) and not stat.S_ISREG(mode):
         refused = f"{name} is {KINDS.get(stat.S_IFMT(mode), 'no file')}; ask for the file itself."
     elif entry.flag_bits & ENCRYPTED:
@@ -145,21 +133,6 @@ def _unpacked(source: Path, entry: zipfile.ZipInfo) -> bytes:
     """The content of an entry, no more of it than allowed whatever its header says."""
     try:
         with zipfile.ZipFile(source) as archive, archive.open(entry) as file:
-            return _limited(file, entry.filename)
+            return read_bounded(file, entry.filename)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
         raise NeedsAttention(f"{entry.filename} is damaged in the zip ({error}); download it again.") from None
-
-
-def _limited(file: object, name: str) -> bytes:
-    content = bytearray()
-    while chunk := file.read(CHUNK):  # type: ignore[attr-defined]
-        content += chunk
-        if len(content) > MOST_BYTES:
-            raise NeedsAttention(_too_large(name, len(content)))
-    return bytes(content)
-
-
-def _too_large(name: str, size: int) -> str:
-    if size <= MOST_BYTES:
-        return ""
-    return f"{name} has more than {MOST_BYTES // 2**20} MB; ask for the notebook with its outputs cleared."

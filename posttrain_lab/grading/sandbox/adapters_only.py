@@ -24,18 +24,19 @@ def adapters_only(sources: dict[str, str], package: str) -> dict[str, str]:
         return x / 2
     """
     trees = {name: ast.parse(text) for name, text in sources.items()}
-    wanted = {name: set[str]().union(*(_binds(node) for node in tree.body if _is_marked(node))) for name, tree in trees.items()}
+    binds = {node: _binds(node) for tree in trees.values() for node in tree.body}
+    wanted = {name: set[str]().union(*(binds[node] for node in tree.body if _is_marked(node))) for name, tree in trees.items()}
     growing = True
     while growing:
         growing = False
         for name, tree in trees.items():
             for node in tree.body:
-                if _binds(node) & wanted[name]:
+                if binds[node] & wanted[name]:
                     for module, names in [(name, _names(node)), *_from_siblings(node, wanted[name], package)]:
                         growing |= not names <= wanted.get(module, names)
                         wanted.get(module, set()).update(names)
     return {
-        name: _text(tree, wanted[name]) for name, tree in trees.items() if any(_binds(node) & wanted[name] for node in tree.body)
+        name: _text(tree, wanted[name]) for name, tree in trees.items() if any(binds[node] & wanted[name] for node in tree.body)
     }
 
 

@@ -5,6 +5,7 @@ folder that only its owner may open, talks to a new child. The server itself rea
 """
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -125,6 +126,8 @@ def serve(address: str, work: Callable[[socket.socket], None]) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
+    gc.collect()
+    gc.freeze()  # what is imported is never garbage: children need not look at it, which would copy its memory
     print("ready", flush=True)
     while not _left_alone(listener):
         line, _ = listener.accept()
