@@ -195,7 +195,9 @@ def _examination(book: CourseGradebook, rules: GradingRules, cluster: str) -> "E
     return ClusterExamination(cluster, book.unit, book.known(), rules)
 
 
-def _at_once(examination: "Examination | ClusterExamination", book: CourseGradebook, jobs: Jobs, waiting: list[Job], workers: int) -> Iterator[Job]:
+def _at_once(
+    examination: "Examination | ClusterExamination", book: CourseGradebook, jobs: Jobs, waiting: list[Job], workers: int
+) -> Iterator[Job]:
     pool = ThreadPoolExecutor(workers)
     try:
         futures = [pool.submit(_examined, examination, book, jobs, job) for job in waiting]

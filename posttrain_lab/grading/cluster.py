@@ -77,7 +77,9 @@ class ClusterExamination:
         try:
             self._client = Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise CourseError(f"No scheduler of Dask answers at {address} ({error}); start one, or look at the address.") from error
+            raise CourseError(
+                f"No scheduler of Dask answers at {address} ({error}); start one, or look at the address."
+            ) from error
         try:
             self._look_at_workers()
             self._plugin = OnWorker(unit, json.loads(json.dumps(known)), rules, version("posttrain-lab"))

@@ -30,7 +30,9 @@ def postgres_server() -> Iterator[str]:
     """The address of an empty database, as c.CourseDirectory.db_url wants it."""
     places = programs()
     assert places is not None
-    with tempfile.TemporaryDirectory(prefix="postgres-") as name:  # a socket's path is short, and root's tmp_path is closed to others
+    with tempfile.TemporaryDirectory(
+        prefix="postgres-"
+    ) as name:  # a socket's path is short, and root's tmp_path is closed to others
         folder = Path(name)
         user: dict[str, Any] = {}
         if os.geteuid() == 0:

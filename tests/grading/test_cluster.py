@@ -39,10 +39,17 @@ def course(tmp_path_factory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def scheduler(course) -> Iterator[str]:
+    import dask
     from distributed import LocalCluster
 
     preload = str(Path(__file__).with_name("small_worker.py"))
-    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0", memory_limit=0, preload=preload) as made:
+    patient = {
+        "distributed.deploy.lost-worker-timeout": "10 minutes"
+    }  # until a killed worker's place is given up; it starts anew
+    with (
+        dask.config.set(patient),
+        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0", memory_limit=0, preload=preload) as made,
+    ):
         yield made.scheduler_address
 
 
@@ -64,12 +71,16 @@ def test_a_killed_worker_s_jobs_are_done_by_the_next(course, scheduler):
     assert rows["ann"].sandboxed
     assert "is a link" in rows["dan"].error
     with Jobs(course) as jobs:
-        assert {job.student: (job.state, job.tries) for job in jobs.of(UNIT) if job.student in RIGHT} == dict.fromkeys(RIGHT, ("done", 1))
+        assert {job.student: (job.state, job.tries) for job in jobs.of(UNIT) if job.student in RIGHT} == dict.fromkeys(
+            RIGHT, ("done", 1)
+        )
 
 
 def test_a_worker_with_another_version_is_named_and_nothing_is_graded(course, scheduler, monkeypatch):
     monkeypatch.setattr(cluster, "version", lambda name: "9.9")
-    with pytest.raises(CourseError, match=r"tcp://.* has posttrain-lab 0\.\d+\.\d+, and 9\.9 is wanted: install the same version"):
+    with pytest.raises(
+        CourseError, match=r"tcp://.* has posttrain-lab 0\.\d+\.\d+, and 9\.9 is wanted: install the same version"
+    ):
         grade(UNIT, course, Order(cluster=scheduler, regrade=True))
     with Jobs(course) as jobs:
         assert {job.tries for job in jobs.of(UNIT) if job.student in RIGHT} == {1}

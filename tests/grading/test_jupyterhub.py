@@ -85,7 +85,9 @@ def settings(folder: Path) -> None:
     assert block.count("/srv/nbgrader/exchange") == 1
     (folder / "jupyter").mkdir()
     exchange = folder / "exchange"
-    (folder / "jupyter" / "nbgrader_config.py").write_text(block.replace("/srv/nbgrader/exchange", str(exchange)), encoding="utf-8")
+    (folder / "jupyter" / "nbgrader_config.py").write_text(
+        block.replace("/srv/nbgrader/exchange", str(exchange)), encoding="utf-8"
+    )
     exchange.mkdir()
     exchange.chmod(0o777)
     for name in ("grader", "ann", "teacher"):
@@ -153,7 +155,11 @@ def end(hub: subprocess.Popen) -> None:
 
 def solved(book: dict) -> dict:
     """The fetched notebook with the answers of the source."""
-    answers = {c.metadata.nbgrader.grade_id: c.source for c in read_notebook(find_course().source(UNIT)).cells if "nbgrader" in c.metadata}
+    answers = {
+        c.metadata.nbgrader.grade_id: c.source
+        for c in read_notebook(find_course().source(UNIT)).cells
+        if "nbgrader" in c.metadata
+    }
     for cell in book["cells"]:
         data = cell["metadata"].get("nbgrader", {})
         if data.get("solution"):
@@ -163,7 +169,12 @@ def solved(book: dict) -> dict:
 
 def told(command: str, folder: Path, env: dict[str, str]) -> str:
     run = subprocess.run(
-        [sys.executable, "-m", "posttrain_lab", *command.split()], cwd=folder, env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "posttrain_lab", *command.split()],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout

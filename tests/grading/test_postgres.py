@@ -79,9 +79,7 @@ def test_a_class_is_graded_there_and_nowhere_else(course):
 
 def test_two_persons_mark_while_the_class_is_graded_again_and_nothing_is_lost(course):
     persons = [
-        subprocess.Popen(
-            [sys.executable, str(HERE / "mark_all.py"), course.url, UNIT, cell, str(points), "5"], cwd=course.root
-        )
+        subprocess.Popen([sys.executable, str(HERE / "mark_all.py"), course.url, UNIT, cell, str(points), "5"], cwd=course.root)
         for cell, points in PARAGRAPHS.items()
     ]
     rows = ended_run.graded(sandbox=False, regrade=True)
