@@ -4,6 +4,7 @@ A job is the bytes of one submission; its result is what an examiner on the work
 jobs stay with the coordinator, as on one machine. When a worker dies, Dask gives its jobs to another.
 """
 
+import contextlib
 import json
 import secrets
 import tempfile
@@ -93,10 +94,8 @@ class ClusterExamination:
 
     def __exit__(self, *_: Any) -> None:
         self.stop()
-        try:
+        with contextlib.suppress(OSError, RuntimeError, CancelledError):  # the cluster is gone, and the examiners with it
             self._client.unregister_worker_plugin(self._plugin.name)
-        except (OSError, RuntimeError, CancelledError):  # the cluster is gone, and the examiners with it
-            pass
         self._client.close()
 
     @property

@@ -5,7 +5,6 @@ apt's `postgresql` has the programs. PostgreSQL does not run as root: root start
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -36,6 +35,8 @@ def postgres_server() -> Iterator[str]:
         folder = Path(name)
         user: dict[str, Any] = {}
         if os.geteuid() == 0:
+            import pwd
+
             owner = pwd.getpwnam("postgres")
             os.chown(folder, owner.pw_uid, owner.pw_gid)
             user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
