@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,33 @@ def test_where_no_scheduler_answers_a_sentence_says_so(course, monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 1)
     with pytest.raises(CourseError, match=r"No scheduler of Dask answers at tcp://127\.0\.0\.1:1 .*start one"):
         grade(UNIT, course, Order(cluster="tcp://127.0.0.1:1", regrade=True))
+
+
+class LostScheduler:
+    """In place of Dask's client: what it says when the scheduler goes away in the middle."""
+
+    def __init__(self, *args: object, **more: object):
+        self.wait_for_workers = self.register_plugin = self.unregister_worker_plugin = self.cancel = self.close = lambda *a, **k: (
+            None
+        )
+
+    def nthreads(self) -> dict[str, int]:
+        return {"tcp://worker": 2}
+
+    def run(self, function, *args: object, **more: object) -> dict:
+        return {"tcp://worker": function(*args)}
+
+    def submit(self, *args: object, **more: object) -> Future:
+        future: Future = Future()
+        future.cancel()
+        return future
+
+
+def test_when_the_scheduler_goes_away_no_submission_is_blamed(course, monkeypatch):
+    monkeypatch.setattr(cluster, "Client", LostScheduler)
+    with pytest.raises(CourseError, match=r"cluster at tcp://gone does not answer any more .*What was graded is kept"):
+        grade(UNIT, course, Order(cluster="tcp://gone", regrade=True))
+    with Jobs(course) as jobs:
+        found = {(job.state, job.tries) for job in jobs.of(UNIT) if job.student in RIGHT}
+    assert ("queued", 0) in found
+    assert found <= {("queued", 0), ("done", 1)}
