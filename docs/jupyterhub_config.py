@@ -42,4 +42,4 @@ c.Spawner.default_url = "/lab"
 c.Spawner.environment = {"OMP_NUM_THREADS": "1"}  # libraries else start a thread for each core of the whole machine
 c.Spawner.mem_limit = "2G"
 c.Spawner.cpu_limit = 1.0
-c.Spawner.start_timeout = 120
+c.Spawner.start_timeout = c.Spawner.http_timeout = 120  # seconds; many start at once when a class begins

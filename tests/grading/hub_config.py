@@ -28,3 +28,4 @@ if "get_config" in globals():  # pytest imports this file to look for doctests
         c.JupyterHub.services[0]["command"].append("--allow-root")
     kept = {name: os.environ[name] for name in ("PYTHONPATH", "JUPYTER_CONFIG_PATH", "JUPYTER_CONFIG_DIR") if name in os.environ}
     c.JupyterHub.services[0]["environment"].update(kept, HOME=str(FOLDER / "home" / "grader"))
+    c.Spawner.start_timeout = c.Spawner.http_timeout = 600

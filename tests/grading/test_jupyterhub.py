@@ -133,7 +133,7 @@ def place(tmp_path_factory) -> Iterator[tuple[Path, str, dict[str, str]]]:
 def wait_for(address: str, hub: subprocess.Popen, log: Path) -> None:
     for _ in range(SECONDS * 2):
         with contextlib.suppress(requests.RequestException):
-            if requests.get(address, timeout=10).status_code < 500:
+            if requests.get(address, timeout=10).ok:
                 return
         with contextlib.suppress(subprocess.TimeoutExpired):
             hub.wait(0.5)
