@@ -198,13 +198,16 @@ def grade(
     no_sandbox: Annotated[
         bool, typer.Option("--no-sandbox", help="Run students' code as you, with all that you may do.")
     ] = False,
+    cluster: Annotated[
+        str, typer.Option(help="Judge on the workers of the Dask cluster there.", metavar="ADDRESS", show_default=False)
+    ] = "",
     solutions: Solutions = None,
 ) -> None:
     """Grade the notebooks in submitted/STUDENT/UNIT: points to nbgrader's gradebook, feedback pages, grades.csv. Goes on where it was ended."""
     from posttrain_lab.cli.course import grade_unit
     from posttrain_lab.grading.classroom import Order
 
-    order = Order(workers, tuple(student or ()), regrade, not no_sandbox, all_cells, solutions)
+    order = Order(workers, tuple(student or ()), regrade, not no_sandbox, all_cells, solutions, cluster)
     raise typer.Exit(0 if grade_unit(unit, order) else 1)
 
 

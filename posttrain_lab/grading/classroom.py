@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -30,6 +30,10 @@ from posttrain_lab.grading.sandbox.available import no_sandbox
 from posttrain_lab.grading.sandbox.fork_server import LineClosed
 from posttrain_lab.grading.session import Limits
 
+if TYPE_CHECKING:
+    from posttrain_lab.grading.cluster import ClusterExamination
+
+NO_DASK = "--cluster needs the package distributed: pip install 'posttrain-lab[cluster]', here and on the workers' machines."
 NOT_WRITTEN = "The gradebook or the table of jobs cannot be written ({}); look for space on the disk, and for who holds them. "
 KEPT = "What was graded is kept: the same command goes on."
 SEEDS = range(10_000, 10_000_000)  # a secret one is taken from here
@@ -66,7 +70,10 @@ class GradeReport:
 
 @dataclass(frozen=True)
 class Order:
-    """What to grade and how: processes at once, only these students, everything again, and the rules of the examination."""
+    """What to grade and how: processes at once, only these students, everything again, and the rules of the examination.
+
+    With `cluster`, the address of a Dask scheduler, its workers judge, as many submissions at once as they have threads.
+    """
 
     workers: int = 1
     students: tuple[str, ...] = ()
@@ -74,6 +81,7 @@ class Order:
     sandbox: bool = True
     all_cells: bool = False
     solutions: Path | None = None
+    cluster: str = ""
 
 
 def grade(
@@ -85,7 +93,7 @@ def grade(
     with how many there are. Raises CourseError when there is nothing to grade, no sandbox and not told to do without, when the unit's
     source cannot be read or has changed, another run is at work, or the results cannot be written.
     """
-    if order.sandbox and (reason := no_sandbox()):
+    if order.sandbox and not order.cluster and (reason := no_sandbox()):
         raise CourseError(reason)
     book = CourseGradebook(root or Path.cwd(), unit, order.solutions)
     students = _chosen(book.students(), order.students)
@@ -173,10 +181,10 @@ def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) ->
     if not waiting:
         return
     rules = GradingRules(order.sandbox, order.all_cells, _limits(book.config), tuple({job.seed for job in waiting}))
-    with Examination(book.root, book.unit, book.known(), rules) as examination:
+    with _examination(book, rules, order.cluster) as examination:
         waiting = fairly_seeded(waiting, examination.judge, book.source, _draw)
-        alone = list[Job]()
-        for job in _at_once(examination, book, jobs, waiting, order.workers):
+        alone, places = list[Job](), order.workers if isinstance(examination, Examination) else examination.places
+        for job in _at_once(examination, book, jobs, waiting, places):
             if job.state == "queued":
                 alone.append(job)
             else:
@@ -185,7 +193,20 @@ def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) ->
             yield _examined(examination, book, jobs, job)
 
 
-def _at_once(examination: Examination, book: CourseGradebook, jobs: Jobs, waiting: list[Job], workers: int) -> Iterator[Job]:
+def _examination(book: CourseGradebook, rules: GradingRules, cluster: str) -> "Examination | ClusterExamination":
+    """The processes that judge: of this machine, or of a cluster's."""
+    if not cluster:
+        return Examination(book.root, book.unit, book.known(), rules)
+    try:
+        from posttrain_lab.grading.cluster import ClusterExamination
+    except ImportError as error:
+        raise CourseError(NO_DASK) from error
+    return ClusterExamination(cluster, book.unit, book.known(), rules)
+
+
+def _at_once(
+    examination: "Examination | ClusterExamination", book: CourseGradebook, jobs: Jobs, waiting: list[Job], workers: int
+) -> Iterator[Job]:
     pool = ThreadPoolExecutor(workers)
     try:
         futures = [pool.submit(_examined, examination, book, jobs, job) for job in waiting]
@@ -197,13 +218,17 @@ def _at_once(examination: Examination, book: CourseGradebook, jobs: Jobs, waitin
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _examined(examination: Examination, book: CourseGradebook, jobs: Jobs, job: Job) -> Job:
+def _examined(examination: "Examination | ClusterExamination", book: CourseGradebook, jobs: Jobs, job: Job) -> Job:
     """In a thread: one submission. That it runs is written down first, so that one which ends the grader is known."""
     before, job = job, replace(job, state="running", tries=job.tries + 1)
     jobs.put(job)
     start = monotonic()
     worth = Worth(book.unit, book.settings, examination.known, job.student)
-    answer = judged_attempt(lambda folder: examination.judge(folder, job.seed), worth, book.root, job.student)
+    try:
+        answer = judged_attempt(lambda folder: examination.judge(folder, job.seed), worth, book.root, job.student)
+    except Exception:  # what judges is gone, and that is not this submission's doing
+        jobs.put(before)
+        raise
     how = {"sandbox": examination.rules.sandbox}
     if examination.stopped:
         job = before

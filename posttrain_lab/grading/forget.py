@@ -7,6 +7,7 @@ from typing import Any
 
 from nbgrader.api import MissingEntry
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from posttrain_lab.grading.collecting.roster import safe_student_id
 from posttrain_lab.grading.course import CourseError
@@ -66,8 +67,7 @@ def _removed_from(base: Any, student: str) -> bool:
     for unit in [submission.assignment.name for submission in found.submissions]:
         base.remove_submission(unit, student)
     base.remove_student(student)
-    with contextlib.suppress(Exception):  # another database than SQLite cleans up by itself
-        base.db.commit()
-        base.db.connection().connection.driver_connection.isolation_level = None
-        base.db.execute(text("vacuum"))
+    base.db.commit()
+    with contextlib.suppress(SQLAlchemyError), base.engine.connect() as line:  # a database may do this by itself, or not allow it
+        line.execution_options(isolation_level="AUTOCOMMIT").execute(text("vacuum"))
     return True

@@ -50,6 +50,11 @@ def read_submission(folder: Path, unit: str) -> HandedIn:
     return HandedIn(found, files, (*remarks, *repairs))
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    """The files of a submission by path, as they are: nothing is decoded. Raises NeedsAttention."""
+    return {str(path): _bytes(folder / path) for path in _listed(folder)}
+
+
 def _listed(folder: Path) -> dict[Path, int]:
     """The regular files with their sizes; nothing is opened, and no link is followed."""
     if folder.is_symlink() or folder.parent.is_symlink():

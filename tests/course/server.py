@@ -81,11 +81,17 @@ def start_lab(folder: Path, scratch: Path, own_settings: bool = False) -> Iterat
         "--port",
         str(free_port()),
     ]
-    log = scratch / "lab.log"
+    with running(command, env, scratch / "lab.log") as address:
+        yield Lab(address, folder, scratch / "jupyter_runtime_dir")
+
+
+@contextlib.contextmanager
+def running(command: list[str], env: dict[str, str], log: Path, folder: Path | None = None) -> Iterator[str]:
+    """The address, with its token, of the server that this command starts in `folder`; ended with the context."""
     with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, env=env, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
     try:
-        yield Lab(_address(process, log), folder, scratch / "jupyter_runtime_dir")
+        yield _address(process, log)
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -102,4 +108,4 @@ def _address(process: subprocess.Popen, log: Path) -> str:
         if found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", log.read_text(encoding="utf-8", errors="replace")):
             with contextlib.suppress(OSError), urllib.request.urlopen(found[0], timeout=10):
                 return found[0]
-    raise AssertionError("JupyterLab did not start:\n" + log.read_text(encoding="utf-8", errors="replace"))
+    raise AssertionError("Jupyter did not start:\n" + log.read_text(encoding="utf-8", errors="replace"))

@@ -99,12 +99,12 @@ def test_a_begun_day_counts():
     assert [days(seconds) for seconds in (-1, 0, 1, DAY, DAY + 0.5)] == [0, 0, 1, 1, 2]
 
 
-def solution(name, checksum, grade=False):
-    data = {"grade_id": name, "checksum": checksum, "solution": True, "grade": grade}
-    return new_code_cell("", metadata={"nbgrader": data})
+def solution(name, checksum, points=None, text=""):
+    data = {"grade_id": name, "checksum": checksum, "solution": True, "grade": points is not None}
+    return new_code_cell(text, metadata={"nbgrader": data if points is None else {**data, "points": points}})
 
 
-KNOWN = {"a": solution("a", "1"), "b": solution("b", "2"), "why": solution("why", "3", grade=True)}
+KNOWN = {"a": solution("a", "1"), "b": solution("b", "2"), "why": solution("why", "3", points=3)}
 KNOWN["test_a"] = new_code_cell(
     "", metadata={"nbgrader": {"grade_id": "test_a", "grade": True, "solution": False, "checksum": "9"}}
 )
@@ -118,12 +118,19 @@ def test_cells_of_another_release_are_named():
 
 
 def test_what_does_not_tell_its_release_is_not_named():
-    cells = [new_code_cell("x"), solution("why", "0", grade=True), new_code_cell("", metadata={"nbgrader": {"grade_id": 5}})]
+    cells = [new_code_cell("x"), solution("why", "0", points=2), new_code_cell("", metadata={"nbgrader": {"grade_id": 5}})]
     cells += [
         new_code_cell("", metadata={"nbgrader": {"grade_id": "a"}}),
         new_code_cell("", metadata={"nbgrader": {"checksum": "x"}}),
     ]
     assert other_release(cells, KNOWN) == ()
+
+
+def test_a_paragraph_of_another_release_is_named_where_its_points_are_the_same():
+    assert other_release([solution("why", "3", points=3.0)], KNOWN) == ()
+    assert other_release([solution("why", "0", points=3.0)], KNOWN) == ("why",)
+    marked = {"why": solution("why", "3", points=3, text="### BEGIN MARK SCHEME\n...\n### END MARK SCHEME")}
+    assert other_release([solution("why", "0", points=3)], marked) == ()  # released without the scheme, with another checksum
 
 
 def attempts(tmp_path, *texts):
