@@ -52,7 +52,7 @@ def read_submission(folder: Path, unit: str) -> HandedIn:
 
 def files_of(folder: Path) -> dict[str, bytes]:
     """The files of a submission by path, as they are: nothing is decoded. Raises NeedsAttention."""
-    return {str(path): _bytes(folder / path) for path in _listed(folder)}
+    return {str(path): read_regular(folder / path) for path in _listed(folder)}
 
 
 def _listed(folder: Path) -> dict[Path, int]:

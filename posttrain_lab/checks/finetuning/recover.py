@@ -16,9 +16,10 @@ are small and the pixels large, so that few steps are enough.
 The adapter builds the split, marks its parts by one pixel (0 to 0.003 in train, validation, test and calibration), and a hook on the
 network records from which part a gradient came, from how many images (half to three times those of the epochs are accepted: some
 optimizers compute a gradient twice a step), whether a pruned weight was ever other than 0 in a step, and whether gradients were not
-cleared after a step. Where a case asks for it, the function is called again with the same train images and with other images and labels in one
-of the other parts: labels by which the network as it was given is best. A part by which the result changes had an influence, also
-without a gradient. Other labels of the train images must change it. When two calls with the same split differ (an answer with a generator of its own), only the rules are asked of the second.
+cleared after a step. Where a case asks for it, the function is called again with the same train images and with other images and labels
+in one of the other parts: labels by which the network as it was given is best. A part by which the result changes had an influence, also
+without a gradient. Other labels of the train images must change it. When two calls with the same split differ (an answer with a generator
+of its own), only the rules are asked of the second.
 """
 
 import copy
