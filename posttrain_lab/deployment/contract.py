@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
 ORDERS = ("RGB", "BGR")
 
 
@@ -48,6 +51,10 @@ class Contract:
         for is_wrong, wanted, got in wrong:
             if is_wrong:
                 raise ValueError(f"Contract wants {wanted}, got {got!r}.")
+
+    def numbers(self, pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The numbers that pixels stand for: low + (high - low) * (pixel / 255)."""
+        return self.low + (self.high - self.low) * (pixels.float() / 255)
 
     def as_json(self) -> str:
         """The contract as one line of JSON, for an artefact."""

@@ -80,7 +80,7 @@ def _edges(length: int, n: int) -> tuple[Tensor, Tensor]:
 
 
 def as_input(pixels: UInt8[Tensor, "..."], contract: Contract) -> Float[Tensor, "1 c h w"]:
-    """What `prepare` gave, as the network's input: low + (high - low) * pixel / 255, channels first, a batch of one.
+    """What `prepare` gave, as the network's input: low + (high - low) * (pixel / 255), channels first, a batch of one.
 
     Raises ValueError for pixels of another size.
 
@@ -90,7 +90,7 @@ def as_input(pixels: UInt8[Tensor, "..."], contract: Contract) -> Float[Tensor, 
     image = pixels[..., None] if pixels.ndim == 2 else pixels
     if list(image.shape) != [*contract.size, contract.channels]:
         raise ValueError(f"as_input wants pixels {[*contract.size, contract.channels]}, got {list(image.shape)}; see prepare.")
-    return (contract.low + (contract.high - contract.low) * image.permute(2, 0, 1)[None].float() / 255).contiguous()
+    return contract.numbers(image.permute(2, 0, 1)[None]).contiguous()
 
 
 Images = Float[Tensor, "n c h w"]

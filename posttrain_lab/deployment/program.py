@@ -17,6 +17,11 @@ from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
+from jaxtyping import Int8
+from torch import Tensor
+
+from .contract import Contract
+from .layouts import pixel_table
 
 KINDS = ("conv", "rescale", "sum", "average", "mean", "max")
 DTYPES = {8: np.int8, 16: np.int16, 32: np.int32}
@@ -108,7 +113,8 @@ class IntegerProgram:
     """Operations in the order of execution. Value 0 is the input, the output of the last operation the result.
 
     The input's codes stand for (code - zero_point) * scale of `input`, the result's integers for (integer - output_zero) *
-    output_scale[channel]. input_shape is torch's: (channels, height, width), or (features,).
+    output_scale[channel]. input_shape is torch's: (channels, height, width), or (features,). contract: what a photo must be made
+    into before, where the input is a picture and this is known. Raises ValueError for a contract of another size.
     """
 
     values: tuple[Value, ...]
@@ -117,6 +123,17 @@ class IntegerProgram:
     input: Affine
     output_scale: tuple[float, ...]
     output_zero: int = 0
+    contract: Contract | None = None
+
+    def __post_init__(self) -> None:
+        if self.contract is not None:
+            self.contract.check_fits(self.input_shape)
+
+    @property
+    def pixel_codes(self) -> Int8[Tensor, "256"]:
+        """The code of each pixel 0..255, by the contract; without one, of pixel / 255."""
+        low, high = (self.contract.low, self.contract.high) if self.contract else (0.0, 1.0)
+        return pixel_table(self.input.scale, self.input.zero_point, self.input.bits, low, high)
 
     @property
     def result(self) -> Value:
