@@ -8,7 +8,7 @@ from posttrain_lab.quantization import quantize
 
 
 def pixel_table(scale: float, zero_point: int, bits: int = 8, low: float = 0.0, high: float = 1.0) -> Int8[Tensor, "256"]:
-    """Which code has each pixel 0..255, whose value is low + (high - low) * (pixel / 255)? Preprocessing and quantization in one table: no float is left.
+    """Which code has each pixel 0..255, of value low + (high - low) * (pixel / 255)? Preprocessing and quantization in one table: no float is left.
 
     table[v] = quantize(low + (high - low) * (v / 255), scale, zero_point, bits). Raises as `quantize` does.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from posttrain_lab.quantization.onnx_builder import Graph, onnx_model, onnx_package
+
 from .contract import Contract, contract_of
 
 Session = Callable[[dict[str, np.ndarray]], Sequence[Any]]
