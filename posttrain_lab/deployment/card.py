@@ -84,7 +84,7 @@ def write_card(card: Card, path: Path) -> tuple[Path, Path]:
         )
         target = path.with_name(f"{path.name}.card.{kind}")
         environment.filters["cell"] = lambda text: text.replace("|", "\\|").replace("\n", " ")
-        save_whole("write_card", target, environment.get_template(f"card.{kind}").render(card=card) + "\n")
+        save_whole("write_card", target, environment.get_template(f"card.{kind}").render(card=card).strip() + "\n")
         written.append(target)
     return written[0], written[1]
 

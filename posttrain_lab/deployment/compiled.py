@@ -54,7 +54,9 @@ def run_c(
     Raises FileNotFoundError without a compiler, RuntimeError with its words when it refuses the code, or when the program stops.
     """
     with tempfile.TemporaryDirectory() as name:
-        built = _build(files, Path(name), MAIN.replace("WIDTH", str(program.result.bits // 8)), (*(command or _compiler()), *flags))
+        built = _build(
+            files, Path(name), MAIN.replace("WIDTH", str(program.result.bits // 8)), (*(command or _compiler()), *flags)
+        )
         ran = subprocess.run([built], input=np.ascontiguousarray(codes).tobytes(), capture_output=True)
         if ran.returncode:
             raise RuntimeError(f"the C program stopped: {ran.stderr.decode(errors='replace')[:500]}")
