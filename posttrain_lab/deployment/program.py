@@ -24,6 +24,7 @@ from .contract import Contract
 from .layouts import pixel_table
 
 KINDS = ("conv", "rescale", "sum", "average", "mean", "max")
+LARGEST_SHIFT = 62  # 2^shift is an int64
 DTYPES = {8: np.int8, 16: np.int16, 32: np.int32}
 ARRAYS = ("weight", "bias", "multiplier", "shift")
 
@@ -85,6 +86,13 @@ class Operation:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"Operation wants a kind of {', '.join(KINDS)}, got {self.kind!r} for '{self.name}'.")
+        shift, bias = self.shift, self.bias
+        if shift is not None and shift.size and not (shift.min() >= 1 and shift.max() <= LARGEST_SHIFT):
+            raise ValueError(
+                f"Operation wants shifts in 1..{LARGEST_SHIFT}, got {shift.min()}..{shift.max()} at '{self.name}'; see fixed_point."
+            )
+        if self.kind == "conv" and bias is not None and bias.size and np.abs(bias).max() >= 2**31:
+            raise ValueError(f"Operation wants biases of 32 bits, got {bias[np.abs(bias).argmax()]} at '{self.name}'.")
 
     def array(self, name: str) -> np.ndarray:
         """One of its arrays. Raises ValueError, naming the operation, when it has none of that name."""

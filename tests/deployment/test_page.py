@@ -3,6 +3,7 @@
 import base64
 import os
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from posttrain_lab.data import load_fashion
 from posttrain_lab.deployment.operations import expected, operations
+from posttrain_lab.deployment.preprocess import Contract
 from posttrain_lab.deployment.web import PageText, to_html
 from tests.deployment.networks import shipped
 
@@ -123,6 +125,25 @@ def test_a_damaged_page_says_so(page, tmp_path):
     show(page, tmp_path, change=lambda text: text.replace('blob = bytesOf("', 'blob = bytesOf("AAAA', 1))
     assert "damaged" in page.locator("#status").inner_text()
     assert page.locator(".thumb").count() == 0
+
+
+def test_a_page_whose_contract_is_broken_says_so(page, tmp_path):
+    program = replace(operations(shipped("fashion_cnn")), contract=Contract())
+    text = to_html(program, PageText("Shoes", CLASSES, "facts"), photos(1).permute(0, 2, 3, 1))
+    assert '"size":[28,28]' in text
+    (tmp_path / "page.html").write_text(text.replace('"size":[28,28]', '"size":[32,32]'), encoding="utf-8")
+    page.goto((tmp_path / "page.html").as_uri())
+    assert "put together wrongly" in page.locator("#status").inner_text()
+
+
+def test_a_contract_swaps_black_and_white(page, tmp_path):
+    program = replace(operations(shipped("fashion_cnn")), contract=Contract(inverted=True))
+    text = to_html(program, PageText("Shoes", CLASSES, "facts"), photos(1).permute(0, 2, 3, 1))
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    page.goto((tmp_path / "page.html").as_uri())
+    content = png(torch.full((28, 28), 90, dtype=torch.uint8))
+    page.locator("#file").set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": content})
+    page.wait_for_function("() => pixels.every(v => v === 165)")
 
 
 def test_a_browser_without_webassembly_computes_the_same(page, tmp_path):
