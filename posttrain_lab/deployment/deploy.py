@@ -82,7 +82,7 @@ def _compared(made: Deployable, target: str) -> Rows:
             first, p50, p99 = tail(way.milliseconds, min(WARMUP, len(way.milliseconds) - 1))
             rows.append((f"ms of {way.name}", f"first {first:.2f}, p50 {p50:.2f}, p99 {p99:.2f}"))
     if any(way.milliseconds for way in found):
-        rows.append(("measured on", device_name(torch.device("cpu"))))
+        rows.append(("processor time on", device_name(torch.device("cpu"))))
     if target == "web" and node() is None:
         rows.append(("not run here", "the page's engine: no Node.js"))
     if target == "c" and compiler() is None:

@@ -28,7 +28,7 @@ def test_shipped_networks(name, count, flags, tmp_path):
     assert found.flash < 1.15 * program.weight_bytes
     assert 0 < found.stack < 1024
     assert 2 < found.instructions / program.macs < 8
-    print(f"{name} {flags[0]}: {found}")
+    print(f"{name} {flags[0]}: {found.instructions:,} instructions, {found.flash:,} + {found.ram:,} + {found.stack} bytes")
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 6])

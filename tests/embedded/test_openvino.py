@@ -18,7 +18,8 @@ if not os.environ.get("CI"):
 def start(model: bytes):
     import openvino
 
-    compiled = openvino.Core().compile_model(model, "CPU")
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(model), "CPU")
     return lambda inputs: list(compiled(inputs).values())
 
 
