@@ -27,7 +27,7 @@ TIMED = 100  # images
 
 @dataclass(frozen=True)
 class Way:
-    """One way to compute a program: on how many images it differs from the network, and the milliseconds of processor time of calls with one image."""
+    """One way to compute a program: on how many images it differs from the network, and the milliseconds of single images."""
 
     name: str
     wrong: int

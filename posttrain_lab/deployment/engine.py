@@ -48,7 +48,7 @@ def run_engine(program: IntegerProgram, codes: Shaped[np.ndarray, "n h w c"]) ->
 
 
 def time_engine(program: IntegerProgram, codes: Shaped[np.ndarray, "n h w c"]) -> dict[str, list[float]]:
-    """Milliseconds of processor time for each image in turn, in one process of Node.js, by "JavaScript" and by "WebAssembly". Raises as `run_engine`."""
+    """Milliseconds of processor time for each image in turn, in one process of Node.js, by way. Raises as `run_engine` does."""
     return {kind: found["milliseconds"] for kind, found in _answers(program, codes).items()}
 
 
