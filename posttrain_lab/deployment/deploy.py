@@ -31,14 +31,14 @@ Rows = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Deployed:
     """The files that were written, the artefact first, and what was measured: rows (what, value)."""
 
     files: tuple[Path, ...]
     rows: tuple[tuple[str, str], ...]
 
 
-def deploy(made: Deployable, target: str, path: Path, budget: int | None = None) -> Outcome:
+def deploy(made: Deployable, target: str, path: Path, budget: int | None = None) -> Deployed:
     """Write the artefact of a program for a target of TARGETS, and its card beside it: path.card.md and path.card.html.
 
     Before anything is written, every number that the artefact's code gives on the images is compared with the network's own.
@@ -63,7 +63,7 @@ def deploy(made: Deployable, target: str, path: Path, budget: int | None = None)
         ("multiply-accumulates", f"{program.macs:,}"),
         ("energy, counted (Horowitz 2014)", f"{1e6 * low:.1f} to {1e6 * high:.1f} microjoules"),
     ]
-    return Outcome((*files, *write_card(card_of(made, target, files, rows), path)), tuple(rows))
+    return Deployed((*files, *write_card(card_of(made, target, files, rows), path)), tuple(rows))
 
 
 def _compared(made: Deployable, target: str) -> Rows:
