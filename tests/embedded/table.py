@@ -18,12 +18,12 @@ from torch import nn
 
 from posttrain_lab.deployment.budget import tail
 from posttrain_lab.deployment.c99 import to_c
-from posttrain_lab.deployment.compare import start_onnxruntime
 from posttrain_lab.deployment.compiled import run_c, time_c
 from posttrain_lab.deployment.deploy import deploy
 from posttrain_lab.deployment.deployable import Deployable
 from posttrain_lab.deployment.engine import node, run_engine, time_engine
 from posttrain_lab.deployment.memory import plan_memory
+from posttrain_lab.deployment.runtime import start_onnxruntime
 from posttrain_lab.experiments.deployables import deployable
 from posttrain_lab.models import load_pretrained
 from posttrain_lab.quantization import to_onnx
