@@ -94,6 +94,7 @@ POINTS = {
         "worst_case_accuracy": 1,
         "certified_radius": 2,
     },
+    "08_deployment": {},
 }
 
 

@@ -1,0 +1,3 @@
+"""Unit 08: wrong answers that no message names. They prove the grader, as alternatives.py does."""
+
+WRONG = {}
