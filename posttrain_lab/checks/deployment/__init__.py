@@ -1,3 +1,5 @@
 """The exercises of unit 08, in the notebook's order; each stands in the module with its name."""
 
-EXERCISES = ()
+from posttrain_lab.checks.deployment.pool_first import pool_first
+
+EXERCISES = (pool_first,)
