@@ -155,10 +155,26 @@ class Reader(Expressions):
         self.want("{")
         found: list[int | None] = []
         while not self.accept("}"):
-            found.append(kind.of(self.conditional().get()))
+            plain = self.plain_number()
+            found.append(kind.of(self.conditional().get() if plain is None else plain))
             if self.next != "}":
                 self.want(",")
         return found
+
+    def plain_number(self) -> int | None:
+        """The next number and its sign where nothing else stands before a comma or the end: most of a text are weights."""
+        at = self.at + (self.next == "-")
+        kind, text, _ = self.tokens[at]
+        if (
+            kind != "number"
+            or not text.isdigit()
+            or text.startswith("0") != (text == "0")
+            or self.tokens[at + 1][1] not in (",", "}")
+        ):
+            return None
+        number = -int(text) if at > self.at else int(text)
+        self.at = at + 1
+        return number
 
     # ---- statements
     def block(self) -> Statement:
