@@ -1,3 +1,17 @@
 """The exercises of unit 08, in the notebook's order; each stands in the module with its name."""
 
-EXERCISES = ()
+from posttrain_lab.checks.deployment.channels_last import channels_last
+from posttrain_lab.checks.deployment.double_is_exact import double_is_exact
+from posttrain_lab.checks.deployment.lifetimes import lifetimes
+from posttrain_lab.checks.deployment.multiply_shift import multiply_shift
+from posttrain_lab.checks.deployment.pixel_table import pixel_table
+from posttrain_lab.checks.deployment.place import place
+
+EXERCISES = (
+    pixel_table,
+    channels_last,
+    multiply_shift,
+    double_is_exact,
+    lifetimes,
+    place,
+)
