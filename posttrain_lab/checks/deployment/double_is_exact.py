@@ -67,7 +67,7 @@ def _at_the_bound(draw: Draw, shift: int, count: int) -> list[tuple[int, int, in
     found = []
     for number in range(count):
         m = draw.whole(2**30, 2**31 - 1)
-        found.append((m, shift, _farthest(m, shift) + (-1, 1, 0, -2000, 2000)[number % 5]))
+        found.append((m, shift, _farthest(m, shift) + (-1, 1, 0, -2000, 2000, 30_000, -_farthest(m, shift) // 3)[number % 7]))
     return found
 
 
@@ -88,7 +88,7 @@ def _stored(layer: Layer) -> Layer:
 def double_is_exact_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "double_is_exact")
     wide, equal = 2**29, (2**30, 44, 2**23 - 2**13)
-    few = _layer(draw, 6, _at_the_bound(draw, 44, 5))
+    few = _layer(draw, 6, _at_the_bound(draw, 44, 7))
     named = dict(zip(("weight", "bias", "multiplier", "shift"), _layer(draw, 9, _at_the_bound(draw, 45, 5)), strict=True))
     zeros = torch.zeros(3, 4, dtype=torch.int8), torch.zeros(3, dtype=torch.int64)
     return [
@@ -120,13 +120,15 @@ def double_is_exact_workload(seed: int) -> list[Case]:
     return [Case("a Linear behind a Flatten", (weight, bias, multiplier, shift))]
 
 
-def _int32(number: int) -> int:
-    return (number + 2**31) % 2**32 - 2**31
-
-
 def _whole_layer(weight: Tensor, bias: Tensor, multiplier: Tensor, shift: Tensor) -> Tensor:
     found = right_double_is_exact(weight, bias, multiplier, shift)
     return found.all().expand(len(found)).clone()
+
+
+def _narrow_half(weight: Tensor, bias: Tensor, multiplier: Tensor, shift: Tensor) -> Tensor:
+    if shift.dtype != torch.int8:
+        return right_double_is_exact(weight, bias, multiplier, shift)
+    return _other(lambda w, b, m, s: _reach(w, b) * m <= EXACT)(weight, bias, multiplier, shift)
 
 
 def _int8_size(w: list[int]) -> int:
@@ -211,9 +213,9 @@ DOUBLE_IS_EXACT_MISTAKES = (
         _other(lambda w, b, m, s: _holds(_reach(w, b), m, s, EXACT - 1)),
     ),
     Mistake(
-        "in int32",
-        "You multiply reach by m in int32, where the product wraps around; convert to int64 first (.long()).",
-        _other(lambda w, b, m, s: _int32(_reach(w, b) * m) + (1 << (s - 1)) <= EXACT),
+        "the half in int8",
+        "You compute 2^(shift-1) in the dtype of the shifts; it does not fit int8: convert the shifts first (.long()).",
+        _narrow_half,
     ),
     Mistake(
         "one answer for the layer",
@@ -232,7 +234,7 @@ double_is_exact = Exercise(
     unit="08_deployment",
     points=2,
     difficulty=3,
-    minutes=10,
+    minutes=9,
     oracle=right_double_is_exact,
     cases=double_is_exact_cases,
     workload=double_is_exact_workload,
