@@ -118,6 +118,25 @@ def bench(
 
 
 @app.command(rich_help_panel=LEARN)
+def deploy(
+    model: Annotated[
+        str, typer.Argument(help="A shipped network such as fashion_cnn, or a file of save_program.", metavar="MODEL")
+    ],
+    to: Annotated[str, typer.Option(help="web: one HTML file; c: C99; onnx.")] = "web",
+    output: Annotated[Path | None, typer.Option(help="The file to write; named after the model.", show_default=False)] = None,
+    budget: Annotated[
+        int | None, typer.Option(help="The most bytes of RAM for the images between layers.", show_default=False, min=1)
+    ] = None,
+    images: Annotated[int, typer.Option(help="On how many images to compare; fewer take less time.", min=1)] = 1000,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Turn a network into integers for a browser, a chip or another runtime: compared on 1,000 images before it is written."""
+    from posttrain_lab.cli.deploy import Wish, run_deploy
+
+    run_deploy(model, to, output, Wish(budget, images, show))
+
+
+@app.command(rich_help_panel=LEARN)
 def check(unit: Unit, folder: Where = None) -> None:
     """Check your notebook of a UNIT: points and a message for each exercise. Exit code 1 while something is still wrong."""
     from posttrain_lab.cli.course import check_unit

@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Int, Int8
 from torch import Tensor
 
-from .layouts import pixel_table
 from .memory import MemoryPlan, plan_memory, reads_in_place, scratch_bytes
 from .program import IntegerProgram, Operation
 
@@ -67,12 +66,22 @@ def _header(program: IntegerProgram, name: str, plan: MemoryPlan) -> str:
 #include <stdint.h>
 #define {up}_INPUTS {program.values[0].count} /* {shape}: height, width, channels */
 #define {up}_OUTPUTS {program.result.count}
-#define {up}_ARENA_BYTES {plan.arena} /* all memory that changes, but for the stack */
+{_promise(program, up)}#define {up}_ARENA_BYTES {plan.arena} /* all memory that changes, but for the stack */
 extern const int8_t {name}_code[256]; /* the code of a pixel 0..255 */
 int8_t *{name}_input(void); /* write the codes of one image here, channels last; {name}_run overwrites them */
 const {PUBLIC[program.result.bits]} *{name}_run(void); /* the result, until the next image */
 #endif
 """
+
+
+def _promise(program: IntegerProgram, up: str) -> str:
+    """The contract with the camera, for people to read and for programs to compare."""
+    if program.contract is None:
+        return ""
+    text = program.contract.as_json().replace('"', '\\"')
+    return (
+        f'#define {up}_CONTRACT "{text}" /* what a photo must be made into: size in pixels, the numbers of pixels 0 and 255 */\n'
+    )
 
 
 def _kernels(program: IntegerProgram) -> list[str]:
@@ -107,8 +116,7 @@ def array(kind: str, name: str, values: np.ndarray) -> str:
 
 
 def _table(program: IntegerProgram, name: str) -> str:
-    x = program.input
-    return array("const int8_t", f"{name}_code", pixel_table(x.scale, x.zero_point, x.bits).numpy())
+    return array("const int8_t", f"{name}_code", program.pixel_codes.numpy())
 
 
 def _operation(program: IntegerProgram, plan: MemoryPlan, number: int, operation: Operation) -> tuple[list[str], str]:

@@ -7,15 +7,15 @@ from torch import Tensor
 from posttrain_lab.quantization import quantize
 
 
-def pixel_table(scale: float, zero_point: int, bits: int = 8) -> Int8[Tensor, "256"]:
-    """Which code has each pixel 0..255, whose value is pixel / 255? Preprocessing and quantization in one table: no float is left.
+def pixel_table(scale: float, zero_point: int, bits: int = 8, low: float = 0.0, high: float = 1.0) -> Int8[Tensor, "256"]:
+    """Which code has each pixel 0..255, of value low + (high - low) * (pixel / 255)? Preprocessing and quantization in one table: no float is left.
 
-    table[v] = quantize(v / 255, scale, zero_point, bits). Raises as `quantize` does.
+    table[v] = quantize(low + (high - low) * (v / 255), scale, zero_point, bits). Raises as `quantize` does.
 
     >>> pixel_table(1 / 255, -128)[[0, 1, 255]]
     tensor([-128, -127,  127], dtype=torch.int8)
     """
-    return quantize(torch.arange(256, dtype=torch.uint8).float() / 255, scale, zero_point, bits)
+    return quantize(low + (high - low) * (torch.arange(256, dtype=torch.uint8).float() / 255), scale, zero_point, bits)
 
 
 def channels_last(weight: Shaped[Tensor, "out c kh kw"]) -> Shaped[Tensor, "out k"]:

@@ -17,8 +17,14 @@ from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
+from jaxtyping import Int8
+from torch import Tensor
+
+from .contract import Contract
+from .layouts import pixel_table
 
 KINDS = ("conv", "rescale", "sum", "average", "mean", "max")
+LARGEST_SHIFT = 62  # 2^shift is an int64
 DTYPES = {8: np.int8, 16: np.int16, 32: np.int32}
 ARRAYS = ("weight", "bias", "multiplier", "shift")
 
@@ -80,6 +86,13 @@ class Operation:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"Operation wants a kind of {', '.join(KINDS)}, got {self.kind!r} for '{self.name}'.")
+        shift, bias = self.shift, self.bias
+        if shift is not None and shift.size and not (shift.min() >= 1 and shift.max() <= LARGEST_SHIFT):
+            raise ValueError(
+                f"Operation wants shifts in 1..{LARGEST_SHIFT}, got {shift.min()}..{shift.max()} at '{self.name}'; see fixed_point."
+            )
+        if self.kind == "conv" and bias is not None and bias.size and np.abs(bias).max() >= 2**31:
+            raise ValueError(f"Operation wants biases of 32 bits, got {bias[np.abs(bias).argmax()]} at '{self.name}'.")
 
     def array(self, name: str) -> np.ndarray:
         """One of its arrays. Raises ValueError, naming the operation, when it has none of that name."""
@@ -108,7 +121,8 @@ class IntegerProgram:
     """Operations in the order of execution. Value 0 is the input, the output of the last operation the result.
 
     The input's codes stand for (code - zero_point) * scale of `input`, the result's integers for (integer - output_zero) *
-    output_scale[channel]. input_shape is torch's: (channels, height, width), or (features,).
+    output_scale[channel]. input_shape is torch's: (channels, height, width), or (features,). contract: what a photo must be made
+    into before, where the input is a picture and this is known. Raises ValueError for a contract of another size.
     """
 
     values: tuple[Value, ...]
@@ -117,6 +131,17 @@ class IntegerProgram:
     input: Affine
     output_scale: tuple[float, ...]
     output_zero: int = 0
+    contract: Contract | None = None
+
+    def __post_init__(self) -> None:
+        if self.contract is not None:
+            self.contract.check_fits(self.input_shape)
+
+    @property
+    def pixel_codes(self) -> Int8[Tensor, "256"]:
+        """The code of each pixel 0..255, by the contract; without one, of pixel / 255."""
+        low, high = (self.contract.low, self.contract.high) if self.contract else (0.0, 1.0)
+        return pixel_table(self.input.scale, self.input.zero_point, self.input.bits, low, high)
 
     @property
     def result(self) -> Value:

@@ -14,6 +14,7 @@ from torch import Tensor
 from posttrain_lab.content_checksum import content_checksum
 from posttrain_lab.whole_files import save_whole
 
+from .contract import Contract
 from .program import ARRAYS, DTYPES, Affine, IntegerProgram, Operation, Value, Window
 
 FORMAT = "posttrain-lab integer program 1"
@@ -45,14 +46,16 @@ def as_json(program: IntegerProgram) -> dict[str, Any]:
         | {"window": asdict(operation.window)}
         for operation in program.operations
     ]
-    rest = {name: value for name, value in vars(program).items() if name not in ("operations", "values", "input")}
+    rest = {name: value for name, value in vars(program).items() if name not in ("operations", "values", "input", "contract")}
+    rest |= {"contract": asdict(program.contract) if program.contract else None}
     return rest | {"input": asdict(program.input), "values": [asdict(value) for value in program.values], "operations": listed}
 
 
 def load_program(path: str | Path) -> IntegerProgram:
     """Read a program that `save_program` wrote.
 
-    Raises FileNotFoundError for no such file, ValueError for one of another kind, or damaged: its checksum says so.
+    Raises FileNotFoundError for no such file, ValueError for one of another kind, or damaged: its checksum says so; and for a contract
+    with the camera that is not that of the network's input.
     """
     path = Path(path)
     if not path.is_file():
@@ -86,4 +89,6 @@ def _program(graph: dict[str, Any], tensors: dict[str, Tensor]) -> IntegerProgra
         operations.append(Operation(**fields, window=window))
     assert all(value.bits in DTYPES for value in values)
     rest = {name: tuples(graph[name]) for name in ("input_shape", "output_scale", "output_zero")}
-    return IntegerProgram(values, tuple(operations), input=Affine(**graph["input"]), **rest)
+    fields = {name: tuples(value) for name, value in (graph.get("contract") or {}).items()}
+    contract = Contract(**fields) if fields else None
+    return IntegerProgram(values, tuple(operations), input=Affine(**graph["input"]), contract=contract, **rest)

@@ -7,7 +7,7 @@ wat2wasm. It needs WebAssembly SIMD, which browsers have since 2021 to 2023; the
 import base64
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
 
@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
-from .layouts import pixel_table
 from .program import IntegerProgram
 from .webspec import compact, spec_and_blob
 
@@ -41,14 +40,14 @@ def to_html(program: IntegerProgram, text: PageText, examples: UInt8[Tensor, "n 
     _check(program, text, examples)
     spec, blob = spec_and_blob(program)
     spec |= {"classes": list(text.classes), "temperature": text.temperature}
-    x = program.input
+    spec |= {"contract": asdict(program.contract) if program.contract else None}
     parts = {
         "TITLE": html.escape(text.title),
         "FACTS": html.escape(text.facts),
         "ENGINE": (FILES / "engine.js").read_text(encoding="utf-8"),
         "SPEC": compact(spec),
         "WEIGHTS": _text(blob),
-        "TABLE": _text(pixel_table(x.scale, x.zero_point, x.bits).numpy().tobytes()),
+        "TABLE": _text(program.pixel_codes.numpy().tobytes()),
         "EXAMPLES": _text(np.ascontiguousarray(examples.numpy()).tobytes()),
         "WASM": _text((FILES / "gemm.wasm").read_bytes()) if wasm else "",
     }

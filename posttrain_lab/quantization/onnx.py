@@ -1,5 +1,8 @@
 """Write an `IntegerNetwork` as an ONNX graph of integer operators, so that another runtime can check every code.
 
+That runtime must compute int64 in 64 bits, as the standard says. onnxruntime does. OpenVINO's CPU plugin (2026.4.1) computes it in int32
+without a word, and gets 268 of 300 classes wrong: ask a runtime with `posttrain_lab.deployment.runtime.check_runtime` first.
+
 | layer           | ONNX operators                                                                                |
 |-----------------|-----------------------------------------------------------------------------------------------|
 | Conv2d, Linear  | ConvInteger or MatMulInteger (with the input's zero point), Add bias: the int32 sums          |

@@ -16,6 +16,7 @@ COMMANDS = (
     "doctor",
     "demo",
     "bench",
+    "deploy",
     "check",
     "progress",
     "release",

@@ -4,6 +4,7 @@ import ctypes
 import os
 import re
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from posttrain_lab.data import load_fashion
 from posttrain_lab.deployment.c99 import emit_dense, to_c
 from posttrain_lab.deployment.compiled import compiler, run_c
 from posttrain_lab.deployment.operations import expected, input_codes, operations
+from posttrain_lab.deployment.preprocess import Contract, as_input
 from posttrain_lab.quantization import fixed_point
 from tests.deployment.networks import random_network, shipped
 
@@ -60,6 +62,16 @@ def test_what_the_code_contains():
     assert not re.search(r"\b(malloc|free|float|double|printf|char)\b", code)
     assert all(re.match(r"(static )?const ", line) for line in code.splitlines() if re.search(r"\[\d*\] = \{", line))
     assert f"SHOE_ARENA_BYTES {files.plan.arena} " in files.header
+
+
+def test_the_table_keeps_the_contract():
+    program = replace(operations(shipped("fashion_cnn")), contract=Contract(low=-1.0, high=3.0))
+    source = to_c(program, "shoe").source
+    found = [int(one) for one in re.search(r"shoe_code\[256\] = \{([^}]*)\}", source)[1].split(",")]
+    for pixel in (0, 7, 64, 255):
+        image = as_input(torch.full((28, 28), pixel, dtype=torch.uint8), program.contract)
+        assert input_codes(program, image).unique().tolist() == [found[pixel]]
+    assert found == sorted(found)
 
 
 @pytest.mark.parametrize("name", ["7up", "", "a-b", "float", "a b", "naïve"])

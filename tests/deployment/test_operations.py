@@ -1,5 +1,7 @@
 """A network's operations give what torch gives, code by code; what has no integer form is named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -101,3 +103,20 @@ def test_a_flatten_at_the_end_is_named():
     )
     with pytest.raises(ValueError, match="got a Flatten"):
         operations(network)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [("shift", 63, "shifts in 1..62, got"), ("shift", 0, "shifts in 1..62, got 0"), ("bias", 2**31, "32 bits, got 2147483648")],
+)
+def test_numbers_that_no_device_can_hold_are_named(name, value, told):
+    operation = operations(shipped("fashion_cnn")).operations[0]
+    values = operation.array(name).copy()
+    values[3] = value
+    with pytest.raises(ValueError, match=rf"{told}.* at '{operation.name}'"):
+        replace(operation, **{name: values})
+
+
+def test_shifts_up_to_62_are_exact():
+    operation = operations(shipped("fashion_cnn")).operations[0]
+    assert replace(operation, shift=np.full_like(operation.array("shift"), 62)).array("shift").max() == 62

@@ -3,6 +3,7 @@
 import base64
 import os
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import torch
 
 from posttrain_lab.data import load_fashion
 from posttrain_lab.deployment.operations import expected, operations
+from posttrain_lab.deployment.preprocess import Contract
 from posttrain_lab.deployment.web import PageText, to_html
+from posttrain_lab.quantization import QuantizationConfig, quantize_model
 from tests.deployment.networks import shipped
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
@@ -123,6 +126,38 @@ def test_a_damaged_page_says_so(page, tmp_path):
     show(page, tmp_path, change=lambda text: text.replace('blob = bytesOf("', 'blob = bytesOf("AAAA', 1))
     assert "damaged" in page.locator("#status").inner_text()
     assert page.locator(".thumb").count() == 0
+
+
+def test_a_page_whose_contract_is_broken_says_so(page, tmp_path):
+    program = replace(operations(shipped("fashion_cnn")), contract=Contract())
+    text = to_html(program, PageText("Shoes", CLASSES, "facts"), photos(1).permute(0, 2, 3, 1))
+    assert '"size":[28,28]' in text
+    (tmp_path / "page.html").write_text(text.replace('"size":[28,28]', '"size":[32,32]'), encoding="utf-8")
+    page.goto((tmp_path / "page.html").as_uri())
+    assert "put together wrongly" in page.locator("#status").inner_text()
+
+
+def test_a_contract_swaps_black_and_white(page, tmp_path):
+    program = replace(operations(shipped("fashion_cnn")), contract=Contract(inverted=True))
+    text = to_html(program, PageText("Shoes", CLASSES, "facts"), photos(1).permute(0, 2, 3, 1))
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    page.goto((tmp_path / "page.html").as_uri())
+    content = png(torch.full((28, 28), 90, dtype=torch.uint8))
+    page.locator("#file").set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": content})
+    page.wait_for_function("() => pixels.every(v => v === 165)")
+
+
+def test_of_many_classes_the_ten_best(page, tmp_path):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 30))
+    images = torch.rand(20, 1, 8, 8)
+    network = quantize_model(model, images, QuantizationConfig(mode="integer"))
+    pixels = (255 * images[:1]).round().to(torch.uint8)
+    names = [f"class {number}" for number in range(30)]
+    (tmp_path / "page.html").write_text(to_html(operations(network), PageText("Many", names), pixels.permute(0, 2, 3, 1)))
+    page.goto((tmp_path / "page.html").as_uri())
+    best = network(pixels.float() / 255)[0].argsort(descending=True)[:10]
+    assert [text.split("\n")[0] for text in page.locator(".bar").all_inner_texts()] == [names[int(one)] for one in best]
 
 
 def test_a_browser_without_webassembly_computes_the_same(page, tmp_path):

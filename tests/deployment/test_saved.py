@@ -1,13 +1,18 @@
 """A saved program comes back the same; a damaged or foreign file is told."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from posttrain_lab.content_checksum import content_checksum
 from posttrain_lab.data import load_fashion
 from posttrain_lab.deployment.operations import input_codes, operations, run
-from posttrain_lab.deployment.saved import arrays_of, as_json, load_program, save_program
+from posttrain_lab.deployment.preprocess import Contract
+from posttrain_lab.deployment.saved import FORMAT, arrays_of, as_json, load_program, save_program
 from tests.deployment.networks import shipped
 
 
@@ -58,3 +63,31 @@ def test_no_file(tmp_path):
 def test_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(OSError, match="save_program cannot write"):
         save_program(operations(shipped("fashion_cnn")), tmp_path / "no" / "a")
+
+
+def test_the_contract_is_saved_too(tmp_path):
+    contract = Contract(low=-1.0, inverted=True, turns=3, order="BGR")
+    program = replace(operations(shipped("fashion_cnn")), contract=contract)
+    save_program(program, tmp_path / "a")
+    again = load_program(tmp_path / "a")
+    assert again.contract == contract
+    assert torch.equal(again.pixel_codes, program.pixel_codes)
+
+
+def rewritten(path, change):
+    """The same file with another graph, and a checksum that is right."""
+    tensors, graph = load_file(path), as_json(load_program(path))
+    change(graph)
+    about = {"format": FORMAT, "graph": json.dumps(graph, sort_keys=True)}
+    save_file(tensors, path, about | {"checksum": content_checksum(tensors.items(), about)})
+
+
+def test_a_contract_of_another_size_is_told_at_load(saved):
+    rewritten(saved, lambda graph: graph.update(contract=json.loads(Contract(size=(32, 32)).as_json())))
+    with pytest.raises(ValueError, match=r"the contract promises images \[1, 32, 32\], the network wants \[1, 28, 28\]"):
+        load_program(saved)
+
+
+def test_a_file_from_before_there_were_contracts(saved):
+    rewritten(saved, lambda graph: graph.pop("contract"))
+    assert load_program(saved).contract is None

@@ -6,18 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.left_out import leave_out
+
 HERE = Path(__file__).parent
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    named = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
-    if "peers" in config.option.markexpr or any(path.is_relative_to(HERE) for path in named):
-        return
-    left_out = [item for item in items if item.get_closest_marker("peers")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("peers")]
+    leave_out("peers", HERE, config, items)
 
 
 @pytest.fixture(autouse=True)

