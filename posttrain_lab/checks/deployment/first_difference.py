@@ -42,20 +42,21 @@ def _network(draw: Draw, n: int, layers: int = 4) -> Layers:
 
 
 def _bug(draw: Draw, layers: Layers, at: int, first: int, steps: int = 1) -> Layers:
-    """The other side, its names in another order: one number differs in layer `at`, from image `first` on more in each later layer."""
+    """The other side, its names in another order: one number differs in layer `at`, from image `first` on most of the next layer, and a few of those behind."""
     names, theirs = list(layers), {name: values.clone() for name, values in layers.items()}
     for number, name in enumerate(names[at:]):
         rows = theirs[name].reshape(len(theirs[name]), -1)
-        count = 1 if number == 0 else min(rows.shape[1], 3 * number + 2)
-        rows[first, :count] += steps
-        rows[first:, 0] += steps * (number > 0)
-        rows[-1, -1] += steps * (number > 0)
+        rows[first, 0] += steps
+        if number == 1:  # most of them in the next layer
+            rows[first:] += steps
+        if number > 0:
+            rows[-1, -1] += steps
     return {name: theirs[name] for name in draw.shuffled(names)}
 
 
 def _rising(draw: Draw, n: int = 6) -> tuple[Layers, Layers]:
     ours = _network(draw, n)
-    return ours, _bug(draw, ours, draw.whole(1, 2), draw.whole(1, n - 3))
+    return ours, _bug(draw, ours, 1, draw.whole(1, n - 3))
 
 
 def _one_layer(draw: Draw, mine: Tensor, changes: dict[tuple[int, ...], float]) -> tuple[Layers, Layers]:

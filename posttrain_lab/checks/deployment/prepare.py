@@ -67,10 +67,10 @@ STEPS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def _with(order: tuple[str, ...] = tuple(STEPS), **changes: Callable[..., Tensor]) -> Callable[[Tensor, Contract], Tensor]:
+def _with(sequence: tuple[str, ...] = tuple(STEPS), /, **changes: Callable[..., Tensor]) -> Callable[[Tensor, Contract], Tensor]:
     def made(photo: Tensor, contract: Contract) -> Tensor:
         steps = STEPS | changes
-        for step in order:
+        for step in sequence:
             photo = steps[step](photo, contract)
         return photo
 

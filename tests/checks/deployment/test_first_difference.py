@@ -10,10 +10,9 @@ def in_numpy(ours, theirs):
     """Image by image, in arrays of one row an image."""
     for name in ours:
         a, b = (np.array(side[name].tolist()).reshape(len(side[name]), -1) for side in (ours, theirs))
-        unequal = [[x != y for x, y in zip(row, other, strict=True)] for row, other in zip(a, b, strict=True)]
-        images = [number for number, row in enumerate(unequal) if any(row)]
-        if images:
-            return name, sum(map(sum, unequal)) / a.size, images[0]
+        unequal = np.logical_not(np.equal(a, b))
+        if unequal.any():
+            return name, float(unequal.mean()), int(np.flatnonzero(unequal.any(1))[0])
     return None
 
 
