@@ -62,3 +62,14 @@ def rectangles(buffers: Sequence[tuple[int, int, int]], offsets: Sequence[int], 
     plot = figure([bars], "step", "bytes", height=360, margin_t=30, barmode="overlay")
     plot.update_yaxes(range=[0, 1.05 * top])
     return plot.add_hline(y=bound, line={"color": INK, "width": 2, "dash": "dash"})
+
+
+def budget_box(points: Sequence[tuple[str, float, float]], limit: float, chosen: str, x_name: str, y_name: str) -> Figure:
+    """Named points (name, x, y), the chosen one in another form and colour, and the largest x that is allowed as a line."""
+    plot = figure([], x_name, y_name, height=360, margin_t=30, showlegend=False)
+    for name, x, y in points:
+        marker = marker_style(4 * (name == chosen), 10)
+        plot.add_scatter(
+            x=numbers([x]), y=numbers([y]), mode="markers+text", text=[name], textposition="top center", name=name, marker=marker
+        )
+    return plot.add_vline(x=limit, line={"color": INK, "width": 2, "dash": "dash"})

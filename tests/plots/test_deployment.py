@@ -11,6 +11,7 @@ FIGURES = {
     "against_bound": lambda: plots.against_bound(
         {"0": [40.0, 41.0], "13": [54.0]}, {"0": [True, True], "13": [False]}, 53, "log2"
     ),
+    "budget_box": lambda: plots.budget_box([("a", 10, 0.8), ("b", 20, 0.9)], 15, "a", "bytes", "accuracy"),
     "rectangles": lambda: plots.rectangles([(4, 0, 1), (8, 1, 2)], [8, 0], 12, 12),
 }
 
@@ -44,3 +45,11 @@ def test_rectangles_stand_at_their_offsets():
     assert list(bars.width) == [1.94, 1.94]
     with pytest.raises(ValueError, match="rectangles wants 2 offsets, got 1"):
         plots.rectangles([(4, 0, 1), (8, 1, 2)], [8], 12, 12)
+
+
+def test_the_chosen_point_is_marked_apart_and_the_limit_drawn():
+    plot = FIGURES["budget_box"]()
+    chosen, other = plot.data
+    assert (list(chosen.x), list(other.x), list(other.text)) == ([10.0], [20.0], ["b"])
+    assert chosen.marker.symbol != other.marker.symbol
+    assert plot.layout.shapes[0].x0 == 15

@@ -42,7 +42,7 @@ def _network(draw: Draw, n: int, layers: int = 4) -> Layers:
 
 
 def _bug(draw: Draw, layers: Layers, at: int, first: int, steps: int = 1) -> Layers:
-    """The other side, its names in another order: one number differs in layer `at`, from image `first` on most of the next layer, and a few of those behind."""
+    """The other side, in another order: one number of layer `at` differs, from image `first` on most of the next, a few behind."""
     names, theirs = list(layers), {name: values.clone() for name, values in layers.items()}
     for number, name in enumerate(names[at:]):
         rows = theirs[name].reshape(len(theirs[name]), -1)
@@ -57,6 +57,20 @@ def _bug(draw: Draw, layers: Layers, at: int, first: int, steps: int = 1) -> Lay
 def _rising(draw: Draw, n: int = 6) -> tuple[Layers, Layers]:
     ours = _network(draw, n)
     return ours, _bug(draw, ours, 1, draw.whole(1, n - 3))
+
+
+def _at_the_end(draw: Draw, n: int) -> tuple[Layers, Layers]:
+    """One number of the last layer, in its first image, is far off; the class stays."""
+    ours = _network(draw, n)
+    theirs = {name: ours[name].clone() for name in draw.shuffled(list(ours))}
+    theirs["logits"][0, int(ours["logits"][0, 1:].argmin()) + 1] -= 300
+    return ours, theirs
+
+
+def _hidden(draw: Draw, n: int) -> tuple[Layers, Layers]:
+    """What differs in three layers is gone in the last one."""
+    ours = _network(draw, n)
+    return ours, _bug(draw, ours, 0, draw.whole(1, n - 3)) | {"logits": ours["logits"].clone()}
 
 
 def _one_layer(draw: Draw, mine: Tensor, changes: dict[tuple[int, ...], float]) -> tuple[Layers, Layers]:
@@ -88,6 +102,8 @@ def difference_cases(seed: int) -> list[Case]:
     nans[2, 1] = NAN
     ours, theirs = _rising(draw)
     return [
+        Case("a bug in the last layer", _at_the_end(draw, n)),
+        Case("a bug that the last layer hides", _hidden(draw, n)),
         Case("a bug in the middle that grows", _rising(draw)),
         Case("a bug in the first layer", (equal, _bug(draw, equal, 0, n - 3))),
         Case("a bug in the last layer, in its last image", (equal, _bug(draw, equal, len(equal) - 1, n - 1))),

@@ -86,7 +86,14 @@ def fits_cases(seed: int) -> list[Case]:
         Case("none keeps the limits", (_candidates(draw, 4), 100, 10**6, 9.0, 1.0)),
         Case("no candidates", ([], 100, 100, 1.0, 1.0)),
         Case(
-            "each keeps three limits", ([_facts(draw, i, **{name: 1e9}) for i, name in enumerate(NAMES)], 10**6, 10**6, 9.0, 1.0)
+            "each keeps three limits",
+            (
+                [_facts(draw, i, **{name: (10**9, 1e9)[name in NAMES[2:]]}) for i, name in enumerate(NAMES)],
+                10**6,
+                10**6,
+                9.0,
+                1.0,
+            ),
         ),
         Case("by name", (many,), dict(zip(NAMES, (10**6, 10**6, 9.0, 1.0), strict=True))),
     ]
@@ -140,7 +147,7 @@ FITS_MISTAKES = (
     Mistake(
         "flash only", "You look at flash only; RAM, time and energy have limits too.", _choosing(_best, lambda kept: kept[0])
     ),
-    Mistake("RAM forgotten", "You forget RAM.", _choosing(_best, lambda kept: kept[0] and all(kept[2:]))),
+    Mistake("RAM forgotten", "You forget RAM, the second limit.", _choosing(_best, lambda kept: kept[0] and all(kept[2:]))),
     Mistake("time forgotten", "You forget the time, ms.", _choosing(_best, lambda kept: all(kept[:2]) and kept[3])),
     Mistake("energy forgotten", "You forget the energy, joules.", _choosing(_best, lambda kept: all(kept[:3]))),
     Mistake(
