@@ -109,7 +109,7 @@ def difference_cases(seed: int) -> list[Case]:
         Case("a bug in the last layer, in its last image", (equal, _bug(draw, equal, len(equal) - 1, n - 1))),
         Case("no difference, the names in another order", (equal, again)),
         Case("differences that cancel in a sum", _opposite(draw)),
-        Case("floats that differ by one bit", _one_layer(draw, floats, {(n - 2, 1): near, (n - 1, 0): 5.0})),
+        Case("floats that differ by one bit", _one_layer(draw, floats, {(n - 2, 1): near, (n - 1, 0): 5.0, (n - 1, 2): 6.0})),
         Case("the same NaN on both sides", _one_layer(draw, nans, {})),
         Case(
             "views that are not contiguous",

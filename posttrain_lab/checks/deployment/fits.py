@@ -64,10 +64,11 @@ def _over(draw: Draw, name: str) -> tuple[list[dict[str, Any]], *tuple[float, ..
 
 
 def _equal(draw: Draw) -> tuple[list[dict[str, Any]], *tuple[float, ...]]:
-    """Two are equally accurate; the smaller one needs more RAM."""
+    """Three are equally accurate; the smallest one needs the most RAM."""
     first = _facts(draw, 5)
     second = first | {"name": "the smaller one", "flash": first["flash"] - 500, "ram": first["ram"] + 7}
-    return (draw.shuffled([first, second, _facts(draw, 2)]), 10**6, 10**6, 9.0, 1.0)
+    third = first | {"name": "the largest one", "flash": first["flash"] + 300, "ram": first["ram"] + 3}
+    return (draw.shuffled([first, second, third, _facts(draw, 2)]), 10**6, 10**6, 9.0, 1.0)
 
 
 def fits_cases(seed: int) -> list[Case]:
@@ -82,7 +83,7 @@ def fits_cases(seed: int) -> list[Case]:
             "exactly at all limits",
             ([_facts(draw, 1, flash=10, ram=10, ms=0.1, joules=1e-6), edge], *(edge[name] for name in NAMES)),
         ),
-        Case("two equally accurate ones", _equal(draw)),
+        Case("three equally accurate ones", _equal(draw)),
         Case("none keeps the limits", (_candidates(draw, 4), 100, 10**6, 9.0, 1.0)),
         Case("no candidates", ([], 100, 100, 1.0, 1.0)),
         Case(
