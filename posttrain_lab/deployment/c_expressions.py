@@ -13,6 +13,9 @@ TOKEN = re.compile(
 )
 LEVELS = ("||", "&&", "|", "^", "&", "== !=", "< > <= >=", "<< >>", "+ -", "* / %")
 LONGEST = 2_000_000
+OTHER_TYPES = {name: "; whole numbers only" for name in ("float", "double")} | {
+    name: "; how wide it is depends on the machine" for name in ("long", "short", "unsigned", "signed", "size_t")
+}
 Run = Callable[[], int]
 
 
@@ -86,8 +89,7 @@ class Expressions:
 
     def type(self) -> Kind:
         if self.next not in TYPES:
-            advice = {"long": "; it has 32 bits on a chip", "float": "; whole numbers only", "double": "; whole numbers only"}
-            raise self.error(f"a type such as int32_t was expected, {self.next!r} found{advice.get(self.next, '')}")
+            raise self.error(f"a type such as int32_t was expected, {self.next!r} found{OTHER_TYPES.get(self.next, '')}")
         return TYPES[self.accept(*TYPES)]
 
     # ---- expressions

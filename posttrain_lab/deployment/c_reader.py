@@ -7,12 +7,12 @@ Arm. There are no function calls, pointers (but for the parameters) and floats.
 
 from collections.abc import Callable, Sequence
 
-from .c_expressions import LONGEST, Expressions, Run, Variable
+from .c_expressions import LONGEST, OTHER_TYPES, Expressions, Run, Variable
 from .c_types import TYPES, CError, Kind
 
 __all__ = ["CError", "read_c"]
 
-TURNS = 300_000  # of all loops together in one call
+TURNS = 100_000  # of all loops together in one call
 Statement = Callable[[], str]  # how it ends: "", "break", "continue" or "return"
 
 
@@ -197,7 +197,7 @@ class Reader(Expressions):
         word = self.next
         if word == "{":
             return self.block()
-        if word in TYPES or word in ("const", "static"):
+        if word in TYPES or word in OTHER_TYPES or word in ("const", "static"):
             return self.declaration()
         if word in ("if", "while", "for"):
             self.at += 1

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -92,6 +93,9 @@ def corrupted(value: Any, args: tuple[Any, ...] = ()) -> Any:
             for tensor in floats([value] if value is not None else args)[-1 if value is not None else 0 :][:1]:
                 tensor[(-1,) * tensor.ndim] += 0.3
         return value
+    if is_dataclass(value) and not isinstance(value, type):
+        last = fields(value)[-1].name
+        return replace(value, **{last: corrupted(getattr(value, last))})
     return (lambda *inner: corrupted(value(*inner))) if callable(value) else value
 
 

@@ -163,7 +163,7 @@ widgets.predict(
 # $$table_v = clamp\left( round\left( \frac{v / 255}{scale} \right) + zero\_point, \; -2^{bits-1}, \; 2^{bits-1} - 1 \right) \qquad v = 0, \dots, 255$$
 #
 # The network was trained on numbers from 0 to 1, so a pixel $v$ stands for $v / 255$. `scale` is a positive float, the size of one step;
-# `zero_point` is the code of black, one of the codes; `bits` is from 2 to 8. The result is `int8 [256]`.
+# `zero_point` is the code of black, one of the codes, so no pixel has a code below it; `bits` is from 2 to 8. The result is `int8 [256]`.
 #
 # **Predict:** for this network `scale` is 1/255 and `zero_point` is -128. What does the table do?
 #
@@ -185,7 +185,7 @@ def pixel_table(scale: float, zero_point: int, bits: int = 8) -> Int8[Tensor, "2
     """
     ### BEGIN SOLUTION
     codes = (torch.arange(256) / 255 / scale).round() + zero_point
-    return codes.clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1).to(torch.int8)
+    return codes.clamp(max=2 ** (bits - 1) - 1).to(torch.int8)  # no code is below the zero point
     ### END SOLUTION
 
 
@@ -665,8 +665,8 @@ def place(buffers: list[Buffer], alignment: int) -> list[int]:
     ### BEGIN SOLUTION
     offsets = {}
     for i, (size, first, last) in sorted(enumerate(buffers), key=lambda item: -item[1][0]):
-        taken = [(0, 0)] + [(at, at + buffers[j][0]) for j, at in offsets.items() if buffers[j][1] <= last and first <= buffers[j][2]]
-        tops = [-(-end // alignment) * alignment for _, end in taken]
+        taken = [(at, at + buffers[j][0]) for j, at in offsets.items() if buffers[j][1] <= last and first <= buffers[j][2]]
+        tops = [0] + [-(-end // alignment) * alignment for _, end in taken]
         offsets[i] = min(at for at in tops if all(at + size <= start or end <= at for start, end in taken))
     return [offsets[i] for i in range(len(buffers))]
     ### END SOLUTION
@@ -1331,17 +1331,17 @@ checks.deployment.prepare(prepare, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# A photo such as a phone takes it: a dark boot on white paper, the phone held on its side. Your function makes of it what the network wants.
+# A photo such as a phone takes it: a dark dress on white paper, the phone held on its side. Your function makes of it what the network wants.
 
 # %% tags=["nbval-ignore-output"]
-boot = (seen.images[9, 0] * 255).round().to(torch.uint8)
+dress = (seen.images[9, 0] * 255).round().to(torch.uint8)
 paper = torch.full((280, 400), 255, dtype=torch.uint8)
-paper[:, 60:340] = 255 - boot.repeat_interleave(10, 0).repeat_interleave(10, 1)
+paper[:, 60:340] = 255 - dress.repeat_interleave(10, 0).repeat_interleave(10, 1)
 lying = torch.rot90(paper, 1, (0, 1))[..., None].repeat(1, 1, 3)
 for name, contract in (("by the contract", Contract(inverted=True, turns=1)), ("not turned", Contract(inverted=True)), ("not inverted", Contract(turns=1))):
     pixels = prepare(lying, contract)
     logits = measure.predict(network, pixels[None, None].float() / 255)[0]
-    same = int((pixels == boot).sum())
+    same = int((pixels == dress).sum())
     print(f"{name:16} {same:3} of 784 pixels as in the data; answer: {seen.classes[int(logits.argmax())]}, confidence {logits.softmax(0).max():.2f} (truth: {seen.classes[int(seen.labels[9])]})")
 
 # %% [markdown]
