@@ -114,7 +114,7 @@ widgets.predict(
 # $$table_v = clamp\left( round\left( \frac{v / 255}{scale} \right) + zero\_point, \; -2^{bits-1}, \; 2^{bits-1} - 1 \right) \qquad v = 0, \dots, 255$$
 #
 # The network was trained on numbers from 0 to 1, so a pixel $v$ stands for $v / 255$. `scale` is a positive float, the size of one step;
-# `zero_point` is the code of black, one of the codes; `bits` is from 2 to 8. The result is `int8 [256]`.
+# `zero_point` is the code of black, one of the codes, so no pixel has a code below it; `bits` is from 2 to 8. The result is `int8 [256]`.
 #
 # **Predict:** for this network `scale` is 1/255 and `zero_point` is -128. What does the table do?
 #
@@ -136,7 +136,7 @@ def pixel_table(scale: float, zero_point: int, bits: int = 8) -> Int8[Tensor, "2
     """
     ### BEGIN SOLUTION
     codes = (torch.arange(256) / 255 / scale).round() + zero_point
-    return codes.clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1).to(torch.int8)
+    return codes.clamp(max=2 ** (bits - 1) - 1).to(torch.int8)  # no code is below the zero point
     ### END SOLUTION
 
 
@@ -616,8 +616,8 @@ def place(buffers: list[Buffer], alignment: int) -> list[int]:
     ### BEGIN SOLUTION
     offsets = {}
     for i, (size, first, last) in sorted(enumerate(buffers), key=lambda item: -item[1][0]):
-        taken = [(0, 0)] + [(at, at + buffers[j][0]) for j, at in offsets.items() if buffers[j][1] <= last and first <= buffers[j][2]]
-        tops = [-(-end // alignment) * alignment for _, end in taken]
+        taken = [(at, at + buffers[j][0]) for j, at in offsets.items() if buffers[j][1] <= last and first <= buffers[j][2]]
+        tops = [0] + [-(-end // alignment) * alignment for _, end in taken]
         offsets[i] = min(at for at in tops if all(at + size <= start or end <= at for start, end in taken))
     return [offsets[i] for i in range(len(buffers))]
     ### END SOLUTION
