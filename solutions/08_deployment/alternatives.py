@@ -198,8 +198,8 @@ def place_in_arrays(buffers, alignment):
     arena = torch.zeros(height, sum(size + alignment for size, _, _ in buffers), dtype=torch.bool)
     offsets = [0] * len(buffers)
     for number, (size, first, last) in sorted(enumerate(buffers), key=lambda one: -one[1][0]):
-        busy = arena[first : last + 1].any(0).float()
-        free = F.conv1d(busy[None, None], torch.ones(1, 1, size))[0, 0] == 0
+        before = F.pad(arena[first : last + 1].any(0).long().cumsum(0), (1, 0))  # how many bytes are taken below each
+        free = before[size:] == before[:-size]
         offsets[number] = int(free[::alignment].int().argmax()) * alignment
         arena[first : last + 1, offsets[number] : offsets[number] + size] = True
     return offsets

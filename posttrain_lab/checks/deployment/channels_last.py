@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law, Mistake
+from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, ladder, strided
 
 
@@ -128,6 +129,7 @@ channels_last = Exercise(
     cases=channels_last_cases,
     workload=channels_last_workload,
     mistakes=CHANNELS_LAST_MISTAKES,
+    judge=close(strict_dtype=True),
     laws=(Law("dot products are torch's", _dot_products_are_torch_s),),
     free={"returns memory of": "where nothing moves, it may be a view of the weight"},
     strict={"(contiguous)": "The result is contiguous"},

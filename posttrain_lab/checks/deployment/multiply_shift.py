@@ -3,7 +3,7 @@
 Conventions that the notebook states in the same words:
 - (sum * m + 2^(shift-1)) >> shift, exactly; so ties are rounded up, towards +infinity, for negative sums too; int64 [n, out];
 - sums int32 [n, out] with |sum| < 2^30; multiplier [out] with 2^30 <= m < 2^31, int32 or int64; shift [out] from 17 to 62, int8 or int64;
-- no number on the way is above 2^53 (in tensors: this is watched).
+- no number on the way is above 2^53 (watched in tensors and arrays).
 
 Python's integers are the oracle. Real images show none of the rounding mistakes, because ReLU hides negative sums and ties are rare:
 the cases consist of negative sums, of ties, and of products that lie 1 beside a tie.
@@ -12,6 +12,7 @@ the cases consist of negative sums, of ties, and of products that lie 1 beside a
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from posttrain_lab.checks.engine.adapters import watcher
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law
 from posttrain_lab.checks.engine.looking import looking
 from posttrain_lab.checks.engine.manners import remark
+from posttrain_lab.checks.engine.numpy_spy import WatchedArray, watching
 from posttrain_lab.checks.engine.random_cases import Draw, strided
 from posttrain_lab.checks.engine.stand_ins import is_running, is_stand_in
 
@@ -28,9 +30,29 @@ TOP = 2**30 - 1
 EXACT = 2**53
 
 
+def _beyond(least: float, most: float) -> bool:
+    return least < -EXACT or most > EXACT
+
+
+def _arrays(found: list[str]) -> type[WatchedArray]:
+    """Arrays of numpy that note results above 2^53 in `found`."""
+
+    class Narrow(WatchedArray):
+        def _note(self, name: str, operands: list[Any], result: Any) -> None:
+            if (
+                isinstance(result, np.ndarray)
+                and result.size
+                and result.dtype.kind in "iuf"
+                and _beyond(result.min(), result.max())
+            ):
+                found.append(name)
+
+    return Narrow
+
+
 @watcher
 def within_doubles(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """The answer; that a tensor on the way held a number above 2^53 is told only of a right result."""
+    """The answer; that a tensor or array on the way held a number above 2^53 is told only of a right result."""
     if is_stand_in(function):
         return function(*args, **kwargs)
     found: list[str] = []
@@ -38,10 +60,10 @@ def within_doubles(function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
     def look(name: str, operands: tuple[Any, ...]) -> None:
         for one in operands:
             wide = isinstance(one, Tensor) and one.numel() and one.dtype in (torch.int64, torch.float64)
-            if wide and not is_running() and (int(one.min()) < -EXACT or int(one.max()) > EXACT):
+            if wide and not is_running() and _beyond(int(one.min()), int(one.max())):
                 found.append(name)
 
-    with looking(look):
+    with looking(look), watching(None, _arrays(found)):
         result = function(*args, **kwargs)
     if found:
         remark("computes a number above 2^53, which a double does not hold; multiply the two halves of the multiplier one by one")

@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 
@@ -49,17 +50,16 @@ def test_no_counterexample_where_it_says_exact(shift):
     assert len(sums) > 10
 
 
-def test_there_is_a_counterexample_where_it_says_no():
-    """m chosen so that a product beyond 2^53 lies 1 below a tie: the double rounds it to the tie."""
-    shift, code = 50, 100
-    found = []
-    for one in range(90_000_001, 90_400_001, 2):
-        m, rest = divmod((2 * code + 1) * 2 ** (shift - 1) - 1, one)
-        if rest == 0 and 2**30 <= m < 2**31:
-            found.append((one, m))
-    wrong = [pair for pair in found if in_doubles(*pair, shift) != in_integers(*pair, shift)]
-    assert wrong
-    one, m = wrong[0]
-    assert not right_double_is_exact(
-        torch.zeros(1, 1, dtype=torch.int8), torch.tensor([one]), torch.tensor([m]), torch.tensor([shift])
-    ).item()
+def test_there_are_counterexamples_where_it_says_no():
+    """Sums whose products, of 60 bits, lie less than 128 below a tie: a double rounds them to the tie."""
+    shift, sums = 56, np.arange(2**29, 2**29 + 2**20)
+    wrong = []
+    for code in range(10, 29):
+        below = (2 * code + 1) * 2 ** (shift - 1) % sums
+        wrong += [(int(one), (2 * code + 1) * 2 ** (shift - 1) // int(one)) for one in sums[(below > 0) & (below < 120)]]
+    pairs = [(one, m) for one, m in wrong if 2**30 <= m < 2**31 and in_doubles(one, m, shift) != in_integers(one, m, shift)]
+    assert pairs
+    for one, m in pairs:
+        assert abs(one * m) > 2**53
+        layer = torch.zeros(1, 1, dtype=torch.int8), torch.tensor([one]), torch.tensor([m]), torch.tensor([shift])
+        assert not right_double_is_exact(*layer).item()

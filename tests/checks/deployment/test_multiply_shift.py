@@ -3,6 +3,7 @@
 from fractions import Fraction
 from math import floor
 
+import numpy as np
 import torch
 
 from posttrain_lab.checks.deployment import multiply_shift
@@ -24,14 +25,20 @@ def at_once(sums, multiplier, shift):
     return (sums.long() * multiplier.long() + (torch.ones_like(shift) << (shift - 1))) >> shift
 
 
+def at_once_in_numpy(sums, multiplier, shift):
+    s, m, t = (one.numpy().astype(np.int64) for one in (sums, multiplier, shift))
+    return torch.from_numpy((s * m + (1 << (t - 1))) >> t)
+
+
 class TestMultiplyShift(ExerciseTests):
     exercise = multiply_shift
     independent = staticmethod(by_fractions)
 
     def test_a_product_above_two_to_the_53_is_told_of_a_right_answer(self):
-        verdict = self.exercise.check(self.exercise.submission(at_once), (0,))
-        assert not verdict.passed
-        assert "a number above 2^53" in verdict.message
+        for answer in (at_once, at_once_in_numpy):
+            verdict = self.exercise.check(self.exercise.submission(answer), (0,))
+            assert not verdict.passed
+            assert "a number above 2^53" in verdict.message
 
     def test_of_a_wrong_answer_the_mistake_is_told_first(self):
         verdict = self.exercise.check(self.exercise.submission(lambda *args: at_once(*args) + 1), (0,))
