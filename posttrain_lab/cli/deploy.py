@@ -27,7 +27,9 @@ def run_deploy(model: str, target: str, output: Path | None, wish: Wish) -> None
     if wish.show and target != "web":
         raise ValueError(f"--open opens a page; {target} is none. Leave it out, or use --to web.")
     path = output or Path(Path(model).stem).with_suffix(SUFFIXES[target])
-    outcome = deploy(deployable(model, wish.images), target, path, wish.budget)
+    made = deployable(model, wish.images)
+    print(f"Comparing {len(made.images):,} images; nothing is written before. A large network takes minutes.", flush=True)
+    outcome = deploy(made, target, path, wish.budget)
     table = Table(title=f"{Path(model).stem} for {target}", title_justify="left", show_header=False)
     for row in outcome.rows:
         table.add_row(*row)

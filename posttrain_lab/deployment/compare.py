@@ -4,7 +4,7 @@ Times are of the processor: a busy neighbour does not change them, and one threa
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from .c99 import to_c
 from .compiled import compiler, run_c, time_c
 from .deployable import Deployable
 from .engine import node, run_engine, time_engine
-from .runtime import check_runtime
+from .runtime import check_runtime, start_onnxruntime
 
 TARGETS = ("web", "c", "onnx")
 OPTIMIZED = ("-O3",)
@@ -50,18 +50,6 @@ def ways(made: Deployable, target: str, want: Int[np.ndarray, "n out"]) -> Itera
 
 def _wrong(numbers: np.ndarray, want: np.ndarray) -> int:
     return int((numbers != want).any(1).sum())
-
-
-def start_onnxruntime(model: bytes) -> Callable[[dict[str, np.ndarray]], list[np.ndarray]]:
-    """A function that runs an ONNX model on one thread. Raises ImportError with the pip command when onnxruntime is missing."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError('running ONNX wants the package onnxruntime; run: pip install "posttrain-lab[peers]"') from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(None, inputs)
 
 
 @torch.no_grad()

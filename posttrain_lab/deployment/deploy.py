@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,14 +32,14 @@ Rows = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Deployed:
     """The files that were written, the artefact first, and what was measured: rows (what, value)."""
 
     files: tuple[Path, ...]
     rows: tuple[tuple[str, str], ...]
 
 
-def deploy(made: Deployable, target: str, path: Path, budget: int | None = None) -> Outcome:
+def deploy(made: Deployable, target: str, path: Path, budget: int | None = None) -> Deployed:
     """Write the artefact of a program for a target of TARGETS, and its card beside it: path.card.md and path.card.html.
 
     Before anything is written, every number that the artefact's code gives on the images is compared with the network's own.
@@ -52,7 +53,8 @@ def deploy(made: Deployable, target: str, path: Path, budget: int | None = None)
         raise ValueError("deploy writes ONNX from a network, not from a saved program; give its name, or use to_onnx.")
     check_target("deploy", path, "--output")
     plan = plan_memory(made.program, budget)
-    rows = [*_compared(made, target), *_quality(made)]
+    want = made.wanted()
+    rows = [*_compared(made, target, want), *_quality(made, want)]
     files = {"web": _page, "c": _c, "onnx": _onnx}[target](made, path)
     rows += [("bytes", f"{file.name} {file.stat().st_size:,}") for file in files]
     program = made.program
@@ -63,13 +65,14 @@ def deploy(made: Deployable, target: str, path: Path, budget: int | None = None)
         ("multiply-accumulates", f"{program.macs:,}"),
         ("energy, counted (Horowitz 2014)", f"{1e6 * low:.1f} to {1e6 * high:.1f} microjoules"),
     ]
-    return Outcome((*files, *write_card(card_of(made, target, files, rows), path)), tuple(rows))
+    return Deployed((*files, *write_card(card_of(made, target, files, rows), path)), tuple(rows))
 
 
-def _compared(made: Deployable, target: str) -> Rows:
+def _compared(made: Deployable, target: str, want: np.ndarray) -> Rows:
     """One row for every way that gives the same numbers, with its time. Raises RuntimeError for one that does not."""
-    want, listed = made.wanted(), made.listed()
-    found = [Way("the list of operations", int((listed != want).any(1).sum()), []), *ways(made, target, want)]
+    found = [*ways(made, target, want)]
+    if made.network is not None:  # of a file the list of operations is all that is known
+        found.insert(0, Way("the list of operations", int((made.listed() != want).any(1).sum()), []))
     rows: Rows = []
     for way in found:
         if way.wrong:
@@ -90,11 +93,11 @@ def _compared(made: Deployable, target: str) -> Rows:
     return rows
 
 
-def _quality(made: Deployable) -> Rows:
+def _quality(made: Deployable, want: np.ndarray) -> Rows:
     """Accuracy with its 95 % interval, the worst class, and the calibration error of the page's confidences."""
     if made.labels is None:
         return []
-    logits, labels = made.logits(made.wanted()), made.labels
+    logits, labels = made.logits(want), made.labels
     right, n = accuracy(logits, labels), len(labels)
     low, high = wilson_interval(round(right * n), n)
     hits = logits.argmax(1) == labels

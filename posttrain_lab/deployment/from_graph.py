@@ -27,6 +27,7 @@ from .from_chain import Listing, check_end, image_shape, product
 from .program import Affine, IntegerProgram, Operation, Value, Window
 
 FLATTENS = ("flatten", "view", "reshape", "_unsafe_view")
+SIZES = ("sym_size", "size")  # a batch's size, read by a view
 LARGEST_CONSTANT = 2**52
 
 
@@ -45,7 +46,7 @@ class _Tracer:
 
     def visit(self, node: fx.Node) -> None:
         """List what one node does."""
-        if node.op in ("placeholder", "output", "get_attr"):
+        if node.op in ("placeholder", "output", "get_attr") or op_name(node) in SIZES:
             return
         module = self.network.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
         if isinstance(module, ToCodes):

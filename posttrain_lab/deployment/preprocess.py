@@ -15,7 +15,7 @@ from posttrain_lab.measure import predict
 
 from .contract import Contract, contract_of
 
-__all__ = ["MISTAKES", "RIGHT", "Contract", "Mistake", "as_input", "contract_of", "diagnose", "prepare"]
+__all__ = ["MISTAKES", "RIGHT", "Contract", "WrongInput", "as_input", "contract_of", "diagnose", "prepare"]
 
 GREY = (299, 587, 114)  # thousandths of red, green, blue: ITU-R BT.601, the eye's own weights
 RIGHT = "right"
@@ -97,15 +97,15 @@ Images = Float[Tensor, "n c h w"]
 
 
 @dataclass(frozen=True)
-class Mistake:
+class WrongInput:
     """A wrong preprocessing: what it makes of right images, with pixels 0..1, and what takes it back."""
 
     make: Callable[[Images], Images]
     undo: Callable[[Images], Images]
 
 
-def _scaled(mean: float, deviation: float) -> Mistake:
-    return Mistake(lambda x: (x - mean) / deviation, lambda x: x * deviation + mean)
+def _scaled(mean: float, deviation: float) -> WrongInput:
+    return WrongInput(lambda x: (x - mean) / deviation, lambda x: x * deviation + mean)
 
 
 def _moved(x: Images, step: int) -> Images:
@@ -134,10 +134,10 @@ MISTAKES = {
     "pixels -1..1": _scaled(0.5, 0.5),
     "mean and std of ImageNet": _scaled(0.449, 0.226),
     "mean and std of MNIST": _scaled(0.1307, 0.3081),
-    "height and width swapped": Mistake(lambda x: x.transpose(2, 3), lambda x: x.transpose(2, 3)),
-    "black and white swapped": Mistake(lambda x: 1 - x, lambda x: 1 - x),
-    "blurred": Mistake(_blurred, _sharpened),
-    "moved by one pixel": Mistake(lambda x: _moved(x, 1), lambda x: _moved(x, -1)),
+    "height and width swapped": WrongInput(lambda x: x.transpose(2, 3), lambda x: x.transpose(2, 3)),
+    "black and white swapped": WrongInput(lambda x: 1 - x, lambda x: 1 - x),
+    "blurred": WrongInput(_blurred, _sharpened),
+    "moved by one pixel": WrongInput(lambda x: _moved(x, 1), lambda x: _moved(x, -1)),
     "divided by 256": _scaled(0, 256 / 255),
 }
 

@@ -10,12 +10,11 @@ from posttrain_lab.cli import deploy as command
 from posttrain_lab.deployment import compare
 from posttrain_lab.deployment import deploy as deployment
 from posttrain_lab.deployment.card import check_artefact
-from posttrain_lab.deployment.compare import start_onnxruntime
 from posttrain_lab.deployment.compiled import compiler
 from posttrain_lab.deployment.engine import node
 from posttrain_lab.deployment.operations import operations
 from posttrain_lab.deployment.preprocess import Contract
-from posttrain_lab.deployment.runtime import load_onnx
+from posttrain_lab.deployment.runtime import load_onnx, start_onnxruntime
 from posttrain_lab.deployment.saved import save_program
 from posttrain_lab.experiments.deployables import deployable
 from tests.deployment.networks import random_network, shipped

@@ -91,6 +91,20 @@ def test_what_has_no_integer_form_is_named(odd, named):
         operations(network)
 
 
+class Viewed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 3, 3), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.last(F.adaptive_avg_pool2d(F.relu(self.first(x)), 1).view(x.size(0), -1))
+
+
+def test_a_view_that_reads_the_size_of_the_batch():
+    images = torch.rand(9, 1, 6, 6)
+    check_exact(quantize_model(Viewed(), images, INTEGER), images)
+
+
 def test_float_simulations_are_refused():
     network = quantize_model(Odd(lambda x: x + 1), torch.rand(8, 1, 6, 6), QuantizationConfig(mode="static"))
     with pytest.raises(ValueError, match="no integer form for GridRounding"):

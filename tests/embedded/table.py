@@ -4,6 +4,7 @@ Every row is compared with the network first, number by number. Times are of the
 """
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -18,12 +19,12 @@ from torch import nn
 
 from posttrain_lab.deployment.budget import tail
 from posttrain_lab.deployment.c99 import to_c
-from posttrain_lab.deployment.compare import start_onnxruntime
 from posttrain_lab.deployment.compiled import run_c, time_c
 from posttrain_lab.deployment.deploy import deploy
 from posttrain_lab.deployment.deployable import Deployable
 from posttrain_lab.deployment.engine import node, run_engine, time_engine
 from posttrain_lab.deployment.memory import plan_memory
+from posttrain_lab.deployment.runtime import start_onnxruntime
 from posttrain_lab.experiments.deployables import deployable
 from posttrain_lab.models import load_pretrained
 from posttrain_lab.quantization import to_onnx
@@ -35,6 +36,7 @@ from .arm import missing, run_on_cortex
 NETWORKS = ("fashion_cnn", "fashion_cnn_pruned", "fashion_resnet")
 FLAGS = (("-Os",), ("-O2",), ("-O3",), ("-O3", "-march=native"))
 CORTEX = {"fashion_cnn": 20, "fashion_cnn_pruned": 20, "fashion_resnet": 4}
+OURS = "onnxruntime, our integers"
 Row = tuple[str, str, str, str, str]  # where, equal numbers, time, flash, RAM
 
 
@@ -71,7 +73,7 @@ def float_onnx(model: nn.Sequential) -> bytes:
     return onnx_model(graph, info("x", real, ["n", 1, 28, 28]), [info("y", real, ["n", 10])]).SerializeToString()
 
 
-def runtimes(made: Deployable) -> Iterator[tuple[str, float, Row]]:
+def runtimes(made: Deployable) -> Iterator[Row]:
     images, want = made.images, made.network(made.images).numpy()
     if made.name == "fashion_cnn":
         model = load_pretrained(made.name)
@@ -79,7 +81,7 @@ def runtimes(made: Deployable) -> Iterator[tuple[str, float, Row]]:
         session = start_onnxruntime(content)
         near = np.abs(session({"x": images.numpy()})[0] - model(images).detach().numpy()).max()
         ms = p50(clocked(lambda one: session({"x": one.numpy()}), images[:200]))
-        yield "onnxruntime", ms, ("onnxruntime, float32", f"to {near:.0e}", f"{ms:.3f}", f"{len(content):,}", "")
+        yield ("onnxruntime, float32", f"to {near:.0e}", f"{ms:.3f}", f"{len(content):,}", "")
     content = to_onnx(made.network).SerializeToString()
     session = start_onnxruntime(content)
     equal = (session({"x": images.numpy()})[0] == want).sum()
@@ -87,7 +89,7 @@ def runtimes(made: Deployable) -> Iterator[tuple[str, float, Row]]:
     yield (
         "onnxruntime int8",
         ms,
-        ("onnxruntime, our integers", f"{equal:,} of {want.size:,}", f"{ms:.3f}", f"{len(content):,}", ""),
+        (OURS, f"{equal:,} of {want.size:,}", f"{ms:.3f}", f"{len(content):,}", ""),
     )
 
 
@@ -134,17 +136,27 @@ def in_the_page(made: Deployable, want: np.ndarray, codes: np.ndarray) -> Iterat
         yield f"page, {kind} (Node.js)", f"{equal:,} of {want.size:,}", f"{p50(times[kind]):.3f}", f"{size:,}", ""
 
 
+def with_ratios(rows: list[Row]) -> Iterator[tuple[str, ...]]:
+    """A column more: the time over that of onnxruntime on our integers, which this very run measured."""
+    base = next(float(ms) for where, _, ms, *_ in rows if where == OURS)
+    for where, equal, ms, *rest in rows:
+        timed = re.fullmatch(r"[0-9.]+", ms)
+        yield where, equal, ms, f"{float(ms) / base:.2f}" if timed else "", *rest
+
+
 @torch.no_grad()
 def main() -> None:
     torch.set_num_threads(1)
-    print("| network | where | equal numbers | ms, p50 | flash or file, bytes | RAM, bytes |\n|---|---|---|---|---|---|")
+    print(
+        "| network | where | equal numbers | ms, p50 | ratio | flash or file, bytes | RAM, bytes |\n|---|---|---|---|---|---|---|"
+    )
     for name in sys.argv[1:] or NETWORKS:
         made = deployable(name, 1000)
         codes, want = made.codes(), made.wanted()
-        rows = [row for *_, row in runtimes(made)]
+        rows = [*runtimes(made)]
         rows += [*in_c(made, want, codes)] if shutil.which("gcc") else []
         rows += [*in_the_page(made, want, codes)] if node() else []
-        for row in rows:
+        for row in with_ratios(rows):
             print(f"| {name} | {' | '.join(row)} |", flush=True)
 
 

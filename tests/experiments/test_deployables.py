@@ -43,7 +43,7 @@ def test_a_file_is_compared_on_noise_that_meets_every_code(tmp_path):
 
 
 def test_a_vision_transformer_is_named():
-    with pytest.raises(ValueError, match=r"operations has no integer form for \w+ at '"):
+    with pytest.raises(ValueError, match=r"operations has no integer form for .* at '.*In float are "):
         deployable("fashion_vit", 1)
 
 
