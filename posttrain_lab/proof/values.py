@@ -78,6 +78,9 @@ def corrupted(value: Any, args: tuple[Any, ...] = ()) -> Any:
 
     >>> corrupted(torch.tensor([1, 2])), corrupted(torch.zeros(0)), corrupted((True, 3)), corrupted("a")
     (tensor([1, 1]), tensor([0.]), (True, 4), 'ax')
+    >>> from posttrain_lab.deployment.budget import Facts
+    >>> round(corrupted(Facts("a", 0.9, 8, 9, 1.0, 2.0)).joules, 6)
+    2.7
     """
     if isinstance(value, Tensor):
         return _corrupted_tensor(value)
