@@ -103,6 +103,13 @@ UNITS = (
         "ask what accuracy hides: forgotten classes, false reasons, attacks",
         reading=27,
     ),
+    CourseUnit(
+        "08_deployment",
+        "deployment",
+        "Deployment: can your own network run on a phone, on a chip, and inside a budget?",
+        "run your own network on a phone, on a chip, in a runtime, inside a budget",
+        reading=24,
+    ),
 )
 
 

@@ -6,6 +6,7 @@ from posttrain_lab.glossary.term import Term
 from posttrain_lab.glossary.words_auditing import AUDITING_WORDS
 from posttrain_lab.glossary.words_calibration import CALIBRATION_WORDS
 from posttrain_lab.glossary.words_cpu_kernels import CPU_KERNELS_WORDS
+from posttrain_lab.glossary.words_deployment import DEPLOYMENT_WORDS
 from posttrain_lab.glossary.words_fine_tuning import FINE_TUNING_WORDS
 from posttrain_lab.glossary.words_gpu_kernels import GPU_KERNELS_WORDS
 from posttrain_lab.glossary.words_pruning import PRUNING_WORDS
@@ -23,6 +24,7 @@ WORDS = (
     *CPU_KERNELS_WORDS,
     *GPU_KERNELS_WORDS,
     *AUDITING_WORDS,
+    *DEPLOYMENT_WORDS,
 )
 TERMS: tuple[Term, ...] = FIRST + tuple(sorted(WORDS, key=lambda term: term.name.casefold()))
 UNITS = {unit.folder: unit.name for unit in units.UNITS}

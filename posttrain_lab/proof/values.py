@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -77,6 +78,9 @@ def corrupted(value: Any, args: tuple[Any, ...] = ()) -> Any:
 
     >>> corrupted(torch.tensor([1, 2])), corrupted(torch.zeros(0)), corrupted((True, 3)), corrupted("a")
     (tensor([1, 1]), tensor([0.]), (True, 4), 'ax')
+    >>> from posttrain_lab.deployment.budget import Facts
+    >>> round(corrupted(Facts("a", 0.9, 8, 9, 1.0, 2.0)).joules, 6)
+    2.7
     """
     if isinstance(value, Tensor):
         return _corrupted_tensor(value)
@@ -92,6 +96,9 @@ def corrupted(value: Any, args: tuple[Any, ...] = ()) -> Any:
             for tensor in floats([value] if value is not None else args)[-1 if value is not None else 0 :][:1]:
                 tensor[(-1,) * tensor.ndim] += 0.3
         return value
+    if is_dataclass(value) and not isinstance(value, type):
+        last = fields(value)[-1].name
+        return replace(value, **{last: corrupted(getattr(value, last))})
     return (lambda *inner: corrupted(value(*inner))) if callable(value) else value
 
 

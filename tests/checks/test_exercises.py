@@ -94,6 +94,14 @@ POINTS = {
         "worst_case_accuracy": 1,
         "certified_radius": 2,
     },
+    "08_deployment": {
+        "pixel_table": 1,
+        "channels_last": 2,
+        "multiply_shift": 3,
+        "double_is_exact": 2,
+        "lifetimes": 2,
+        "place": 3,
+    },
 }
 
 

@@ -14,7 +14,18 @@ HERE = Path(__file__).parent
 CHECKS = Path(checks.__file__).parent
 EXERCISES = [exercise for unit in checks.UNITS for exercise in checks.exercises(unit).values()]
 # where the course's exercises have their library functions
-LIBRARY = ("metrics", "measure", "pruning", "quantization", "finetuning", "calibration", "kernels")
+LIBRARY = (
+    "metrics",
+    "measure",
+    "pruning",
+    "quantization",
+    "finetuning",
+    "calibration",
+    "kernels",
+    "deployment.layouts",
+    "deployment.rescaling",
+    "deployment.memory",
+)
 
 
 def file_name(name):

@@ -13,6 +13,7 @@ from posttrain_lab.data import load_fashion
 from posttrain_lab.deployment.operations import expected, operations
 from posttrain_lab.deployment.preprocess import Contract
 from posttrain_lab.deployment.web import PageText, to_html
+from posttrain_lab.grading.course import find_course, read_notebook, setup_sources
 from posttrain_lab.quantization import QuantizationConfig, quantize_model
 from tests.deployment.networks import shipped
 
@@ -181,3 +182,23 @@ def test_narrow_screens_in_both_schemes(page, tmp_path, scheme):
     show(page, tmp_path)
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     page.set_viewport_size(before)
+
+
+def test_the_page_that_the_solved_notebook_of_unit_08_wrote(page, tmp_path, monkeypatch):
+    """The cells that lead to it run, in the notebook's order; then the browser opens what the last of them wrote."""
+    notebook = read_notebook(find_course().source("08_deployment"))
+    wanted = ("network = lib.quantize_model(model,", "to_html(")
+    cells = [one.source for one in notebook.cells if one.cell_type == "code" and any(part in one.source for part in wanted)]
+    assert len(cells) == len(wanted)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for source in (*setup_sources(notebook), cells[0], "fused = operations(network)", cells[1]):
+        exec(source, names)
+    page.requests.clear()
+    page.goto((tmp_path / "my_page.html").as_uri())
+    page.locator(".thumb").nth(3).click()
+    assert top(page) == names["fashion"].test.classes[int(names["fashion"].test.labels[3])]
+    kind, rows = page.evaluate(RUN_ALL, base64.b64encode(photos(200).numpy().tobytes()).decode())
+    assert kind == "WebAssembly"
+    assert np.array_equal(np.array(rows), expected(names["network"], photos(200).float() / 255).numpy())
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in page.requests)
