@@ -80,10 +80,11 @@ def start(
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
     """Open the course in JupyterLab. Your work stays in FOLDER; what you have written is never overwritten."""
-    from posttrain_lab.cli.start import copy_course, run_lab
+    from posttrain_lab.cli.start import copy_course, free_port_asked_for, run_lab
 
+    port = free_port_asked_for(port)
     copied, kept = copy_course(folder)
-    print(f"Your course is in {folder}: {len(copied)} files new, {len(kept)} of yours kept. Ctrl-C stops JupyterLab.", flush=True)
+    print(f"Your course is in {folder}: {len(copied)} files new, {len(kept)} of yours kept. JupyterLab starts.", flush=True)
     run_lab(folder, port, browser)
 
 
