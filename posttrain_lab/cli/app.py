@@ -79,12 +79,12 @@ def start(
     port: Annotated[int | None, typer.Option(help="The port of JupyterLab; a free one is found when left out.")] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
-    """Open the course in JupyterLab. Your work stays in FOLDER; what you have written is never overwritten."""
-    from posttrain_lab.cli.start import copy_course, free_port_asked_for, run_lab
+    """Open the course in JupyterLab. Your work stays in its folder; a new release brings new cells, and no line of yours is lost."""
+    from posttrain_lab.cli.own_copy import copy_course
+    from posttrain_lab.cli.start import free_port_asked_for, run_lab
 
     port = free_port_asked_for(port)
-    copied, kept = copy_course(folder)
-    print(f"Your course is in {folder}: {len(copied)} files new, {len(kept)} of yours kept. JupyterLab starts.", flush=True)
+    print(copy_course(folder).message, "JupyterLab starts.", sep="\n", flush=True)
     run_lab(folder, port, browser)
 
 

@@ -1,4 +1,4 @@
-"""Copy the course into the learner's own folder and open it in JupyterLab."""
+"""Open the learner's own copy of the course in JupyterLab."""
 
 import os
 import signal
@@ -7,38 +7,10 @@ import tempfile
 import webbrowser
 from pathlib import Path
 
-from posttrain_lab.grading.course import find_course
-from posttrain_lab.whole_files import write_whole
+from posttrain_lab.grading.overview import INDEX
 
-FIRST_PAGE = "index.md"
 LOCAL = ("localhost", "127.0.0.1", "::1")
 SETTINGS = Path(__file__).parent / "jupyter"
-
-
-def copy_course(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Copy missing files from the course to `folder`; returns the copied files and the existing ones, which are not changed.
-
-    Raises ValueError when the folder is the course itself and OSError when it cannot be written.
-    """
-    source = find_course().course
-    if folder.resolve() == source.resolve():
-        raise ValueError(f"start wants a folder of your own, {folder} holds the course itself; choose another with --folder.")
-    copied, kept = [], []
-    for path in sorted(p for p in source.rglob("*") if p.is_file() and ".ipynb_checkpoints" not in p.parts):
-        target = folder / path.relative_to(source)
-        (kept if target.exists() else copied).append(target)
-        if not target.exists():
-            _copy_whole(path, target)
-    return copied, kept
-
-
-def _copy_whole(path: Path, target: Path) -> None:
-    """Copy so that an interruption leaves either nothing or the whole file."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, path.read_bytes())
-    except OSError as error:
-        raise OSError(f"{target.parent} cannot be written ({error.strerror}); choose another folder with --folder.") from error
 
 
 def port_is_free(port: int) -> bool:
@@ -90,7 +62,7 @@ def lab_arguments(folder: Path, port: int | None, browser: bool) -> list[str]:
     """The arguments of JupyterLab: of its log only what is an error."""
     arguments = [
         f"--ServerApp.root_dir={folder.resolve()}",
-        f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}",
+        f"--LabApp.default_url=/lab/tree/{INDEX}",
         "--ServerApp.answer_yes=True",
         "--ServerApp.log_level=ERROR",
         "--LabApp.log_level=ERROR",
