@@ -138,7 +138,7 @@ def progress(folder: Where = None) -> None:
 def release(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 if course/ is not up to date.")] = False,
 ) -> None:
-    """Make the students' notebooks in course/ from solutions/."""
+    """Make the students' notebooks and pages in course/, and README's table of units, from solutions/."""
     from posttrain_lab.cli.course import release_course
 
     raise typer.Exit(0 if release_course(check) else 1)
