@@ -112,6 +112,12 @@ UNITS = (
     ),
 )
 
+# For the first page: so much time, and the units for it, each with the part that fits. The day is that of docs/instructor/README.md.
+PATHS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    ("30 minutes", (("00_start_here", ", up to exercise 2"),)),
+    ("a day", (("00_start_here", ""), ("02_quantization", ", parts 1 to 4"), ("01_pruning", ", parts 1 and 6"))),
+)
+
 
 def find(folder: str) -> CourseUnit:
     """The unit in this folder. Raises ValueError for another name.

@@ -36,6 +36,19 @@ def test_anchors_exist():
     assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= headings
 
 
+def test_the_size_of_the_environment_is_announced_before_the_first_command():
+    before = TEXT[: TEXT.index("<!-- start command -->")]
+    assert re.search(r"takes\s+6 GB of disk", before)
+    assert "(#a-smaller-pytorch)" in before
+
+
+def test_a_read_only_clone_is_installed_from_as_the_first_command_does():
+    text = TEXT[TEXT.index("## Without sudo, or in a folder that is read-only") :]
+    elsewhere = re.search(r"^    (python3 -m venv ~/.+)$", text, re.M)[1]
+    wanted = command("start").rpartition("; ")[2].replace("-e .", ".").replace(".venv", "~/posttrain")
+    assert elsewhere == f"{wanted} --folder ~/my-course"
+
+
 def test_commands_come_in_the_first_screen():
     assert TEXT[: TEXT.index("<!-- test command -->")].count("\n") <= 45
 

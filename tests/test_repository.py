@@ -94,6 +94,10 @@ def test_the_promised_pythons_are_the_same_everywhere():
 
 def test_the_package_is_described():
     assert {"authors", "keywords", "classifiers", "urls", "license", "license-files"} <= set(project())
+    assert set(project()["urls"]) == {"Homepage", "Documentation", "Repository", "Issues", "Changelog"}
+    kinds = {line.partition(" :: ")[0] for line in project()["classifiers"]}
+    assert {"Development Status", "Environment", "Intended Audience", "Natural Language", "Operating System", "Topic"} <= kinds
+    assert not any(line.startswith("License ::") for line in project()["classifiers"])  # PyPI refuses it beside `license`
     assert [name for name in project()["license-files"] if not (ROOT / name).is_file()] == []
 
 

@@ -8,7 +8,18 @@ import pytest
 
 from posttrain_lab import checks, glossary, units
 from posttrain_lab.grading.course import CourseError
-from posttrain_lab.grading.overview import BEGIN, END, counts, index_page, readme_table, with_table
+from posttrain_lab.grading.overview import (
+    BEGIN,
+    END,
+    NOTHING_YET,
+    counts,
+    index_page,
+    progress_in,
+    readme_table,
+    way_on,
+    with_progress,
+    with_table,
+)
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = tuple(unit.folder for unit in units.UNITS)
@@ -112,3 +123,37 @@ def test_the_table_is_put_between_its_marks_and_nothing_else_changes():
 def test_a_readme_without_the_marks_says_which_to_write(readme):
     with pytest.raises(CourseError, match=r"README.md has no table of the units; write `<!-- units: "):
         with_table(readme, FOLDERS)
+
+
+def test_the_first_page_greets_says_where_to_begin_and_gives_a_path_for_the_time_one_has():
+    page = index_page(FOLDERS)
+    assert page.index("Welcome") < page.index("**Begin with [00 Start here](00_start_here/") < page.index("## The units")
+    paths = [line.strip("| ").split(" | ") for line in page[: page.index("## The units")].splitlines() if line.startswith("| ")]
+    assert [row[0] for row in paths] == ["you have", "30 minutes", "a day", "a term"]
+    minutes = sum(unit.minutes(counts(unit.folder)[1]) for unit in units.UNITS)
+    assert f"about {round(minutes / 60)} hours in all" in paths[-1][1]
+    assert "| you have" not in index_page(FOLDERS[2:])
+
+
+def test_every_link_of_the_first_page_and_of_the_last_cells_leads_to_a_file():
+    links = {Path(name) for name in re.findall(r"\]\(([^)]+)\)", index_page(FOLDERS))}
+    for folder in FOLDERS:
+        links |= {Path(folder, name) for name in re.findall(r"\]\(([^)]+)\)", way_on(FOLDERS, folder))}
+    assert [link for link in links if not (ROOT / "course" / link).is_file()] == []
+
+
+def test_from_every_unit_one_comes_to_the_one_before_the_first_page_and_the_one_after():
+    found = [re.findall(r"\]\(\.\./([^)]+)\)", way_on(FOLDERS, folder)) for folder in FOLDERS]
+    pages = [f"{folder}/{folder}.ipynb" for folder in FOLDERS]
+    wanted = zip(["", *pages], [*pages[1:], ""], strict=False)
+    assert found == [[name for name in (before, "index.md", after) if name] for before, after in wanted]
+
+
+def test_the_learner_s_progress_is_put_between_its_marks():
+    page = index_page(FOLDERS)
+    assert progress_in(page) == NOTHING_YET
+    filled = with_progress(page, "| a |\n|---|\n| \\1 |")
+    assert progress_in(filled) == "| a |\n|---|\n| \\1 |"
+    assert with_progress(filled, NOTHING_YET) == page
+    assert with_progress("no marks", "x") == "no marks"
+    assert progress_in("no marks") == ""

@@ -79,11 +79,12 @@ def start(
     port: Annotated[int | None, typer.Option(help="The port of JupyterLab; a free one is found when left out.")] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
-    """Open the course in JupyterLab. Your work stays in FOLDER; what you have written is never overwritten."""
-    from posttrain_lab.cli.start import copy_course, run_lab
+    """Open the course in JupyterLab. Your work stays in its folder; a new release brings new cells, and no line of yours is lost."""
+    from posttrain_lab.cli.own_copy import copy_course
+    from posttrain_lab.cli.start import free_port_asked_for, run_lab
 
-    copied, kept = copy_course(folder)
-    print(f"Your course is in {folder}: {len(copied)} files new, {len(kept)} of yours kept. Ctrl-C stops JupyterLab.", flush=True)
+    port = free_port_asked_for(port)
+    print(copy_course(folder).message, "JupyterLab starts.", sep="\n", flush=True)
     run_lab(folder, port, browser)
 
 
@@ -156,7 +157,7 @@ def progress(folder: Where = None) -> None:
 def release(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 if course/ is not up to date.")] = False,
 ) -> None:
-    """Make the students' notebooks in course/ from solutions/."""
+    """Make the students' notebooks and pages in course/, and README's table of units, from solutions/."""
     from posttrain_lab.cli.course import release_course
 
     raise typer.Exit(0 if release_course(check) else 1)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from posttrain_lab.checks import UNITS, exercises
 from posttrain_lab.cli.unit_names import full_name
+from posttrain_lab.whole_files import write_whole
 
 if TYPE_CHECKING:
     from posttrain_lab.checks.engine.exercise import Verdict
@@ -65,9 +66,28 @@ def check_unit(unit: str, folder: Path) -> bool:
     console.print(f"{got} of {most} points.")
     try:
         save(folder, unit, verdicts)
+        note_progress(folder)
     except OSError as error:
         console.print(f"The result is not saved: {error}")
     return got == most
+
+
+def note_progress(folder: Path) -> None:
+    """Write into the learner's first page how far they are, and with which unit to go on; nothing where the page is gone."""
+    from posttrain_lab.grading.overview import INDEX, with_progress
+    from posttrain_lab.grading.progress import summary
+
+    page = folder / INDEX
+    if not page.is_file():
+        return
+    rows, lines = summary(folder), ["| unit | points | right | last check |", "|---|---|---|---|"]
+    for row in rows:
+        if row.when:
+            numbers = f"{row.points} of {row.max_points} | {row.solved} of {row.exercises}"
+            lines.append(f"| {row.unit} | {numbers} | {as_written(row.when)} |")
+    going_on = next((row.unit for row in rows if not row.done), None)
+    last = f"Go on with [{going_on}]({going_on}/{going_on}.ipynb)." if going_on else "All units are solved."
+    write_whole(page, with_progress(page.read_text(encoding="utf-8"), "\n".join([*lines, "", last])))
 
 
 def show_progress(folder: Path) -> None:

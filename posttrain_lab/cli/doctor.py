@@ -8,6 +8,7 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -57,7 +58,7 @@ def package_findings() -> list[Finding]:
 
 
 def machine_findings() -> list[Finding]:
-    """Cores, threads, the width of the vector units, memory, and a GPU if there is one."""
+    """Cores, the width of the vector units, memory, and a GPU if there is one."""
     import psutil
     import torch
 
@@ -72,7 +73,7 @@ def machine_findings() -> list[Finding]:
     return [
         Finding(
             "CPU",
-            f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
+            f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores, torch uses {torch.get_num_threads()}",
         ),
         Finding("SIMD", torch.backends.cpu.get_cpu_capability()),
         Finding(
@@ -164,11 +165,11 @@ def examine() -> list[Finding]:
 def print_findings(findings: list[Finding], console: Console | None = None) -> int:
     """Print the table; returns 1 when something needed is missing, else 0."""
     console = console or Console(markup=False, highlight=False)
-    table = Table(title="posttrain-lab doctor", title_justify="left")
-    for column in ("", "what", "found", "what to do"):
+    table = Table(title="posttrain-lab doctor", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in ("", "what", "found, and below it what to do"):
         table.add_column(column, overflow="fold")
     for finding in findings:
-        table.add_row(finding.state, finding.what, finding.found, finding.remedy)
+        table.add_row(finding.state, finding.what, "\n".join(filter(None, [finding.found, finding.remedy])))
     console.print(table)
     missing = [finding.what for finding in findings if finding.state == MISSING]
     console.print(f"Missing: {', '.join(missing)}." if missing else "All that is needed is here. Next: posttrain-lab start")

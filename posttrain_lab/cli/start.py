@@ -1,41 +1,16 @@
-"""Copy the course into the learner's own folder and open it in JupyterLab."""
+"""Open the learner's own copy of the course in JupyterLab."""
 
 import os
+import signal
 import socket
 import tempfile
+import webbrowser
 from pathlib import Path
 
-from posttrain_lab.grading.course import find_course
-from posttrain_lab.whole_files import write_whole
+from posttrain_lab.grading.overview import INDEX
 
-FIRST_PAGE = "index.md"
+LOCAL = ("localhost", "127.0.0.1", "::1")
 SETTINGS = Path(__file__).parent / "jupyter"
-
-
-def copy_course(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Copy missing files from the course to `folder`; returns the copied files and the existing ones, which are not changed.
-
-    Raises ValueError when the folder is the course itself and OSError when it cannot be written.
-    """
-    source = find_course().course
-    if folder.resolve() == source.resolve():
-        raise ValueError(f"start wants a folder of your own, {folder} holds the course itself; choose another with --folder.")
-    copied, kept = [], []
-    for path in sorted(p for p in source.rglob("*") if p.is_file() and ".ipynb_checkpoints" not in p.parts):
-        target = folder / path.relative_to(source)
-        (kept if target.exists() else copied).append(target)
-        if not target.exists():
-            _copy_whole(path, target)
-    return copied, kept
-
-
-def _copy_whole(path: Path, target: Path) -> None:
-    """Copy so that an interruption leaves either nothing or the whole file."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, path.read_bytes())
-    except OSError as error:
-        raise OSError(f"{target.parent} cannot be written ({error.strerror}); choose another folder with --folder.") from error
 
 
 def port_is_free(port: int) -> bool:
@@ -70,18 +45,29 @@ def environment() -> dict[str, str]:
     return env
 
 
+def free_port_asked_for(port: int | None) -> int | None:
+    """The port, if it is one and free; None is any. Raises ValueError with what to do else.
+
+    >>> free_port_asked_for(None) is None
+    True
+    """
+    if port is not None and not 1 <= port <= 65535:
+        raise ValueError(f"start wants a port between 1 and 65535, got {port}.")
+    if port is not None and not port_is_free(port):
+        raise ValueError(f"Port {port} is in use; choose another with --port, or leave it out.")
+    return port
+
+
 def lab_arguments(folder: Path, port: int | None, browser: bool) -> list[str]:
-    """The arguments of JupyterLab. Raises ValueError when the port that was asked for is in use."""
+    """The arguments of JupyterLab: of its log only what is an error."""
     arguments = [
         f"--ServerApp.root_dir={folder.resolve()}",
-        f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}",
+        f"--LabApp.default_url=/lab/tree/{INDEX}",
         "--ServerApp.answer_yes=True",
+        "--ServerApp.log_level=ERROR",
+        "--LabApp.log_level=ERROR",
     ]
     if port is not None:
-        if not 1 <= port <= 65535:
-            raise ValueError(f"start wants a port between 1 and 65535, got {port}.")
-        if not port_is_free(port):
-            raise ValueError(f"Port {port} is in use; choose another with --port, or leave it out.")
         arguments += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     if not browser:
         arguments.append("--no-browser")
@@ -90,10 +76,35 @@ def lab_arguments(folder: Path, port: int | None, browser: bool) -> list[str]:
     return arguments
 
 
+def has_browser() -> bool:
+    """Does Python find a browser on this machine?"""
+    try:
+        return webbrowser.get() is not None
+    except webbrowser.Error:
+        return False
+
+
+def opening_line(address: str, opened: bool) -> str:
+    """What a reader needs while JupyterLab runs: the address, what opens, how to stop.
+
+    >>> opening_line("http://127.0.0.1:8888/lab", opened=True)
+    'JupyterLab opens in your browser; Ctrl-C stops it. Its address: http://127.0.0.1:8888/lab'
+    """
+    what = "JupyterLab opens in your browser" if opened else "JupyterLab runs: open its address in a browser"
+    return f"{what}; Ctrl-C stops it. Its address: {address}"
+
+
 def run_lab(folder: Path, port: int | None, browser: bool) -> None:
     """Run JupyterLab in this process until Ctrl-C."""
     arguments = lab_arguments(folder, port, browser)
     os.environ.update(environment())
     from jupyterlab.labapp import LabApp  # reads the environment when imported
 
-    LabApp.launch_instance(argv=arguments)
+    server = LabApp.initialize_server(argv=arguments)
+    address = server.local_url if server.ip in LOCAL else server.public_url
+    server.identity_provider.token_generated = False  # else it logs the address again, in four lines
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: server.stop(from_signal=True))  # its own asks, and logs
+    print(opening_line(address, browser and has_browser()), flush=True)
+    server.start()
+    print(f"\nJupyterLab has stopped. Your notebooks are in {folder}.")

@@ -8,6 +8,16 @@ from posttrain_lab.grading.course import CourseError
 NOTICE = "<!-- Made by `posttrain-lab release`: change the sources, not this file. -->"
 BEGIN, END = "<!-- units: made by `posttrain-lab release` from posttrain_lab/units.py -->", "<!-- end -->"
 MINUTES = "The minutes are for a whole unit, reading included; the points are those of the exercises."
+INDEX = "index.md"
+PROGRESS = "<!-- progress: written by `posttrain-lab check` -->"
+BETWEEN = re.compile(rf"(?<=^{re.escape(PROGRESS)}\n).*?(?=^{re.escape(END)}$)", re.DOTALL | re.MULTILINE)
+NOTHING_YET = "No unit has been checked yet. Save its notebook, and type in a terminal: `posttrain-lab check 00`."
+GREETING = (
+    "Welcome. Here you make trained networks smaller and faster, adapt them, correct their confidences, and measure each time what it "
+    "costs. You write every step yourself."
+)
+WORK = "Read a unit from the top and run every cell. A check may be run as often as you like."
+WORDS = "What a word means: [glossary](glossary.md)."
 PARAGRAPH = "Each unit ends with a paragraph in your own words, which a person marks with 3 points more."
 
 
@@ -22,14 +32,65 @@ def counts(unit: str) -> tuple[int, int, int]:
 
 
 def index_page(folders: tuple[str, ...]) -> str:
-    """The page that opens first: each unit with its exercises, its minutes and its points."""
-    rows = [NOTICE, "# The course", "", "| unit | exercises | minutes | points |", "|---|---|---|---|"]
-    for unit in map(units.find, folders):
-        exercises, minutes, points = counts(unit.folder)
-        link = f"[{unit.heading}]({unit.folder}/{unit.folder}.ipynb)"
-        rows.append(f"| {link} | {exercises} | {unit.minutes(minutes)} | {points} |")
-    text = f"Open a unit, read from the top and run every cell. A check may be run as often as you like. {MINUTES} {PARAGRAPH}"
-    return "\n".join([*rows, "", text, "", "What a word means: [glossary](glossary.md)."]) + "\n"
+    """The page that opens first: a greeting, where to begin, a path for the time one has, each unit, how far one is."""
+    found = [(unit, *counts(unit.folder)) for unit in map(units.find, folders)]
+    rows = ["| unit | exercises | minutes | points |", "|---|---|---|---|"]
+    for unit, exercises, minutes, points in found:
+        rows.append(f"| {_link(unit, unit.heading)} | {exercises} | {unit.minutes(minutes)} | {points} |")
+    hours = round(sum(unit.minutes(minutes) for unit, _, minutes, _ in found) / 60)
+    begin = f"**Begin with {_link(found[0][0])}:** it says how to work here. {WORK}"
+    text = f"{MINUTES} {PARAGRAPH}"
+    parts = [
+        *_paths(folders, hours),
+        "## The units",
+        "",
+        *rows,
+        "",
+        text,
+        "",
+        "## How far you are",
+        "",
+        PROGRESS,
+        NOTHING_YET,
+        END,
+    ]
+    return "\n".join([NOTICE, "# The course", "", GREETING, "", begin, "", *parts, "", WORDS]) + "\n"
+
+
+def _paths(folders: tuple[str, ...], hours: int) -> list[str]:
+    """What to do with the time one has; nothing in a course without these units."""
+    if any(folder not in folders for _, path in units.PATHS for folder, _ in path):
+        return []
+    rows = [[time, ", then ".join(f"{_link(units.find(f))}{part}" for f, part in path)] for time, path in units.PATHS]
+    rows.append(["a term", f"all units in their order, about {hours} hours in all; each can also be taken alone"])
+    return ["| you have | a path |", "|---|---|", *(f"| {time} | {path} |" for time, path in rows), ""]
+
+
+def way_on(folders: tuple[str, ...], unit: str) -> str:
+    """The last cell of a student's notebook: to the unit before, to the first page, to the unit after."""
+    place = folders.index(unit)
+    before = [f"← {_link(units.find(folders[place - 1]), above='../')}"] if place else []
+    after = [f"{_link(units.find(folders[place + 1]), above='../')} →"] if place + 1 < len(folders) else []
+    return " | ".join([*before, f"[All units](../{INDEX})", *after])
+
+
+def _link(unit: units.CourseUnit, text: str = "", above: str = "") -> str:
+    return f"[{text or unit.name}]({above}{unit.folder}/{unit.folder}.ipynb)"
+
+
+def progress_in(page: str) -> str:
+    """The text between the marks of the learner's progress; empty for a page without them.
+
+    >>> progress_in(f"{PROGRESS}\\n7 of 7 points\\n{END}\\n")
+    '7 of 7 points'
+    """
+    found = BETWEEN.search(page)
+    return found[0].strip() if found else ""
+
+
+def with_progress(page: str, text: str) -> str:
+    """The page with this text between the marks; as it is, when somebody removed them."""
+    return BETWEEN.sub(lambda _: f"{text}\n", page, count=1)
 
 
 def readme_table(folders: tuple[str, ...]) -> str:

@@ -87,17 +87,22 @@ def load(folder: Path) -> dict[str, UnitProgress]:
 
 
 def summary(folder: Path) -> list[UnitSummary]:
-    """A row for each unit of the course, checked or not, in order. Raises ProgressError as `load` does."""
+    """A row for each unit of the course, checked or not, in order. Raises ProgressError as `load` does.
+
+    What was checked with an earlier release counts by the names of the exercises, for a unit of another name too.
+    """
     kept = load(folder)
-    return [_row(unit, kept.get(unit)) for unit in checks.UNITS]
+    renamed = [one for unit, one in kept.items() if unit not in checks.UNITS]
+    return [_row(unit, [kept[unit]] if unit in kept else renamed) for unit in checks.UNITS]
 
 
-def _row(unit: str, kept: UnitProgress | None) -> UnitSummary:
+def _row(unit: str, kept: list[UnitProgress]) -> UnitSummary:
     exercises = checks.exercises(unit)
+    found = {v.exercise: (v, one.when) for one in kept for v in one.verdicts if v.exercise in exercises}
+    points = [exercises[name].points if v.passed else min(v.points, exercises[name].points) for name, (v, _) in found.items()]
+    solved = sum(verdict.passed for verdict, _ in found.values())
     maximum = sum(exercise.points for exercise in exercises.values())
-    if kept is None:
-        return UnitSummary(unit, 0, maximum, 0, len(exercises))
-    return UnitSummary(unit, kept.points, maximum, kept.solved, len(exercises), kept.when)
+    return UnitSummary(unit, sum(points), maximum, solved, len(exercises), max((when for _, when in found.values()), default=""))
 
 
 def _read(path: Path, put_aside: bool) -> dict[str, UnitProgress]:

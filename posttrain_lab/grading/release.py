@@ -24,9 +24,10 @@ from nbformat import NotebookNode
 
 from posttrain_lab import units
 from posttrain_lab.grading.course import CONFIG, Course, CourseError, find_course, read_notebook, title
-from posttrain_lab.grading.overview import index_page, with_table
+from posttrain_lab.grading.overview import INDEX, index_page, way_on, with_table
 from posttrain_lab.whole_files import write_whole
 
+WAY_ON = "other_units"
 IGNORED = {".ipynb_checkpoints", "__pycache__"}
 
 
@@ -97,7 +98,7 @@ def student_files(course: Course) -> dict[str, bytes]:
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 name = f"{unit}/{path.relative_to(folder).as_posix()}"
                 files[name] = _student_bytes(path) if path.suffix == ".ipynb" else path.read_bytes()
-    files["index.md"] = index_page(course.units()).encode()
+    files[INDEX] = index_page(course.units()).encode()
     if (course.root / "README.md").is_file():
         text = (course.root / "README.md").read_text(encoding="utf-8")
         files["../README.md"] = with_table(text, course.units()).encode()
@@ -120,7 +121,15 @@ def _generated(course: Course, unit: str) -> Iterator[Path]:
         ignore = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.py")
         shutil.copytree(course.sources() / unit, folder / "solutions" / unit, ignore=ignore)
         _run_nbgrader(course, unit, folder)
+        _add_way_on(folder / "course" / unit / f"{unit}.ipynb", course.units(), unit)
         yield folder / "course" / unit
+
+
+def _add_way_on(path: Path, folders: tuple[str, ...], unit: str) -> None:
+    """One more cell, the last, with links to the other units; nbgrader does not know it, so nothing is graded otherwise."""
+    notebook = read_notebook(path)
+    notebook.cells.append(nbformat.v4.new_markdown_cell(way_on(folders, unit), id=WAY_ON))
+    nbformat.write(notebook, path)
 
 
 def _require_ids(path: Path) -> None:

@@ -6,8 +6,11 @@ import re
 import pytest
 from rich.console import Console
 
+from posttrain_lab.checks import UNITS, exercises
+from posttrain_lab.checks.engine.exercise import Verdict
 from posttrain_lab.cli import course
-from posttrain_lab.grading import prove
+from posttrain_lab.grading import progress, prove
+from posttrain_lab.grading.overview import index_page, progress_in
 from posttrain_lab.grading.prove import Proof, Row
 
 
@@ -21,6 +24,20 @@ def shown(monkeypatch):
 def test_times_are_as_people_write_them():
     assert re.fullmatch(r"(30 Nov|1 Dec) 2026, \d\d:\d\d", course.as_written("2026-11-30T14:05:00+00:00"))
     assert course.as_written("") == "never"
+
+
+def test_the_first_page_says_how_far_the_learner_is_and_what_comes_next(tmp_path):
+    page = tmp_path / "index.md"
+    page.write_text(index_page(tuple(UNITS)), encoding="utf-8")
+    rights = [Verdict(e.name, True, "right", e.points, e.points) for e in exercises("00_start_here").values()]
+    progress.save(tmp_path, "00_start_here", rights)
+    course.note_progress(tmp_path)
+    text = progress_in(page.read_text(encoding="utf-8"))
+    assert "| 00_start_here | 7 of 7 | 4 of 4 | " in text
+    assert text.endswith("\n\nGo on with [01_pruning](01_pruning/01_pruning.ipynb).")
+    page.unlink()
+    course.note_progress(tmp_path)
+    assert not page.exists()
 
 
 def test_a_proof_fits_eighty_columns():

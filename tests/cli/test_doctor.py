@@ -1,6 +1,7 @@
 """`doctor` says what is here, what is missing and how to get it."""
 
 import io
+import re
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def test_this_machine_has_what_is_needed():
     findings = doctor.examine()
     code, text = shown(findings)
     assert code == 0, text
-    for word in ("Python", "torch", "threads", "SIMD", "memory", "GPU", "nbgrader in Lab", "browser", "data", "triton"):
+    for word in ("Python", "torch", "cores, torch uses", "SIMD", "memory", "GPU", "nbgrader in Lab", "browser", "data", "triton"):
         assert word in text
 
 
@@ -61,6 +62,15 @@ def test_data_and_processor_have_a_line_each():
     assert found["data"].startswith(f"{len(files.checksums())} files, ")
     assert not set(files.checksums()) & set(found)
     assert found["CPU"].startswith(f"{device_name(torch.device('cpu'))}, ")
+
+
+def test_eighty_columns_are_enough_for_a_line_a_finding_and_one_for_what_to_do():
+    said = "14 files, 11.9 MB, checksums right, and some more"
+    findings = [doctor.Finding("data", said), doctor.Finding("nbgrader in Lab", "no", doctor.NOTE, said)]
+    console = Console(file=io.StringIO(), width=80)
+    doctor.print_findings(findings, console)
+    lines = [line.strip() for line in console.file.getvalue().splitlines()]
+    assert [re.split(r"  +", line) for line in lines[4:7]] == [["ok", "data", said], ["note", "nbgrader in Lab", "no"], [said]]
 
 
 def test_every_missing_thing_has_a_remedy():

@@ -1,71 +1,45 @@
-"""`start`: the course is copied, a learner's work is never overwritten, and what is in the way is said."""
+"""`start`: JupyterLab opens on the learner's copy, in two lines, and what is in the way is said."""
 
 import os
+import re
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from posttrain_lab.cli import start
+from posttrain_lab.cli import app, own_copy, start
 from posttrain_lab.grading.course import Course
 
 
 @pytest.fixture
 def course(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "course"
-    (folder / "00_first").mkdir(parents=True)
+    folder.mkdir()
     (folder / "index.md").write_text("# The course", encoding="utf-8")
-    (folder / "00_first" / "00_first.ipynb").write_text("{}", encoding="utf-8")
-    (folder / "00_first" / ".ipynb_checkpoints").mkdir()
-    (folder / "00_first" / ".ipynb_checkpoints" / "old.ipynb").write_text("{}", encoding="utf-8")
-    monkeypatch.setattr(start, "find_course", lambda: Course(folder))
+    monkeypatch.setattr(own_copy, "find_course", lambda: Course(folder))
     return folder
 
 
-def test_first_time_copies_everything_but_checkpoints(course, tmp_path):
-    copied, kept = start.copy_course(tmp_path / "mine")
-    assert [path.relative_to(tmp_path / "mine").as_posix() for path in copied] == ["00_first/00_first.ipynb", "index.md"]
-    assert kept == []
-    assert not list((tmp_path / "mine").rglob("*.part"))
-
-
-def test_second_time_keeps_what_the_learner_wrote(course, tmp_path):
-    start.copy_course(tmp_path / "mine")
-    own = tmp_path / "mine" / "00_first" / "00_first.ipynb"
-    own.write_text("my answers", encoding="utf-8")
-    (course / "new.md").write_text("new", encoding="utf-8")
-    copied, kept = start.copy_course(tmp_path / "mine")
-    assert [path.name for path in copied] == ["new.md"]
-    assert len(kept) == 2
-    assert own.read_text(encoding="utf-8") == "my answers"
-
-
-def test_the_course_itself_is_not_worked_in(course):
-    with pytest.raises(ValueError, match="folder of your own"):
-        start.copy_course(course)
-
-
-def test_a_file_in_the_way_is_named(course, tmp_path):
-    (tmp_path / "mine").write_text("not a folder", encoding="utf-8")
-    with pytest.raises(OSError, match=r"cannot be written .* --folder"):
-        start.copy_course(tmp_path / "mine")
-
-
-def test_port_in_use_is_said(tmp_path):
+def test_port_in_use_is_said():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         assert not start.port_is_free(port)
         with pytest.raises(ValueError, match=f"Port {port} is in use; choose another with --port"):
-            start.lab_arguments(tmp_path, port, browser=False)
-    assert start.port_is_free(port)
+            start.free_port_asked_for(port)
+    assert start.free_port_asked_for(port) == port
 
 
 @pytest.mark.parametrize("port", [0, -1, 70_000])
-def test_impossible_port_is_said(tmp_path, port):
+def test_impossible_port_is_said_before_anything_is_copied(course, tmp_path, monkeypatch, port):
+    monkeypatch.setattr(start, "run_lab", lambda *_: pytest.fail("JupyterLab was started"))
     with pytest.raises(ValueError, match="between 1 and 65535"):
-        start.lab_arguments(tmp_path, port, browser=False)
+        app.start(tmp_path / "mine", port, browser=False)
+    assert not (tmp_path / "mine").exists()
 
 
 def test_arguments_serves_the_folder_and_opens_the_first_page(tmp_path):
@@ -98,3 +72,29 @@ def test_writable_asks_the_nearest_folder_that_exists(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no folder that its owner may not write to by mode")
 def test_read_only_folder_is_seen(read_only_folder):
     assert not start.writable(read_only_folder)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="Windows sends a process no Ctrl-C of its own")
+def test_jupyterlab_says_only_where_it_is_what_opened_and_that_it_stopped(course, tmp_path):
+    """In a process of its own, as from a terminal: from the first line to Ctrl-C."""
+    code = f"""from pathlib import Path
+from posttrain_lab.cli import app, own_copy
+from posttrain_lab.grading.course import Course
+own_copy.find_course = lambda: Course(Path({str(course)!r}))
+app.start(Path("mine"), None, browser=False)"""
+    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    env = {**os.environ, **{name: str(tmp_path / name.lower()) for name in names}}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        said = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        said += process.communicate(timeout=120)[0].splitlines(keepends=True)
+    finally:
+        process.kill()
+    assert said[:2] == ["Your course is in mine: 1 files new, 0 as you left them.\n", "JupyterLab starts.\n"]
+    assert re.fullmatch(start.opening_line(r"http://127\.0\.0\.1:\d+/lab/tree/index\.md\?token=\w+", False) + "\n", said[2])
+    assert said[3:] == ["\n", "JupyterLab has stopped. Your notebooks are in mine.\n"]
+    assert process.returncode == 0

@@ -45,6 +45,19 @@ def test_summary_has_a_row_for_every_unit(tmp_path, monkeypatch):
     assert summary(tmp_path)[0].done
 
 
+@pytest.mark.parametrize("kept_as", [UNIT, "09_its_name_before"])
+def test_progress_of_an_earlier_release_counts_by_the_names_of_exercises(tmp_path, monkeypatch, kept_as):
+    """One exercise has more points now, one is gone, three are new, and the unit may have had another name."""
+    register(monkeypatch)
+    monkeypatch.setattr(progress.checks, "UNITS", {UNIT: "small"})
+    gone = Verdict("gone", True, "right", 5, 5)
+    before = Verdict("double", True, "right", POINTS["double"] + 1, POINTS["double"] + 1)
+    save(tmp_path, kept_as, [before, WRONG, gone], NOON)
+    row = summary(tmp_path)[0]
+    assert (row.points, row.solved, row.exercises) == (POINTS["double"], 1, len(POINTS))
+    assert row.when == "2026-03-01T12:00:00+00:00"
+
+
 @pytest.mark.parametrize(
     "damage", ["", "{", "[]", '{"units": {"a": {}}}', '{"units": 5}', '{"units": {"a": {"when": 3, "verdicts": []}}}']
 )

@@ -36,7 +36,9 @@ def test_release_makes_the_students_notebook(course):
     assert sources["double"] == 'def double(x: Tensor) -> Tensor:\n    """Twice x."""\n    raise NotImplementedError'
     assert sources["test_double"] == "checks.tiny.double(double)"
     assert "setup" in sources
-    assert [cell.id for cell in notebook.cells] == [cell.id for cell in tiny_cells()]
+    assert [cell.id for cell in notebook.cells] == [*(cell.id for cell in tiny_cells()), "other_units"]
+    assert notebook.cells[-1].source == "[All units](../index.md)"
+    assert notebook.cells[-1].metadata == {}
 
 
 def test_release_keeps_nothing_of_the_instructors(course):
@@ -186,7 +188,7 @@ def test_student_notebook_equals_the_released_one(course):
 def test_the_start_page_lists_minutes_and_points(course):
     release(course=course)
     page = (course.course / "index.md").read_text(encoding="utf-8")
-    assert f"| [90 Tiny]({NOTEBOOK}) | 2 | 15 | 5 |" in page
+    assert f"| [90 Tiny]({NOTEBOOK}) | 2 | 25 | 5 |" in page
 
 
 def test_an_installed_package_has_no_solutions(tmp_path):
@@ -227,7 +229,7 @@ def test_the_table_in_readme_is_released_and_checked_too(course):
     readme.write_text(f"# Readme\n\n{BEGIN}\n{END}\n\nMore.\n", encoding="utf-8")
     report = release(course=course)
     assert "../README.md" in report.written
-    row = "| [90 Tiny](course/90_tiny/90_tiny.ipynb) | write two functions | 2 | 15 | 5 |"
+    row = "| [90 Tiny](course/90_tiny/90_tiny.ipynb) | write two functions | 2 | 25 | 5 |"
     assert row in readme.read_text(encoding="utf-8").splitlines()
     assert release(check=True, course=course).passed
     readme.write_text(readme.read_text(encoding="utf-8").replace("| 5 |", "| 6 |"), encoding="utf-8")

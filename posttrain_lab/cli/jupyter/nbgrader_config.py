@@ -1,0 +1,1 @@
+"""No settings: nbgrader prints a warning in every terminal where it finds no file of this name."""
