@@ -87,8 +87,9 @@ def contents(course: Course) -> str:
 
 def slides_page(course: Course) -> str:
     """The page that leads to the slides; each deck is one file that needs no network."""
-    lines = "\n".join(f'<li><a href="slides/{unit}.html">{units.find(unit).heading}</a></li>' for unit in course.units())
-    return f"# Slides\n\nOne deck a unit, made from its notebook: each figure with its question. Each is one file that can be saved.\n\n<ul>\n{lines}\n</ul>\n"
+    decks = [f"- [{units.find(unit).heading}](slides/{unit}.html)" for unit in course.units()]
+    said = "One deck a unit, made from its notebook: each figure with its question. Each is one file that can be saved and shown offline."
+    return "\n".join(["# Slides", "", said, "", *decks, ""])
 
 
 def _write(path: Path, text: str) -> None:
@@ -98,7 +99,18 @@ def _write(path: Path, text: str) -> None:
 
 def _sphinx(source: Path, out: Path) -> None:
     """Run Sphinx in a process of its own; a warning is an error."""
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", str(source.parent / "trees"), str(source), str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-d",
+        str(source.parent / "trees"),
+        str(source),
+        str(out),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
         raise RuntimeError(f"Sphinx found mistakes:\n{done.stderr.strip()}")

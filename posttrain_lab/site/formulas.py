@@ -31,7 +31,7 @@ def mathml(formula: str, block: bool = False) -> str:
 def _inline(translator: Any, node: "nodes.math") -> None:
     from docutils.nodes import SkipNode
 
-    translator.body.append(mathml(node.astext()))
+    translator.body.append(f'<span class="math">{mathml(node.astext())}</span>')
     raise SkipNode
 
 

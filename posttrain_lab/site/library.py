@@ -39,8 +39,8 @@ def library_pages() -> dict[str, str]:
 def as_restructured(lines: list[str]) -> list[str]:
     """A plain docstring as Sphinx's markup, with the same words: `code` is code, an indented or an example's line stays as it is.
 
-    >>> as_restructured(["The mean of `x`*.", "", ">>> f(1)", "1"])
-    ['The mean of ``x``\\\\*.', '', '>>> f(1)', '1', '']
+    >>> as_restructured(["A 2*2 matrix.", "", ">>> f(1)", "1"])
+    ['A 2\\\\*2 matrix.', '', '>>> f(1)', '1', '']
     """
     made: list[str] = []
     for paragraph in "\n".join(lines).strip("\n").split("\n\n"):
@@ -62,18 +62,30 @@ def _paragraph(lines: list[str]) -> list[str]:
 
 
 def _escaped(line: str) -> str:
-    """Outside of `code`, signs that are markup to Sphinx are the signs themselves."""
-    parts = line.split("`")
-    if len(parts) % 2 == 0:  # one backtick that opens nothing
-        return re.sub(r"([\\*_|`])", r"\\\1", line)
-    return "".join(f"``{part}``\\ " if place % 2 else re.sub(r"([\\*_|])", r"\\\1", part) for place, part in enumerate(parts)).replace("``\\  ", "`` ").rstrip("\\ ")
+    """Outside of `code`, signs that are markup to Sphinx are the signs themselves; `\\ ` separates code from what it touches."""
+    parts = re.split(r"`([^`]+)`", line)
+    return "".join(f"\\ ``{part}``\\ " if place % 2 else re.sub(r"([\\*_|`])", r"\\\1", part) for place, part in enumerate(parts))
 
 
 def _docstring(app: "Sphinx", what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     lines[:] = as_restructured(lines)
 
 
+def _signature(app: "Sphinx", what: str, name: str, thing: Any, options: Any, given: str | None, back: str | None) -> tuple:
+    return tuple(text and short_names(text) for text in (given, back))
+
+
+def short_names(signature: str) -> str:
+    """Types by their last names, as the code has them.
+
+    >>> short_names("(x: ~jaxtyping.Float[Tensor, 'n'], f: ~collections.abc.Callable[[int], None])")
+    "(x: Float[Tensor, 'n'], f: Callable[[int], None])"
+    """
+    return re.sub(r"~(?:\w+\.)*(\w+)", r"\1", signature)
+
+
 def setup(app: "Sphinx") -> dict[str, bool]:
     """What Sphinx calls."""
     app.connect("autodoc-process-docstring", _docstring)
+    app.connect("autodoc-process-signature", _signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

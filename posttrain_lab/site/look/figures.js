@@ -1,7 +1,7 @@
 // Draw each .ptl-figure from its numbers when it comes near the screen; once more in other colours when the theme changes.
 (function () {
   const colours = () =>
-    document.documentElement.dataset.theme === "dark" ? { ink: "#CED6DD", grid: "#48566B", black: "#E6E6E6" } : { ink: "#333333", grid: "#DDDDDD", black: "#000000" };
+    document.documentElement.dataset.theme === "dark" ? { ink: "#CED6DD", grid: "#48566B" } : { ink: "#333333", grid: "#DDDDDD" };
 
   function layout(figure, c) {
     const made = structuredClone(figure.layout || {});
@@ -15,8 +15,9 @@
     return { ...made, autosize: true };
   }
 
-  // what is black or ink in the palette would not be seen on a dark page
-  const visible = (value, c) => JSON.parse(JSON.stringify(value).replaceAll('"#000000"', `"${c.black}"`).replaceAll('"#333333"', `"${c.ink}"`));
+  // Lines in black or dark grey would not be seen on a dark page, nor a pale grid beside them.
+  const visible = (value, c) =>
+    c.ink === "#333333" ? value : JSON.parse(JSON.stringify(value).replace(/"#(00|33|44|55|66)\1\1"/g, `"${c.ink}"`).replace(/"#DDDDDD"/gi, `"${c.grid}"`));
 
   function draw(box) {
     const c = colours();
