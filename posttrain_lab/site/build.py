@@ -59,7 +59,7 @@ def write_sources(course: Course, pages: dict[str, NotebookNode], source: Path) 
     for unit, page in pages.items():
         _write(source / unit / f"{unit}.ipynb", nbformat.writes(page))
     glossary = (course.course / "glossary.md").read_text(encoding="utf-8")
-    _write(source / "glossary.md", re.sub(r'<a id="([\w-]+)"></a>', r"(\1)=", linked(glossary, "course")))
+    _write(source / "glossary.md", re.sub(r'<a id="(.+)"></a>\n\n### (.+)', _term, linked(glossary, "course")))
     _write(source / "index.md", linked((course.course / "index.md").read_text(encoding="utf-8"), "course") + contents(course))
     for name in (*TEACHING, *FURTHER):
         text = (course.root / "docs" / f"{name}.md").read_text(encoding="utf-8")
@@ -70,6 +70,13 @@ def write_sources(course: Course, pages: dict[str, NotebookNode], source: Path) 
     shutil.copytree(HERE / "look", source / "_static")
     shutil.copy(HERE / "conf.py", source)
     (source / "_static" / "plotly.min.js").write_bytes(files("plotly").joinpath("package_data/plotly.min.js").read_bytes())
+
+
+def _term(match: re.Match[str]) -> str:
+    """A term's heading below its anchor, which is left out where the heading gives the same."""
+    anchor, name = match.groups()
+    own = re.sub(r"[^\w -]", "", name.lower()).replace(" ", "-")
+    return f"### {name}" if own == anchor else f"({anchor})=\n### {name}"
 
 
 def contents(course: Course) -> str:
