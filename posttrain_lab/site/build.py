@@ -94,9 +94,9 @@ def contents(course: Course) -> str:
 
 def slides_page(course: Course) -> str:
     """The page that leads to the slides; each deck is one file that needs no network."""
-    decks = [f"- [{units.find(unit).heading}](slides/{unit}.html)" for unit in course.units()]
+    decks = [f'<li><a href="slides/{unit}.html">{units.find(unit).heading}</a></li>' for unit in course.units()]
     said = "One deck a unit, made from its notebook: each figure with its question. Each is one file that can be saved and shown offline."
-    return "\n".join(["# Slides", "", said, "", *decks, ""])
+    return "\n".join(["# Slides", "", said, "", "<ul>", *decks, "</ul>", ""])
 
 
 def _write(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ project, author = "posttrain-lab", "The posttrain-lab authors"
 copyright = author
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx_copybutton", "posttrain_lab.site.formulas", "posttrain_lab.site.library"]
 html_theme, html_title = "sphinx_book_theme", "posttrain-lab"
+html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = [("plotly.min.js", {"defer": "defer"}), ("figures.js", {"defer": "defer"})]
