@@ -1,12 +1,10 @@
 """Build the site: write the sources of all pages into a temporary folder, and let Sphinx make HTML of them."""
 
-import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from importlib.resources import files
 from pathlib import Path
 
 import nbformat
@@ -14,6 +12,7 @@ from nbformat import NotebookNode
 
 from posttrain_lab import units
 from posttrain_lab.grading.course import Course, find_course, read_notebook
+from posttrain_lab.site.carried import carried, require
 from posttrain_lab.site.library import library_pages
 from posttrain_lab.site.pages import linked, unit_page
 from posttrain_lab.site.slides import deck
@@ -30,8 +29,7 @@ def build_site(out: Path, solutions: bool = False, course: Course | None = None)
     A folder that holds a site is written anew. Raises FileExistsError for one that holds something else, ImportError without
     the extra `site`, RuntimeError with Sphinx's own sentences when a page has a mistake.
     """
-    if importlib.util.find_spec("sphinx_book_theme") is None or importlib.util.find_spec("myst_nb") is None:
-        raise ImportError('The site is made by Sphinx: pip install -c constraints.txt -e ".[site]"')
+    require()
     course = course or find_course()
     course.sources()
     if out.exists() and any(out.iterdir()) and not (out / WHOLE).is_file():
@@ -69,7 +67,8 @@ def write_sources(course: Course, pages: dict[str, NotebookNode], source: Path) 
     _write(source / "slides.md", slides_page(course))
     shutil.copytree(HERE / "look", source / "_static")
     shutil.copy(HERE / "conf.py", source)
-    (source / "_static" / "plotly.min.js").write_bytes(files("plotly").joinpath("package_data/plotly.min.js").read_bytes())
+    for name in ("plotly.min.js", "tex-svg.js"):
+        shutil.copy(carried(name), source / "_static")
 
 
 def _term(match: re.Match[str]) -> str:

@@ -2,13 +2,15 @@
 
 project, author = "posttrain-lab", "The posttrain-lab authors"
 copyright = author
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx_copybutton", "posttrain_lab.site.formulas", "posttrain_lab.site.library"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx_copybutton", "posttrain_lab.site.library"]
 html_theme, html_title = "sphinx_book_theme", "posttrain-lab"
 html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = [("plotly.min.js", {"defer": "defer"}), ("figures.js", {"defer": "defer"})]
-html_math_renderer = "mathml"
+mathjax_path = "tex-svg.js"
+mathjax3_config = {"options": {"enableMenu": False, "ignoreHtmlClass": "bd-article", "processHtmlClass": "math"}}
+myst_update_mathjax = False
 html_context = {"default_mode": "auto"}
 html_copy_source = html_show_sourcelink = False
 nb_execution_mode = "off"

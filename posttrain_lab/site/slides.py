@@ -1,14 +1,14 @@
 """Slides of a unit, from its page: each part, each exercise, and each figure with its question, in one file that needs no network."""
 
+import html
 import re
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from nbformat import NotebookNode
 
-from posttrain_lab.site.formulas import mathml
+from posttrain_lab.site.carried import carried
 from posttrain_lab.site.pages import SEEN
 
 LOOK = Path(__file__).parent / "look"
@@ -33,7 +33,7 @@ def deck(page: NotebookNode) -> str:
     title = re.search(r"<h1>(.*?)</h1>", slides[0])
     static = "".join(f"<script>{script}</script>" for script in _scripts())
     sections = "\n".join(f"<section>{slide}</section>" for slide in slides)
-    style = _reveal("reveal.css") + (LOOK / "slides.css").read_text(encoding="utf-8")
+    style = carried("reveal.css").read_text(encoding="utf-8") + (LOOK / "slides.css").read_text(encoding="utf-8")
     return PAGE.format(title=title[1] if title else "Slides", style=style, slides=sections, scripts=static)
 
 
@@ -81,7 +81,12 @@ def _parser():
     from mdit_py_plugins.dollarmath import dollarmath_plugin
 
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")
-    return parser.use(dollarmath_plugin, renderer=lambda formula, how: mathml(formula, how["display_mode"]))
+    return parser.use(dollarmath_plugin, renderer=_formula)
+
+
+def _formula(text: str, how: dict[str, bool]) -> str:
+    """As MathJax finds it."""
+    return rf"\[{html.escape(text)}\]" if how["display_mode"] else rf"\({html.escape(text)}\)"
 
 
 def markdown(text: str) -> str:
@@ -93,13 +98,8 @@ def markdown(text: str) -> str:
     return _parser().render(LOCAL.sub(r"\1", text))
 
 
-def _reveal(name: str) -> str:
-    """A file of reveal.js, from the package that carries it."""
-    return files("sphinx_revealjs").joinpath("_static/revealjs/dist", name).read_text(encoding="utf-8")
-
-
 @cache
 def _scripts() -> tuple[str, ...]:
-    plotly = files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
-    figures = (LOOK / "figures.js").read_text(encoding="utf-8")
-    return tuple(script.replace("</script", r"<\/script") for script in (_reveal("reveal.js"), plotly, figures))
+    paths = (carried("reveal.js"), carried("plotly.min.js"), LOOK / "figures.js", carried("tex-svg.js"))
+    scripts = [path.read_text(encoding="utf-8").replace("</script", r"<\/script") for path in paths]
+    return ("MathJax = { options: { enableMenu: false } };", *scripts)
