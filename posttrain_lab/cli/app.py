@@ -265,6 +265,17 @@ def forget(student: Annotated[str, typer.Argument(help="The student's id.", meta
     forget_student(student)
 
 
+@app.command(rich_help_panel=BUILD)
+def site(
+    folder: Annotated[Path, typer.Argument(help="Where to write the pages; a site that is there is replaced.", metavar="DIR")],
+    solutions: Annotated[bool, typer.Option("--solutions", help="Below each exercise its solution, folded.")] = False,
+) -> None:
+    """Make the web site of the course and the slides of each unit from the notebooks, without running them."""
+    from posttrain_lab.site.build import build_site
+
+    print(f"{build_site(folder, solutions)} pages are in {folder}: open index.html there. They need no network.")
+
+
 @new.command("exercise")
 def new_exercise(unit: Unit, name: Annotated[str, typer.Argument(help="The name of its function.", metavar="NAME")]) -> None:
     """Begin one more exercise of a UNIT: check, cells of the notebook, test and glossary."""
