@@ -57,7 +57,8 @@ class OnWorker(WorkerPlugin):
 
 def judge_here(plugin: str, files: dict[str, bytes], seed: int) -> str:
     """A job, on the worker. The coordinator takes plain text only."""
-    return json.dumps(get_worker().plugins[plugin].judge(files, seed))
+    on_worker: Any = get_worker().plugins[plugin]
+    return json.dumps(on_worker.judge(files, seed))
 
 
 def about_worker(sandbox: bool) -> tuple[str, str]:
@@ -101,7 +102,8 @@ class ClusterExamination:
     @property
     def places(self) -> int:
         """How many submissions the workers can judge at once."""
-        return max(1, sum(self._client.nthreads().values()))
+        threads: Any = self._client.nthreads()
+        return max(1, sum(threads.values()))
 
     def stop(self) -> None:
         """Take back the jobs that wait or run; no new ones are given."""
@@ -138,7 +140,7 @@ class ClusterExamination:
     def _look_at_workers(self) -> None:
         try:
             self._client.wait_for_workers(1, timeout=PATIENCE)
-            told = self._client.run(about_worker, self.rules.sandbox, on_error="return")
+            told: Any = self._client.run(about_worker, self.rules.sandbox, on_error="return")
         except (OSError, TimeoutError) as error:
             raise CourseError(f"The cluster at {self.address} has no worker; start one: dask worker {self.address}") from error
         if complaints := list(_complaints(told, version("posttrain-lab"))):
