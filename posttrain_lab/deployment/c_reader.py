@@ -26,7 +26,7 @@ def read_c(text: str, name: str) -> Callable[[Sequence[int], int], list[int]]:
     [6, -8]
     """
     try:
-        reader = Reader(text)
+        reader = CReader(text)
         x, y, body = reader.file(name)
     except RecursionError:
         raise CError("brackets in brackets, too deep") from None
@@ -44,7 +44,7 @@ def read_c(text: str, name: str) -> Callable[[Sequence[int], int], list[int]]:
     return run
 
 
-class Reader(Expressions):
+class CReader(Expressions):
     """Reads declarations and statements as well, and turns each into a function that runs it."""
 
     # ---- declarations
