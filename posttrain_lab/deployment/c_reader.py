@@ -32,7 +32,9 @@ def read_c(text: str, name: str) -> Callable[[Sequence[int], int], list[int]]:
         raise CError("brackets in brackets, too deep") from None
 
     def run(codes: Sequence[int], outputs: int) -> list[int]:
-        x.values, y.values, reader.turns = list(codes), [None] * outputs, 0
+        x.values = [int(code) for code in codes]
+        y.values = [None for _ in range(outputs)]
+        reader.turns = 0
         try:
             body()
         except RecursionError:

@@ -16,13 +16,32 @@ from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
 
 Layers = dict[str, Tensor]
-Found = tuple[str, float, int] | None
+Report = tuple[str, float, int]
+Found = Report | None
 NAN = float("nan")
 
 
-def _report(layer: str, wrong: Tensor) -> Found:
-    rows = wrong.reshape(len(wrong), -1)
-    return layer, rows.double().mean().item(), int(rows.any(1).int().argmax())
+def _share(rows: Tensor) -> float:
+    return rows.double().mean().item()
+
+
+def _first(rows: Tensor) -> int:
+    return int(rows.any(1).int().argmax())
+
+
+def _reporting(
+    share: Callable[[Tensor], float] = _share, image: Callable[[Tensor], int] = _first
+) -> Callable[[str, Tensor], Report]:
+    """(layer, share, image) of what is wrong, given as one row an image."""
+
+    def report(layer: str, wrong: Tensor) -> Report:
+        rows = wrong.reshape(len(wrong), -1)
+        return layer, share(rows), image(rows)
+
+    return report
+
+
+_report = _reporting()
 
 
 def right_difference(ours: Layers, theirs: Layers) -> Found:
@@ -154,7 +173,7 @@ def _choosing(choose: Callable[[list[tuple[str, Tensor]]], tuple[str, Tensor]]) 
 
 
 def _with(
-    wrong: Callable[[Tensor, Tensor], Tensor] = lambda a, b: a != b, report: Callable[[str, Tensor], Found] = _report
+    wrong: Callable[[Tensor, Tensor], Tensor] = lambda a, b: a != b, report: Callable[[str, Tensor], Report] = _report
 ) -> Callable[[Layers, Layers], Found]:
     def mistaken(ours: Layers, theirs: Layers) -> Found:
         for layer in ours:
@@ -232,38 +251,32 @@ DIFFERENCE_MISTAKES = (
     Mistake(
         "share of images",
         "Your share counts images; it is the share of the layer's numbers.",
-        _with(
-            report=lambda layer, wrong: (
-                layer,
-                wrong.reshape(len(wrong), -1).any(1).double().mean().item(),
-                _report(layer, wrong)[2],
-            )
-        ),
+        _with(report=_reporting(share=lambda rows: rows.any(1).double().mean().item())),
     ),
     Mistake(
         "count",
         "You count the numbers that differ; divide by how many the layer has.",
-        _with(report=lambda layer, wrong: (layer, int(wrong.sum()), _report(layer, wrong)[2])),
+        _with(report=_reporting(share=lambda rows: int(rows.sum()))),
     ),
     Mistake(
         "place of the number",
         "Your third value is a place among all numbers; it is the number of the image, along the first axis.",
-        _with(report=lambda layer, wrong: (*_report(layer, wrong)[:2], int(wrong.flatten().int().argmax()))),
+        _with(report=_reporting(image=lambda rows: int(rows.flatten().int().argmax()))),
     ),
     Mistake(
         "last image",
         "You return the last image that differs; return the first one.",
-        _with(report=lambda layer, wrong: (*_report(layer, wrong)[:2], int(wrong.reshape(len(wrong), -1).any(1).nonzero()[-1]))),
+        _with(report=_reporting(image=lambda rows: int(rows.any(1).nonzero()[-1]))),
     ),
     Mistake(
         "worst image",
         "You return the image with the most differences; return the first one with any.",
-        _with(report=lambda layer, wrong: (*_report(layer, wrong)[:2], int(wrong.reshape(len(wrong), -1).sum(1).argmax()))),
+        _with(report=_reporting(image=lambda rows: int(rows.sum(1).argmax()))),
     ),
     Mistake(
         "percent",
         "You return percent; return a share from 0 to 1.",
-        _with(report=lambda layer, wrong: (layer, 100 * wrong.double().mean().item(), _report(layer, wrong)[2])),
+        _with(report=_reporting(share=lambda rows: 100 * _share(rows))),
     ),
     Mistake(
         "nothing found",
