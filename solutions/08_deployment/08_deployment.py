@@ -1508,7 +1508,7 @@ checks.deployment.fits(fits, hidden=True)
 # %% tags=["nbval-ignore-output"]
 networks = {"fashion_cnn": network, "fashion_resnet": resnet}
 for share in (0.7, 0.5, 0.35):
-    small = pruning.prune_units(model, seen.images[:1], pruning.WorkBudget(share), "taylor", fashion.calibration, progress=False)
+    small = pruning.prune_units(model, seen.images[:1], pruning.WorkBudget(share), "taylor", fashion.calibration.first(300), progress=False)
     networks[f"{share:.0%} of the work"] = lib.quantize_model(small, fashion.calibration.first(300), lib.QuantizationConfig(mode="integer"))
 part, facts = seen.first(1000), []
 for name, one in networks.items():

@@ -190,10 +190,6 @@ def _argmax(ours: Layers, theirs: Layers) -> Found:
     return _report(last, a != b) if (a != b).any() else None
 
 
-def _their_order(ours: Layers, theirs: Layers) -> Found:
-    return right_difference(theirs, ours)
-
-
 def _last_only(ours: Layers, theirs: Layers) -> Found:
     last = list(ours)[-1]
     return right_difference({last: ours[last]}, theirs)
@@ -235,7 +231,11 @@ DIFFERENCE_MISTAKES = (
         "You allow small differences of floats (allclose); equal means equal in every bit here.",
         _with(lambda a, b: ~torch.isclose(a, b, equal_nan=False)),
     ),
-    Mistake("their order", "You go through the layers of `theirs`; only `ours` is in the order of execution.", _their_order),
+    Mistake(
+        "their order",
+        "You go through the layers of `theirs`; only `ours` is in the order of execution.",
+        lambda ours, theirs: right_difference(theirs, ours),
+    ),
     Mistake("sorted names", "You sort the names; take the layers in the order of `ours`.", _sorted),
     Mistake("sums", "You compare sums or means, in which differences cancel; compare number by number.", _with(_sums)),
     Mistake(
@@ -282,11 +282,6 @@ DIFFERENCE_MISTAKES = (
         "nothing found",
         "Without any difference you return a tuple; return None.",
         lambda ours, theirs: right_difference(ours, theirs) or (list(ours)[-1], 0.0, 0),
-    ),
-    Mistake(
-        "its number",
-        "You return the number of the layer; return its name.",
-        lambda ours, theirs: (found := right_difference(ours, theirs)) and (list(ours).index(found[0]), *found[1:]),
     ),
 )
 
