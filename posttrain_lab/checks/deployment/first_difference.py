@@ -18,7 +18,6 @@ from posttrain_lab.checks.engine.random_cases import Draw, strided
 Layers = dict[str, Tensor]
 Report = tuple[str, float, int]
 Found = Report | None
-NAN = float("nan")
 
 
 def _share(rows: Tensor) -> float:
@@ -118,7 +117,7 @@ def difference_cases(seed: int) -> list[Case]:
     again = {name: equal[name].clone() for name in draw.shuffled(list(equal))}
     near = floats[n - 2, 1].item() * (1 + 2e-7) + 1e-30
     nans = floats.clone()
-    nans[2, 1] = NAN
+    nans[2, 1] = float("nan")
     ours, theirs = _rising(draw)
     return [
         Case("a bug in the last layer", _at_the_end(draw, n)),
@@ -154,11 +153,10 @@ def difference_workload(seed: int) -> list[Case]:
 def _earlier_bugs_win(call: Call, seed: int) -> str | None:
     draw = Draw(seed, "first law")
     ours = _network(draw, 5)
-    names = list(ours)
-    for at, layer in enumerate(names):
+    for at, layer in enumerate(ours):
         found = call(ours, _bug(draw, ours, at, 2))
         if not isinstance(found, tuple | list) or found[0] != layer:
-            return f"a bug planted in layer {at + 1} of {len(names)}, '{layer}', was reported as {found!r}."
+            return f"a bug planted in layer {at + 1} of {len(ours)}, '{layer}', was reported as {found!r}."
     return None
 
 
@@ -196,7 +194,6 @@ def _last_only(ours: Layers, theirs: Layers) -> Found:
 
 
 def _sums(a: Tensor, b: Tensor) -> Tensor:
-    """The same everywhere when the sums agree."""
     return (a != b) if a.double().sum() != b.double().sum() else torch.zeros_like(a, dtype=torch.bool)
 
 
