@@ -30,7 +30,7 @@ class Variable:
 
 
 @dataclass(frozen=True)
-class Value:
+class CValue:
     """A part of an expression: its type, how it is computed, and how it is written, if it can be."""
 
     kind: Kind
@@ -93,17 +93,17 @@ class Expressions:
         return TYPES[self.accept(*TYPES)]
 
     # ---- expressions
-    def expression(self) -> Value:
+    def expression(self) -> CValue:
         """An assignment or anything that binds tighter; several, separated by commas, have the value of the last."""
         first = self.assignment()
         while self.accept(","):
             first = self.sequence(first, self.assignment())
         return first
 
-    def sequence(self, first: Value, second: Value) -> Value:
-        return Value(second.kind, lambda: (first.get(), second.get())[1])
+    def sequence(self, first: CValue, second: CValue) -> CValue:
+        return CValue(second.kind, lambda: (first.get(), second.get())[1])
 
-    def assignment(self) -> Value:
+    def assignment(self) -> CValue:
         target = self.conditional()
         sign = self.accept("=", *(f"{one}=" for one in ("+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>")))
         if not sign:
@@ -114,7 +114,7 @@ class Expressions:
         value = right if sign == "=" else self.joined(sign[:-1], target, right)
         return self.stored(target, value)
 
-    def stored(self, target: Value, value: Value) -> Value:
+    def stored(self, target: CValue, value: CValue) -> CValue:
         put, get, of = target.put, value.get, target.kind.of
         assert put is not None
 
@@ -123,9 +123,9 @@ class Expressions:
             put(result)
             return result
 
-        return Value(target.kind, run)
+        return CValue(target.kind, run)
 
-    def conditional(self) -> Value:
+    def conditional(self) -> CValue:
         test = self.level(0)
         if not self.accept("?"):
             return test
@@ -133,9 +133,9 @@ class Expressions:
         self.want(":")
         no = self.conditional()
         kind = common(yes.kind, no.kind)
-        return Value(kind, lambda: kind.of(yes.get()) if test.get() else kind.of(no.get()))
+        return CValue(kind, lambda: kind.of(yes.get()) if test.get() else kind.of(no.get()))
 
-    def level(self, number: int) -> Value:
+    def level(self, number: int) -> CValue:
         """Operators of one level of binding, from left to right."""
         if number == len(LEVELS):
             return self.unary()
@@ -144,16 +144,16 @@ class Expressions:
             left = self.joined(sign, left, self.level(number + 1))
         return left
 
-    def joined(self, sign: str, left: Value, right: Value) -> Value:
+    def joined(self, sign: str, left: CValue, right: CValue) -> CValue:
         first, second = left.get, right.get
         if sign == "&&":
-            return Value(INT, lambda: int(bool(first()) and bool(second())))
+            return CValue(INT, lambda: int(bool(first()) and bool(second())))
         if sign == "||":
-            return Value(INT, lambda: int(bool(first()) or bool(second())))
+            return CValue(INT, lambda: int(bool(first()) or bool(second())))
         kind, compute = binary(sign, left.kind, right.kind)
-        return Value(kind, lambda: compute(first(), second()))
+        return CValue(kind, lambda: compute(first(), second()))
 
-    def unary(self) -> Value:
+    def unary(self) -> CValue:
         if sign := self.accept("++", "--"):
             return self.step(self.unary(), sign[0], after=False)
         if sign := self.accept("+", "-", "~", "!"):
@@ -162,25 +162,25 @@ class Expressions:
             compute = {"+": lambda v: v, "-": lambda v: kind.inside(-v), "~": lambda v: kind.of(~v), "!": lambda v: int(not v)}[
                 sign
             ]
-            return Value(kind, lambda: compute(get()))
+            return CValue(kind, lambda: compute(get()))
         if self.next == "(" and self.tokens[self.at + 1][1] in TYPES:
             self.want("(")
             cast = self.type()
             self.want(")")
             get = self.unary().get
-            return Value(cast, lambda: cast.of(get()))
+            return CValue(cast, lambda: cast.of(get()))
         value = self.primary()
         while sign := self.accept("++", "--"):
             value = self.step(value, sign[0], after=True)
         return value
 
-    def step(self, target: Value, sign: str, after: bool) -> Value:
+    def step(self, target: CValue, sign: str, after: bool) -> CValue:
         if target.put is None:
             raise self.error("++ or -- of what cannot be written")
-        stored = self.stored(target, self.joined(sign, target, Value(INT, lambda: 1)))
-        return Value(target.kind, lambda: (target.get(), stored.get())[0] if after else stored.get())
+        stored = self.stored(target, self.joined(sign, target, CValue(INT, lambda: 1)))
+        return CValue(target.kind, lambda: (target.get(), stored.get())[0] if after else stored.get())
 
-    def primary(self) -> Value:
+    def primary(self) -> CValue:
         kind, text, _ = self.tokens[self.at]
         if self.accept("("):
             inner = self.expression()
@@ -191,10 +191,10 @@ class Expressions:
         if text in CONSTANTS:
             self.at += 1
             width, number = CONSTANTS[text]
-            return Value(width, lambda: number)
+            return CValue(width, lambda: number)
         return self.variable(self.name())
 
-    def number(self) -> Value:
+    def number(self) -> CValue:
         text = self.tokens[self.at][1].lower()
         self.at += 1
         digits = text.rstrip("ul")
@@ -203,9 +203,9 @@ class Expressions:
         wide = "ll" in text or number >= 1 << (32 - signed)
         kind = Kind(64 if wide else 32, signed)
         kind.inside(number)
-        return Value(kind, lambda: number)
+        return CValue(kind, lambda: number)
 
-    def variable(self, name: str) -> Value:
+    def variable(self, name: str) -> CValue:
         found = next((scope[name] for scope in reversed(self.scopes) if name in scope), None)
         if self.next == "(":
             raise self.error(f"a call of {name}; no calls are read here")
@@ -218,7 +218,7 @@ class Expressions:
         self.want("]")
         return self.element(found, f"{name}[]", at)
 
-    def element(self, found: Variable, name: str, at: Run) -> Value:
+    def element(self, found: Variable, name: str, at: Run) -> CValue:
         def place() -> int:
             index = at()
             if not 0 <= index < len(found.values):
@@ -234,4 +234,4 @@ class Expressions:
         def put(value: int) -> None:
             found.values[place()] = value
 
-        return Value(found.kind, get, None if found.const else put)
+        return CValue(found.kind, get, None if found.const else put)

@@ -26,13 +26,15 @@ def read_c(text: str, name: str) -> Callable[[Sequence[int], int], list[int]]:
     [6, -8]
     """
     try:
-        reader = Reader(text)
+        reader = CReader(text)
         x, y, body = reader.file(name)
     except RecursionError:
         raise CError("brackets in brackets, too deep") from None
 
     def run(codes: Sequence[int], outputs: int) -> list[int]:
-        x.values, y.values, reader.turns = list(codes), [None] * outputs, 0
+        x.values = [int(code) for code in codes]
+        y.values = [None for _ in range(outputs)]
+        reader.turns = 0
         try:
             body()
         except RecursionError:
@@ -44,7 +46,7 @@ def read_c(text: str, name: str) -> Callable[[Sequence[int], int], list[int]]:
     return run
 
 
-class Reader(Expressions):
+class CReader(Expressions):
     """Reads declarations and statements as well, and turns each into a function that runs it."""
 
     # ---- declarations

@@ -177,10 +177,14 @@ diagnose = Exercise(
     unit="08_deployment",
     points=1,
     difficulty=2,
-    minutes=5,
+    minutes=4,
     oracle=right_diagnosis,
     cases=diagnose_cases,
     workload=diagnose_workload,
     mistakes=DIAGNOSE_MISTAKES,
+    legal={
+        name: "how exactly you compute the losses does not matter"
+        for name in ("inputs in bfloat16", "inputs in float16", "inputs rounded to 3 decimals")
+    },
     library="deployment.preprocess:diagnose",
 )

@@ -89,7 +89,9 @@ def double_is_exact_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "double_is_exact")
     wide, equal = 2**29, (2**30, 44, 2**23 - 2**13)
     few = _layer(draw, 6, _at_the_bound(draw, 44, 7))
-    named = dict(zip(("weight", "bias", "multiplier", "shift"), _layer(draw, 9, _at_the_bound(draw, 45, 5)), strict=True))
+    named: dict[str, Tensor] = dict(
+        zip(("weight", "bias", "multiplier", "shift"), _layer(draw, 9, _at_the_bound(draw, 45, 5)), strict=True)
+    )
     zeros = torch.zeros(3, 4, dtype=torch.int8), torch.zeros(3, dtype=torch.int64)
     return [
         Case("one sum on each side of the bound", few),

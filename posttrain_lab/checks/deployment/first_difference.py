@@ -16,13 +16,31 @@ from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
 
 Layers = dict[str, Tensor]
-Found = tuple[str, float, int] | None
-NAN = float("nan")
+Report = tuple[str, float, int]
+Found = Report | None
 
 
-def _report(layer: str, wrong: Tensor) -> Found:
-    rows = wrong.reshape(len(wrong), -1)
-    return layer, rows.double().mean().item(), int(rows.any(1).int().argmax())
+def _share(rows: Tensor) -> float:
+    return rows.double().mean().item()
+
+
+def _first(rows: Tensor) -> int:
+    return int(rows.any(1).int().argmax())
+
+
+def _reporting(
+    share: Callable[[Tensor], float] = _share, image: Callable[[Tensor], int] = _first
+) -> Callable[[str, Tensor], Report]:
+    """(layer, share, image) of what is wrong, given as one row an image."""
+
+    def report(layer: str, wrong: Tensor) -> Report:
+        rows = wrong.reshape(len(wrong), -1)
+        return layer, share(rows), image(rows)
+
+    return report
+
+
+_report = _reporting()
 
 
 def right_difference(ours: Layers, theirs: Layers) -> Found:
@@ -99,7 +117,7 @@ def difference_cases(seed: int) -> list[Case]:
     again = {name: equal[name].clone() for name in draw.shuffled(list(equal))}
     near = floats[n - 2, 1].item() * (1 + 2e-7) + 1e-30
     nans = floats.clone()
-    nans[2, 1] = NAN
+    nans[2, 1] = float("nan")
     ours, theirs = _rising(draw)
     return [
         Case("a bug in the last layer", _at_the_end(draw, n)),
@@ -135,11 +153,10 @@ def difference_workload(seed: int) -> list[Case]:
 def _earlier_bugs_win(call: Call, seed: int) -> str | None:
     draw = Draw(seed, "first law")
     ours = _network(draw, 5)
-    names = list(ours)
-    for at, layer in enumerate(names):
+    for at, layer in enumerate(ours):
         found = call(ours, _bug(draw, ours, at, 2))
         if not isinstance(found, tuple | list) or found[0] != layer:
-            return f"a bug planted in layer {at + 1} of {len(names)}, '{layer}', was reported as {found!r}."
+            return f"a bug planted in layer {at + 1} of {len(ours)}, '{layer}', was reported as {found!r}."
     return None
 
 
@@ -154,7 +171,7 @@ def _choosing(choose: Callable[[list[tuple[str, Tensor]]], tuple[str, Tensor]]) 
 
 
 def _with(
-    wrong: Callable[[Tensor, Tensor], Tensor] = lambda a, b: a != b, report: Callable[[str, Tensor], Found] = _report
+    wrong: Callable[[Tensor, Tensor], Tensor] = lambda a, b: a != b, report: Callable[[str, Tensor], Report] = _report
 ) -> Callable[[Layers, Layers], Found]:
     def mistaken(ours: Layers, theirs: Layers) -> Found:
         for layer in ours:
@@ -171,17 +188,12 @@ def _argmax(ours: Layers, theirs: Layers) -> Found:
     return _report(last, a != b) if (a != b).any() else None
 
 
-def _their_order(ours: Layers, theirs: Layers) -> Found:
-    return right_difference(theirs, ours)
-
-
 def _last_only(ours: Layers, theirs: Layers) -> Found:
     last = list(ours)[-1]
     return right_difference({last: ours[last]}, theirs)
 
 
 def _sums(a: Tensor, b: Tensor) -> Tensor:
-    """The same everywhere when the sums agree."""
     return (a != b) if a.double().sum() != b.double().sum() else torch.zeros_like(a, dtype=torch.bool)
 
 
@@ -216,7 +228,11 @@ DIFFERENCE_MISTAKES = (
         "You allow small differences of floats (allclose); equal means equal in every bit here.",
         _with(lambda a, b: ~torch.isclose(a, b, equal_nan=False)),
     ),
-    Mistake("their order", "You go through the layers of `theirs`; only `ours` is in the order of execution.", _their_order),
+    Mistake(
+        "their order",
+        "You go through the layers of `theirs`; only `ours` is in the order of execution.",
+        lambda ours, theirs: right_difference(theirs, ours),
+    ),
     Mistake("sorted names", "You sort the names; take the layers in the order of `ours`.", _sorted),
     Mistake("sums", "You compare sums or means, in which differences cancel; compare number by number.", _with(_sums)),
     Mistake(
@@ -232,48 +248,37 @@ DIFFERENCE_MISTAKES = (
     Mistake(
         "share of images",
         "Your share counts images; it is the share of the layer's numbers.",
-        _with(
-            report=lambda layer, wrong: (
-                layer,
-                wrong.reshape(len(wrong), -1).any(1).double().mean().item(),
-                _report(layer, wrong)[2],
-            )
-        ),
+        _with(report=_reporting(share=lambda rows: rows.any(1).double().mean().item())),
     ),
     Mistake(
         "count",
         "You count the numbers that differ; divide by how many the layer has.",
-        _with(report=lambda layer, wrong: (layer, int(wrong.sum()), _report(layer, wrong)[2])),
+        _with(report=_reporting(share=lambda rows: int(rows.sum()))),
     ),
     Mistake(
         "place of the number",
         "Your third value is a place among all numbers; it is the number of the image, along the first axis.",
-        _with(report=lambda layer, wrong: (*_report(layer, wrong)[:2], int(wrong.flatten().int().argmax()))),
+        _with(report=_reporting(image=lambda rows: int(rows.flatten().int().argmax()))),
     ),
     Mistake(
         "last image",
         "You return the last image that differs; return the first one.",
-        _with(report=lambda layer, wrong: (*_report(layer, wrong)[:2], int(wrong.reshape(len(wrong), -1).any(1).nonzero()[-1]))),
+        _with(report=_reporting(image=lambda rows: int(rows.any(1).nonzero()[-1]))),
     ),
     Mistake(
         "worst image",
         "You return the image with the most differences; return the first one with any.",
-        _with(report=lambda layer, wrong: (*_report(layer, wrong)[:2], int(wrong.reshape(len(wrong), -1).sum(1).argmax()))),
+        _with(report=_reporting(image=lambda rows: int(rows.sum(1).argmax()))),
     ),
     Mistake(
         "percent",
         "You return percent; return a share from 0 to 1.",
-        _with(report=lambda layer, wrong: (layer, 100 * wrong.double().mean().item(), _report(layer, wrong)[2])),
+        _with(report=_reporting(share=lambda rows: 100 * _share(rows))),
     ),
     Mistake(
         "nothing found",
         "Without any difference you return a tuple; return None.",
         lambda ours, theirs: right_difference(ours, theirs) or (list(ours)[-1], 0.0, 0),
-    ),
-    Mistake(
-        "its number",
-        "You return the number of the layer; return its name.",
-        lambda ours, theirs: (found := right_difference(ours, theirs)) and (list(ours).index(found[0]), *found[1:]),
     ),
 )
 
@@ -283,7 +288,7 @@ first_difference = Exercise(
     unit="08_deployment",
     points=2,
     difficulty=2,
-    minutes=6,
+    minutes=5,
     oracle=right_difference,
     cases=difference_cases,
     workload=difference_workload,
