@@ -27,6 +27,7 @@ COMMANDS = (
     "similarity",
     "forget",
     "new",
+    "site",
 )
 
 
