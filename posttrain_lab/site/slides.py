@@ -29,7 +29,7 @@ PAGE = """<!doctype html>
 
 def deck(page: NotebookNode) -> str:
     """The slides of a unit as a whole HTML file: reveal.js, plotly.js and the figures are in it."""
-    slides = list(_slides(page))
+    slides = list(slides_of(page))
     title = re.search(r"<h1>(.*?)</h1>", slides[0])
     static = "".join(f"<script>{script}</script>" for script in _scripts())
     sections = "\n".join(f"<section>{slide}</section>" for slide in slides)
@@ -37,7 +37,7 @@ def deck(page: NotebookNode) -> str:
     return PAGE.format(title=title[1] if title else "Slides", style=style, slides=sections, scripts=static)
 
 
-def _slides(page: NotebookNode) -> Iterator[str]:
+def slides_of(page: NotebookNode) -> Iterator[str]:
     """In the order of the page. The text between a figure and the heading before it leads to the figure."""
     cells, lead = page.cells, ""
     for cell, after in zip(cells, [*cells[1:], NotebookNode(cell_type="markdown", source="")], strict=True):

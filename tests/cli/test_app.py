@@ -28,6 +28,7 @@ COMMANDS = (
     "similarity",
     "forget",
     "new",
+    "site",
 )
 
 

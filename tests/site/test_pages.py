@@ -8,9 +8,11 @@ import pytest
 
 from posttrain_lab.checks import UNITS, exercises
 from posttrain_lab.grading.course import find_course, read_notebook
+from posttrain_lab.site import carried
 from posttrain_lab.site.library import as_restructured
 from posttrain_lab.site.outputs import PLOTLY, STATE, VIEW, as_html
 from posttrain_lab.site.pages import linked, said_below, unit_page
+from posttrain_lab.site.slides import slides_of
 
 COURSE = find_course()
 
@@ -105,3 +107,24 @@ def test_docstrings_keep_their_words_and_their_examples():
     assert made == [
         "\\ ``x``\\  [\\*shape] and 2\\*y\\_1.", "", ">>> f('a`b*')", "1", "", "::", "", "        a = b*c", "", "| short", "| line\\*", "",
     ]  # fmt: skip
+
+
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
+    monkeypatch.setattr(carried, "NEEDED", ("pytest", "no-such-package-1"))
+    with pytest.raises(ImportError, match=r"needs no-such-package-1, .*\[site\]"):
+        carried.require()
+
+
+def test_a_slide_has_a_figure_and_the_question_below_it():
+    page = unit_page(*notebooks("02_quantization"), "02_quantization")
+    slides = list(slides_of(page))
+    assert slides[0].startswith("<h1>02 Quantization")
+    staircase = next(slide for slide in slides if "Each staircase has one step more" in slide)
+    assert staircase.count("ptl-figure") == 1
+    assert "<summary>Answer</summary>" in staircase
+    assert "What is seen" not in staircase.partition("</script>")[2]
+    layer = next(slide for slide in slides if "Exercise 8" in slide)
+    assert r"\[y[n, o] =" in layer
+    assert "Predict" in layer
+    assert "Shapes:" not in layer
+    assert not any("NotImplementedError" in slide for slide in slides[1:])
