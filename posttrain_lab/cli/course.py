@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from posttrain_lab.checks import UNITS, exercises
 from posttrain_lab.cli.unit_names import full_name
+from posttrain_lab.units import find
 from posttrain_lab.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def check_unit(unit: str, folder: Path) -> bool:
 
 def note_progress(folder: Path) -> None:
     """Write into the learner's first page how far they are, and with which unit to go on; nothing where the page is gone."""
-    from posttrain_lab.grading.overview import INDEX, with_progress
+    from posttrain_lab.grading.overview import INDEX, link, with_progress
     from posttrain_lab.grading.progress import summary
 
     page = folder / INDEX
@@ -84,9 +85,9 @@ def note_progress(folder: Path) -> None:
     for row in rows:
         if row.when:
             numbers = f"{row.points} of {row.max_points} | {row.solved} of {row.exercises}"
-            lines.append(f"| {row.unit} | {numbers} | {as_written(row.when)} |")
-    going_on = next((row.unit for row in rows if not row.done), None)
-    last = f"Go on with [{going_on}]({going_on}/{going_on}.ipynb)." if going_on else "All units are solved."
+            lines.append(f"| {find(row.unit).name} | {numbers} | {as_written(row.when)} |")
+    open_units = [find(row.unit) for row in rows if not row.done]
+    last = f"Go on with {link(open_units[0])}." if open_units else "All units are solved."
     write_whole(page, with_progress(page.read_text(encoding="utf-8"), "\n".join([*lines, "", last])))
 
 

@@ -62,6 +62,7 @@ def lab_arguments(folder: Path, port: int | None, browser: bool) -> list[str]:
     """The arguments of JupyterLab: of its log only what is an error."""
     arguments = [
         f"--ServerApp.root_dir={folder.resolve()}",
+        f"--CourseDirectory.root={folder.resolve()}",  # where nbgrader would look for a class; elsewhere it logs an error
         f"--LabApp.default_url=/lab/tree/{INDEX}",
         "--ServerApp.answer_yes=True",
         "--ServerApp.log_level=ERROR",
@@ -95,7 +96,7 @@ def opening_line(address: str, opened: bool) -> str:
 
 
 def run_lab(folder: Path, port: int | None, browser: bool) -> None:
-    """Run JupyterLab in this process until Ctrl-C."""
+    """Run JupyterLab in this process until Ctrl-C, which ends the process."""
     arguments = lab_arguments(folder, port, browser)
     os.environ.update(environment())
     from jupyterlab.labapp import LabApp  # reads the environment when imported
@@ -107,4 +108,5 @@ def run_lab(folder: Path, port: int | None, browser: bool) -> None:
         signal.signal(name, lambda *_: server.stop(from_signal=True))  # its own asks, and logs
     print(opening_line(address, browser and has_browser()), flush=True)
     server.start()
-    print(f"\nJupyterLab has stopped. Your notebooks are in {folder}.")
+    print(f"\nJupyterLab has stopped. Your notebooks are in {folder}.", flush=True)
+    os._exit(0)  # all is cleaned up; but a thread of anyio's that read a file for a browser stays, and Python would wait for it

@@ -36,9 +36,9 @@ def index_page(folders: tuple[str, ...]) -> str:
     found = [(unit, *counts(unit.folder)) for unit in map(units.find, folders)]
     rows = ["| unit | exercises | minutes | points |", "|---|---|---|---|"]
     for unit, exercises, minutes, points in found:
-        rows.append(f"| {_link(unit, unit.heading)} | {exercises} | {unit.minutes(minutes)} | {points} |")
+        rows.append(f"| {link(unit, unit.heading)} | {exercises} | {unit.minutes(minutes)} | {points} |")
     hours = round(sum(unit.minutes(minutes) for unit, _, minutes, _ in found) / 60)
-    begin = f"**Begin with {_link(found[0][0])}:** it says how to work here. {WORK}"
+    begin = f"**Begin with {link(found[0][0])}:** it says how to work here. {WORK}"
     text = f"{MINUTES} {PARAGRAPH}"
     parts = [
         *_paths(folders, hours),
@@ -61,7 +61,7 @@ def _paths(folders: tuple[str, ...], hours: int) -> list[str]:
     """What to do with the time one has; nothing in a course without these units."""
     if any(folder not in folders for _, path in units.PATHS for folder, _ in path):
         return []
-    rows = [[time, ", then ".join(f"{_link(units.find(f))}{part}" for f, part in path)] for time, path in units.PATHS]
+    rows = [[time, ", then ".join(f"{link(units.find(f))}{part}" for f, part in path)] for time, path in units.PATHS]
     rows.append(["a term", f"all units in their order, about {hours} hours in all; each can also be taken alone"])
     return ["| you have | a path |", "|---|---|", *(f"| {time} | {path} |" for time, path in rows), ""]
 
@@ -69,12 +69,17 @@ def _paths(folders: tuple[str, ...], hours: int) -> list[str]:
 def way_on(folders: tuple[str, ...], unit: str) -> str:
     """The last cell of a student's notebook: to the unit before, to the first page, to the unit after."""
     place = folders.index(unit)
-    before = [f"← {_link(units.find(folders[place - 1]), above='../')}"] if place else []
-    after = [f"{_link(units.find(folders[place + 1]), above='../')} →"] if place + 1 < len(folders) else []
+    before = [f"← {link(units.find(folders[place - 1]), above='../')}"] if place else []
+    after = [f"{link(units.find(folders[place + 1]), above='../')} →"] if place + 1 < len(folders) else []
     return " | ".join([*before, f"[All units](../{INDEX})", *after])
 
 
-def _link(unit: units.CourseUnit, text: str = "", above: str = "") -> str:
+def link(unit: units.CourseUnit, text: str = "", above: str = "") -> str:
+    """A link to a unit's notebook, in Markdown; `above` is the way to the folder of the units.
+
+    >>> link(units.find("02_quantization"), above="../")
+    '[02 Quantization](../02_quantization/02_quantization.ipynb)'
+    """
     return f"[{text or unit.name}]({above}{unit.folder}/{unit.folder}.ipynb)"
 
 

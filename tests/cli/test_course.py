@@ -33,8 +33,8 @@ def test_the_first_page_says_how_far_the_learner_is_and_what_comes_next(tmp_path
     progress.save(tmp_path, "00_start_here", rights)
     course.note_progress(tmp_path)
     text = progress_in(page.read_text(encoding="utf-8"))
-    assert "| 00_start_here | 7 of 7 | 4 of 4 | " in text
-    assert text.endswith("\n\nGo on with [01_pruning](01_pruning/01_pruning.ipynb).")
+    assert "| 00 Start here | 7 of 7 | 4 of 4 | " in text
+    assert text.endswith("\n\nGo on with [01 Pruning](01_pruning/01_pruning.ipynb).")
     page.unlink()
     course.note_progress(tmp_path)
     assert not page.exists()

@@ -77,12 +77,14 @@ def test_read_only_folder_is_seen(read_only_folder):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Windows sends a process no Ctrl-C of its own")
 def test_jupyterlab_says_only_where_it_is_what_opened_and_that_it_stopped(course, tmp_path):
-    """In a process of its own, as from a terminal: from the first line to Ctrl-C."""
-    code = f"""from pathlib import Path
+    """In a process of its own, as from a terminal, with a thread that never ends, as a browser leaves one: from the first line to Ctrl-C."""
+    code = f"""import threading
+from pathlib import Path
 from posttrain_lab.cli import app, own_copy
 from posttrain_lab.grading.course import Course
 own_copy.find_course = lambda: Course(Path({str(course)!r}))
-app.start(Path("mine"), None, browser=False)"""
+threading.Thread(target=threading.Event().wait).start()
+app.start(Path("below/mine"), None, browser=False)"""
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     env = {**os.environ, **{name: str(tmp_path / name.lower()) for name in names}}
     process = subprocess.Popen(
@@ -94,7 +96,7 @@ app.start(Path("mine"), None, browser=False)"""
         said += process.communicate(timeout=120)[0].splitlines(keepends=True)
     finally:
         process.kill()
-    assert said[:2] == ["Your course is in mine: 1 files new, 0 as you left them.\n", "JupyterLab starts.\n"]
+    assert said[:2] == ["Your course is in below/mine: 1 files new, 0 as you left them.\n", "JupyterLab starts.\n"]
     assert re.fullmatch(start.opening_line(r"http://127\.0\.0\.1:\d+/lab/tree/index\.md\?token=\w+", False) + "\n", said[2])
-    assert said[3:] == ["\n", "JupyterLab has stopped. Your notebooks are in mine.\n"]
+    assert said[3:] == ["\n", "JupyterLab has stopped. Your notebooks are in below/mine.\n"]
     assert process.returncode == 0
