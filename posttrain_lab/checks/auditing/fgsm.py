@@ -15,21 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posttrain_lab.checks.auditing.networks import (
-    CLEAR,
-    convolutional,
-    deep,
-    doubled,
-    images,
-    labels,
-    linear,
-    loss_gradient,
-    until_clear,
-    weight_of,
-)
+from posttrain_lab.checks.auditing.gradients import CLEAR, loss_gradient, until_clear
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law, Mistake
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.small_networks import convolutional, deep, doubled, images, labels, linear, weight_of
 
 Arguments = tuple[nn.Module, Tensor, Tensor, float]
 
@@ -241,6 +231,6 @@ fgsm = Exercise(
     judge=close(1e-6, 1e-6, strict_dtype=True),
     laws=(Law("the loss grows", _never_less_loss_on_a_linear_model),),
     legal={"not contiguous": "Results may lie in memory in any order (contiguous or not)."},
-    through="auditing.networks:in_training",
+    through="auditing.gradients:in_training",
     library="auditing:fgsm",
 )

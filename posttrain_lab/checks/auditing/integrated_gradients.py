@@ -13,10 +13,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from posttrain_lab.checks.auditing.networks import convolutional, deep, doubled, images, labels, linear
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law, Mistake
 from posttrain_lab.checks.engine.judges import near
 from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.small_networks import convolutional, deep, doubled, images, labels, linear
 
 NAMES = ("model", "x", "baseline", "target", "steps")
 Output = Callable[[Tensor, Tensor], Tensor]
@@ -261,6 +261,6 @@ integrated_gradients = Exercise(
     judge=near(1e-5, strict_dtype=True),
     laws=(Law("completeness", _complete),),
     legal={"not contiguous": "Results may lie in memory in any order (contiguous or not)."},
-    through="auditing.networks:in_training",
+    through="auditing.gradients:in_training",
     library="auditing:integrated_gradients",
 )

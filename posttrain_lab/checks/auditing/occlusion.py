@@ -15,10 +15,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from posttrain_lab.checks.auditing.networks import convolutional, deep, doubled, images, linear, weight_of
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law, Mistake
 from posttrain_lab.checks.engine.judges import near
 from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.small_networks import convolutional, deep, doubled, images, linear, weight_of
 
 NAMES = ("model", "image", "target", "window", "baseline")
 Drop = Callable[[Tensor, Tensor, int], Tensor]

@@ -14,20 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posttrain_lab.checks.auditing.networks import (
-    convolutional,
-    deep,
-    doubled,
-    images,
-    labels,
-    linear,
-    loss_gradient,
-    until_clear,
-    weight_of,
-)
+from posttrain_lab.checks.auditing.gradients import loss_gradient, until_clear
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law, Mistake
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.small_networks import convolutional, deep, doubled, images, labels, linear, weight_of
 
 Arguments = tuple[nn.Module, Tensor, Tensor, float, float, int, Tensor]
 NAMES = ("model", "x", "y", "eps", "step", "steps", "start")
@@ -267,6 +258,6 @@ pgd = Exercise(
     judge=close(1e-5, 2e-6, strict_dtype=True),
     laws=(Law("a linear model", _the_corner_of_a_linear_model),),
     legal={"not contiguous": "Results may lie in memory in any order (contiguous or not)."},
-    through="auditing.networks:in_training",
+    through="auditing.gradients:in_training",
     library="auditing:pgd",
 )

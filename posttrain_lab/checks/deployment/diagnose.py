@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posttrain_lab.checks.auditing.networks import convolutional, deep, linear
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.small_networks import convolutional, deep, linear
 from posttrain_lab.deployment.preprocess import MISTAKES
 
 UNDO: dict[str, Callable[[Tensor], Tensor]] = {"right": lambda x: x} | {name: one.undo for name, one in MISTAKES.items()}

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from posttrain_lab.checks.auditing.networks import convolutional, deep
 from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import difference
 from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw, strided
+from posttrain_lab.checks.engine.small_networks import convolutional, deep
 
 BATCHES = (1, 2, 7)
 After = Callable[[Tensor], Tensor]

@@ -1,17 +1,11 @@
-"""Small networks for the cases of unit 07, with weights of the case's own seed, and an eye on gradients that are too close to zero."""
+"""Small networks for the cases of checks, with weights of the case's own seed, and images and labels for them."""
 
 import copy
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.random_cases import Draw
-
-CLEAR = 3e-6  # a pixel's gradient is zero, or at least this share of its image's largest: its sign does not depend on rounding
 
 
 def _filled(draw: Draw, model: nn.Sequential, size: float) -> nn.Sequential:
@@ -58,36 +52,6 @@ def convolutional(draw: Draw, channels: int, height: int, width: int, classes: i
 def doubled(model: nn.Module) -> nn.Module:
     """A copy in float64 and in eval mode: for oracles."""
     return copy.deepcopy(model).double().eval()
-
-
-@adapter
-def in_training(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """The result for a model whose weights hold gradients already, as between `backward` and a step: they are the caller's."""
-    model = kwargs["model"] if "model" in kwargs else args[0]
-    for parameter in model.parameters():
-        parameter.grad = torch.full_like(parameter, 0.25)
-    return function(*args, **kwargs)
-
-
-def loss_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """The gradient of the summed cross entropy with respect to x, for a model that may be changed."""
-    x = x.detach().clone().requires_grad_(True)
-    return torch.autograd.grad(F.cross_entropy(model(x), y, reduction="sum"), x)[0]
-
-
-def is_clear(gradient: Tensor) -> bool:
-    """Is every gradient exactly zero or far enough from it?"""
-    size = gradient.flatten(1).abs()
-    return not ((size > 0) & (size < CLEAR * size.amax(1, keepdim=True))).any()
-
-
-def until_clear(make: Callable[[], tuple], gradients: Callable[..., list[Tensor]]) -> tuple:
-    """The first case that `make` draws whose gradients (on the whole way of an attack) all have a clear sign."""
-    for _ in range(60):
-        case = make()
-        if all(is_clear(gradient) for gradient in gradients(*case)):
-            return case
-    raise RuntimeError("no case with clear gradients in 60 draws")
 
 
 def images(draw: Draw, *shape: int, inside: float = 0.0) -> Tensor:
