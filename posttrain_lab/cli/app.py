@@ -4,6 +4,7 @@ Every command is a few lines around a function that can be called from Python; h
 """
 
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -80,11 +81,15 @@ def start(
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
     """Open the course in JupyterLab. Your work stays in its folder; a new release brings new cells, and no line of yours is lost."""
-    from posttrain_lab.cli.own_copy import copy_course
+    from posttrain_lab.cli.course import note_progress
+    from posttrain_lab.cli.own_copy import copy_course, lacks_progress
     from posttrain_lab.cli.start import free_port_asked_for, run_lab
 
     port = free_port_asked_for(port)
     print(copy_course(folder).message, "JupyterLab starts.", sep="\n", flush=True)
+    if lacks_progress(folder):
+        with suppress(OSError):  # `progress` says what is wrong with the file
+            note_progress(folder)
     run_lab(folder, port, browser)
 
 

@@ -79,9 +79,10 @@ def note_progress(folder: Path) -> None:
     from posttrain_lab.grading.progress import summary
 
     page = folder / INDEX
-    if not page.is_file():
+    rows = summary(folder)
+    if not page.is_file() or not any(row.when for row in rows):
         return
-    rows, lines = summary(folder), ["| unit | points | right | last check |", "|---|---|---|---|"]
+    lines = ["| unit | points | right | last check |", "|---|---|---|---|"]
     for row in rows:
         if row.when:
             numbers = f"{row.points} of {row.max_points} | {row.solved} of {row.exercises}"

@@ -10,10 +10,11 @@ import nbformat
 
 from posttrain_lab.cli.merge import Merged, merged, same_release
 from posttrain_lab.grading.course import find_course, read_notebook
-from posttrain_lab.grading.overview import INDEX, progress_in, with_progress
+from posttrain_lab.grading.overview import INDEX, NOTHING_YET, progress_in, with_progress
 from posttrain_lab.whole_files import write_whole
 
 RELEASED, BEFORE = Path(".posttrain_lab", "released"), Path(".posttrain_lab", "before")
+PROGRESS = Path(".posttrain_lab", "progress.json")  # as in grading/progress.py, which needs torch
 
 
 @dataclass
@@ -96,6 +97,14 @@ def copy_course(folder: Path) -> OwnCopy:
     for path in sorted(p for p in source.rglob("*") if p.is_file() and ".ipynb_checkpoints" not in p.parts):
         own.bring(path, path.relative_to(source))
     return own
+
+
+def lacks_progress(folder: Path) -> bool:
+    """Was something checked in this folder, and does its first page not say so: a new page, or one of a release that had no such place?"""
+    page = folder / INDEX
+    if not ((folder / PROGRESS).is_file() and page.is_file()):
+        return False
+    return progress_in(page.read_text(encoding="utf-8", errors="replace")) == NOTHING_YET
 
 
 def _plain(path: Path) -> bytes | None:

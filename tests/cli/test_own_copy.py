@@ -1,5 +1,7 @@
 """The learner's copy of the course: made once, brought up to date by each release, and no line of theirs is lost."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -7,6 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from posttrain_lab.cli import own_copy
+from posttrain_lab.grading import progress
 from posttrain_lab.grading.course import Course
 from posttrain_lab.grading.overview import END, NOTHING_YET, PROGRESS
 
@@ -148,6 +151,14 @@ def test_a_first_page_in_another_encoding_stays(course, mine):
     change(course / "index.md", "# The course", "# The new course")
     assert len(own_copy.copy_course(mine).said) == 1
     assert (mine / "index.md").read_bytes() == "Begrüßung".encode("latin-1")
+
+
+def test_a_copy_is_made_without_torch():
+    code = (
+        "import sys, posttrain_lab.cli.own_copy, posttrain_lab.cli.course, posttrain_lab.cli.start; print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert own_copy.PROGRESS == progress.FILE
 
 
 def test_the_course_itself_is_not_worked_in(course):

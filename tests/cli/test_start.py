@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from posttrain_lab.checks import UNITS
+from posttrain_lab.checks.engine.exercise import Verdict
 from posttrain_lab.cli import app, own_copy, start
+from posttrain_lab.grading import progress
 from posttrain_lab.grading.course import Course
+from posttrain_lab.grading.overview import NOTHING_YET, index_page, progress_in
 
 
 @pytest.fixture
@@ -40,6 +44,19 @@ def test_impossible_port_is_said_before_anything_is_copied(course, tmp_path, mon
     with pytest.raises(ValueError, match="between 1 and 65535"):
         app.start(tmp_path / "mine", port, browser=False)
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.filterwarnings("ignore:.*is damaged:UserWarning")
+def test_a_new_first_page_tells_what_was_checked_before(course, tmp_path, monkeypatch, damaged):
+    (course / "index.md").write_text(index_page(tuple(UNITS)), encoding="utf-8")
+    kept = progress.save(tmp_path / "mine", "00_start_here", [Verdict("accuracy", True, "right", 1, 1)])
+    if damaged:
+        kept.write_text("{", encoding="utf-8")
+    monkeypatch.setattr(start, "run_lab", lambda *_: None)
+    app.start(tmp_path / "mine", None, browser=False)
+    told = progress_in((tmp_path / "mine" / "index.md").read_text(encoding="utf-8"))
+    assert told == NOTHING_YET if damaged else "| 00 Start here | 1 of 7 | 1 of 4 | " in told
 
 
 def test_arguments_serves_the_folder_and_opens_the_first_page(tmp_path):
@@ -80,8 +97,12 @@ def test_jupyterlab_says_only_where_it_is_what_opened_and_that_it_stopped(course
     """In a process of its own, as from a terminal, with a thread that never ends, as a browser leaves one: from the first line to Ctrl-C."""
     code = f"""import threading
 from pathlib import Path
+from posttrain_lab.checks import UNITS
+from posttrain_lab.checks.engine.exercise import Verdict
 from posttrain_lab.cli import app, own_copy
+from posttrain_lab.grading import progress
 from posttrain_lab.grading.course import Course
+from posttrain_lab.grading.overview import NOTHING_YET, index_page, progress_in
 own_copy.find_course = lambda: Course(Path({str(course)!r}))
 threading.Thread(target=threading.Event().wait).start()
 app.start(Path("below/mine"), None, browser=False)"""
