@@ -48,8 +48,9 @@ def solution_cell(cell: NotebookNode) -> NotebookNode:
     >>> solution_cell(new_code_cell("def f():\\n    ### BEGIN SOLUTION\\n    return 1\\n    ### END SOLUTION", id="a")).source
     'def f():\\n    return 1'
     """
-    tags = {"tags": ["hide-cell", "solution"]}
-    return new_code_cell(MARKER.sub("", cell.source).rstrip(), id=f"{cell.id}-solution", metadata=tags)
+    said = {"code_prompt_show": "One solution", "code_prompt_hide": "One solution"}
+    about = {"tags": ["hide-cell", "solution"], "mystnb": said}
+    return new_code_cell(MARKER.sub("", cell.source).rstrip(), id=f"{cell.id}-solution", metadata=about)
 
 
 def _tags(cell: NotebookNode) -> list[str]:

@@ -54,6 +54,7 @@ def test_who_learns_alone_finds_a_solution_below_each_exercise(unit):
     assert all("hide-cell" in cell.metadata.tags and "SOLUTION" not in cell.source for cell in added)
     for cell in added:
         ast.parse(cell.source)
+        assert cell.metadata.mystnb.code_prompt_show == "One solution"
         assert "NotImplementedError" not in cell.source
     assert code(unit_page(student, solved, unit)) == [one for one in code(page) if one not in {cell.source for cell in added}]
 
