@@ -38,7 +38,7 @@ def against_bound(groups: Mapping[str, Sequence[float]], good: Mapping[str, Sequ
             (group, y) for group, values in groups.items() for y, fits in zip(values, good[group], strict=True) if fits == wanted
         ]
         x, y = [one[0] for one in found], numbers(one[1] for one in found)
-        plot.add_scatter(x=x, y=y, mode="markers", name=name, marker=marker_style(4 * index, 8))
+        plot.add_scatter(x=x, y=y, mode="markers", name=name, marker=marker_style(4 * index, 8 + 6 * index))
     plot.update_xaxes(type="category", categoryorder="array", categoryarray=list(groups))
     return plot.add_hline(y=bound, line={"color": INK, "width": 1, "dash": "dash"})
 
