@@ -28,6 +28,9 @@ NUMBERS = (
     "twelve",
     "thirteen",
     "fourteen",
+    "fifteen",
+    "thirteen",
+    "fourteen",
 )
 WORDS_A_MINUTE, SPARE = 200, 5
 NOT_READ = re.compile(r"\$+.*?\$+|\]\(.*?\)|<[^>]+>|`[^`]*`", re.DOTALL)
