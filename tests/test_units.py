@@ -29,8 +29,6 @@ NUMBERS = (
     "thirteen",
     "fourteen",
     "fifteen",
-    "thirteen",
-    "fourteen",
 )
 WORDS_A_MINUTE, SPARE = 200, 5
 NOT_READ = re.compile(r"\$+.*?\$+|\]\(.*?\)|<[^>]+>|`[^`]*`", re.DOTALL)
