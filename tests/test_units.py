@@ -39,6 +39,7 @@ NUMBERS = (
     "twelve",
     "thirteen",
     "fourteen",
+    "fifteen",
 )
 WORDS_A_MINUTE, SPARE = 200, 5
 NOT_READ = re.compile(r"\$+.*?\$+|\]\(.*?\)|<[^>]+>|`[^`]*`", re.DOTALL)

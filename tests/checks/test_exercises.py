@@ -101,6 +101,15 @@ POINTS = {
         "double_is_exact": 2,
         "lifetimes": 2,
         "place": 3,
+        "pool_first": 2,
+        "emit_dense": 3,
+        "first_difference": 2,
+        "export": 2,
+        "tail": 1,
+        "prepare": 2,
+        "diagnose": 1,
+        "energy": 1,
+        "fits": 1,
     },
 }
 

@@ -27,9 +27,9 @@ EXERCISES = (
     emit_dense,
     first_difference,
     export,
+    tail,
     prepare,
     diagnose,
     energy,
-    tail,
     fits,
 )

@@ -243,7 +243,7 @@ pool_first = Exercise(
     workload=pool_workload,
     mistakes=POOL_MISTAKES,
     laws=(Law("the order inside a window", _order_of_pixels_in_a_window),),
-    legal={"not contiguous": "Results may lie in memory in any order (contiguous or not)."},
+    legal={"not contiguous": "Results may lie in memory in any order (contiguous or not)"},
     through="deployment.pool_first:counting",
     library="deployment.rescaling:pool_first",
 )
