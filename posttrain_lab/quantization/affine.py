@@ -76,7 +76,7 @@ def _kind(value: object) -> str:
 def check_scale(scale: float | Tensor, like: Tensor, dtype: torch.dtype, caller: str) -> Tensor:
     """The scale as a tensor of `dtype` on the device of `like`, positive, finite and able to broadcast against it."""
     result = torch.as_tensor(scale, dtype=dtype, device=like.device)
-    if result.numel() and not 0 < result.amin().item() <= result.amax().item() < math.inf:  # false for NaN too
+    if result.numel() and not 0 < (ends := _ends(result))[0] <= ends[1] < math.inf:  # false for NaN too
         raise ValueError(f"{caller} wants a positive, finite {dtype} scale, got {scale}; see affine_qparams.")
     _check_broadcast(result, like, "scale", caller)
     return result
@@ -87,10 +87,15 @@ def check_zero_point(zero_point: int | Tensor, like: Tensor, codes: tuple[int, i
     result = torch.as_tensor(zero_point, device=like.device)
     if result.is_floating_point() or result.is_complex() or result.dtype == torch.bool:
         raise TypeError(f"{caller} wants a whole number as zero_point, got {zero_point!r}; it is a code, so use int().")
-    if result.numel() and not codes[0] <= result.amin().item() <= result.amax().item() <= codes[1]:
+    if result.numel() and not codes[0] <= (ends := _ends(result))[0] <= ends[1] <= codes[1]:
         raise ValueError(f"{caller} wants a zero_point in {codes[0]}..{codes[1]}, got {zero_point}; it is a code.")
     _check_broadcast(result, like, "zero_point", caller)
     return result.to(torch.int32)
+
+
+def _ends(values: Tensor) -> tuple[float, float]:
+    """The smallest and the largest. (A single number is both, and is asked for thousands of times.)"""
+    return (values.item(),) * 2 if values.numel() == 1 else (values.amin().item(), values.amax().item())
 
 
 def _check_broadcast(value: Tensor, like: Tensor, name: str, caller: str) -> None:

@@ -10,6 +10,7 @@ nbgrader, and ours. Start-up is in both; `each` is what a submission costs beyon
 """
 
 import argparse
+import copy
 import json
 import os
 import resource
@@ -84,11 +85,20 @@ def _grade_id(cell: nbformat.NotebookNode) -> str:
 def make(root: Path, unit: str, students: dict[str, str], source: str = "solutions") -> None:
     """A course with a submission for each student, of the kind that stands beside the name."""
     shutil.copytree(COURSE.sources() / unit, root / source / unit)
-    texts = {kind: nbformat.writes(submission(kind, unit)) for kind in set(students.values())}
+    books = {kind: submission(kind, unit) for kind in set(students.values())}
     for student, kind in students.items():
         folder = root / "submitted" / student / unit
         folder.mkdir(parents=True)
-        (folder / f"{unit}.ipynb").write_text(texts[kind], encoding="utf-8")
+        (folder / f"{unit}.ipynb").write_text(nbformat.writes(signed(books[kind], student)), encoding="utf-8")
+
+
+def signed(book: nbformat.NotebookNode, student: str) -> nbformat.NotebookNode:
+    """The notebook with the student's name in each answer: no two answers of a class are the same text."""
+    book = copy.deepcopy(book)
+    for cell in book.cells:
+        if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution"):
+            cell.source += f"\n# {student}"
+    return book
 
 
 def graded(root: Path, unit: str, workers: int, kill_at: int = 0) -> int:
@@ -189,13 +199,15 @@ def stock(unit: str, students: int) -> float:
 
 
 def compare(units: list[str], students: int) -> None:
-    """Print the table."""
-    print(f"processor seconds, {students} submissions, gradebook and feedback included")
-    print(f"{'unit':<18}{'stock, each':>14}{'ours, each':>14}{'ours, each more':>18}{'stock / ours':>14}")
+    """Print the table, and the machine: others that work there make every second of a processor do less."""
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    print(f"processor seconds, {students} submissions, gradebook and feedback included; {os.cpu_count()} processors, load {load}")
+    print(f"{'unit':<18}{'stock, each':>14}{'ours, each':>14}{'ours, each more':>18}{'stock / ours':>14}{'stock / more':>14}")
     for unit in units:
-        theirs, mine, one = stock(unit, students), ours(unit, students), ours(unit, 1)
+        theirs, mine, one = stock(unit, students) / students, ours(unit, students), ours(unit, 1)
         more = (mine - one) / max(students - 1, 1)
-        print(f"{unit:<18}{theirs / students:>14.2f}{mine / students:>14.2f}{more:>18.2f}{theirs / mine:>14.1f}", flush=True)
+        ratios = f"{theirs * students / mine:>14.1f}{theirs / more if more else 0:>14.1f}"
+        print(f"{unit:<18}{theirs:>14.2f}{mine / students:>14.2f}{more:>18.2f}{ratios}", flush=True)
 
 
 def main() -> None:

@@ -222,6 +222,22 @@ def test_decoded_wants_a_text_of_sane_length(monkeypatch):
         decoded("A" * 21)
 
 
+@pytest.mark.parametrize("spelt", ["layer", "l\\u0061yer"])
+def test_a_wild_layer_is_refused_however_its_kind_is_spelt(spelt):
+    tree = {
+        "kind": "layer",
+        "name": "MaxPool2d",
+        "options": {"kernel_size": 10**9},
+        "tensors": {},
+        "children": [],
+        "training": True,
+    }
+    text = json.dumps(tree).replace('"layer"', f'"{spelt}"')
+    raw = save({}, {"tree": text})
+    with pytest.raises(ValueError, match="far too large"):
+        decode(base64.b64encode(raw).decode())
+
+
 def test_the_helper_answers_in_this_process_too(monkeypatch):
     main = __import__("__main__")
     monkeypatch.setattr(main, "twice", lambda x: 2 * x, raising=False)
