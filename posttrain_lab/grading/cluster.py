@@ -57,7 +57,8 @@ class OnWorker(WorkerPlugin):
 
 def judge_here(plugin: str, files: dict[str, bytes], seed: int) -> str:
     """A job, on the worker. The coordinator takes plain text only."""
-    return json.dumps(get_worker().plugins[plugin].judge(files, seed))
+    found: Any = get_worker().plugins[plugin]
+    return json.dumps(found.judge(files, seed))
 
 
 def about_worker(sandbox: bool) -> tuple[str, str]:
@@ -76,7 +77,7 @@ class ClusterExamination:
         self._waiting: set[Future] = set()
         self._guard = threading.Lock()
         try:
-            self._client = Client(address, timeout=PATIENCE, set_as_default=False)
+            self._client: Any = Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
             raise CourseError(
                 f"No scheduler of Dask answers at {address} ({error}); start one, or look at the address."
