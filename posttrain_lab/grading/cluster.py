@@ -1,7 +1,7 @@
 """Judge the submissions of a class on the workers of a Dask cluster that somebody else has started.
 
-A job is the bytes of one submission; its result is what an examiner on the worker's machine says, as text. The gradebook and the table of
-jobs stay with the coordinator, as on one machine. When a worker dies, Dask gives its jobs to another.
+A job is the bytes of one submission; its result is what an examiner on the worker's machine says, as text. All else stays with the
+coordinator, as on one machine. When a worker dies, Dask gives its jobs to another.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, Future, KilledWorker, WorkerPlugin, get_worker
+from distributed import Client, Future, WorkerPlugin, get_worker
+from distributed.comm import CommClosedError
 
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.examination import Examination, GradingRules
@@ -24,7 +25,7 @@ from posttrain_lab.grading.sandbox.available import no_sandbox
 
 PATIENCE = 60  # seconds until the scheduler answers, and has a worker
 AGAIN = 2  # times that a job is tried again after an error of the worker
-GONE = "The cluster at {} does not answer any more ({}). "
+GONE = "The cluster at {} does not answer any more ({}). What was graded is kept: the same command goes on."
 
 
 class OnWorker(WorkerPlugin):
@@ -57,8 +58,8 @@ class OnWorker(WorkerPlugin):
 
 def judge_here(plugin: str, files: dict[str, bytes], seed: int) -> str:
     """A job, on the worker. The coordinator takes plain text only."""
-    on_worker: Any = get_worker().plugins[plugin]
-    return json.dumps(on_worker.judge(files, seed))
+    found: Any = get_worker().plugins[plugin]
+    return json.dumps(found.judge(files, seed))
 
 
 def about_worker(sandbox: bool) -> tuple[str, str]:
@@ -77,18 +78,15 @@ class ClusterExamination:
         self._waiting: set[Future] = set()
         self._guard = threading.Lock()
         try:
-            self._client = Client(address, timeout=PATIENCE, set_as_default=False)
+            self._client: Any = Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise CourseError(
-                f"No scheduler of Dask answers at {address} ({error}); start one, or look at the address."
-            ) from error
-        try:
+            raise CourseError(f"No scheduler of Dask answers at {address} ({error}); start one there.") from error
+        with contextlib.ExitStack() as failed:
+            failed.callback(self._client.close)
             self._look_at_workers()
             self._plugin = OnWorker(unit, json.loads(json.dumps(known)), rules, version("posttrain-lab"))
             self._client.register_plugin(self._plugin)
-        except BaseException:
-            self._client.close()
-            raise
+            failed.pop_all()
 
     def __enter__(self) -> "ClusterExamination":
         return self
@@ -115,10 +113,8 @@ class ClusterExamination:
         """The examiner's answer for one submission; {fault: why} when the workers died of it. Raises CourseError when the cluster is gone."""
         try:
             files = files_of(folder)
-        except NeedsAttention as reason:
+        except (NeedsAttention, OSError) as reason:
             return {"attention": str(reason)}
-        except OSError as error:
-            return {"fault": f"{type(error).__name__}: {error}"}
         with self._guard:
             if self.stopped:
                 return {"fault": "the run was ended"}
@@ -126,13 +122,11 @@ class ClusterExamination:
             self._waiting.add(future)
         try:
             return json.loads(future.result())
-        except KilledWorker as error:
-            return {"fault": f"workers of the cluster ended while they judged it ({error})"}
-        except (OSError, CancelledError) as error:
+        except (CommClosedError, CancelledError) as error:
             if self.stopped:
                 return {"fault": "the run was ended"}
-            raise CourseError(GONE.format(self.address, type(error).__name__) + "What was graded is kept.") from error
-        except Exception as error:
+            raise CourseError(GONE.format(self.address, type(error).__name__)) from error
+        except Exception as error:  # of the worker; or KilledWorker: several have died of it
             return {"fault": f"the worker gave no answer ({type(error).__name__}: {error})"[:500]}
         finally:
             self._waiting.discard(future)
@@ -148,6 +142,7 @@ class ClusterExamination:
 
 
 def _complaints(told: dict[str, Any], wanted: str) -> Iterable[str]:
+    """A sentence for each worker that cannot grade."""
     for worker, answer in told.items():
         if isinstance(answer, BaseException):
             yield f"{worker} has no posttrain-lab {wanted} that can be imported ({type(answer).__name__}: {answer})"
