@@ -12,6 +12,7 @@ INDEX = "index.md"
 PROGRESS = "<!-- progress: written by `posttrain-lab check` -->"
 BETWEEN = re.compile(rf"(?<=^{re.escape(PROGRESS)}\n).*?(?=^{re.escape(END)}$)", re.DOTALL | re.MULTILINE)
 NOTHING_YET = "No unit has been checked yet. Save its notebook, and type in a terminal: `posttrain-lab check 00`."
+HOW_FAR = "## How far you are"
 GREETING = (
     "Welcome. Here you make trained networks smaller and faster, adapt them, correct their confidences, and measure each time what it "
     "costs. You write every step yourself."
@@ -48,7 +49,7 @@ def index_page(folders: tuple[str, ...]) -> str:
         "",
         text,
         "",
-        "## How far you are",
+        HOW_FAR,
         "",
         PROGRESS,
         NOTHING_YET,

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 
 from posttrain_lab import units
 from posttrain_lab.grading.course import Course, find_course, read_notebook
+from posttrain_lab.grading.overview import HOW_FAR, INDEX
 from posttrain_lab.site.carried import carried, require
 from posttrain_lab.site.library import library_pages
 from posttrain_lab.site.pages import linked, unit_page
@@ -58,7 +59,8 @@ def write_sources(course: Course, pages: dict[str, NotebookNode], source: Path) 
         _write(source / unit / f"{unit}.ipynb", nbformat.writes(page))
     glossary = (course.course / "glossary.md").read_text(encoding="utf-8")
     _write(source / "glossary.md", re.sub(r'<a id="(.+)"></a>\n\n### (.+)', _term, linked(glossary, "course")))
-    _write(source / "index.md", linked((course.course / "index.md").read_text(encoding="utf-8"), "course") + contents(course))
+    first = (course.course / INDEX).read_text(encoding="utf-8").partition(HOW_FAR)[0]  # how far a reader is, a site cannot know
+    _write(source / INDEX, linked(first, "course") + contents(course))
     for name in (*TEACHING, *FURTHER):
         text = (course.root / "docs" / f"{name}.md").read_text(encoding="utf-8")
         _write(source / "docs" / f"{name}.md", linked(text, "docs/instructor" if "/" in name else "docs"))

@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from posttrain_lab.glossary import TERMS
+from posttrain_lab.grading.release import WAY_ON
 from posttrain_lab.site.outputs import STATE, shown
 
 REPOSITORY = "https://github.com/posttrain-lab/posttrain-lab"
@@ -22,7 +23,7 @@ MEANINGS = {term.anchor: term.meaning for term in TERMS}
 
 
 def unit_page(student: NotebookNode, solved: NotebookNode, unit: str, solutions: bool = False) -> NotebookNode:
-    """The page of a unit. The two notebooks have the same cells, by their ids; nothing is executed.
+    """The page of a unit. The two notebooks have the same cells, by their ids, but for the links at the end; nothing is executed.
 
     With `solutions`, the course's own answer follows each exercise, folded.
     """
@@ -30,6 +31,8 @@ def unit_page(student: NotebookNode, solved: NotebookNode, unit: str, solutions:
     state = solved.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
     cells = []
     for cell, seen in zip(student.cells, said_below(student), strict=True):
+        if cell.id == WAY_ON:  # the site has its own way to the other units
+            continue
         cell = NotebookNode(cell | {"metadata": NotebookNode(tags=_tags(cell))})
         cells.append(cell)
         if cell.cell_type == "markdown":
