@@ -235,7 +235,7 @@ def test_a_wild_layer_is_refused_however_its_kind_is_spelt(spelt):
     text = json.dumps(tree).replace('"layer"', f'"{spelt}"')
     raw = save({}, {"tree": text})
     with pytest.raises(ValueError, match="far too large"):
-        decode(base64.b64encode(raw).decode())
+        decoded(base64.b64encode(raw).decode())
 
 
 def test_the_helper_answers_in_this_process_too(monkeypatch):
