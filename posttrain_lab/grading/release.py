@@ -29,6 +29,7 @@ from posttrain_lab.whole_files import write_whole
 
 WAY_ON = "other_units"
 IGNORED = {".ipynb_checkpoints", "__pycache__"}
+MADE = "my_*"  # what a unit's notebook writes beside itself
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _generated(course: Course, unit: str) -> Iterator[Path]:
     _require_heading(course.source(unit), units.find(unit).heading)
     with tempfile.TemporaryDirectory() as name, _working_directory():
         folder = Path(name).resolve()
-        ignore = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.py")
+        ignore = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.py", MADE)
         shutil.copytree(course.sources() / unit, folder / "solutions" / unit, ignore=ignore)
         _run_nbgrader(course, unit, folder)
         _add_way_on(folder / "course" / unit / f"{unit}.ipynb", course.units(), unit)
