@@ -12,7 +12,7 @@ TOKEN = re.compile(
     re.DOTALL,
 )
 LEVELS = ("||", "&&", "|", "^", "&", "== !=", "< > <= >=", "<< >>", "+ -", "* / %")
-LONGEST = 2_000_000
+LONGEST = 600_000
 OTHER_TYPES = {name: "; whole numbers only" for name in ("float", "double")} | {
     name: "; how wide it is depends on the machine" for name in ("long", "short", "unsigned", "signed", "size_t")
 }
@@ -53,12 +53,27 @@ def tokens_of(text: str) -> list[tuple[str, str, int]]:
     return found
 
 
+def chain(first: Run, rest: list[tuple[Callable[[int, int], int], Run]]) -> Run:
+    """first, combined with one operand after the other: a sum of thousands of products is no deeper than one of two."""
+    if len(rest) == 1:
+        compute, second = rest[0]
+        return lambda: compute(first(), second())
+
+    def run() -> int:
+        value = first()
+        for compute, get in rest:
+            value = compute(value, get())
+        return value
+
+    return run
+
+
 class Expressions:
     """Reads expressions from a list of tokens, from the first to the last; names are looked up in the innermost scope."""
 
     def __init__(self, text: str) -> None:
         self.tokens = [*tokens_of(text), ("end", "the end", text.count("\n") + 1)]
-        self.at, self.turns = 0, 0
+        self.at, self.work = 0, 0
         self.scopes: list[dict[str, Variable]] = [{}]
 
     # ---- tokens
@@ -140,9 +155,14 @@ class Expressions:
         if number == len(LEVELS):
             return self.unary()
         left = self.level(number + 1)
-        while sign := self.accept(*LEVELS[number].split()):
+        while LEVELS[number] in ("||", "&&") and (sign := self.accept(LEVELS[number])):
             left = self.joined(sign, left, self.level(number + 1))
-        return left
+        kind, rest = left.kind, list[tuple[Callable[[int, int], int], Run]]()
+        while sign := self.accept(*LEVELS[number].split()):
+            right = self.level(number + 1)
+            kind, compute = binary(sign, kind, right.kind)
+            rest.append((compute, right.get))
+        return CValue(kind, chain(left.get, rest)) if rest else left
 
     def joined(self, sign: str, left: CValue, right: CValue) -> CValue:
         first, second = left.get, right.get
@@ -198,7 +218,10 @@ class Expressions:
         text = self.tokens[self.at][1].lower()
         self.at += 1
         digits = text.rstrip("ul")
-        number = int(digits, 16 if digits.startswith("0x") else 8 if digits.startswith("0") and digits != "0" else 10)
+        try:
+            number = int(digits[:80], 16 if digits.startswith("0x") else 8 if digits.startswith("0") and digits != "0" else 10)
+        except ValueError:
+            raise self.error(f"{digits[:20]} is no number") from None
         signed = "u" not in text
         wide = "ll" in text or number >= 1 << (32 - signed)
         kind = Kind(64 if wide else 32, signed)

@@ -12,7 +12,8 @@ from .c_types import TYPES, CError, Kind
 
 __all__ = ["CError", "read_c"]
 
-TURNS = 100_000  # of all loops together in one call
+WORK = 6_000_000  # tokens that the loops of one call may pass, and numbers of arrays that they may make: a hostile text ends too
+TURN = 20  # what a turn costs without its tokens
 Statement = Callable[[], str]  # how it ends: "", "break", "continue" or "return"
 
 
@@ -34,7 +35,7 @@ def read_c(text: str, name: str) -> Callable[[Sequence[int], int], list[int]]:
     def run(codes: Sequence[int], outputs: int) -> list[int]:
         x.values = [int(code) for code in codes]
         y.values = [None for _ in range(outputs)]
-        reader.turns = 0
+        reader.work = 0
         try:
             body()
         except RecursionError:
@@ -149,6 +150,7 @@ class CReader(Expressions):
 
         def run() -> None:
             if not given:
+                self.spend(count)
                 variable.values = [None] * count
 
         return run
@@ -229,12 +231,15 @@ class CReader(Expressions):
         return lambda: yes() if test() else no()
 
     def while_loop(self) -> Statement:
+        start = self.at
         self.want("(")
         test = self.expression().get
         self.want(")")
-        return self.loop(test, self.statement(), lambda: "")
+        body = self.statement()
+        return self.loop(test, body, lambda: "", self.at - start)
 
     def for_loop(self) -> Statement:
+        start = self.at
         self.want("(")
         self.scopes.append({})
         first = self.declaration() if self.next in TYPES else self.plain(";")
@@ -243,15 +248,13 @@ class CReader(Expressions):
         step = self.plain(")")
         body = self.statement()
         self.scopes.pop()
-        again = self.loop(test, body, step)
+        again = self.loop(test, body, step, self.at - start)
         return lambda: first() or again()
 
-    def loop(self, test: Run, body: Statement, step: Statement) -> Statement:
+    def loop(self, test: Run, body: Statement, step: Statement, tokens: int) -> Statement:
         def run() -> str:
             while test():
-                self.turns += 1
-                if self.turns > TURNS:
-                    raise CError(f"its loops turn more than {TURNS:,} times; does one never end?")
+                self.spend(tokens + TURN)
                 end = body()
                 if end in ("break", "return"):
                     return "" if end == "break" else end
@@ -259,3 +262,9 @@ class CReader(Expressions):
             return ""
 
         return run
+
+    def spend(self, work: int) -> None:
+        """Count the work of this call."""
+        self.work += work
+        if self.work > WORK:
+            raise CError("its loops turn too often; does one never end?")

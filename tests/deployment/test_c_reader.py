@@ -141,6 +141,9 @@ def body(lines, before=""):
         (body("y[0] = 1;").replace("const ", ""), "the parameters are"),
         (body("y[0] = 1;", "const int8_t w[1] = {1, 2};"), "2 numbers for the array w"),
         (body("y[0] = 99999999999999999999;"), "leaves the range"),
+        (body("y[0] = " + "9" * 9000 + ";"), "leaves the range"),
+        (body("y[0] = 08;"), "08 is no number"),
+        (body("y[0] = 1;") + " " * 600_000, "characters"),
     ],
 )
 def test_what_is_not_read(text, words):
@@ -162,9 +165,12 @@ def test_what_is_not_read(text, words):
         ("y[0] = 5 / (x[0] - 1);", "a division by 0"),
         ("while (1) y[0] = 1;", "does one never end"),
         ("for (;;) ;", "does one never end"),
+        ("while (1) { int8_t w[500000]; } y[0] = 1;", "does one never end"),
+        ("while (1) y[0] = 1" + 2000 * " + 1" + ";", "does one never end"),
     ],
 )
-def test_what_c_leaves_open(lines, words):
+def test_what_c_leaves_open(lines, words, monkeypatch):
+    monkeypatch.setattr("posttrain_lab.deployment.c_reader.WORK", 20_000)
     run = read_c(body(lines), "f")
     with pytest.raises(CError, match=words):
         run([1, 2], 1)
