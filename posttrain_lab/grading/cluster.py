@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client, Future, WorkerPlugin, get_worker
-from distributed.comm import CommClosedError
+from distributed.comm.core import CommClosedError
 
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.examination import Examination, GradingRules

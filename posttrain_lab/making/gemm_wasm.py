@@ -11,10 +11,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from posttrain_lab.deployment.web import FILES
+from posttrain_lab.deployment import web
 from posttrain_lab.whole_files import write_whole
 
-SOURCE, MADE, SUMS = FILES / "gemm.wat", FILES / "gemm.wasm", FILES / "gemm.sha256"
+SOURCE, MADE, SUMS = web.FILES / "gemm.wat", web.FILES / "gemm.wasm", web.FILES / "gemm.sha256"
 
 
 def assembled(source: Path = SOURCE) -> bytes:

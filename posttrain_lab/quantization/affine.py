@@ -95,7 +95,9 @@ def check_zero_point(zero_point: int | Tensor, like: Tensor, codes: tuple[int, i
 
 def _ends(values: Tensor) -> tuple[float, float]:
     """The smallest and the largest. (A single number is both, and is asked for thousands of times.)"""
-    return (values.item(),) * 2 if values.numel() == 1 else (values.amin().item(), values.amax().item())
+    if values.numel() == 1:
+        return float(values.item()), float(values.item())
+    return float(values.amin().item()), float(values.amax().item())
 
 
 def _check_broadcast(value: Tensor, like: Tensor, name: str, caller: str) -> None:

@@ -36,7 +36,6 @@
 
 # %% tags=["setup"]
 import copy
-import importlib.util
 import os
 import random
 import subprocess
@@ -50,6 +49,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch._dynamo  # torch.export works with it; loading it takes a moment
 from jaxtyping import Bool, Float, Int, Int8, Int32, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,7 +85,7 @@ Buffer = tuple[int, int, int]  # bytes, first step, last step
 def answers(network: nn.Module, images: Tensor) -> Int[Tensor, " n"]:
     """The class that a network gives to each image."""
     with evaluating(network), torch.no_grad():
-        return torch.cat([network(part).argmax(1) for part in images.split(500)])
+        return torch.cat([network(part).argmax(1) for part in images.split(100)])
 
 
 def peak(buffers: Sequence[Buffer]) -> int:
@@ -136,7 +136,7 @@ def means(grey: Tensor, size: tuple[int, int]) -> Tensor:
 
 # %% tags=["nbval-ignore-output"]
 model = models.load_pretrained("fashion_cnn")
-network = lib.quantize_model(model, fashion.calibration.images, lib.QuantizationConfig(mode="integer"))
+network = lib.quantize_model(model, fashion.calibration.first(100), lib.QuantizationConfig(mode="integer"))
 program = operations(network, pool=False)
 for name, one in (("float", model), ("integer", network)):
     print(f"{name:8} accuracy {(answers(one, seen.images) == seen.labels).double().mean():.1%}")
@@ -614,7 +614,7 @@ def side_by_side(buffers: Sequence[Buffer]) -> list[int]:
     return [sum(size for size, _, _ in buffers[:number]) for number in range(len(buffers))]
 
 
-resnet = lib.quantize_model(models.load_pretrained("fashion_resnet"), fashion.calibration.first(300), lib.QuantizationConfig(mode="integer"))
+resnet = lib.quantize_model(models.load_pretrained("fashion_resnet"), fashion.calibration.first(100), lib.QuantizationConfig(mode="integer"))
 living = {"fashion_cnn": lifetimes(steps_of(program)), "fashion_resnet": lifetimes(steps_of(operations(resnet, pool=False)))}
 for name, buffers in living.items():
     print(f"{name:15} side by side {sum(size for size, _, _ in buffers):7,} bytes, most at one time {peak(buffers):6,}")
@@ -1206,13 +1206,10 @@ for name, (first, p50, p99) in measured.items():
 # And a *cold* process: how long until the first answer, from the start of the program?
 
 # %% tags=["nbval-ignore-output"]
-cold = {"Python alone": "pass", "numpy": "import numpy", "torch": "import torch"}
-if importlib.util.find_spec("onnxruntime"):
-    cold["onnxruntime"] = "import onnxruntime"
-for name, line in cold.items():
+for name, line in {"Python alone": "pass", "numpy": "import numpy", "torch": "import torch", "onnxruntime": "import onnxruntime"}.items():
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", line], check=True)
-    print(f"{name:14} ready after {time.perf_counter() - start:5.2f} s")
+    ended = subprocess.run([sys.executable, "-c", line], stderr=subprocess.DEVNULL)
+    print(f"{name:14} ready after {time.perf_counter() - start:5.2f} s" if ended.returncode == 0 else f"{name:14} is not installed")
 
 # %% [markdown]
 # A program in C is ready after a few milliseconds; the page of the last part as soon as the browser has read it.
@@ -1222,10 +1219,12 @@ for name, line in cold.items():
 # %% tags=["nbval-ignore-output"]
 one_image = seen.images[:1]
 ways = {"float, PyTorch": image_of(model), "int8, PyTorch and Numba": image_of(network)}
-if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
+try:
     for name, graph in (("float, onnxruntime", float_onnx(model)), ("int8, onnxruntime", lib.to_onnx(network))):
         session = start_onnxruntime(graph.SerializeToString())
         ways[name] = lambda session=session: session({"x": one_image.numpy()})
+except ImportError as error:
+    print(error)
 if compiler():
     times = time_c(to_c(fused), codes[:110].numpy(), ("-O3",))
     print(f"{'int8, C, -O3':26} p50 {tail(times, warmup=10)[1]:6.3f} ms")
@@ -1508,8 +1507,8 @@ checks.deployment.fits(fits, hidden=True)
 # %% tags=["nbval-ignore-output"]
 networks = {"fashion_cnn": network, "fashion_resnet": resnet}
 for share in (0.7, 0.5, 0.35):
-    small = pruning.prune_units(model, seen.images[:1], pruning.WorkBudget(share), "taylor", fashion.calibration.first(300), progress=False)
-    networks[f"{share:.0%} of the work"] = lib.quantize_model(small, fashion.calibration.first(300), lib.QuantizationConfig(mode="integer"))
+    small = pruning.prune_units(model, seen.images[:1], pruning.WorkBudget(share), "taylor", fashion.calibration.first(100), progress=False)
+    networks[f"{share:.0%} of the work"] = lib.quantize_model(small, fashion.calibration.first(100), lib.QuantizationConfig(mode="integer"))
 part, facts = seen.first(1000), []
 for name, one in networks.items():
     listed = operations(one)

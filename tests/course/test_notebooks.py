@@ -121,7 +121,7 @@ def test_the_students_notebook_gives_no_answer_away(unit):
     released = {cell.grade_id: cell.source for cell in graded_cells(notebook(unit, "released")) if cell.solution}
     assert released.keys() == answers.keys()
     for name, source in released.items():
-        assert source.splitlines()[-1].strip() == "raise NotImplementedError", name
+        assert "raise NotImplementedError" in [line.strip() for line in source.splitlines()], name
         lines = {line.strip() for line in source.splitlines()}
         assert not lines & set(answers[name]), name
     text = notebook_path(unit, "released").read_text(encoding="utf-8")

@@ -43,7 +43,7 @@ def test_a_cell_before_each_check_tries_the_examples(unit):
     tried = {
         after.metadata.nbgrader.grade_id: cell.source
         for cell, after in pairwise(notebook.cells)
-        if after.metadata.get("nbgrader", {}).get("grade")
+        if after.cell_type == "code" and after.metadata.get("nbgrader", {}).get("grade")
     }
     assert tried == {f"test_{one.name}": f"checks.try_examples({one.function_name})" for one in checks.exercises(name).values()}
 
