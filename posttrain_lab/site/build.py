@@ -19,8 +19,8 @@ from posttrain_lab.site.pages import linked, unit_page
 from posttrain_lab.site.slides import deck
 
 HERE = Path(__file__).parent
-TEACHING = ("instructor/README", "instructor/units", "instructor/assessment", "grading", "classwork", "proof")
-FURTHER = ("conventions", "torchvision")
+TEACHING = ("instructor/README", "instructor/units", "instructor/assessment", "grading", "jupyterhub", "classwork", "proof")
+FURTHER = ("conventions", "torchvision", "deployment")
 WHOLE = "searchindex.js"  # written last: a folder with it is a site
 
 

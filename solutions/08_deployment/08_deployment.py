@@ -16,8 +16,8 @@
 # %% [markdown]
 # # 08 Deployment: can your own network run on a phone, on a chip, and inside a budget?
 #
-# A trained network lives in PyTorch. A phone, a camera and a watch have no PyTorch. They have little memory, no Python, some of them
-# not even floats. *Deployment* is the way from the one to the other. Computing where the data arise is called *edge computing*.
+# A trained network lives in PyTorch. A phone, a camera and a watch have no PyTorch. They have little memory, no Python, and some
+# of them cannot even compute with floats. *Deployment* is the way from the one to the other. Computing where the data arise is called *edge computing*.
 #
 # **The question.** One network that sorts images of clothes, in 8-bit integers: can it leave PyTorch without a single number changing?
 # And does it fit: into the memory, into the time, into the battery?
@@ -30,7 +30,7 @@
 # one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like. A mistake
 # costs only its own exercise. The figures use *your* functions, so they show your work.
 # Results may lie in memory in any order (contiguous or not), where nothing else is said.
-# The library has such functions too; in a check they are closed, so write yours.
+# The library has such functions too; a check does not let you call them, so write your own.
 # In a terminal, `posttrain-lab check 08` shows the points of the whole notebook. The [glossary](../glossary.md) explains
 # the terms of the field.
 
@@ -163,7 +163,7 @@ widgets.predict(
 # $$table_v = clamp\left( round\left( \frac{v / 255}{scale} \right) + zero\_point, \; -2^{bits-1}, \; 2^{bits-1} - 1 \right) \qquad v = 0, \dots, 255$$
 #
 # The network was trained on numbers from 0 to 1, so a pixel $v$ stands for $v / 255$. `scale` is a positive float, the size of one step;
-# `zero_point` is the code of black, one of the codes, so no pixel has a code below it; `bits` is from 2 to 8. The result is `int8 [256]`.
+# `zero_point` is the code of black, one of the codes, so no pixel has a code below it; `bits` is from 2 to 8. The result is `int8 [256]`. Exact ties may go either way.
 #
 # **Predict:** for this network `scale` is 1/255 and `zero_point` is -128. What does the table do?
 #
@@ -356,7 +356,7 @@ print(f"the product in integers {one * m:,}\nthe product in doubles  {int(float(
 #
 # $$result = \left( sum \cdot high + \left\lfloor \frac{sum \cdot low}{2^{16}} \right\rfloor + 2^{shift-17} \right) \gg (shift - 16)$$
 #
-# The two floors, one after the other, give the same as one floor at the end. `sums` is `int32 [n, out]` with $|sum| < 2^{30}$; each channel has its own
+# The two floors, one after the other, give the same as one floor at the end. `sums` is `int32 [n, out]` with $|sum| < 2^{30}$ (n may be 0); each channel has its own
 # `multiplier` (`[out]`, $2^{30} \le m < 2^{31}$, int32 or int64) and `shift` (`[out]`, from 17 to 62, int8 or int64). The result is
 # `int64 [n, out]`. Convert to int64 first: int8 and int32 wrap around without a word. For tensors, `x >> 16` rounds down and `x & 65535` keeps the
 # lower 16 bits.
@@ -458,7 +458,7 @@ for name, variant in VARIANTS.items():
 # ### Exercise 4: when is a double enough?
 # *Difficulty 3 of 5, 9 minutes, 2 points*
 #
-# **Aim:** for which channels gives the short formula in doubles, floor(sum * (m / 2^shift) + 0.5), the right code for *every* image?
+# **Aim:** for which channels does the short formula in doubles, floor(sum * (m / 2^shift) + 0.5), give the right code for *every* image?
 #
 # The short formula is one multiplication, and faster than halves. It is exact when no number on the way is rounded. A sum is at most
 #
@@ -559,7 +559,7 @@ widgets.predict(
 # A Flatten writes 0 bytes: its result is a second name for the result that it reads (its only one), and whoever reads the Flatten reads that result.
 #
 # Return a list of buffers `(bytes, first, last)`: one for each step that writes bytes, in the order of the steps; behind them `(scratch, t, t)` for each
-# step $t$ whose scratch is not 0, in the same order. A hint: keep for each step the step that owns its bytes; a dictionary keeps the order in which its keys came in.
+# step $t$ whose scratch is not 0, in the same order. A hint: keep for each step the step that wrote its bytes (for a Flatten: that of the step it reads; several may follow one another); a dictionary keeps the order in which its keys came in.
 #
 # **Predict:** step 4 reads 1 and 3. How long does the result of step 1 live?
 #
@@ -746,7 +746,7 @@ for name, buffers in living.items():
 # $$code_o = clamp\left( \left( (\max_{window} sums + bias_o) \cdot m_o + 2^{shift_o - 1} \right) \gg shift_o, \; -128, \; 127 \right)$$
 #
 # `sums` is `int32 [h, w, out]` (channels last); `bias`, `multiplier` and `shift` are `int64 [out]`. Windows have `size` x `size` pixels and do not overlap. Rows and columns that fill
-# no window are left out. $|max + bias| < 2^{30}$ and $1 \le shift \le 62$: compute in int64. The zero point is 0 here. The result is `int8 [h // size, w // size, out]`. Rescale only the largest sums: that is
+# no window are left out. $|max + bias| < 2^{30}$ and $1 \le shift \le 62$: compute in int64 (a float32 does not hold all whole numbers above $2^{24}$). The zero point is 0 here. The result is `int8 [h // size, w // size, out]`. Rescale only the largest sums: that is
 # the aim. A hint: `x.unflatten(0, (a, b))` splits the first axis into two, and `x.amax((1, 3))` takes the largest over two axes.
 #
 # **Predict:** an image of 7 x 7 pixels is pooled by windows of 2 x 2. How many sums are rescaled for each channel?
@@ -830,14 +830,14 @@ widgets.predict(
 #
 # **Aim:** the text of a C function for one linear layer on codes.
 #
-# $$y_o = clamp\left( \left( (bias_o + \sum_i x_i \, w_{o,i}) \cdot m_o + 2^{shift_o - 1} \gg shift_o \right) + zero\_point, \; low, \; high \right)$$
+# $$y_o = clamp\left( \left( ((bias_o + \sum_i x_i \, w_{o,i}) \cdot m_o + 2^{shift_o - 1}) \gg shift_o \right) + zero\_point, \; low, \; high \right)$$
 #
 # `weight` is `int8 [out, k]`, `bias`, `multiplier` and `shift` are integers `[out]`, `limits` is (zero point, low, high). The sum is an `int32_t`; the product with the multiplier needs an
 # `int64_t`. Given is `constants(name, ...)`, which writes the four arrays as constants `name_weight` (row after row, so the number of output o and input i stands at `o * k + i`),
-# `name_bias`, `name_multiplier` and `name_shift`; and the frame of the function, `void name(const int8_t *x, int8_t *y)` with a loop over `o`. You write what stands in the
-# loop. It takes six lines of C at most.
+# `name_bias`, `name_multiplier` and `name_shift`; and the frame of the function, `void name(const int8_t *x, int8_t *y)` with a loop over `o`. Write what stands in the
+# loop as a text into the variable `body`. It takes six lines of C at most.
 #
-# C has three traps here. `sum * multiplier` of two `int32_t` is an `int32_t` and too small: `(int64_t)sum * multiplier` is not. `1 << 42` is an `int` and too small: `(int64_t)1 << 42`. And
+# C has four traps here. `a + b << c` is `(a + b) << c`: put brackets around each shift. `sum * multiplier` of two `int32_t` is an `int32_t` and too small: `(int64_t)sum * multiplier` is not. `1 << 42` is an `int` and too small: `(int64_t)1 << 42`. And
 # `char` is signed on a PC and unsigned on a phone: write `int8_t`. In Python, `{{` in an f-string gives one `{`.
 #
 # Your C is checked without a compiler: a small interpreter reads it. It knows constants, whole numbers of `int8_t` to `uint64_t`, `for`, `while`, `if`, `?:` and all operators; no calls of functions,
@@ -946,7 +946,7 @@ widgets.predict(
 #
 # **Aim:** the first layer in which two programs differ, because this is where the bug is.
 #
-# `ours` and `theirs` are dictionaries: a name of a layer and its numbers, a tensor `[n, ...]` for n images. Both have the same names and shapes, and `ours` is in the order of execution;
+# `ours` and `theirs` are dictionaries: a name of a layer and its numbers, a tensor `[n, ...]` for n images, perhaps only `[n]`. Both have the same names and shapes, and `ours` is in the order of execution;
 # `theirs` may be in any order. Return (name of the first layer with a number that differs, the share of this layer's numbers that differ, the first image with such a number) as plain
 # str, float and int; `None` when all numbers are equal. Compare exactly: codes are whole numbers. A NaN equals nothing.
 #
@@ -1057,8 +1057,8 @@ with torch.no_grad():
 # **Aim:** a graph of the network that is right for any number of images.
 #
 # `torch.export.export(model, (example,), dynamic_shapes=({0: torch.export.Dim("n")},))` runs the model once with the example and writes down what happens. The axis 0 of the first argument is free then, under the
-# name n. Two traps lie in it. It writes down what happens *in the mode that the layers are in*, so they must be in eval mode meanwhile; afterwards each layer has the mode that it had. And a
-# batch of 1 is taken for a constant, whatever `dynamic_shapes` says. But `example`, float `[n, ...]`, may be a single image: put two of it together.
+# name n. Two traps lie in it. It writes down what happens *in the mode that the layers are in*, so they must be in eval mode while you export; afterwards each layer has the mode that it had. And a
+# batch of 1 is taken for a constant, whatever `dynamic_shapes` says. But `example`, float `[n, ...]`, may be a single image: put two copies of it together (`torch.cat`).
 #
 # Given: `with evaluating(model):` sets all layers to eval mode, and puts each one's mode back at the end. Return the `ExportedProgram`. It gives the network's logits, nothing before or behind them.
 #
@@ -1117,7 +1117,7 @@ for node in list(program_of_model.graph.nodes)[-9:-1]:
 #
 # **Aim:** three numbers for a list of times: the first call, the one in the middle, and the slow end.
 #
-# `times` are floats in the order of the calls, more than `warmup` of them. `first` is the very first. The others leave out the first `warmup` calls and are percentiles by *nearest rank*: of n sorted times, $p_{50}$ and $p_{99}$ are
+# `times` are floats in the order of the calls; there are more than `warmup` of them. `first` is the very first. The others leave out the first `warmup` calls and are percentiles by *nearest rank*: of n sorted times, $p_{50}$ and $p_{99}$ are
 # those at rank $\lceil p \, n / 100 \rceil$, counted from 1. In Python `-(-a // b)` is $\lceil a / b \rceil$ for whole numbers. Return plain floats (first, p50, p99).
 #
 # **Predict:** of 50 calls after the warm-up, which one is p99?
@@ -1289,7 +1289,7 @@ lines.class_bars(names, {kind: [table[name, kind][0] for name in names] for kind
 # 1. Turn it upright: `contract.turns` quarter turns *clockwise*. (`torch.rot90(x, k, (0, 1))` turns `k` times the other way.)
 # 2. Cut the largest part with the proportions of `contract.size` from the middle. Given: `middle(photo, size)`.
 # 3. Its channels are red, green, blue; where `contract.order` is `"BGR"` they are blue, green, red.
-# 4. Grey: $(299 R + 587 G + 114 B + 500) \, // \, 1000$, in int64. The eye sees green best.
+# 4. Grey: $(299 R + 587 G + 114 B + 500) \, // \, 1000$, in int64 (convert first: uint8 wraps around at 256). The eye sees green best.
 # 5. Each pixel of the result is the rounded mean of an area. Given: `means(grey, size)`, for grey `[h, w]`.
 # 6. Where `contract.inverted` is true, v becomes 255 - v: the photos are dark on light, and the network was trained on light on dark.
 #
@@ -1469,7 +1469,7 @@ for bits in (32, 16, 8):
 # `candidates` is a list of `Facts` with the attributes `name`, `accuracy`, `flash`, `ram` (bytes), `ms` and `joules` (for one image). A limit that is met exactly is kept. Of equally accurate ones take the one with
 # less flash. Return the candidate itself, or `None` if none keeps all four limits.
 #
-# **Predict:** on which images should the accuracy be measured by which you choose?
+# **Predict:** you choose by accuracy. On which images should it be measured?
 #
 # <details><summary>Answer</summary>
 #

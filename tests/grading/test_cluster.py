@@ -101,6 +101,8 @@ class LostScheduler:
             None
         )
 
+        self.answered = False
+
     def nthreads(self) -> dict[str, int]:
         return {"tcp://worker": 2}
 
@@ -108,8 +110,13 @@ class LostScheduler:
         return {"tcp://worker": function(*args)}
 
     def submit(self, *args: object, **more: object) -> Future:
+        """The course's own notebook, which is judged first, is right; then the scheduler is gone."""
         future: Future = Future()
-        future.cancel()
+        if self.answered:
+            future.cancel()
+        else:
+            future.set_result('{"verdicts": []}')
+        self.answered = True
         return future
 
 
