@@ -695,7 +695,7 @@ def draw_arena(name: str, placed: int):
 
 
 widgets.slider_figure(
-    draw_arena, name=widgets.Choice(tuple(living), label="network"), placed=widgets.Slider(1, 27, start=27, step=1, label="buffers placed")
+    draw_arena, name=widgets.Choice(tuple(living), label="network"), placed=widgets.Slider(1, 27, start=1, step=1, label="buffers placed")
 )
 
 # %% [markdown]
