@@ -25,7 +25,7 @@
 # **You need** Python and a little PyTorch (tensors, convolutions). Unit 02 helps: it builds the integers that are used here. No
 # other unit must come first.
 #
-# **How it works.** There are fifteen exercises; the unit takes about 135 minutes. Replace `raise NotImplementedError` with
+# **How it works.** There are fifteen exercises; the unit takes about 140 minutes. Replace `raise NotImplementedError` with
 # your lines; the course's own answers have at most six. The cell right below tries the examples of the docstring. The next
 # one checks your function on many more calls and says in a sentence what is wrong. Run both as often as you like. A mistake
 # costs only its own exercise. The figures use *your* functions, so they show your work.
