@@ -23,6 +23,9 @@ from jaxtyping import install_import_hook
 from posttrain_lab.checks import UNITS
 from tests.skips import pytest_sessionfinish  # noqa: F401 (the hook: under CI a skip is a failure)
 
+DEPLOYMENT = Path(__file__).parents[1] / "posttrain_lab" / "deployment"
+# The interpreter of C calls its small functions millions of times, and beartype draws the items that it looks at from Python's own generator.
+NOT_CHECKED = ("c_reader", "c_expressions", "c_types")
 CHECKED = [
     "posttrain_lab.metrics",
     "posttrain_lab.measure",
@@ -32,7 +35,7 @@ CHECKED = [
     "posttrain_lab.finetuning",
     "posttrain_lab.comparisons",
     "posttrain_lab.auditing",
-    "posttrain_lab.deployment",
+    *(f"posttrain_lab.deployment.{path.stem}" for path in DEPLOYMENT.glob("*.py") if path.stem not in NOT_CHECKED),
 ]
 CHECK = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as for every type checker
 

@@ -20,5 +20,5 @@ def test_unit_is_proven_within_its_limit(unit, record_cost):
     assert proof.passed, "\n".join(
         f"{row.exercise} {row.kind} {row.variant}: {row.complaint}\n    {row.message}" for row in proof.failures
     )
-    assert seconds <= 200
+    assert seconds <= 300
     assert "TRITON_INTERPRET" not in os.environ or before  # unit 06 interprets; other tests of this process compile
