@@ -77,6 +77,7 @@ def test_killed_at_any_moment_no_grade_is_lost_or_half(course, step):
     before = Counter((course / "judged.txt").read_text().splitlines()) if (course / "judged.txt").exists() else Counter()
     kept = {student for student, state in states.items() if state in ("judged", "done")}
     assert scores(ended_run.graded(sandbox=False)) == RIGHT
+    assert (course / "own.txt").exists()
     again = Counter((course / "judged.txt").read_text().splitlines()) - before
     assert {line.split()[0] for line in again} == set(RIGHT) - kept
     assert max(again.values(), default=1) == 1
