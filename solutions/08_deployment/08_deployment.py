@@ -107,7 +107,9 @@ UNDO: dict[str, Callable[[Tensor], Tensor]] = {"right": lambda x: x} | {name: on
 def constants(name: str, **arrays: Tensor) -> str:
     """Constant arrays in C: name_weight and so on (exercise 8)."""
     numbers = {key: ", ".join(str(value) for value in array.flatten().tolist()) for key, array in arrays.items()}
-    return "".join(f"static const {STORED[key]} {name}_{key}[{arrays[key].numel()}] = {{{text}}};\n" for key, text in numbers.items())
+    return "".join(
+        f"static const {STORED[key]} {name}_{key}[{arrays[key].numel()}] = {{{text}}};\n" for key, text in numbers.items()
+    )
 
 
 def middle(photo: Tensor, size: tuple[int, int]) -> Tensor:
@@ -142,7 +144,9 @@ for name, one in (("float", model), ("integer", network)):
     print(f"{name:8} accuracy {(answers(one, seen.images) == seen.labels).double().mean():.1%}")
 for operation in program.operations:
     value = program.values[operation.output]
-    print(f"layer {operation.name:3} {operation.kind:5} writes {value.bytes:6,} bytes, {program.macs_of(operation):9,} multiplications")
+    print(
+        f"layer {operation.name:3} {operation.kind:5} writes {value.bytes:6,} bytes, {program.macs_of(operation):9,} multiplications"
+    )
 
 # %% [markdown]
 # Nothing in this table is a float. But before the first layer somebody has to make codes of a picture: pixels from 0 to 255.
@@ -443,7 +447,9 @@ low, high = first.limits()
 for name, variant in VARIANTS.items():
     other = variant(sums.long() * m, shift.expand_as(sums))
     before, after = other != exact, (other + first.y.zero_point).clamp(low, high) != (exact + first.y.zero_point).clamp(low, high)
-    print(f"{name:20} {int(before.sum()):7,} of {sums.numel():,} numbers differ, after the ReLU {int(after.sum()):6,} of the codes")
+    print(
+        f"{name:20} {int(before.sum()):7,} of {sums.numel():,} numbers differ, after the ReLU {int(after.sum()):6,} of the codes"
+    )
 
 # %% [markdown]
 # **Question.** Three of the four mistakes change no code here. May they stay?
@@ -517,7 +523,9 @@ for operation in program.operations:
         reach = 128 * arrays[0].long().abs().sum(1) + arrays[1].abs()
         sizes[f"layer {operation.name}"] = torch.log2(reach.double() * arrays[2]).tolist()
         good[f"layer {operation.name}"] = safe.tolist()
-        print(f"layer {operation.name:3} shifts {int(arrays[3].min())} to {int(arrays[3].max())}: exact in {int(safe.sum())} of {len(safe)} channels")
+        print(
+            f"layer {operation.name:3} shifts {int(arrays[3].min())} to {int(arrays[3].max())}: exact in {int(safe.sum())} of {len(safe)} channels"
+        )
 plots.against_bound(sizes, good, 53, "log2 of reach * m")
 
 # %% [markdown]
@@ -614,7 +622,9 @@ def side_by_side(buffers: Sequence[Buffer]) -> list[int]:
     return [sum(size for size, _, _ in buffers[:number]) for number in range(len(buffers))]
 
 
-resnet = lib.quantize_model(models.load_pretrained("fashion_resnet"), fashion.calibration.first(100), lib.QuantizationConfig(mode="integer"))
+resnet = lib.quantize_model(
+    models.load_pretrained("fashion_resnet"), fashion.calibration.first(100), lib.QuantizationConfig(mode="integer")
+)
 living = {"fashion_cnn": lifetimes(steps_of(program)), "fashion_resnet": lifetimes(steps_of(operations(resnet, pool=False)))}
 for name, buffers in living.items():
     print(f"{name:15} side by side {sum(size for size, _, _ in buffers):7,} bytes, most at one time {peak(buffers):6,}")
@@ -691,11 +701,15 @@ def draw_arena(name: str, placed: int):
     offsets = place(buffers[:placed], alignment=8)
     offsets += [arena_bytes(buffers[:placed], offsets) + at for at in side_by_side(buffers[placed:])]
     plot = plots.rectangles(buffers, offsets, peak(buffers), sum(size for size, _, _ in buffers))
-    return plot.update_layout(title_text=f"arena {arena_bytes(buffers, offsets):,} bytes; no plan needs less than {peak(buffers):,}")
+    return plot.update_layout(
+        title_text=f"arena {arena_bytes(buffers, offsets):,} bytes; no plan needs less than {peak(buffers):,}"
+    )
 
 
 widgets.slider_figure(
-    draw_arena, name=widgets.Choice(tuple(living), label="network"), placed=widgets.Slider(1, 27, start=1, step=1, label="buffers placed")
+    draw_arena,
+    name=widgets.Choice(tuple(living), label="network"),
+    placed=widgets.Slider(1, 27, start=1, step=1, label="buffers placed"),
 )
 
 # %% [markdown]
@@ -719,7 +733,9 @@ for _ in range(200):
     buffers = lifetimes(random_network(dice, 30))
     ratios.append(arena_bytes(buffers, place(buffers, alignment=1)) / peak(buffers))
 reached = sum(ratio == 1 for ratio in ratios)
-print(f"200 random networks: the lower bound is reached in {reached}, on average {sum(ratios) / 200:.3f} times the bound, at most {max(ratios):.2f}")
+print(
+    f"200 random networks: the lower bound is reached in {reached}, on average {sum(ratios) / 200:.3f} times the bound, at most {max(ratios):.2f}"
+)
 for name, buffers in living.items():
     arena = arena_bytes(buffers, place(buffers, alignment=8))
     print(f"{name:15} arena {arena:6,} bytes; fits into 32 KiB of RAM: {'yes' if arena <= 32 * 1024 else 'no'}")
@@ -760,7 +776,11 @@ for name, buffers in living.items():
 
 # %% nbgrader={"grade": false, "grade_id": "pool_first", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def pool_first(
-    sums: Int32[Tensor, "h w out"], bias: Int[Tensor, " out"], multiplier: Int[Tensor, " out"], shift: Int[Tensor, " out"], size: int
+    sums: Int32[Tensor, "h w out"],
+    bias: Int[Tensor, " out"],
+    multiplier: Int[Tensor, " out"],
+    shift: Int[Tensor, " out"],
+    size: int,
 ) -> Int8[Tensor, "ph pw out"]:
     """The codes of the largest sum of each window: ((max + bias) * multiplier + 2^(shift-1)) >> shift, clamped to int8.
 
@@ -796,7 +816,12 @@ for name, one in (("codes first", program), ("pooled first", fused)):
     arenas[name] = arena_bytes(buffers, place(buffers, alignment=8))
     print(f"{name:12} arena {arenas[name]:6,} bytes, {one.macs:9,} multiplications")
 
-some = [torch.randint(-(2**20), 2**20, (28, 28, 24)).int(), torch.zeros(24).long(), torch.full((24,), 2**30), torch.full((24,), 43)]
+some = [
+    torch.randint(-(2**20), 2**20, (28, 28, 24)).int(),
+    torch.zeros(24).long(),
+    torch.full((24,), 2**30),
+    torch.full((24,), 43),
+]
 late = F.max_pool2d(pool_first(*some, size=1).permute(2, 0, 1).float(), 2).permute(1, 2, 0)
 print(f"codes that differ from those of the other order: {int((pool_first(*some, size=2) != late).sum())} of {late.numel()}")
 lines.class_bars(list(arenas), {"arena": list(arenas.values())}, "bytes")
@@ -832,7 +857,7 @@ widgets.predict(
 #
 # $$y_o = clamp\left( \left( ((bias_o + \sum_i x_i \, w_{o,i}) \cdot m_o + 2^{shift_o - 1}) \gg shift_o \right) + zero\_point, \; low, \; high \right)$$
 #
-# `weight` is `int8 [out, k]`, `bias`, `multiplier` and `shift` are integers `[out]`, `limits` is (zero point, low, high). The sum is an `int32_t`; the product with the multiplier needs an
+# `weight` is `int8 [out, k]`, `bias`, `multiplier` and `shift` are integers `[out]`, `limits` is (zero point, low, high), and $1 \le shift \le 62$. The sum is an `int32_t`; the product with the multiplier needs an
 # `int64_t`. Given is `constants(name, ...)`, which writes the four arrays as constants `name_weight` (row after row, so the number of output o and input i stands at `o * k + i`),
 # `name_bias`, `name_multiplier` and `name_shift`; and the frame of the function, `void name(const int8_t *x, int8_t *y)` with a loop over `o`. Write what stands in the
 # loop as a text into the variable `body`. It takes six lines of C at most.
@@ -878,7 +903,10 @@ def emit_dense(
         code = (code >> {name}_shift[o]) + {zero};
         y[o] = (int8_t)(code < {low} ? {low} : code > {high} ? {high} : code);"""
     ### END SOLUTION
-    return head + f"void {name}(const int8_t *x, int8_t *y) {{\n    for (int32_t o = 0; o < {out}; o++) {{\n        {body}\n    }}\n}}\n"
+    return (
+        head
+        + f"void {name}(const int8_t *x, int8_t *y) {{\n    for (int32_t o = 0; o < {out}; o++) {{\n        {body}\n    }}\n}}\n"
+    )
 
 
 # %%
@@ -907,9 +935,13 @@ if compiler():
     theirs = torch.from_numpy(run_function(text, "layer_13", x.numpy(), 64))
     print(f"compiled: {int((theirs != want).sum())} of {want.numel():,} codes of {len(x)} images differ")
     whole = run_c(fused, to_c(fused), codes.numpy(), ("-O3",))
-    print(f"the whole network: {int((whole != values[-1].reshape(whole.shape)).sum())} of {whole.size:,} sums of {len(images)} images differ")
+    print(
+        f"the whole network: {int((whole != values[-1].reshape(whole.shape)).sum())} of {whole.size:,} sums of {len(images)} images differ"
+    )
 else:
-    print("No C compiler was found. To see your C run, install gcc or clang; without an administrator: pip install ziglang, then zig cc.")
+    print(
+        "No C compiler was found. To see your C run, install gcc or clang; without an administrator: pip install ziglang, then zig cc."
+    )
 
 # %% tags=["nbval-ignore-output"]
 plan = plan_memory(fused)
@@ -996,7 +1028,10 @@ bugs = {
     "one multiplier for all channels": ("4", lambda one: {"multiplier": np.full_like(one.multiplier, one.multiplier[0])}),
     "multiplier of 16 bits": ("8", lambda one: {"multiplier": one.multiplier >> 15 << 15}),
     "ReLU at code 0": ("0", lambda one: {"low": 0}),
-    "weights in torch's order": ("13", lambda one: {"weight": one.weight.reshape(-1, 9, 96).swapaxes(1, 2).reshape(one.weight.shape)}),
+    "weights in torch's order": (
+        "13",
+        lambda one: {"weight": one.weight.reshape(-1, 9, 96).swapaxes(1, 2).reshape(one.weight.shape)},
+    ),
     "bias cut to a whole code": ("8", lambda one: {"bias": one.bias >> 12 << 12}),
 }
 
@@ -1015,7 +1050,9 @@ for bug, (where, change) in bugs.items():
     scale = torch.tensor(fused.output_scale)
     classes = [(numbers["15"].reshape(len(codes), -1) * scale).argmax(1) for numbers in (ours, theirs)]
     shares[bug] = [(ours[name] != theirs[name]).double().mean() for name in ours]
-    print(f"{bug:32} first in layer {layer_found:3} ({share:.2%} of its numbers, image {image}); other class: {int((classes[0] != classes[1]).sum())} of {len(codes)}")
+    print(
+        f"{bug:32} first in layer {layer_found:3} ({share:.2%} of its numbers, image {image}); other class: {int((classes[0] != classes[1]).sum())} of {len(codes)}"
+    )
 lines.curves(list(range(len(ours))), shares, "layer, in the order of execution", "share of the numbers that differ")
 
 # %% [markdown]
@@ -1206,10 +1243,17 @@ for name, (first, p50, p99) in measured.items():
 # And a *cold* process: how long until the first answer, from the start of the program?
 
 # %% tags=["nbval-ignore-output"]
-for name, line in {"Python alone": "pass", "numpy": "import numpy", "torch": "import torch", "onnxruntime": "import onnxruntime"}.items():
+for name, line in {
+    "Python alone": "pass",
+    "numpy": "import numpy",
+    "torch": "import torch",
+    "onnxruntime": "import onnxruntime",
+}.items():
     start = time.perf_counter()
     ended = subprocess.run([sys.executable, "-c", line], stderr=subprocess.DEVNULL)
-    print(f"{name:14} ready after {time.perf_counter() - start:5.2f} s" if ended.returncode == 0 else f"{name:14} is not installed")
+    print(
+        f"{name:14} ready after {time.perf_counter() - start:5.2f} s" if ended.returncode == 0 else f"{name:14} is not installed"
+    )
 
 # %% [markdown]
 # A program in C is ready after a few milliseconds; the page of the last part as soon as the browser has read it.
@@ -1261,7 +1305,12 @@ for name, undo in {"right": None, **MISTAKES}.items():
     for kind, one in (("float", model), ("int8", network)):
         p = measure.predict(one, wrong).softmax(1).amax(1)
         table[name, kind] = (answers(one, wrong) == truth).double().mean().item(), p.mean().item()
-    print(f"{name:26} " + "; ".join(f"{kind}: accuracy {table[name, kind][0]:.3f}, confidence {table[name, kind][1]:.3f}" for kind in ("float", "int8")))
+    print(
+        f"{name:26} "
+        + "; ".join(
+            f"{kind}: accuracy {table[name, kind][0]:.3f}, confidence {table[name, kind][1]:.3f}" for kind in ("float", "int8")
+        )
+    )
 names = ["right", *MISTAKES]
 lines.class_bars(names, {kind: [table[name, kind][0] for name in names] for kind in ("float", "int8")}, "accuracy")
 
@@ -1337,11 +1386,17 @@ dress = (seen.images[9, 0] * 255).round().to(torch.uint8)
 paper = torch.full((280, 400), 255, dtype=torch.uint8)
 paper[:, 60:340] = 255 - dress.repeat_interleave(10, 0).repeat_interleave(10, 1)
 lying = torch.rot90(paper, 1, (0, 1))[..., None].repeat(1, 1, 3)
-for name, contract in (("by the contract", Contract(inverted=True, turns=1)), ("not turned", Contract(inverted=True)), ("not inverted", Contract(turns=1))):
+for name, contract in (
+    ("by the contract", Contract(inverted=True, turns=1)),
+    ("not turned", Contract(inverted=True)),
+    ("not inverted", Contract(turns=1)),
+):
     pixels = prepare(lying, contract)
     logits = measure.predict(network, pixels[None, None].float() / 255)[0]
     same = int((pixels == dress).sum())
-    print(f"{name:16} {same:3} of 784 pixels as in the data; answer: {seen.classes[int(logits.argmax())]}, confidence {logits.softmax(0).max():.2f} (truth: {seen.classes[int(seen.labels[9])]})")
+    print(
+        f"{name:16} {same:3} of 784 pixels as in the data; answer: {seen.classes[int(logits.argmax())]}, confidence {logits.softmax(0).max():.2f} (truth: {seen.classes[int(seen.labels[9])]})"
+    )
 
 # %% [markdown]
 # ### Exercise 13: what has the app done?
@@ -1458,7 +1513,9 @@ moved = sum(value.bytes for value in fused.values)
 for bits in (32, 16, 8):
     for where, dram in (("DRAM", True), ("on the chip", False)):
         low, high = energy(fused.macs, fused.weight_bytes * bits // 8, moved * bits // 8, bits, dram)
-        print(f"{bits:2} bits, weights {where:11}: {1e6 * low:5.1f} to {1e6 * high:5.1f} microjoules an image; a battery of 10 Wh: {36_000 / high:.1e} images or more")
+        print(
+            f"{bits:2} bits, weights {where:11}: {1e6 * low:5.1f} to {1e6 * high:5.1f} microjoules an image; a battery of 10 Wh: {36_000 / high:.1e} images or more"
+        )
 
 # %% [markdown]
 # ### Exercise 15: which one fits?
@@ -1507,8 +1564,12 @@ checks.deployment.fits(fits, hidden=True)
 # %% tags=["nbval-ignore-output"]
 networks = {"fashion_cnn": network, "fashion_resnet": resnet}
 for share in (0.7, 0.5, 0.35):
-    small = pruning.prune_units(model, seen.images[:1], pruning.WorkBudget(share), "taylor", fashion.calibration.first(100), progress=False)
-    networks[f"{share:.0%} of the work"] = lib.quantize_model(small, fashion.calibration.first(100), lib.QuantizationConfig(mode="integer"))
+    small = pruning.prune_units(
+        model, seen.images[:1], pruning.WorkBudget(share), "taylor", fashion.calibration.first(100), progress=False
+    )
+    networks[f"{share:.0%} of the work"] = lib.quantize_model(
+        small, fashion.calibration.first(100), lib.QuantizationConfig(mode="integer")
+    )
 part, facts = seen.first(1000), []
 for name, one in networks.items():
     listed = operations(one)
@@ -1516,11 +1577,19 @@ for name, one in networks.items():
     hits = (answers(one, part.images) == part.labels).double().mean().item()
     speed = tail(times_of(image_of(one), 40), warmup=5)[1]
     facts.append(Facts(name, hits, listed.weight_bytes, plan_memory(listed).arena, speed, high))
-    print(f"{name:16} accuracy {hits:.3f}, flash {listed.weight_bytes:7,}, RAM {facts[-1].ram:6,} bytes, {speed:.2f} ms here, at most {1e6 * high:.1f} microjoules")
+    print(
+        f"{name:16} accuracy {hits:.3f}, flash {listed.weight_bytes:7,}, RAM {facts[-1].ram:6,} bytes, {speed:.2f} ms here, at most {1e6 * high:.1f} microjoules"
+    )
 FLASH, RAM = 96 * 1024, 20 * 1024
 chosen = fits(facts, FLASH, RAM, ms=20.0, joules=20e-6)
 print("chosen:", chosen.name if chosen else "none fits")
-plots.budget_box([(one.name, one.flash, one.accuracy) for one in facts], FLASH, chosen.name if chosen else "", "flash (bytes)", "accuracy on validation images")
+plots.budget_box(
+    [(one.name, one.flash, one.accuracy) for one in facts],
+    FLASH,
+    chosen.name if chosen else "",
+    "flash (bytes)",
+    "accuracy on validation images",
+)
 
 # %% [markdown]
 # *What is seen: five named points; to the right of a dashed line is more flash than there is. The chosen point is the highest to its left that keeps the other limits too.*
@@ -1530,7 +1599,9 @@ plots.budget_box([(one.name, one.flash, one.accuracy) for one in facts], FLASH, 
 # %% tags=["nbval-ignore-output"]
 last = list(networks)[-1]
 tiny, big = networks[last], network
-temperature = calibration.fit_temperature(measure.predict(tiny, fashion.calibration.first(500).images), fashion.calibration.first(500).labels)
+temperature = calibration.fit_temperature(
+    measure.predict(tiny, fashion.calibration.first(500).images), fashion.calibration.first(500).labels
+)
 confident = (measure.predict(tiny, part.images) / temperature).softmax(1).amax(1)
 cheap, dear = (answers(one, part.images) == part.labels for one in (tiny, big))
 work = [operations(one).macs / 1e6 for one in (tiny, big)]
@@ -1539,8 +1610,12 @@ for threshold in (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01):
     asked = confident < threshold
     right = torch.where(asked, dear, cheap).double().mean().item()
     cascade.append((work[0] + asked.double().mean().item() * work[1], right))
-    print(f"threshold {threshold:.2f}: the large one is asked about {asked.double().mean():4.0%}; {cascade[-1][0]:.2f} M multiplications an image, accuracy {right:.3f}")
-lines.curves([x for x, _ in cascade], {"cascade": [y for _, y in cascade]}, "million multiplications an image, on average", "accuracy")
+    print(
+        f"threshold {threshold:.2f}: the large one is asked about {asked.double().mean():4.0%}; {cascade[-1][0]:.2f} M multiplications an image, accuracy {right:.3f}"
+    )
+lines.curves(
+    [x for x, _ in cascade], {"cascade": [y for _, y in cascade]}, "million multiplications an image, on average", "accuracy"
+)
 
 # %% [markdown]
 # *What is seen: a line that rises steeply at first and is flat later: the last images that the large network is asked about change nothing any more.*

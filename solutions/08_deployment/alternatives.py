@@ -59,6 +59,16 @@ def halves_in_doubles(sums, multiplier, shift):
     return torch.floor(total / 2.0 ** (t - 16)).long()
 
 
+def halves_in_an_empty_tensor(sums, multiplier, shift):
+    """Filled one by one: what the memory held before may be any number."""
+    found = torch.empty(sums.shape, dtype=torch.int64)
+    for row in range(sums.shape[0]):
+        for o in range(sums.shape[1]):
+            one, m, t = int(sums[row, o]), int(multiplier[o]), int(shift[o])
+            found[row, o] = (one * (m >> 16) + (one * (m & 65535) >> 16) + (1 << (t - 17))) >> (t - 16)
+    return found
+
+
 def halves_in_numpy(sums, multiplier, shift):
     s, m, t = (one.numpy().astype(np.int64) for one in (sums, multiplier, shift))
     upper, lower = np.divmod(m, 1 << 16)
@@ -209,7 +219,13 @@ OTHERS = run_path(str(Path(__file__).with_name("other_alternatives.py")))  # of 
 ALTERNATIVES = OTHERS["ALTERNATIVES"] | {
     "pixel_table": (table_in_python, table_in_numpy, table_by_floor),
     "channels_last": (rows_by_loops, rows_by_movedim, rows_by_transposing, rows_in_numpy),
-    "multiply_shift": (halves_in_doubles, halves_in_numpy, halves_channel_by_channel, halves_rounded_at_the_end),
+    "multiply_shift": (
+        halves_in_doubles,
+        halves_in_numpy,
+        halves_channel_by_channel,
+        halves_rounded_at_the_end,
+        halves_in_an_empty_tensor,
+    ),
     "double_is_exact": (exact_in_python, exact_in_numpy, exact_by_division),
     "lifetimes": (lives_by_lists, lives_backwards, lives_by_asking),
     "place": (place_by_gaps, place_by_steps, place_in_arrays),

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import torch
 
+from posttrain_lab.metrics import evaluating
+
 right = SimpleNamespace(**run_path(str(Path(__file__).with_name("other_alternatives.py"))))
 
 
@@ -27,17 +29,36 @@ def halved(image):
     return (image.float() / 2).round().to(torch.uint8)
 
 
+def export_few(model, example):
+    """For 64 images at most."""
+    with evaluating(model):
+        return torch.export.export(model, (torch.cat([example] * 2),), dynamic_shapes=({0: torch.export.Dim("n", max=64)},))
+
+
+def most_accurate(*less):
+    """Of those inside the first most accurate one, or of equal ones that with less of something."""
+
+    def chosen(candidates, **limits):
+        inside = [one for one in candidates if all(getattr(one, name) <= limit for name, limit in limits.items())]
+        return max(inside, key=lambda one: (one.accuracy, *(-getattr(one, name) for name in less)), default=None)
+
+    return lambda candidates, flash, ram, ms, joules: chosen(candidates, flash=flash, ram=ram, ms=ms, joules=joules)
+
+
 WRONG = {
     "pool_first": (
         lambda sums, bias, multiplier, shift, size: right.pool_by_torch(sums, bias, multiplier, shift, 2),
         lambda sums, bias, multiplier, shift, size: right.pool_by_torch(sums.clamp(min=0), bias, multiplier, shift, size),
         lambda sums, bias, multiplier, shift, size: right.pool_by_torch(sums, bias, multiplier, shift.clamp(max=40), size),
         changed(right.pool_in_numpy, lambda codes: codes.flip(0)),
+        lambda sums, *rest: right.pool_by_torch(sums.float().int(), *rest),
     ),
     "emit_dense": (
         text_with("o < ", "o + 1 < "),
         text_with("w[at]", "(w[at] >> 1)"),
         text_with("acc >>= s[o]", "acc >>= s[0]"),
+        text_with("acc >>= s[o];", "acc >>= s[o]; acc = (int16_t)acc;"),
+        text_with("acc >>= s[o];", "acc >>= s[o]; acc = (int32_t)acc;"),
         text_with("result[o++]", "result[0]; o++"),
         text_with("void", "int"),
         text_with("while (o <", "while (o >= 0 || o <"),
@@ -53,6 +74,7 @@ WRONG = {
     "export": (
         lambda model, example: model,
         lambda model, example: torch.export.export(model.eval(), (example,)),
+        export_few,
         lambda model, example: right.export_a_copy(torch.nn.Sequential(model, torch.nn.ReLU()), example),
     ),
     "prepare": (
@@ -84,5 +106,8 @@ WRONG = {
         lambda candidates, flash, ram, ms, joules: right.fits_by_loop(candidates[:5], flash, ram, ms, joules),
         lambda candidates, flash, ram, ms, joules: right.fits_by_loop(candidates, ram, flash, ms, joules),
         constant(None),
+        most_accurate(),
+        most_accurate("ms"),
+        most_accurate("joules"),
     ),
 }

@@ -96,14 +96,18 @@ def _ties(draw: Draw) -> Arguments:
 def emit_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "emit dense")
     name, weight, bias, multiplier, shift, limits = _layer(draw, 4, 7)
-    big = torch.full((2, 9), -128).to(torch.int8), torch.tensor([9_000, -9_000])
+    big = torch.full((4, 9), -128).to(torch.int8), torch.tensor([9_000, -9_000, 9_000, -9_000])
+    large = (
+        torch.tensor([2**31 - 1, 2**30, 2**31 - 1, 2**30]),
+        torch.tensor([44, 43, 17, 31]),
+    )  # what is shifted passes 16, or 32 bits
     return [
         Case("a layer without ReLU", _layer(draw, 5, 11, limits=(draw.whole(3, 20), -128, 127))),
         Case("ReLU: the lowest code is the zero point", _layer(draw, 6, 9, "hidden", (-128, -128, 127))),
         Case("ReLU with another zero point", _layer(draw, 6, 9, "hidden_2", (-draw.whole(20, 60), -20, 127))),
         Case("codes of 4 bits", _layer(draw, 4, 8, "four", (draw.whole(-3, 3), -8, 7))),
         Case("sums in the middle of two codes", _ties(draw)),
-        Case("the largest weights", ("large", *big, torch.tensor([2**31 - 1, 2**30]), torch.tensor([44, 43]), (0, -128, 127))),
+        Case("the largest weights", ("large", *big, *large, (0, -128, 127))),
         Case("views that are not contiguous", (name, *map(strided, (weight, bias, multiplier, shift)), limits)),
         Case("one output", _layer(draw, 1, 6, "one", (1, -128, 127))),
         Case("one input", _layer(draw, 4, 1, "single", (-5, -128, 127))),

@@ -2,7 +2,7 @@
 
 Conventions that the notebook states in the same words:
 - example float [n, ...], n at least 1: one image is enough, although torch makes a batch of 1 a constant;
-- the program gives the network's logits in eval mode for 1, 2 and 7 images; each layer of the network keeps its mode.
+- the program gives the network's logits in eval mode for 1, 2 and 70 images; each layer of the network keeps its mode.
 
 What is compared are the numbers that the program gives for images of the case; the program itself is never sent.
 """
@@ -21,7 +21,7 @@ from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw, strided
 from posttrain_lab.checks.engine.small_networks import convolutional, deep
 
-BATCHES = (1, 2, 7)
+BATCHES = (1, 2, 70)  # many: an upper bound of the batch is none that the page allows
 After = Callable[[Tensor], Tensor]
 
 
@@ -37,7 +37,7 @@ class Served:
 
 @adapter
 def served(function: Callable[..., Any], model: nn.Module, example: Tensor, images: Tensor) -> dict[str, Any]:
-    """What the program gives for 1, 2 and 7 of the images (or the name of its error), and the modes that the layers have afterwards."""
+    """What the program gives for 1, 2 and 70 of the images (or the name of its error), and the modes that the layers have afterwards."""
     program = function(model, example)
     if not isinstance(program, torch.export.ExportedProgram | Served):
         raise TypeError(f"a torch.export.ExportedProgram is wanted, a {type(program).__name__} was returned")
@@ -85,7 +85,7 @@ def _half_trained(draw: Draw) -> nn.Module:
 
 def export_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "export")
-    half = (_half_trained(draw), torch.zeros(2, 1, 6, 4), draw.uniform(0, 1, 7, 1, 6, 4))
+    half = (_half_trained(draw), torch.zeros(2, 1, 6, 4), draw.uniform(0, 1, max(BATCHES), 1, 6, 4))
     model, example, images = _case(draw, convolutional(draw, 2, 6, 4, 3, 0.5), 2, 6, 4)
     return [
         Case("batch norm and dropout, in train mode", (model, example, images)),
@@ -93,7 +93,7 @@ def export_cases(seed: int) -> list[Case]:
         Case("only some layers in train mode", half),
         Case(
             "an example that is not contiguous",
-            (deep(draw, 8, 6, 3).eval(), strided(torch.zeros(2, 8)), draw.uniform(0, 1, 7, 8)),
+            (deep(draw, 8, 6, 3).eval(), strided(torch.zeros(2, 8)), draw.uniform(0, 1, max(BATCHES), 8)),
         ),
     ]
 

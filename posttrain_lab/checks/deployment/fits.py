@@ -11,6 +11,8 @@ from typing import Any
 
 from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.exercise import Call, Case, Exercise, Law, Mistake
+from posttrain_lab.checks.engine.judges import close, show
+from posttrain_lab.checks.engine.outcome import Outcome
 from posttrain_lab.checks.engine.random_cases import Draw
 from posttrain_lab.deployment.budget import Facts
 
@@ -23,6 +25,18 @@ def with_facts(function: Callable[..., Any], candidates: list[dict[str, Any]], *
     """The answer for candidates as `Facts`, as a dict again."""
     found = function([Facts(**one) for one in candidates], *limits, **named)
     return asdict(found) if isinstance(found, Facts) else found
+
+
+def _who(value: Any) -> str:
+    return f"the candidate {value['name']!r}" if isinstance(value, dict) and "name" in value else show(value)
+
+
+def names_the_candidate(want: Outcome, got: Outcome) -> str | None:
+    """As exactly as usual; the sentence says which candidate was expected, and which one came."""
+    complaint = close(0.0, 0.0)(want, got)
+    if complaint is None or _who(want.value) == _who(got.value):
+        return complaint
+    return f"expected {_who(want.value)}, got {_who(got.value)}."
 
 
 def _inside(one: Facts, limits: tuple[float, ...]) -> list[bool]:
@@ -64,11 +78,12 @@ def _over(draw: Draw, name: str) -> tuple[list[dict[str, Any]], *tuple[float, ..
 
 
 def _equal(draw: Draw) -> tuple[list[dict[str, Any]], *tuple[float, ...]]:
-    """Three are equally accurate; the smallest one needs the most RAM."""
+    """Three are equally accurate; the smallest one stands between the others, and needs the most of all that is not flash."""
     first = _facts(draw, 5)
     second = first | {"name": "the smaller one", "flash": first["flash"] - 500, "ram": first["ram"] + 7}
+    second |= {"ms": first["ms"] + 0.2, "joules": first["joules"] * 1.1}
     third = first | {"name": "the largest one", "flash": first["flash"] + 300, "ram": first["ram"] + 3}
-    return (draw.shuffled([first, second, third, _facts(draw, 2)]), 10**6, 10**6, 9.0, 1.0)
+    return ([first, second, third, _facts(draw, 2)], 10**6, 10**6, 9.0, 1.0)
 
 
 def fits_cases(seed: int) -> list[Case]:
@@ -204,6 +219,7 @@ fits = Exercise(
     cases=fits_cases,
     workload=fits_workload,
     mistakes=FITS_MISTAKES,
+    judge=names_the_candidate,
     laws=(Law("more room", _more_room),),
     through="deployment.fits:with_facts",
     library="deployment.budget:fits",

@@ -76,6 +76,12 @@ def _ties(draw: Draw) -> Arguments:
     return sums, bias, torch.full((3,), 2**30), torch.full((3,), 31), 2
 
 
+def _large_sums() -> Arguments:
+    """Near 2^30; and just above 2^24, of which float32 holds the even ones only, with a bias that leaves their last bit."""
+    sums = torch.tensor([2**30 - 9, 2**24 + 1]).int().repeat(2, 2, 1)
+    return sums, torch.tensor([7, -(2**24)]), torch.tensor([2**31 - 1, 2**30]), torch.tensor([55, 30]), 2
+
+
 def pool_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "pool first")
     viewed = _case(draw, 4, 6, 3, 2)
@@ -95,7 +101,7 @@ def pool_cases(seed: int) -> list[Case]:
         ),
         Case(
             "sums near 2^30",
-            (torch.full((2, 2, 1), 2**30 - 9).int(), torch.tensor([7]), torch.tensor([2**31 - 1]), torch.tensor([55]), 2),
+            _large_sums(),
         ),
         Case("by name", (), dict(zip(NAMES, _case(draw, 3, 4, 2, 2), strict=True))),
     ]
