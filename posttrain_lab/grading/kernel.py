@@ -29,7 +29,6 @@ from posttrain_lab.checks.engine.time_limit import USED, WALL, too_long
 from posttrain_lab.grading.questions import question
 from posttrain_lab.grading.session import GraderFault, KernelLost, Limits
 
-HELPER = "posttrain_lab.grading.kernel_side"
 WIDTHS = {"in_features", "out_features", "in_channels", "out_channels", "num_features", "normalized_shape"}
 LARGEST_WIDTH, LARGEST_OPTION = 4096, 64
 MESSAGE_CHARACTERS = 2000
@@ -38,7 +37,7 @@ SEEDS = VISIBLE_SEEDS + HIDDEN_SEEDS
 
 
 class Kernel(Protocol):
-    """A process that holds one student's notebook: `session.StudentKernel`, or the sandbox's."""
+    """A process that holds one student's notebook: `session.StudentKernel`, or the sandbox's. `asked`: the arguments of `kernel_side.answer`."""
 
     limits: Limits
 
@@ -47,7 +46,7 @@ class Kernel(Protocol):
 
     def run(self, source: str, keep: bool = True) -> list[NotebookNode]: ...
 
-    def ask(self, expression: str, left: float = ...) -> str: ...
+    def answer(self, asked: tuple[str, ...], left: float) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -100,10 +99,8 @@ class KernelSubmission:
             raise GraderFault(
                 f"The check of {self._name} has an argument that cannot be sent to the kernel ({error}); correct its cases."
             ) from error
-        helper = f"__import__({HELPER!r}, fromlist=['answer'])"
         attribute, through, library = self._access
-        call = f"{helper}.answer({self._name!r}, {attribute!r}, {text!r}, {through!r}, {library!r})"
-        return decoded(self._kernel.ask(call, left))
+        return decoded(self._kernel.answer((self._name, attribute, text, through, library), left))
 
 
 def decoded(text: str) -> Any:

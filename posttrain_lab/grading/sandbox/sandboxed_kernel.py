@@ -96,10 +96,17 @@ class SandboxedKernel:
 
         `left`: of the exercise's time; this call may use no more of it.
         """
+        return self._text({"ask": expression}, left)
+
+    def answer(self, asked: tuple[str, ...], left: float) -> str:
+        """The text that `kernel_side.answer(*asked)` gives in the sandbox. Raises as `ask` does."""
+        return self._text({"answer": asked}, left)
+
+    def _text(self, message: dict[str, Any], left: float) -> str:
         self._ready()
         most = self.limits.call
         used_up = partial(_used_up, CALLED, most) if most <= left else lambda slept: USED.format(seconds=self.limits.exercise)
-        text = self._asked({"ask": expression}, min(most, left), used_up).get("text")
+        text = self._asked(message, min(most, left), used_up).get("text")
         if not isinstance(text, str) or not text:
             raise ValueError("no text came back")
         return text

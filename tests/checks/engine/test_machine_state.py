@@ -6,7 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
+from posttrain_lab.checks.engine import manners
 from posttrain_lab.checks.engine.submission import LocalSubmission
 
 
@@ -48,3 +50,31 @@ def test_an_import_may_change_the_filters(tmp_path, monkeypatch):
 
     assert notes_of(imports) == ()
     monkeypatch.delitem(sys.modules, "noisy_module")
+
+
+def drawn():
+    return np.random.randn(3).tolist(), random.random(), torch.rand(2).tolist()  # noqa: NPY002
+
+
+@pytest.mark.parametrize("first", [lambda: np.random.seed(3), manners.seed_numpy], ids=["another seed", "the same seed"])  # noqa: NPY002
+@pytest.mark.parametrize("call", [drawn, lambda: np.random.seed(5)], ids=["draws", "seeds"])  # noqa: NPY002
+def test_each_call_meets_the_same_generators_and_leaves_those_of_the_caller(first, call):
+    """Also the half of a pair of normal numbers that numpy keeps for the next draw."""
+    state = np.random.get_state(legacy=False)  # noqa: NPY002
+    try:
+        first()
+        np.random.randn()  # noqa: NPY002
+        wanted = np.random.randn(5).tolist()  # noqa: NPY002
+        first()
+        np.random.randn()  # noqa: NPY002
+        values = [LocalSubmission(drawn).call().value]
+        LocalSubmission(call).call()
+        values.append(LocalSubmission(drawn).call().value)
+        assert values[0] == values[1]
+        assert np.random.randn(5).tolist() == wanted  # noqa: NPY002
+        first()
+        assert LocalSubmission(drawn).call().value == values[0]
+        LocalSubmission(call).call()
+        assert LocalSubmission(drawn).call().value == values[0]
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
