@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -124,6 +124,10 @@ class StudentKernel:
     def answer(self, asked: tuple[str, ...], left: float) -> str:
         """The text that `kernel_side.answer(*asked)` gives in the kernel, its quotes included. Raises as `ask` does."""
         return self.ask(f"{HELPER}.answer({', '.join(map(repr, asked))})", left)
+
+    def answers(self, asked: Sequence[tuple[str, ...]], left: float) -> list[str]:
+        """The texts of several; here they are asked one by one."""
+        return [self.answer(one, left) for one in asked]
 
     def _ready(self) -> None:
         """A running kernel in which all successful cells have run."""

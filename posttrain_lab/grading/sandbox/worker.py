@@ -71,6 +71,8 @@ def _told(shell: InteractiveShell, asked: dict[str, Any]) -> dict[str, Any]:
         return _run(shell, asked["cell"])
     if "answer" in asked:  # the most frequent by far, so it is no expression that must be parsed
         return _text(lambda: str(kernel_side.answer(*asked["answer"])))
+    if "answers" in asked:  # the cases of a seed
+        return {"texts": [str(kernel_side.answer(*one)) for one in asked["answers"]]}
     return _text(lambda: repr(eval(asked["ask"], shell.user_ns)))  # the grader's expression, among the student's names
 
 
