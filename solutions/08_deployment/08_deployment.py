@@ -178,7 +178,7 @@ widgets.predict(
 #
 # **Aim:** the code of each pixel from 0 to 255, so that the device needs no division and no float.
 #
-# $$table_v = clamp\left( round\left( \frac{v / 255}{scale} \right) + zero\_point, \; -2^{bits-1}, \; 2^{bits-1} - 1 \right) \qquad v = 0, \dots, 255$$
+# $$table_v = clamp\left( round\left( \frac{v / 255}{scale} \right) + zero\_point, \; -2^{bits-1}, \; 2^{bits-1} - 1 \right)$$
 #
 # The network was trained on numbers from 0 to 1, so a pixel $v$ stands for $v / 255$. `scale` is a positive float, the size of one step;
 # `zero_point` is the code of black, one of the codes, so no pixel has a code below it; `bits` is from 2 to 8. The result is `int8 [256]`. Exact ties may go either way.
@@ -447,7 +447,7 @@ plots.marked(found, "sum", "shift")
 # *What is seen: four rows of markers, one for each shift. "No half" differs at many sums of both signs, "towards zero" at negative sums only, "away from zero" at
 # single negative sums, the ties; "to even" at every second tie of both signs.*
 #
-# Now real images: all sums of the first layer for 20 of them.
+# Now real images: all sums of the first layer for 20 of them, and the codes after its ReLU.
 
 # %% tags=["nbval-ignore-output"]
 first = network.layers.get_submodule("0")
@@ -460,7 +460,7 @@ for name, variant in VARIANTS.items():
     other = variant(sums.long() * m, shift.expand_as(sums))
     before, after = other != exact, (other + first.y.zero_point).clamp(low, high) != (exact + first.y.zero_point).clamp(low, high)
     print(
-        f"{name:20} {int(before.sum()):7,} of {sums.numel():,} numbers differ, after the ReLU {int(after.sum()):6,} of the codes"
+        f"{name:19} {int(before.sum()):7,} of {sums.numel():,} numbers and {int(after.sum()):6,} codes differ"
     )
 
 # %% [markdown]
@@ -740,7 +740,7 @@ for _ in range(200):
     ratios.append(arena_bytes(buffers, place(buffers, alignment=1)) / peak(buffers))
 reached = sum(ratio == 1 for ratio in ratios)
 print(
-    f"200 random networks: the lower bound is reached in {reached}, on average {sum(ratios) / 200:.3f} times the bound, at most {max(ratios):.2f}"
+    f"200 random networks: {reached} reach the bound; {sum(ratios) / 200:.3f} times the bound on average, at most {max(ratios):.2f}"
 )
 for name, buffers in living.items():
     arena = arena_bytes(buffers, place(buffers, alignment=8))
@@ -859,7 +859,9 @@ widgets.predict(
 #
 # **Aim:** the text of a C function for one linear layer on codes.
 #
-# $$y_o = clamp\left( \left( ((bias_o + \sum_i x_i \, w_{o,i}) \cdot m_o + 2^{shift_o - 1}) \gg shift_o \right) + zero\_point, \; low, \; high \right)$$
+# $$sum_o = bias_o + \sum_i x_i \, w_{o,i}$$
+#
+# $$y_o = clamp\left( \left( (sum_o \cdot m_o + 2^{shift_o - 1}) \gg shift_o \right) + zero\_point, \; low, \; high \right)$$
 #
 # `weight` is `int8 [out, k]`, `bias`, `multiplier` and `shift` are integers `[out]`, `limits` is (zero point, low, high), and $1 \le shift \le 62$. The sum is an `int32_t`; the product with the multiplier needs an
 # `int64_t`. Given is `constants(name, ...)`, which writes the four arrays as constants `name_weight` (row after row, so the number of output o and input i stands at `o * k + i`),
@@ -944,7 +946,7 @@ if compiler():
     )
 else:
     print(
-        "No C compiler was found. To see your C run, install gcc or clang; without an administrator: pip install ziglang, then zig cc."
+        "No C compiler was found. To see your C run, install gcc or clang;\nwithout an administrator: pip install ziglang, then zig cc."
     )
 
 # %% tags=["nbval-ignore-output"]
@@ -1025,7 +1027,8 @@ checks.deployment.first_difference(first_difference, hidden=True)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Five bugs that people have really made, each planted into one layer of our network.
+# Five bugs that people have really made, each planted into one layer of our network: the first layer that differs, the share of its numbers, and how many of 300 images get
+# another class.
 
 # %% tags=["nbval-ignore-output"]
 bugs = {
@@ -1050,14 +1053,14 @@ ours, shares = by_layer(fused), {}
 for bug, (where, change) in bugs.items():
     planted = [replace(one, **change(one)) if one.name == where else one for one in fused.operations]
     theirs = by_layer(replace(fused, operations=tuple(planted)))
-    layer_found, share, image = first_difference(ours, theirs)
+    layer_found, share, _ = first_difference(ours, theirs)
     scale = torch.tensor(fused.output_scale)
     classes = [(numbers["15"].reshape(len(codes), -1) * scale).argmax(1) for numbers in (ours, theirs)]
     shares[bug] = [(ours[name] != theirs[name]).double().mean() for name in ours]
     print(
-        f"{bug:32} first in layer {layer_found:3} ({share:.2%} of its numbers, image {image}); other class: {int((classes[0] != classes[1]).sum())} of {len(codes)}"
+        f"{bug:31} first in layer {layer_found:2} ({share:6.2%}); other class: {int((classes[0] != classes[1]).sum()):3}"
     )
-lines.curves(list(range(len(ours))), shares, "layer, in the order of execution", "share of the numbers that differ")
+lines.curves(list(range(len(ours))), shares, "layer, in the order of execution", "share that differs")
 
 # %% [markdown]
 # *What is seen: five lines that lie at 0 until the layer of their bug, and then rise, most of them to nearly 1.*
@@ -1079,12 +1082,12 @@ lines.curves(list(range(len(ours))), shares, "layer, in the order of execution",
 try:
     torch.export.export(copy.deepcopy(model).eval(), (seen.images[:1],), dynamic_shapes=({0: torch.export.Dim("n")},))
 except Exception as error:
-    print("an example of one image:", type(error).__name__, str(error).strip().splitlines()[0][:110])
+    print("an example of one image:", type(error).__name__, str(error).strip().splitlines()[0][:34])
 frozen = torch.export.export(copy.deepcopy(model).eval(), (seen.images[:1],)).module()
 try:
     frozen(seen.images[:4])
 except Exception as error:
-    print("exported with one image, run with four:", type(error).__name__, str(error).splitlines()[0][:90])
+    print("one image, run with four:", type(error).__name__, str(error).splitlines()[0][:37])
 shaky = copy.deepcopy(model).train()
 with torch.no_grad():
     for batch in (1, 8, 128):
@@ -1302,17 +1305,14 @@ widgets.predict(
 # %% tags=["nbval-ignore-output"]
 few, truth = seen.images[:300], seen.labels[:300]
 table = {}
+print(f"{'':25} accuracy (confidence)")
 for name, undo in {"right": None, **MISTAKES}.items():
     wrong = few if undo is None else undo.make(few)
     for kind, one in (("float", model), ("int8", network)):
         p = measure.predict(one, wrong).softmax(1).amax(1)
         table[name, kind] = (answers(one, wrong) == truth).double().mean().item(), p.mean().item()
-    print(
-        f"{name:26} "
-        + "; ".join(
-            f"{kind}: accuracy {table[name, kind][0]:.3f}, confidence {table[name, kind][1]:.3f}" for kind in ("float", "int8")
-        )
-    )
+    cells = [f"{kind} {table[name, kind][0]:.3f} ({table[name, kind][1]:.3f})" for kind in ("float", "int8")]
+    print(f"{name:25} {cells[0]}; {cells[1]}")
 names = ["right", *MISTAKES]
 lines.class_bars(names, {kind: [table[name, kind][0] for name in names] for kind in ("float", "int8")}, "accuracy")
 
@@ -1396,9 +1396,7 @@ for name, contract in (
     pixels = prepare(lying, contract)
     logits = measure.predict(network, pixels[None, None].float() / 255)[0]
     same = int((pixels == dress).sum())
-    print(
-        f"{name:16} {same:3} of 784 pixels as in the data; answer: {seen.classes[int(logits.argmax())]}, confidence {logits.softmax(0).max():.2f} (truth: {seen.classes[int(seen.labels[9])]})"
-    )
+    print(f"{name:15} {same:3} of 784 pixels as in the data: {seen.classes[int(logits.argmax())]}, confidence {logits.softmax(0).max():.2f}")
 
 # %% [markdown]
 # ### Exercise 13: what has the app done?
@@ -1511,11 +1509,12 @@ checks.deployment.energy(energy, hidden=True)
 
 # %% tags=["nbval-ignore-output"]
 moved = sum(value.bytes for value in fused.values)
+print("energy of an image, and how many images a battery of 10 Wh is enough for")
 for bits in (32, 16, 8):
-    for where, dram in (("DRAM", True), ("on the chip", False)):
+    for where, dram in (("in DRAM", True), ("on the chip", False)):
         low, high = energy(fused.macs, fused.weight_bytes * bits // 8, moved * bits // 8, bits, dram)
         print(
-            f"{bits:2} bits, weights {where:11}: {1e6 * low:5.1f} to {1e6 * high:5.1f} microjoules an image; a battery of 10 Wh: {36_000 / high:.1e} images or more"
+            f"{bits:2} bits, {where:11}: {1e6 * low:5.1f} to {1e6 * high:5.1f} microjoules; {36_000 / high:.1e} images or more"
         )
 
 # %% [markdown]
@@ -1572,6 +1571,7 @@ for share in (0.7, 0.5, 0.35):
         small, fashion.calibration.first(100), lib.QuantizationConfig(mode="integer")
     )
 part, facts = seen.first(1000), []
+print(f"{'':16} accuracy,   flash,    RAM, time here, at most")
 for name, one in networks.items():
     listed = operations(one)
     low, high = energy(listed.macs, listed.weight_bytes, sum(value.bytes for value in listed.values), 8, dram=False)
@@ -1579,7 +1579,7 @@ for name, one in networks.items():
     speed = tail(times_of(image_of(one), 40), warmup=5)[1]
     facts.append(Facts(name, hits, listed.weight_bytes, plan_memory(listed).arena, speed, high))
     print(
-        f"{name:16} accuracy {hits:.3f}, flash {listed.weight_bytes:7,}, RAM {facts[-1].ram:6,} bytes, {speed:.2f} ms here, at most {1e6 * high:.1f} microjoules"
+        f"{name:16} {hits:8.3f}, {listed.weight_bytes:7,}, {facts[-1].ram:6,}, {speed:5.2f} ms, {1e6 * high:.1f} microjoules"
     )
 FLASH, RAM = 96 * 1024, 20 * 1024
 chosen = fits(facts, FLASH, RAM, ms=20.0, joules=20e-6)
@@ -1612,7 +1612,7 @@ for threshold in (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01):
     right = torch.where(asked, dear, cheap).double().mean().item()
     cascade.append((work[0] + asked.double().mean().item() * work[1], right))
     print(
-        f"threshold {threshold:.2f}: the large one is asked about {asked.double().mean():4.0%}; {cascade[-1][0]:.2f} M multiplications an image, accuracy {right:.3f}"
+        f"threshold {threshold:.2f}: {asked.double().mean():4.0%} go on; {cascade[-1][0]:.2f} M multiplications, accuracy {right:.3f}"
     )
 lines.curves(
     [x for x, _ in cascade], {"cascade": [y for _, y in cascade]}, "million multiplications an image, on average", "accuracy"
@@ -1643,7 +1643,7 @@ examples = (fashion.test.images[:10] * 255).round().to(torch.uint8).permute(0, 2
 page = to_html(fused, PageText("What do you wear?", tuple(fashion.test.classes), sentence, warm), examples)
 path = Path("my_page.html")
 path.write_text(page, encoding="utf-8")
-print(f"{path} has {len(page.encode()):,} bytes and lies beside this notebook. Open it in your browser.")
+print(f"{path}: {len(page.encode()):,} bytes, beside this notebook. Open it in your browser.")
 OPEN = False  # True opens it in your browser
 if OPEN:
     webbrowser.open(path.resolve().as_uri())
