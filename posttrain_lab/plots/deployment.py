@@ -72,4 +72,7 @@ def budget_box(points: Sequence[tuple[str, float, float]], limit: float, chosen:
         plot.add_scatter(
             x=numbers([x]), y=numbers([y]), mode="markers+text", text=[name], textposition="top center", name=name, marker=marker
         )
+    least, most = (end([limit, *(x for _, x, _ in points)]) for end in (min, max))
+    room = 0.2 * ((most - least) or 1)  # for the names of the first and the last
+    plot.update_xaxes(range=[least - room, most + room])
     return plot.add_vline(x=limit, line={"color": INK, "width": 2, "dash": "dash"})
