@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from posttrain_lab.passport import Passport, compare
-from posttrain_lab.plots import GRID, bar_style, figure, line_style, marker_style
+from posttrain_lab.plots import GRID, bar_style, figure, line_style, log_axis, marker_style
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -47,7 +47,8 @@ def accuracy_against_bytes(passports: Sequence[Passport], title: str = "Accuracy
     x, y = [one.bytes / 1000 for one in best], [100 * one.accuracy for one in best]
     line = {**line_style(0), "color": GRID, "shape": "hv"}
     traces = [Scatter(x=x, y=y, mode="lines", name="Pareto front", line=line, hoverinfo="skip")] if front else []
-    for index, one in enumerate(_checked("accuracy_against_bytes", passports)):
+    checked = _checked("accuracy_against_bytes", passports)
+    for index, one in enumerate(checked):
         up, down = one.accuracy_high - one.accuracy, one.accuracy - one.accuracy_low
         interval = {"type": "data", "symmetric": False, "array": [100 * up], "arrayminus": [100 * down]}
         trace = Scatter(
@@ -60,7 +61,8 @@ def accuracy_against_bytes(passports: Sequence[Passport], title: str = "Accuracy
             hovertemplate=f"%{{x:.4g}} kB, %{{y:.2f}} % of {one.n} {one.part} examples",
         )
         traces.append(trace)
-    return figure(traces, "size (kB, log scale)", "accuracy (%)", title, xaxis_type="log", showlegend=True)
+    shown = log_axis(one.bytes / 1000 for one in checked)
+    return figure(traces, "size (kB, log scale)", "accuracy (%)", title, xaxis=shown, showlegend=True)
 
 
 def latency_bars(passports: Sequence[Passport], title: str = "Time per example") -> Figure:

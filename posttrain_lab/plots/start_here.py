@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float
 from torch import Tensor
 
-from posttrain_lab.plots import INK, bar_style, figure, line_style, marker_style
+from posttrain_lab.plots import INK, bar_style, figure, in_lines, line_style, log_axis, marker_style
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 PERCENTILES = ("p20", "p50", "p80")
+CAPTION = {"showarrow": False, "yanchor": "top", "font_size": 10}
 
 
 def _short(values: Sequence[float], factor: float = 1.0) -> list[float]:
@@ -21,7 +22,7 @@ def _short(values: Sequence[float], factor: float = 1.0) -> list[float]:
     return [float(f"{factor * float(value):.5g}") for value in values]
 
 
-def gallery(images: Float[Tensor, "n 1 height width"], captions: Sequence[str], columns: int = 5) -> Figure:
+def gallery(images: Float[Tensor, "n 1 height width"], captions: Sequence[str], columns: int = 4) -> Figure:
     """What do the examples look like? A grid of images, ink dark, a caption under each.
 
     images [n, 1, height, width] in [0, 1]; one caption an image. Raises ValueError for another number of captions.
@@ -37,7 +38,7 @@ def gallery(images: Float[Tensor, "n 1 height width"], captions: Sequence[str], 
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         top, left = (index // columns) * row_height, (index % columns) * width
         canvas[top : top + height, left : left + width] = image[0]
-        notes.append({"x": left + width / 2, "y": top + height + 5, "text": caption, "showarrow": False})
+        notes.append({"x": left + width / 2, "y": top + height, "text": in_lines(caption, 14), **CAPTION})
     pixels = (255 * canvas).round().byte().numpy()
     made = figure([Heatmap(z=pixels, colorscale="Greys", showscale=False, hoverinfo="skip")], height=60 + 120 * rows)
     made.update_layout(annotations=notes, margin={"l": 5, "r": 5, "t": 5, "b": 5})
@@ -119,4 +120,5 @@ def call_times(calls: Sequence[float], percentiles: Sequence[float]) -> Figure:
     for index, (name, value) in enumerate(zip(PERCENTILES, percentiles, strict=True), start=1):
         ends, level = [number[0], number[-1]], _short([value, value], 1000)
         traces.append(Scatter(x=ends, y=level, mode="lines", name=name, line=line_style(index)))
-    return figure(traces, "number of the call", "time (ms, log scale)", yaxis_type="log")
+    shown = log_axis(_short(calls, 1000), _short(percentiles, 1000))
+    return figure(traces, "number of the call", "time (ms, log scale)", yaxis=shown)
