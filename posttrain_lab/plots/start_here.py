@@ -22,7 +22,7 @@ def _short(values: Sequence[float], factor: float = 1.0) -> list[float]:
     return [float(f"{factor * float(value):.5g}") for value in values]
 
 
-def gallery(images: Float[Tensor, "n 1 height width"], captions: Sequence[str], columns: int = 4) -> Figure:
+def gallery(images: Float[Tensor, "n 1 height width"], captions: Sequence[str], columns: int = 5) -> Figure:
     """What do the examples look like? A grid of images, ink dark, a caption under each.
 
     images [n, 1, height, width] in [0, 1]; one caption an image. Raises ValueError for another number of captions.
@@ -32,13 +32,13 @@ def gallery(images: Float[Tensor, "n 1 height width"], captions: Sequence[str], 
     if len(images) == 0 or len(images) != len(captions):
         raise ValueError(f"gallery wants one caption per image, got {len(images)} images, {len(captions)} captions.")
     height, width = images.shape[2:]
-    row_height, rows = height + 13, -(-len(images) // columns)
+    row_height, rows = height + 16, -(-len(images) // columns)
     canvas = images.new_zeros(rows * row_height, columns * width)
     notes = []
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         top, left = (index // columns) * row_height, (index % columns) * width
         canvas[top : top + height, left : left + width] = image[0]
-        notes.append({"x": left + width / 2, "y": top + height, "text": in_lines(caption, 14), **CAPTION})
+        notes.append({"x": left + width / 2, "y": top + height, "text": in_lines(caption, 60 // columns), **CAPTION})
     pixels = (255 * canvas).round().byte().numpy()
     made = figure([Heatmap(z=pixels, colorscale="Greys", showscale=False, hoverinfo="skip")], height=60 + 120 * rows)
     made.update_layout(annotations=notes, margin={"l": 5, "r": 5, "t": 5, "b": 5})

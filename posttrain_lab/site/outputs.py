@@ -45,12 +45,25 @@ def figure(drawn: Mapping[str, Any], seen: str = "") -> str:
     '<div class="ptl-figure" role="img" aria-label="a line" style="min-height:300px"'
     """
     layout = drawn.get("layout", {})
-    title = layout.get("title", {}).get("text", "") or "Figure"
-    label = html.escape(re.sub(r"<[^>]+>", " ", seen or title))
+    label = html.escape(seen or described(drawn))
     numbers = json.dumps({"data": drawn["data"], "layout": layout}, separators=(",", ":")).replace("</", r"<\/")
     style = f"min-height:{layout.get('height') or HEIGHT}px"
     script = f'<script type="application/json">{numbers}</script>'
     return f'<div class="ptl-figure" role="img" aria-label="{label}" style="{style}">{script}</div>'
+
+
+def described(drawn: Mapping[str, Any]) -> str:
+    """A figure in words, for a page that says none: its title, what its axes are, what is drawn.
+
+    >>> described({"data": [{"name": "int8"}], "layout": {"xaxis": {"title": {"text": "bits"}}, "yaxis": {"title": {"text": "error"}}}})
+    'error against bits: int8'
+    """
+    layout = drawn.get("layout", {})
+    across, up = (layout.get(axis, {}).get("title", {}).get("text", "") for axis in ("xaxis", "yaxis"))
+    names = ", ".join(dict.fromkeys(trace["name"] for trace in drawn["data"] if trace.get("name")))
+    axes = " against ".join(filter(None, (up, across)))
+    said = ": ".join(filter(None, (layout.get("title", {}).get("text", ""), axes, names)))
+    return re.sub(r"<[^>]+>", " ", said) or "a figure"
 
 
 def _widget(model: str, state: Mapping[str, Any], seen: str) -> str:
