@@ -10,7 +10,7 @@ PLOTLY = "application/vnd.plotly.v1+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 HEIGHT = 380  # pixels of a figure that names none
-NOTE = "To move it or to answer, open the notebook: Launch, above."
+NOTE = "To move it, open the notebook: Launch, above."
 Output = Mapping[str, Any]
 
 
@@ -67,16 +67,14 @@ def described(drawn: Mapping[str, Any]) -> str:
 
 
 def _widget(model: str, state: Mapping[str, Any], seen: str) -> str:
-    """A widget and what is in it. Its style and layout, and what waits for an answer, are left out."""
+    """A widget and what is in it. Its style and layout are left out."""
     kind, values = state[model]["model_name"], state[model]["state"]
     if "children" in values:
         return "".join(_widget(child.removeprefix("IPY_MODEL_"), state, seen) for child in values["children"])
     if kind == "HTMLModel":
-        return "" if values["value"].startswith("<b>0 of ") else _paragraph(values["value"])
+        return _paragraph(values["value"])
     if kind == "OutputModel":
         return "".join(as_html(output, state, seen) or "" for output in values["outputs"])
-    if kind == "RadioButtonsModel":
-        return "<ul>" + "".join(f"<li>{html.escape(option)}</li>" for option in values["_options_labels"]) + "</ul>"
     return _control(values)
 
 

@@ -100,6 +100,17 @@ def few_colours(png: bytes) -> bytes:
     return out.getvalue()
 
 
+def drawing(page: Any) -> Draw:
+    """How this page of a browser (playwright's) makes the PNG of a figure."""
+    page.add_script_tag(path=carried("plotly.min.js"))
+
+    def draw(figure: dict[str, Any]) -> bytes:
+        size = {"width": WIDTH, "height": figure["layout"].get("height") or HEIGHT, "scale": SCALE}
+        return base64.b64decode(page.evaluate(DRAW, [figure, size]).partition(",")[2])
+
+    return draw
+
+
 def bake_units(units: tuple[str, ...]) -> Iterator[tuple[str, int, int]]:
     """Bake the solved notebooks of these units; yields the unit, its new pictures and the notebook's bytes."""
     from playwright.sync_api import sync_playwright
@@ -107,12 +118,7 @@ def bake_units(units: tuple[str, ...]) -> Iterator[tuple[str, int, int]]:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
         page = playwright.chromium.launch(executable_path=browser, args=FLAGS).new_page()
-        page.add_script_tag(path=carried("plotly.min.js"))
-
-        def draw(figure: dict[str, Any]) -> bytes:
-            size = {"width": WIDTH, "height": figure["layout"].get("height") or HEIGHT, "scale": SCALE}
-            return base64.b64decode(page.evaluate(DRAW, [figure, size]).partition(",")[2])
-
+        draw = drawing(page)
         for unit in units:
             path = find_course().source(unit)
             notebook = read_notebook(path)
