@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 PERCENTILES = ("p20", "p50", "p80")
+INK_ON_WHITE = [
+    [0, "rgba(0,0,0,0)"],
+    [0.002, "rgba(0,0,0,0)"],
+    [0.002, "#ffffff"],
+    [1, "#000000"],
+]  # 0 is no pixel: captions lie there
 CAPTION = {"showarrow": False, "yanchor": "top", "font_size": 10}
 
 
@@ -37,10 +43,10 @@ def gallery(images: Float[Tensor, "n 1 height width"], captions: Sequence[str], 
     notes = []
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         top, left = (index // columns) * row_height, (index % columns) * width
-        canvas[top : top + height, left : left + width] = image[0]
+        canvas[top : top + height, left : left + width] = 1 + (254 * image[0]).round()
         notes.append({"x": left + width / 2, "y": top + height, "text": in_lines(caption, 60 // columns), **CAPTION})
-    pixels = (255 * canvas).round().byte().numpy()
-    made = figure([Heatmap(z=pixels, colorscale="Greys", showscale=False, hoverinfo="skip")], height=60 + 120 * rows)
+    picture = Heatmap(z=canvas.byte().numpy(), colorscale=INK_ON_WHITE, zmin=0, zmax=255, showscale=False, hoverinfo="skip")
+    made = figure([picture], height=60 + 120 * rows)
     made.update_layout(annotations=notes, margin={"l": 5, "r": 5, "t": 5, "b": 5})
     made.update_xaxes(visible=False, constrain="domain")
     return made.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")

@@ -63,7 +63,7 @@ def described(drawn: Mapping[str, Any]) -> str:
     names = ", ".join(dict.fromkeys(trace["name"] for trace in drawn["data"] if trace.get("name")))
     axes = " against ".join(filter(None, (up, across)))
     said = ": ".join(filter(None, (layout.get("title", {}).get("text", ""), axes, names)))
-    return re.sub(r"<[^>]+>", " ", said) or "a figure"
+    return re.sub(r"<[^>]+>", " ", said).strip(" :") or "a figure"
 
 
 def _widget(model: str, state: Mapping[str, Any], seen: str) -> str:

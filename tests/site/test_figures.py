@@ -66,7 +66,8 @@ def test_the_measure_finds_texts_that_overlap_and_that_are_cut_off(every_figure)
         box.style.width = '300px';
         document.body.append(box);
         const note = (text, x) => ({{text, x, y: 0.5, xref: 'paper', yref: 'paper', showarrow: false}});
-        await Plotly.newPlot(box, [], {{width: 300, height: 200, annotations: [note('one text', 0.5), note('another', 0.52), {{...note('beyond the edge of it', 1), xanchor: 'left'}}]}});
+        const annotations = [note('one text', 0.5), note('another', 0.52), {{...note('beyond the edge of it', 1), xanchor: 'left'}}];
+        await Plotly.newPlot(box, [], {{width: 300, height: 200, annotations}});
         const found = ((box){FAULTS[2]})(box);
         box.remove();
         return found; }}"""
