@@ -76,7 +76,7 @@ def versions_on_roof(
         for line in roofline(intensities, roofs, {}).data:
             plot.add_trace(line.update(showlegend=index == 0, legendgroup=line.name, **here))
         for name, pairs in versions.items():
-            plot.add_trace(_version(name, pairs, index).update(**here))
+            plot.add_trace(_version(name, pairs, index).update(here))
         below = {"text": f"<b>{kind}</b><br>{_key(versions)}"}
         plot.layout[f"xaxis{axis}"] = {"domain": domain, "anchor": f"y{axis}", "title": below, "matches": "x", **across}
         first = {"title": {"text": "speed, GOPS"}} if index % 2 == 0 else {"showticklabels": False}

@@ -25,7 +25,7 @@ from posttrain_lab.site.outputs import HEIGHT, PLOTLY, STATE, VIEW, described
 from posttrain_lab.site.pages import said_below
 from posttrain_lab.whole_files import write_whole
 
-WIDTH, SCALE, COLOURS = 700, 2, 64
+WIDTH, SCALE, COLOURS = 700, 1.5, 64  # at twice the width, two notebooks pass a megabyte
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage"]
 DRAW = "([figure, size]) => Plotly.toImage(figure, {format: 'png', ...size})"
