@@ -1,6 +1,7 @@
 """Pictures in the solved notebooks: each figure has its own, with words; nbconvert shows them all."""
 
 import base64
+import copy
 import json
 from pathlib import Path
 
@@ -29,17 +30,23 @@ def test_every_figure_has_its_own_picture_and_words(unit):
         assert output.metadata["image/png"]["alt"] == words != "a figure"
 
 
+@pytest.fixture(scope="module")
+def exporters():
+    """To HTML, by the configuration beside the README; and to Markdown, by nbconvert's own."""
+    return HTMLExporter(config=Config(json.loads(CONFIG.read_text())), template_name="basic"), MarkdownExporter()
+
+
 @pytest.mark.parametrize("unit", UNITS)
-def test_nbconvert_shows_every_figure(unit):
-    """As HTML, by the configuration beside the README; and as Markdown, by nbconvert's own."""
+def test_nbconvert_shows_every_figure(unit, exporters):
     notebook = read_notebook(find_course().source(unit))
     pictures = len(list(figures(notebook)))
     notebook.cells = [
         cell for cell in notebook.cells if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))
     ]
-    as_html, _ = HTMLExporter(config=Config(json.loads(CONFIG.read_text())), template_name="basic").from_notebook_node(notebook)
+    to_html, to_markdown = exporters
+    as_html, _ = to_html.from_notebook_node(notebook)
     assert as_html.count(MARKED) == pictures
-    _, resources = MarkdownExporter().from_notebook_node(notebook)
+    _, resources = to_markdown.from_notebook_node(notebook)
     assert sum(name.endswith(".png") for name in resources["outputs"]) == pictures
 
 
@@ -53,7 +60,7 @@ def notebook_with(title):
     cells = [
         new_code_cell("a", outputs=shown),
         new_markdown_cell("*What is seen: a line.*"),
-        new_code_cell("b", outputs=[shown[0].copy()]),
+        new_code_cell("b", outputs=[copy.deepcopy(shown[0])]),
     ]
     return new_notebook(cells=cells, metadata={"widgets": {STATE: {"state": state}}})
 
