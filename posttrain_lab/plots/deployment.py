@@ -70,6 +70,13 @@ def budget_box(points: Sequence[tuple[str, float, float]], limit: float, chosen:
     for name, x, y in points:
         marker = marker_style(4 * (name == chosen), 10)
         plot.add_scatter(
-            x=numbers([x]), y=numbers([y]), mode="markers+text", text=[name], textposition="top center", name=name, marker=marker
+            x=numbers([x]),
+            y=numbers([y]),
+            mode="markers+text",
+            text=[name],
+            textposition="top center",
+            name=name,
+            marker=marker,
+            cliponaxis=False,
         )
     return plot.add_vline(x=limit, line={"color": INK, "width": 2, "dash": "dash"})

@@ -11,6 +11,8 @@ from posttrain_lab.plots import GRID, bar_style, figure, line_style, log_axis, m
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+CLEAR = "rgba(0,0,0,0)"  # the page's own ground, in light and in dark
+
 
 def _checked(name: str, passports: Sequence[Passport]) -> list[Passport]:
     """The passports as a list; TypeError or ValueError, in the name of the function `name`, unless there are some."""
@@ -102,8 +104,14 @@ def passport_card(passport: Passport) -> Figure:
         raise TypeError(f"passport_card wants a Passport, got {type(passport).__name__}; do measure.passport(...).")
     _, *lines = compare([passport]).grid()
     quantities, values = (list(column) for column in zip(*lines, strict=True))
-    cells = {"values": [quantities, values], "align": "left", "height": 26, "fill": {"color": "white"}}
-    head = {"values": ["", f"<b>{_plain(passport.name)}</b>"], "align": "left", "height": 30, "fill": {"color": GRID}}
+    cells = {"values": [quantities, values], "align": "left", "height": 26, "fill": {"color": CLEAR}}
+    head = {
+        "values": ["", f"<b>{_plain(passport.name)}</b>"],
+        "align": "left",
+        "height": 30,
+        "fill": {"color": CLEAR},
+        "line": {"color": GRID},
+    }
     card = Table(cells={**cells, "line": {"color": GRID}}, header=head, columnwidth=[2, 3])
     return figure([card], height=30 + 26 * len(lines) + 30, margin={"l": 10, "r": 10, "t": 10, "b": 10})
 

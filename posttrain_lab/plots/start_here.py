@@ -18,7 +18,7 @@ INK_ON_WHITE = [
     [0, "rgba(0,0,0,0)"],
     [0.002, "rgba(0,0,0,0)"],
     [0.002, "#ffffff"],
-    [1, "#000000"],
+    [1, "rgb(0,0,0)"],
 ]  # 0 is no pixel: captions lie there
 CAPTION = {"showarrow": False, "yanchor": "top", "font_size": 10}
 
