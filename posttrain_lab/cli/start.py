@@ -11,6 +11,7 @@ from posttrain_lab.grading.overview import INDEX
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 SETTINGS = Path(__file__).parent / "jupyter"
+LOOK = SETTINGS / "custom"  # its custom.css gives figures the colours of the theme
 
 
 def port_is_free(port: int) -> bool:
@@ -67,6 +68,7 @@ def lab_arguments(folder: Path, port: int | None, browser: bool) -> list[str]:
         "--ServerApp.answer_yes=True",
         "--ServerApp.log_level=ERROR",
         "--LabApp.log_level=ERROR",
+        "--LabApp.custom_css=True",
     ]
     if port is not None:
         arguments += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
@@ -102,6 +104,7 @@ def run_lab(folder: Path, port: int | None, browser: bool) -> None:
     from jupyterlab.labapp import LabApp  # reads the environment when imported
 
     server = LabApp.initialize_server(argv=arguments)
+    server.static_custom_path.insert(1, str(LOOK))  # its handler has this very list: a reader's own custom.css stands first
     address = server.local_url if server.ip in LOCAL else server.public_url
     server.identity_provider.token_generated = False  # else it logs the address again, in four lines
     for name in (signal.SIGINT, signal.SIGTERM):

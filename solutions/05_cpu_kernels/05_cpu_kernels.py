@@ -1066,7 +1066,7 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
 # %% [markdown]
 # ## Five questions
 
-# %% tags=["widget", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["widget", "nbval-ignore-output"]
 widgets.quiz(
     [
         widgets.Question(

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -113,6 +115,9 @@ app.start(Path("below/mine"), None, browser=False)"""
     )
     try:
         said = [process.stdout.readline() for _ in range(3)]
+        address = urlsplit(said[2].split()[-1])
+        with urlopen(f"http://{address.netloc}/custom/custom.css?{address.query}", timeout=60) as reply:
+            look = reply.read().decode()
         process.send_signal(signal.SIGINT)
         said += process.communicate(timeout=120)[0].splitlines(keepends=True)
     finally:
@@ -120,4 +125,5 @@ app.start(Path("below/mine"), None, browser=False)"""
     assert said[:2] == ["Your course is in below/mine: 1 files new, 0 as you left them.\n", "JupyterLab starts.\n"]
     assert re.fullmatch(start.opening_line(r"http://127\.0\.0\.1:\d+/lab/tree/index\.md\?token=\w+", False) + "\n", said[2])
     assert said[3:] == ["\n", "JupyterLab has stopped. Your notebooks are in below/mine.\n"]
+    assert look == (start.LOOK / "custom.css").read_text(encoding="utf-8")  # figures in the colours of the theme
     assert process.returncode == 0

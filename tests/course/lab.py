@@ -85,11 +85,11 @@ def move(page: Page, control: Locator) -> None:
 
 
 # A box shows an empty part for each child until that is made, and a slider's output (a figure) is empty until it is drawn.
-DRAWN = """cell => cell.querySelector('.widget-box')
+DRAWN = """cell => cell.querySelector('.widget-box, .ptl-ask')
     && [...cell.querySelectorAll('.widget-box > *')].every(part => part.className.trim() !== 'lm-Widget')
     && [...cell.querySelectorAll('.widget-output')].every(part => part.querySelector('.main-svg'))"""
 SHOWN = """cell => [...cell.querySelectorAll('.js-plotly-plot, .widget-html, .jp-RenderedHTMLCommon, .jp-RenderedText')]
-    .map(part => part.innerHTML).join('\\n')"""
+    .map(part => part.matches('.js-plotly-plot') ? part.innerHTML : part.innerText).join('\\n')"""
 
 
 def move_every_control(page: Page, cell: Locator) -> int:
