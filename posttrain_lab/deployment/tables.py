@@ -136,7 +136,9 @@ def _held(operation: Operation, x: Value) -> dict[str, int]:
     """How a convolution holds its padded image, see FIELDS; raises ValueError for one that the kernel does not do."""
     (height, width, channels), window, groups = x.shape, operation.window, operation.groups
     if x.bits != 8 or prod(operation.pool) > BLOCK or operation.array("weight").shape[1] > LARGEST_K:
-        raise ValueError(f"network_tables has no kernel for '{operation.name}': its input, its pooling or its filter is too large.")
+        raise ValueError(
+            f"network_tables has no kernel for '{operation.name}': its input, its pooling or its filter is too large."
+        )
     left, right, top, bottom = window.pads
     # In one group and without dilation, all of a window's line lies side by side: one run, filled up at its end.
     joined = groups == 1 and window.dilation[1] == 1

@@ -10,7 +10,13 @@ from .jit_cache import inner
 
 CONV, ADD, MEAN, MAX = range(4)  # what a step does with its window: products; sums; sums divided by their number; the largest
 FIELDS = (
-    *("kind", "bits", "y", "first_term", "end_term"),  # result: bits of a code, place in the arena; inputs: rows of the table TERM
+    *(
+        "kind",
+        "bits",
+        "y",
+        "first_term",
+        "end_term",
+    ),  # result: bits of a code, place in the arena; inputs: rows of the table TERM
     *("height", "width", "channels", "out_height", "out_width", "outputs"),
     *("kernel_height", "kernel_width", "stride_height", "stride_width", "dilation_height", "dilation_width", "top", "left"),
     *("constants", "zero_point", "low", "high"),  # where bias, multiplier and shift begin: one for each output
