@@ -16,7 +16,7 @@ import numpy as np
 from posttrain_lab.kernels.panel_layout import PANEL
 from posttrain_lab.kernels.processor import SHIFT
 
-from .int8_microkernel import BLOCK, CODES, COLUMNS, FEW, OutputTile, Rows, block_sums, tile_at
+from .int8_microkernel import BLOCK, COLUMNS, FEW, OutputTile, Rows, block_sums, tile_at
 from .jit_cache import inner
 from .network_lines import finish_line, store_line
 from .saturation_outliers import add_outliers, corrections_of, transpose_block
