@@ -3,8 +3,11 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 from posttrain_lab.grading.overview import INDEX
@@ -12,6 +15,7 @@ from posttrain_lab.grading.overview import INDEX
 LOCAL = ("localhost", "127.0.0.1", "::1")
 SETTINGS = Path(__file__).parent / "jupyter"
 LOOK = SETTINGS / "custom"  # its custom.css gives figures the colours of the theme
+COMPILE = (sys.executable, "-m", "posttrain_lab.cli.compile_ahead")
 
 
 def port_is_free(port: int) -> bool:
@@ -97,10 +101,21 @@ def opening_line(address: str, opened: bool) -> str:
     return f"{what}; Ctrl-C stops it. Its address: {address}"
 
 
+def compile_ahead() -> None:
+    """Begin to compile the CPU's kernels in a process that says nothing, and ends by itself also when this one has ended.
+
+    Where no process can be started, a notebook's first call of a kernel compiles it, as without this.
+    """
+    nowhere = subprocess.DEVNULL
+    with suppress(OSError):
+        subprocess.Popen(COMPILE, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
+
+
 def run_lab(folder: Path, port: int | None, browser: bool) -> None:
     """Run JupyterLab in this process until Ctrl-C, which ends the process."""
     arguments = lab_arguments(folder, port, browser)
     os.environ.update(environment())
+    compile_ahead()
     from jupyterlab.labapp import LabApp  # reads the environment when imported
 
     server = LabApp.initialize_server(argv=arguments)
