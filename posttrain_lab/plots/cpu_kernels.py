@@ -5,6 +5,7 @@ Speeds are operations a second and shown in GOPS (1e9 of them); a multiplication
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import log10
+from typing import Any
 
 import plotly.graph_objects as go
 from jaxtyping import Int, Int8
@@ -73,7 +74,8 @@ def versions_on_roof(
         _, domain = panel(index % 2, 2)
         top = 1 - (index // 2) / rows
         here = {"xaxis": f"x{axis}", "yaxis": f"y{axis}"}
-        for line in roofline(intensities, roofs, {}).data:
+        lines: Any = roofline(intensities, roofs, {}).data
+        for line in lines:
             plot.add_trace(line.update(showlegend=index == 0, legendgroup=line.name, **here))
         for name, pairs in versions.items():
             plot.add_trace(_version(name, pairs, index).update(here))

@@ -1281,13 +1281,13 @@ for name, call in ways.items():
     print(f"{name:26} p50 {tail(times_of(call), warmup=10)[1]:6.3f} ms")
 
 # %% [markdown]
-# **Question.** Float in onnxruntime is faster here than our int8. How can that be, when int8 moves a quarter of the bytes?
+# **Question.** Float in onnxruntime is faster here than our int8 in C. How can that be, when int8 moves a quarter of the bytes?
 #
 # <details><summary>Answer</summary>
 #
 # All weights of this network fit into the cache of a PC, so bytes cost little. A PC multiplies eight or sixteen floats with one instruction, in kernels that were tuned for years. Our int8 in onnxruntime goes through
-# general operators, with rescaling in 64 bits; our C is plain C. Kernels tuned for int8 exist: ExecuTorch's takes less than half of the float time of onnxruntime (measured when this course was made), with other
-# numbers than PyTorch's. Integers win by their *size*, by their exactness, and on chips without float units.
+# general operators, with rescaling in 64 bits; our C is plain C. The row of PyTorch and Numba is the same integers in a compiled call that uses byte instructions where the processor has them: look how near it comes.
+# ExecuTorch's int8 kernels take less than half of the float time of onnxruntime (measured when this course was made), with other numbers than PyTorch's. Integers win by their *size*, by their exactness, and on chips without float units.
 #
 # </details>
 #
@@ -1662,7 +1662,7 @@ if OPEN:
 # - **Memory.** Reuse of the arena and pooling before rescaling made the RAM several times smaller. No accuracy was paid for that.
 # - **Time.** Means hide the first call and the slow ones. Threads above the number of cores cost time.
 # - **The picture.** Wrong preprocessing costs more accuracy than pruning and rounding together, and some of it raises the confidence.
-# - **Where the technique lost.** On a PC, float in a tuned runtime is several times faster than our exact int8. Nothing here was timed on a real chip.
+# - **Where the technique lost.** On a PC, float in a tuned runtime is several times faster than our exact int8 in C or as ONNX. Nothing here was timed on a real chip.
 
 # %% [markdown]
 # ## In your own words
@@ -1684,7 +1684,7 @@ if OPEN:
 # %% [markdown]
 # ## Five questions
 
-# %% tags=["widget", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["widget", "nbval-ignore-output"]
 widgets.quiz(
     [
         widgets.Question(
