@@ -124,7 +124,8 @@ def run_lab(folder: Path, port: int | None, browser: bool) -> None:
     server.identity_provider.token_generated = False  # else it logs the address again, in four lines
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: server.stop(from_signal=True))  # its own asks, and logs
-    print(opening_line(address, browser and has_browser()), flush=True)
+    line = opening_line(address, browser and has_browser())
+    server.io_loop.add_callback(print, line, flush=True)  # once it listens there: it has asked for that before
     server.start()
     print(f"\nJupyterLab has stopped. Your notebooks are in {folder}.", flush=True)
     os._exit(0)  # all is cleaned up; but a thread of anyio's that read a file for a browser stays, and Python would wait for it

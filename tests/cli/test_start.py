@@ -148,6 +148,7 @@ app.start(Path("below/mine"), None, browser=False)"""
         said += process.communicate(timeout=120)[0].splitlines(keepends=True)
     finally:
         process.kill()
+        process.wait()
     assert said[:2] == ["Your course is in below/mine: 1 files new, 0 as you left them.\n", "JupyterLab starts.\n"]
     assert re.fullmatch(start.opening_line(r"http://127\.0\.0\.1:\d+/lab/tree/index\.md\?token=\w+", False) + "\n", said[2])
     assert said[3:] == ["\n", "JupyterLab has stopped. Your notebooks are in below/mine.\n"]
