@@ -120,13 +120,11 @@ class KernelSubmission:
 
         Only so does the sentence say which call it was; the time is given back.
         """
+        if not questions:
+            return {}
         used, began = self._kernel.used, monotonic()
         try:
-            return (
-                dict(zip(questions, self._kernel.answers([*map(self._full, questions.values())], left), strict=True))
-                if questions
-                else {}
-            )
+            return dict(zip(questions, self._kernel.answers([*map(self._full, questions.values())], left), strict=True))
         except (KernelLost, ValueError):
             self._before += self._kernel.used - used
             self._end += monotonic() - began

@@ -119,7 +119,7 @@ def double(x):
     calls += 1
     if x == WHEN:
         WHAT
-    time.sleep(0.4)
+    time.sleep(0.3)
     return 2 * x
 """
 
@@ -140,7 +140,7 @@ def test_a_seed_is_asked_at_once_and_again_one_by_one_when_that_fails(server, mo
     monkeypatch.setattr(questions, "_WRITTEN", {})
     monkeypatch.setattr(questions, "_TOGETHER", {})
     questions.write_before(cases)
-    with SandboxedKernel(server.address, limits=Limits(cell=20, call=1, exercise=6)) as kernel:
+    with SandboxedKernel(server.address, limits=Limits(cell=20, call=1, exercise=2)) as kernel:
         kernel.run(SLEEPS.replace("WHEN", str(when)).replace("WHAT", what))
         submission = KernelSubmission(kernel, "double")
         found = [case.run(submission) for case in cases]
@@ -155,7 +155,7 @@ def test_a_seed_is_asked_in_one_message(server, monkeypatch):
     monkeypatch.setattr(questions, "_TOGETHER", {})
     questions.write_before(cases)
     with SandboxedKernel(server.address) as kernel:
-        kernel.run(SLEEPS.replace("WHEN", "-1").replace("WHAT", "pass").replace("time.sleep(0.4)", "pass"))
+        kernel.run(SLEEPS.replace("WHEN", "-1").replace("WHAT", "pass").replace("time.sleep(0.3)", "pass"))
         submission = KernelSubmission(kernel, "double")
         assert cases[0].run(submission).value == 0
         assert kernel.ask("calls") == "3"

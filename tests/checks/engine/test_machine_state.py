@@ -73,8 +73,11 @@ def test_each_call_meets_the_same_generators_and_leaves_those_of_the_caller(firs
         assert values[0] == values[1]
         assert np.random.randn(5).tolist() == wanted  # noqa: NPY002
         first()
+        wanted = np.random.randn(5).tolist()  # noqa: NPY002
+        first()
         assert LocalSubmission(drawn).call().value == values[0]
         LocalSubmission(call).call()
         assert LocalSubmission(drawn).call().value == values[0]
+        assert np.random.randn(5).tolist() == wanted  # noqa: NPY002
     finally:
         np.random.set_state(state)  # noqa: NPY002
