@@ -114,6 +114,17 @@ def seeded() -> Iterator[None]:
             np.random.set_state(numpys or NUMPYS)  # noqa: NPY002
 
 
+@contextlib.contextmanager
+def numpy_at_seed() -> Iterator[None]:
+    """Keep numpy's generator at its seed for a whole check, so that each call costs half; put it back afterwards."""
+    numpys = np.random.get_state(legacy=False)  # noqa: NPY002
+    seed_numpy()
+    try:
+        yield
+    finally:
+        np.random.set_state(numpys)  # noqa: NPY002
+
+
 def seed_numpy() -> None:
     """Seed numpy's generator. Where it stands so already `seeded` leaves it: reading and writing it takes longer than most calls."""
     np.random.set_state(NUMPYS)  # noqa: NPY002

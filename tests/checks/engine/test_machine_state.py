@@ -1,5 +1,6 @@
 """What a function leaves changed in the machine is noticed; what an import or the drawing of random numbers changes is not."""
 
+import contextlib
 import random
 import sys
 import warnings
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from posttrain_lab import checks
 from posttrain_lab.checks.engine import manners
+from posttrain_lab.checks.engine.exercise import CheckFailed
 from posttrain_lab.checks.engine.submission import LocalSubmission
 
 
@@ -81,3 +84,25 @@ def test_each_call_meets_the_same_generators_and_leaves_those_of_the_caller(firs
         assert np.random.randn(5).tolist() == wanted  # noqa: NPY002
     finally:
         np.random.set_state(state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+def test_a_visible_check_seeds_numpy_once_and_leaves_the_generator_of_the_caller(monkeypatch, error):
+    """To write the generator before each call takes longer than most calls."""
+    written, calls, seed_numpy = [], [], manners.seed_numpy
+    monkeypatch.setattr(manners, "seed_numpy", lambda: (written.append(1), seed_numpy()))
+
+    def answer(probabilities, labels):
+        calls.append(1)
+        if error:
+            raise error
+        return ((probabilities - torch.nn.functional.one_hot(labels, probabilities.shape[1])) ** 2).sum(1).mean().item()
+
+    before = np.random.get_state(legacy=False)  # noqa: NPY002
+    with pytest.raises(CheckFailed if error is ValueError else error) if error else contextlib.nullcontext():
+        checks.calibration.brier(answer)
+    after = np.random.get_state(legacy=False)  # noqa: NPY002
+    assert len(written) == 1
+    assert len(calls) == 1 if error else len(calls) > 10
+    assert before["state"]["key"].tolist() == after["state"]["key"].tolist()
+    assert {**before, "state": before["state"]["pos"]} == {**after, "state": after["state"]["pos"]}
