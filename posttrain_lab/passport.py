@@ -197,7 +197,7 @@ def _cells(one: Passport, first: Passport) -> Iterator[tuple[str, str]]:
     yield "measured on", f"{one.task} {one.part}, n = {one.n}"
     yield "accuracy", f"{100 * one.accuracy:.1f} %{points['accuracy']}"
     yield "its 95 % interval", f"{100 * one.accuracy_low:.1f} % to {100 * one.accuracy_high:.1f} %"
-    yield "worst class", f"{one.worst_class} {100 * one.worst_class_accuracy:.1f} %{points['worst_class_accuracy']}"
+    yield "worst class", f"{one.worst_class}: {100 * one.worst_class_accuracy:.1f} %{points['worst_class_accuracy']}"
     yield "ECE", f"{one.ece:.3f}" + (f" ({round(one.ece - first.ece, 3) + 0.0:+.3f})" if other else "")
     yield "size", short(one.bytes, "B") + (_relative(one.bytes, first.bytes) if other else "")
     yield "work per example", short(one.macs, " MACs") + (_relative(one.macs, first.macs) if other else "")

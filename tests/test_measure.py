@@ -370,7 +370,7 @@ def test_the_text_table_says_it_in_lines():
     assert lines["accuracy"].split() == ["accuracy", "92.0", "%", "91.8", "%", "(-0.2", "points)"]
     assert lines["size"].split() == ["size", "435", "kB", "109", "kB", "(-75.0", "%)"]
     assert lines["ECE"].endswith("0.026 (+0.005)")
-    assert lines["worst class"].endswith("shirt 75.0 % (+0.0 points)")
+    assert lines["worst class"].endswith("shirt: 75.0 % (+0.0 points)")
     assert lines["work per example"].endswith("0 MACs (-100.0 %)")
     assert lines["batch of 1: p50 [p20, p80] ms"].split()[-8:] == ["3", "[2,", "5]", "1.5", "[1,", "2]", "(-50.0", "%)"]
     assert "(" not in ONE.table()

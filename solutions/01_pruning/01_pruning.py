@@ -1044,9 +1044,9 @@ with_yours[13] = YourSparseLinear(with_yours[13])
 same = (measure.predict(with_yours, half.images) - measure.predict(thin_network, half.images)).abs().max().item()
 print(f"{len(half)} images, largest difference of a logit: {same:.1e}")
 with torch.no_grad():
-    for name, network in (("dense", thin_network), ("your functions", with_yours)):
-        seconds = measure.latency(lambda layer=network[13]: layer(inputs[:64]), 9, 2)[1]
-        print(f"layer 13, {name:14} {1e6 * seconds:7.0f} microseconds for 64 images")
+    layers = {"dense": thin_network[13], "your functions": with_yours[13]}
+    for name, quantiles in measure.latencies({n: lambda layer=one: layer(inputs[:64]) for n, one in layers.items()}, 9, 2).items():
+        print(f"layer 13, {name:14} {1e6 * quantiles[1]:7.0f} microseconds for 64 images")
 
 # %% [markdown]
 # *What is seen: the logits agree. Your functions usually take longer than the dense product: a way in PyTorch's own steps writes every
@@ -1219,7 +1219,7 @@ plots.widths(wide, narrow)
 
 # %% tags=["nbval-ignore-output"]
 chosen = {"dense": model, "90 % zeros": recovered[0.9], "channels cut": cut}
-passports = [measure.passport(network, split, name, part="test", repeats=15) for name, network in chosen.items()]
+passports = measure.passports(chosen, split, part="test", repeats=15)
 measure.compare(passports)
 
 # %% tags=["nbval-ignore-output"]
@@ -1227,8 +1227,8 @@ passport_plots.latency_bars(passports)
 
 # %% [markdown]
 # *What is seen: for one image at a time and for batches of 64, one bar for each network, milliseconds for one image. The
-# network full of zeros does the same operations as the dense one. Where their bars differ, that comes from measuring: the clock
-# of the processor and other programs change between two measurements. The bar of the network with fewer channels is shorter.*
+# network full of zeros does the same operations as the dense one. Where their bars differ, that comes from measuring: the three
+# take turns, yet another program may slow one of them down. The bar of the network with fewer channels is shorter.*
 #
 # The same networks once more: the size of a file that leaves the zeros out, and the speed when the linear layers run on the
 # sparse kernel.
@@ -1238,7 +1238,8 @@ on_kernels = lib.use_sparse_layers(recovered[0.9])
 batch = split.validation.images[:64]
 contestants = {**chosen, "90 % zeros, sparse kernel": on_kernels}
 with torch.no_grad():
-    timed = {name: measure.latency(lambda n=network: n(batch), 15, 3)[1] for name, network in contestants.items()}
+    found = measure.latencies({name: lambda n=network: n(batch) for name, network in contestants.items()}, 15, 3)
+timed = {name: quantiles[1] for name, quantiles in found.items()}
 for name, network in chosen.items():
     size, dense_size = (lib.model_stored_bytes(one) / 1000 for one in (network, model))
     print(f"{name:13} file {size:6.1f} kB, {dense_size / size:4.1f} times smaller")

@@ -866,9 +866,9 @@ for i, rows in enumerate(batches):
     for j, n in enumerate(sizes):
         ways = contestants(n, rows)
         torch.testing.assert_close(ways["int8"](), ways["fake-quantized"](), rtol=1e-3, atol=1e-3)
-        seconds = {name: measure.latency(way, repeats=9, warmup=2)[1] for name, way in ways.items()}
+        seconds = measure.latencies(ways, repeats=9, warmup=2)  # they take turns; [1] is the median
         for name in speed:
-            speed[name][i][j] = seconds["float"] / seconds[name]
+            speed[name][i][j] = seconds["float"][1] / seconds[name][1]
 plots.race(sizes, batches, speed)
 
 # %% [markdown]
@@ -1231,7 +1231,7 @@ def low_bit(rounding: str) -> nn.Module:
 
 
 chosen = {"fp32": model, "int8": integer_network, "int4": low_bit("gptq")}
-passports = [measure.passport(network, split, name, part="test", repeats=10) for name, network in chosen.items()]
+passports = measure.passports(chosen, split, part="test", repeats=10)
 measure.compare(passports)
 
 # %% tags=["nbval-ignore-output"]

@@ -745,7 +745,7 @@ for name, layer in list(without.named_children()):
     if hasattr(layer, "merge"):
         without._modules[name] = layer.linear if isinstance(layer, LoRALinear) else layer.base
 same = torch.equal(measure.predict(without, old.test.images), measure.predict(base, old.test.images))
-print(f"{len(old.test)} old test images; with the adapters taken off all logits are bit for bit those of the base: {same}")
+print(f"{len(old.test)} old test images; without adapters all logits are those of the base, bit for bit: {same}")
 
 # %% [markdown]
 # ## Part 4: which images to label
@@ -849,7 +849,7 @@ for method in tqdm(("random", "entropy", "margin"), desc="methods", file=sys.std
     ]
 for method in ("entropy", "margin"):
     gains = [100 * (a[1] - b[1]) for a, b in zip(contest[method], contest["random"], strict=True)]
-    print(f"{method:8} minus random, points by number of labels:", ", ".join(f"{10 * (i + 1)}: {g:+.1f}" for i, g in enumerate(gains)))
+    print(f"{method:8} minus random, points:", ", ".join(f"{10 * (i + 1)}: {g:+.1f}" for i, g in enumerate(gains)))
 plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
 
 # %% [markdown]
@@ -1100,7 +1100,7 @@ zeros = all(not healed.get_parameter(name)[~mask].any() for name, mask in masks.
 points_kept = all(grid.holds(refined.get_parameter(name)) for name, grid in grids.items())
 print(f"every pruned weight is exactly 0 after recovery: {zeros}; sparsity {metrics.sparsity(healed):.1%}")
 print(f"every weight of the 3-bit network lies on its grid after recovery: {points_kept}")
-passports = [measure.passport(network, clothes, name, repeats=3) for name, network in networks.items()]
+passports = measure.passports(networks, clothes, repeats=3)
 measure.compare(passports)
 
 # %% tags=["nbval-ignore-output"]
@@ -1128,7 +1128,7 @@ plots.grouped_accuracy({"clothes, validation": scores}, {"clothes, validation": 
 # new task, for the network as it was and for the one with its adapters merged.
 
 # %% tags=["nbval-ignore-output"]
-last = [measure.passport(network, new, name, part="test", repeats=8) for name, network in (("as it was", base), ("adapted", merged))]
+last = measure.passports({"as it was": base, "adapted": merged}, new, part="test", repeats=8)
 measure.compare(last)
 
 # %% tags=["nbval-ignore-output"]

@@ -1081,13 +1081,13 @@ plots.confidence_under_shift(panels)
 turned = data.load_corrupted_fashion("rotation", severity=3)
 few = data.few_labels(turned.train, 200, seed=0)
 adapted = finetuning.merge_lora(finetuning.adapt(model, few, "lora", finetuning.AdaptConfig(steps=100)))
-print("on rotated validation images    accuracy    ECE   with your T   with T fitted again")
+print("on rotated validation images accuracy   ECE  with your T  with T fitted again")
 for name, network in (("trained on upright ones", model), ("adapted by LoRA", adapted)):
     part = compressed_confidences.fitting_predictions(network, turned)
     again = fit_temperature(part.calibration.logits, part.calibration.labels)
     errors = [expected_calibration_error(*answers(part.validation, t)) for t in (1.0, temperature, again)]
-    shown = "{:9.3f} {:10.3f} {:15.3f}".format(*errors)
-    print(f"{name:28} {answers(part.validation)[1].double().mean():10.1%} {shown}   (T = {again:.2f})")
+    shown = "{:7.3f} {:9.3f} {:14.3f}".format(*errors)
+    print(f"{name:28} {answers(part.validation)[1].double().mean():8.1%} {shown}  (T = {again:.2f})")
 
 # %% [markdown]
 # **Question.** Fitting again corrected the confidences of the network that was not adapted. Is it as good as the other one now?
@@ -1218,7 +1218,7 @@ print(f"sets with a guaranteed coverage of 98 %: coverage {inside.double().mean(
 
 # %% tags=["nbval-ignore-output"]
 calibrated = with_temperature(model, temperature)
-passports = [measure.passport(m, split, n, part="test", repeats=10) for n, m in (("as trained", model), ("your T", calibrated))]
+passports = measure.passports({"as trained": model, "your T": calibrated}, split, part="test", repeats=10)
 measure.compare(passports)
 
 # %% [markdown]

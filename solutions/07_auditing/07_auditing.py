@@ -183,12 +183,13 @@ checks.auditing.mcnemar(mcnemar, hidden=True)
 ### END HIDDEN TESTS
 
 # %% tags=["nbval-ignore-output"]
+print("float against   only float right, only the other    p   points (95 % interval)")
 for name in shrunk:
     b, c = comparisons.discordant(right["float"], right[name])
     gap = comparisons.paired_difference(right["float"], right[name])
     print(
-        f"float against {name:12} {b:3} to {c:3} discordant images, p = {mcnemar(right['float'], right[name]):.2g}; "
-        f"{100 * gap.value:+.2f} points (95 % interval {100 * gap.low:+.2f} to {100 * gap.high:+.2f})"
+        f"{name:14} {b:16}, {c:4} {mcnemar(right['float'], right[name]):17.2g}   "
+        f"{100 * gap.value:+.2f} ({100 * gap.low:+.2f} to {100 * gap.high:+.2f})"
     )
 
 
@@ -366,7 +367,8 @@ checks.auditing.class_damage(class_damage, hidden=True)
 # %% tags=["nbval-ignore-output"]
 damages = {name: (100 * class_damage(dense, found, labels, 10)).tolist() for name, found in pruned.items()}
 worst = lib.damage_tests(dense, pruned["70 % pruned"], labels, 10)[0]
-print(f"most damaged at 70 %: class {worst.label}, {100 * worst.change:+.1f} points, p = {worst.p:.2f} (Welch's test over the networks, Holm's correction)")
+print(f"most damaged at 70 %: class {worst.label}, {100 * worst.change:+.1f} points, p = {worst.p:.2f}")
+print("(Welch's test over the networks, Holm's correction)")
 plots.class_bars([str(c) for c in range(10)], damages, "damage (points)")
 
 # %% [markdown]
@@ -394,12 +396,12 @@ plots.class_bars([str(c) for c in range(10)], damages, "damage (points)")
 populations = load_fashion_populations()
 truth = fashion.test.labels
 ten = populations.pop("dense")
-print(f"dense        accuracy {(ten == truth).double().mean():.2%}")
+print(f"             accuracy  exemplars   most damaged class\ndense        {(ten == truth).double().mean():8.2%}")
 for name, found in populations.items():
     first = lib.damage_tests(ten, found, truth, 10)[0]
     changed = identified_exemplars(ten, found)
     print(
-        f"{name:12} accuracy {(found == truth).double().mean():.2%}, {int(changed.sum()):4} exemplars; most damaged: "
+        f"{name:12} {(found == truth).double().mean():8.2%} {int(changed.sum()):10}   "
         f"{clothes[first.label]}, {100 * first.change:+.1f} points, p = {first.p:.4f}"
     )
 kinds = list(populations)
@@ -1124,10 +1126,11 @@ def trial(network: nn.Module, images: Tensor, labels: Tensor, begin: Tensor) -> 
     return torch.stack([hits(network, moved, labels) for moved in tried])
 
 
+print("right:                    clean  gradient, transfer, Square   worst case")
 for name, network in networks.items():
     found = trial(network, x, y, x + EPS * start)
     each = ", ".join(f"{share:.0%}" for share in found.double().mean(1).tolist())
-    print(f"{name:24} clean {accuracy(network, x):.1%}; gradient, transfer, Square: {each}; worst case {worst_case_accuracy(found):.1%}")
+    print(f"{name:24} {accuracy(network, x):6.1%} {each:>27} {worst_case_accuracy(found):12.1%}")
 
 # %% [markdown]
 # **Question.** What does adversarial training cost, and does compression undo it?
@@ -1208,11 +1211,12 @@ def radii(network: nn.Module, images: Tensor, labels: Tensor) -> list[float]:
 
 distances = [i / 20 for i in range(17)]
 certified = {}
+print("60 images: right, without smoothing; smoothed, certified and right at L2 distance 0, 0.3")
 for name, network in (("trained as usual", plain), ("trained with noise", noisy), ("trained with noise, 70 % pruned", prune(noisy))):
     found = torch.tensor(radii(network, x[:60], y[:60]))
     certified[name] = [(found >= r).double().mean() for r in distances]
-    shares = ", ".join(f"{(found >= r).double().mean():.0%} at {r}" for r in (0.0, 0.3))
-    print(f"{name:32} without smoothing {hits(network, x[:60], y[:60]).double().mean():.1%} right; smoothed, certified and right of 60 images, by L2 distance: {shares}")
+    shares = [(found >= r).double().mean().item() for r in (0.0, 0.3)]
+    print(f"{name:30} {hits(network, x[:60], y[:60]).double().mean():9.1%} {shares[0]:15.0%} {shares[1]:9.0%}")
 plots.curves(distances, certified, "radius (L2 length of the change)", "share certified and right")
 
 # %% [markdown]
@@ -1234,6 +1238,8 @@ plots.curves(distances, certified, "radius (L2 length of the change)", "share ce
 # Under attack? And what would a threshold refuse, set so that it refuses one in twenty of the right answers on clean images?
 
 # %% tags=["nbval-ignore-output"]
+print("                                  ECE     right    mean     wrong    mean   of these")
+print("                                        answers   conf.   answers   conf.    refused")
 for name, network in (("float", plain), ("8 bits", passing), ("adversarially trained", hardened)):
     for kind, images in (("clean", x), ("attacked", walk(network, EPS))):
         with torch.no_grad():
@@ -1245,8 +1251,8 @@ for name, network in (("float", plain), ("8 bits", passing), ("adversarially tra
             threshold = confidence[~wrong].quantile(0.05)  # refuses one in twenty of the right answers
         refused = (confidence[wrong] < threshold).double().mean()
         print(
-            f"{name:22} {kind:9} ECE {ece:.3f}; mean confidence of {int((~wrong).sum()):3} right answers {confidence[~wrong].mean():.2f}, "
-            f"of {int(wrong.sum()):3} wrong ones {confidence[wrong].mean():.2f}; the threshold refuses {refused:.0%} of the wrong ones"
+            f"{name:21} {kind:8} {ece:6.3f} {int((~wrong).sum()):9} {confidence[~wrong].mean():7.2f} "
+            f"{int(wrong.sum()):9} {confidence[wrong].mean():7.2f} {refused:10.0%}"
         )
 
 # %% [markdown]
@@ -1267,14 +1273,15 @@ for name, network in (("float", plain), ("8 bits", passing), ("adversarially tra
 last, truth_small = small.test.images, small.test.labels
 begin = last + EPS * (torch.rand(last.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1)
 kept = {}
+print("right:                  clean               worst case, 95 % interval (p against float)")
 for name, network in networks.items():
     clean, found = hits(network, last, truth_small), trial(network, last, truth_small, begin)
     kept[name] = clean, found.all(0)
     low, high = wilson_interval(int(found.all(0).sum()), len(last))
     pairs = [mcnemar(a, b) for a, b in zip(kept[name], kept["float"], strict=True)]
     print(
-        f"{name:24} clean {clean.double().mean():.1%} (p = {pairs[0]:.2g}); worst case {worst_case_accuracy(found):.1%}, "
-        f"95 % interval {low:.0%} to {high:.0%} (p = {pairs[1]:.2g})"
+        f"{name:23} {clean.double().mean():.1%} (p = {pairs[0]:<7.2g}) {worst_case_accuracy(found):12.1%}, "
+        f"{low:.0%} to {high:.0%} (p = {pairs[1]:.2g})"
     )
 
 # %% [markdown]
