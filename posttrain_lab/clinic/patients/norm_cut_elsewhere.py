@@ -1,0 +1,51 @@
+"""Channels are removed, but their batch norm keeps its first entries in place of theirs."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from posttrain_lab.pruning.channels import slice_norm, slice_outputs
+
+from ..instruments import same_answers
+from ..patient import Patient, Run
+from ..subjects import hits, trained
+
+
+def cut_norm(norm: nn.BatchNorm2d, keep: Tensor) -> nn.BatchNorm2d:
+    """The batch norm of the channels that stay, at these positions."""
+    return slice_norm(norm, keep)
+
+
+def broken(norm: nn.BatchNorm2d, keep: Tensor) -> nn.BatchNorm2d:
+    """As many, but the first."""
+    return slice_norm(norm, torch.arange(len(keep)))
+
+
+def run(seed: int, cut_norm) -> Run:
+    model, log, _, _, test = trained(seed)
+    keep = model[4].weight.abs().sum((1, 2, 3)).topk(10).indices.sort().values
+    silenced, small = copy.deepcopy(model), copy.deepcopy(model)
+    small[4], small[5] = slice_outputs(model[4], keep), cut_norm(model[5], keep)
+    with torch.no_grad():
+        head = model[9].weight.reshape(10, 16, 9)
+        small[9] = nn.Linear(90, 10)
+        small[9].weight.copy_(head[:, keep].flatten(1))
+        small[9].bias.copy_(model[9].bias)
+        silenced[9].weight.copy_(torch.zeros_like(head).index_copy(1, keep, head[:, keep]).flatten(1))
+    return Run(log, hits(small, test), {"silenced": silenced, "cut": small, "test": test})
+
+
+PATIENT = Patient(
+    level=3,
+    kind="E",
+    words="the batch norm of a cut layer keeps its first entries in place of those of the channels that stay",
+    shows="test accuracy with 10 of 16 channels",
+    healthy=cut_norm,
+    broken=broken,
+    run=run,
+    instrument="same_answers",
+    examine=lambda handles: same_answers(handles["silenced"], handles["cut"], handles["test"].x[:100]),
+    threshold=0.01,
+    evidence="reading",
+)
