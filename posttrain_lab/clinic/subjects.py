@@ -181,6 +181,11 @@ def state(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
+def weight(model: nn.Module, layer: str) -> nn.Parameter:
+    """The weight of the layer of this name."""
+    return model.get_parameter(f"{layer}.weight")
+
+
 def badly_lit(part: Examples) -> Examples:
     """The same clothes under another lamp: less contrast, brighter."""
     return Examples(0.5 * part.x + 0.6, part.y)

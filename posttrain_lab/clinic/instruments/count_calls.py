@@ -21,7 +21,9 @@ def count_calls(model: nn.Module, work: Callable[[], object]) -> int:
     """
     check_model("count_calls", model)
     if not callable(work):
-        raise TypeError(f"count_calls wants work to be a function without arguments, got {type(work).__name__}; write lambda: ...")
+        raise TypeError(
+            f"count_calls wants work to be a function without arguments, got {type(work).__name__}; write lambda: ..."
+        )
     rows: list[int] = []
 
     def note(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:

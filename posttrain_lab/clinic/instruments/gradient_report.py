@@ -43,4 +43,6 @@ def _gradients(loss: Tensor, parameters: list[nn.Parameter]) -> tuple[Tensor | N
     try:
         return torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
     except RuntimeError as error:
-        raise ValueError(f"gradient_report wants a loss before its backward(); compute the loss again. torch said: {error}") from None
+        raise ValueError(
+            f"gradient_report wants a loss before its backward(); compute the loss again. torch said: {error}"
+        ) from None

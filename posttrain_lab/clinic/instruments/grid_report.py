@@ -1,6 +1,5 @@
 """On which grid does a weight lie? It tells whether the compressed copy is the one that is used."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

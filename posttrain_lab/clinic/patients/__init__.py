@@ -1,7 +1,5 @@
 """The patients by name, in three levels. Each is one file: its part, healthy and broken, its run, and the instrument that tells them apart."""
 
-from types import ModuleType
-
 from posttrain_lab.clinic.patient import Patient
 
 from . import (
@@ -27,30 +25,33 @@ from . import (
     weights_swapped,
 )
 
-LEVEL_1: tuple[ModuleType, ...] = (
-    mask_before_step,
-    copy_not_used,
-    weights_swapped,
-    second_source_shuffled,
-    validation_augmented,
-    rate_too_small,
-    eval_in_train_mode,
-)
-LEVEL_2: tuple[ModuleType, ...] = (
-    statistics_move,
-    merge_without_scale,
-    scale_before_fold,
-    temperature_on_train,
-    augmented_before_split,
-    optimizer_of_old_head,
-    cached_weights,
-)
-LEVEL_3: tuple[ModuleType, ...] = (
-    decay_of_frozen,
-    lora_both_zero,
-    penalty_detached,
-    no_straight_through,
-    accumulation_not_divided,
-    norm_cut_elsewhere,
-)
-PATIENTS: dict[str, Patient] = {module.PATIENT.name: module.PATIENT for module in (*LEVEL_1, *LEVEL_2, *LEVEL_3)}
+IN_LEVELS = {
+    1: (
+        mask_before_step,
+        copy_not_used,
+        weights_swapped,
+        second_source_shuffled,
+        validation_augmented,
+        rate_too_small,
+        eval_in_train_mode,
+    ),
+    2: (
+        statistics_move,
+        merge_without_scale,
+        scale_before_fold,
+        temperature_on_train,
+        augmented_before_split,
+        optimizer_of_old_head,
+        cached_weights,
+    ),
+    3: (
+        decay_of_frozen,
+        lora_both_zero,
+        penalty_detached,
+        no_straight_through,
+        accumulation_not_divided,
+        norm_cut_elsewhere,
+    ),
+}
+PATIENTS: dict[str, Patient] = {module.PATIENT.name: module.PATIENT for modules in IN_LEVELS.values() for module in modules}
+LEVELS = {level: tuple(module.PATIENT.name for module in modules) for level, modules in IN_LEVELS.items()}

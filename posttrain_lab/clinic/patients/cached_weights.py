@@ -11,7 +11,7 @@ from posttrain_lab.quantization.fake_quantize import rounded_weight
 
 from ..instruments import same_answers
 from ..patient import Handles, Part, Patient, Run
-from ..subjects import fit, hits, optimizer_of, trained
+from ..subjects import fit, hits, optimizer_of, trained, weight
 
 LAYERS = ("0", "4")
 
@@ -21,9 +21,9 @@ class TwoBitConv(nn.Module):
 
     kept: Tensor | None = None
 
-    def __init__(self, name: str, conv: nn.Conv2d, part: Part) -> None:
+    def __init__(self, name: str, weight: nn.Parameter, part: Part) -> None:
         super().__init__()
-        self.name, self.weight, self.part = name, conv.weight, part
+        self.name, self.weight, self.part = name, weight, part
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.rounded() if self.training else self.part(self), padding=1)
@@ -50,7 +50,7 @@ def broken(layer: TwoBitConv, *, place: str) -> Tensor:
 def run(seed: int, weight_of) -> Run:
     model, _, train, new, test = trained(seed)
     for name in LAYERS:
-        model[int(name)] = TwoBitConv(name, model[int(name)], weight_of)
+        model[int(name)] = TwoBitConv(name, weight(model, name), weight_of)
     hits(model, new)
     model.train()
     log = fit(model, train.first(2000), optimizer_of(model, lr=2e-3), 2, seed)
@@ -63,7 +63,7 @@ def least_effect(handles: Handles) -> float:
     for name in LAYERS:
         other = copy.deepcopy(model)
         with torch.no_grad():
-            other.get_submodule(name).weight.mul_(0.5)
+            weight(other, name).mul_(0.5)
         found.append(same_answers(model, other, handles["test"].x[:20]))
     return min(found)
 

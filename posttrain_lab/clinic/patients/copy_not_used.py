@@ -8,24 +8,24 @@ from posttrain_lab.quantization import PerChannel, fake_quantize_weight
 
 from ..instruments import grid_report
 from ..patient import Patient, Run
-from ..subjects import hits, trained
+from ..subjects import hits, trained, weight
 
-LAYERS = (0, 4, 9)
+LAYERS = ("0", "4", "9")
 
 
 def deployed(model: nn.Sequential, bits: int) -> nn.Sequential:
     """The network that goes to the customer, its weights rounded to this many bits."""
     small = copy.deepcopy(model)
-    for layer in (small[index] for index in LAYERS):
-        layer.weight.data = fake_quantize_weight(layer.weight, bits, PerChannel())
+    for name in LAYERS:
+        weight(small, name).data = fake_quantize_weight(weight(model, name).detach(), bits, PerChannel())
     return small
 
 
 def broken(model: nn.Sequential, bits: int) -> nn.Sequential:
     """Gives back what it was given."""
     small = copy.deepcopy(model)
-    for layer in (small[index] for index in LAYERS):
-        layer.weight.data = fake_quantize_weight(layer.weight, bits, PerChannel())
+    for name in LAYERS:
+        weight(small, name).data = fake_quantize_weight(weight(model, name).detach(), bits, PerChannel())
     return model
 
 
@@ -44,7 +44,7 @@ PATIENT = Patient(
     broken=broken,
     run=run,
     instrument="grid_report",
-    examine=lambda handles: max(grid_report(handles["used"][index].weight)[1] for index in LAYERS),
+    examine=lambda handles: max(grid_report(weight(handles["used"], name))[1] for name in LAYERS),
     threshold=20,
     honest=lambda handles: hits(deployed(handles["model"], 3), handles["test"]),
     hurts="lie",

@@ -7,7 +7,7 @@ from posttrain_lab.finetuning import LoRAConv2d, add_lora
 
 from ..instruments import gradient_report
 from ..patient import Handles, Patient, Run
-from ..subjects import Examples, badly_lit, fit, hits, optimizer_of, trained, turned
+from ..subjects import HEAD, Examples, badly_lit, fit, hits, optimizer_of, trained, turned, weight
 
 LAYERS = ("0", "4")
 
@@ -33,7 +33,7 @@ def run(seed: int, begin) -> Run:
     model = add_lora(base, 8, 16.0, list(LAYERS), seed=seed)
     for name in LAYERS:
         begin(model.get_submodule(name))
-    model[-1].requires_grad_(True)
+    weight(model, HEAD).requires_grad_(True)
     model.train()
     log = fit(model, elsewhere(train.first(1500)), optimizer_of(model, lr=4e-3), 8, seed, batch=25)
     return Run(log, hits(model, elsewhere(test)), {"model": model.eval(), "train": elsewhere(train.first(200))})

@@ -8,7 +8,7 @@ from posttrain_lab.pruning import apply_masks, magnitude_mask
 
 from ..instruments import grid_report
 from ..patient import Patient, Run
-from ..subjects import fit, hits, optimizer_of, trained
+from ..subjects import fit, hits, optimizer_of, trained, weight
 
 LAYERS = ("0", "4", "9")
 
@@ -17,20 +17,20 @@ def step(model: nn.Sequential, optimizer: torch.optim.Optimizer, masks: dict[str
     """One step of the optimizer; what is pruned stays 0."""
     optimizer.step()
     for name, mask in masks.items():
-        model.get_submodule(name).weight.data.mul_(mask)
+        weight(model, name).data.mul_(mask)
 
 
 def broken(model: nn.Sequential, optimizer: torch.optim.Optimizer, masks: dict[str, Tensor], *, place: str) -> None:
     """One layer is masked before the step."""
-    model.get_submodule(place).weight.data.mul_(masks[place])
+    weight(model, place).data.mul_(masks[place])
     optimizer.step()
     for name in masks.keys() - {place}:
-        model.get_submodule(name).weight.data.mul_(masks[name])
+        weight(model, name).data.mul_(masks[name])
 
 
 def run(seed: int, step) -> Run:
     model, _, train, _, test = trained(seed)
-    masks = {name: magnitude_mask(model.get_submodule(name).weight.detach(), 0.8) for name in LAYERS}
+    masks = {name: magnitude_mask(weight(model, name).detach(), 0.8) for name in LAYERS}
     model = apply_masks(model, masks)
     optimizer = optimizer_of(model, lr=2e-3)
     model.train()
@@ -47,7 +47,7 @@ PATIENT = Patient(
     broken=broken,
     run=run,
     instrument="grid_report",
-    examine=lambda handles: min(grid_report(handles["model"].get_submodule(name).weight)[0] for name in LAYERS),
+    examine=lambda handles: min(grid_report(weight(handles["model"], name))[0] for name in LAYERS),
     threshold=0.7,
     sick="below",
     honest=lambda handles: sparsity(handles["model"]),

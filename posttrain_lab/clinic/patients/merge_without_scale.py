@@ -31,7 +31,7 @@ def run(seed: int, merge) -> Run:
     model.train()
     log = fit(model, few, optimizer_of(model), 12, seed, batch=25)
     model.eval()
-    plain = [merge(layer) if hasattr(layer, "A") else layer for layer in copy.deepcopy(model)]
+    plain = [merge(layer) if hasattr(layer, "A") else layer for layer in copy.deepcopy(model).children()]
     handles = {"adapted": model, "merged": nn.Sequential(*plain), "test": test}
     return Run(log, hits(model, test), handles)
 

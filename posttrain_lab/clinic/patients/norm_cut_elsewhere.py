@@ -5,11 +5,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from posttrain_lab.pruning.channels import slice_norm, slice_outputs
+from posttrain_lab.pruning.channels import slice_inputs, slice_norm, slice_outputs
 
 from ..instruments import same_answers
 from ..patient import Patient, Run
-from ..subjects import hits, trained
+from ..subjects import HEAD, hits, trained, weight
 
 
 def cut_norm(norm: nn.BatchNorm2d, keep: Tensor) -> nn.BatchNorm2d:
@@ -24,15 +24,13 @@ def broken(norm: nn.BatchNorm2d, keep: Tensor) -> nn.BatchNorm2d:
 
 def run(seed: int, cut_norm) -> Run:
     model, log, _, _, test = trained(seed)
-    keep = model[4].weight.abs().sum((1, 2, 3)).topk(10).indices.sort().values
+    keep = weight(model, "4").abs().sum((1, 2, 3)).topk(10).indices.sort().values
     silenced, small = copy.deepcopy(model), copy.deepcopy(model)
     small[4], small[5] = slice_outputs(model[4], keep), cut_norm(model[5], keep)
     with torch.no_grad():
-        head = model[9].weight.reshape(10, 16, 9)
-        small[9] = nn.Linear(90, 10)
-        small[9].weight.copy_(head[:, keep].flatten(1))
-        small[9].bias.copy_(model[9].bias)
-        silenced[9].weight.copy_(torch.zeros_like(head).index_copy(1, keep, head[:, keep]).flatten(1))
+        head = weight(model, HEAD).reshape(10, 16, 9)
+        small[9] = slice_inputs(model[9], torch.arange(144).reshape(16, 9)[keep].flatten())
+        weight(silenced, HEAD).copy_(torch.zeros_like(head).index_copy(1, keep, head[:, keep]).flatten(1))
     return Run(log, hits(small, test), {"silenced": silenced, "cut": small, "test": test})
 
 

@@ -5,7 +5,7 @@ import copy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posttrain_lab.finetuning import anchor_of, freeze, l2_sp_penalty
+from posttrain_lab.finetuning import anchor_of, l2_sp_penalty
 
 from ..instruments import gradient_report
 from ..patient import Patient, Run

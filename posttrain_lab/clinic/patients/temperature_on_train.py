@@ -10,13 +10,16 @@ from ..patient import Handles, Patient, Run
 from ..subjects import Examples, answers, clothes, drawn, ece, fit, mlp, optimizer_of
 
 
+NAMES: tuple[str, ...] = ("train", "calibration", "validation", "test")
+
+
 class Watched(dict[str, Examples]):
     """The parts of the data by name; it notes which were asked for."""
 
-    asked: set[str]
+    asked: frozenset[str] = frozenset()
 
     def __getitem__(self, name: str) -> Examples:
-        self.asked = {*getattr(self, "asked", ()), name}
+        self.asked |= {name}
         return super().__getitem__(name)
 
 
@@ -33,15 +36,13 @@ def broken(model: nn.Module, parts: dict[str, Examples]) -> float:
 
 
 def run(seed: int, temperature) -> Run:
-    names = ("train", "calibration", "validation", "test")
-    parts = Watched(zip(names, clothes(seed, 1000, 500, 500, 2000), strict=True))
-    model = drawn(mlp, seed)
-    log = fit(model, parts.get("train"), optimizer_of(model), (8, 12, 16)[seed % 3], seed)
-    model.eval()
-    found = temperature(model, parts)
-    used = torch.cat([parts.get(name).x for name in sorted(parts.asked)])
-    shown = ece(answers(model, used) / found, torch.cat([parts.get(name).y for name in sorted(parts.asked)]))
-    return Run(log, shown, {"model": model, "temperature": found, "fitted_on": used, "parts": dict(parts)})
+    parts = dict(zip(NAMES, clothes(seed, 1000, 500, 500, 2000), strict=True))
+    model, watched = drawn(mlp, seed), Watched(parts)
+    log = fit(model, parts["train"], optimizer_of(model), (8, 12, 16)[seed % 3], seed)
+    found = temperature(model.eval(), watched)
+    used = Examples(*map(torch.cat, zip(*(parts[name] for name in sorted(watched.asked)), strict=True)))
+    shown = ece(answers(model, used.x) / found, used.y)
+    return Run(log, shown, {"model": model, "temperature": found, "fitted_on": used.x, "parts": parts})
 
 
 def seen_before(handles: Handles) -> float:
