@@ -23,16 +23,16 @@ from .patient import HEALTHY, KINDS, NAMES, Patient, Run
 from .patients import LEVELS, PATIENTS
 from .scoring import (
     Answer,
-    Verdict,
+    Marks,
     damage,
     evidence_holds,
     healthy_band,
+    mark,
     name_points,
     repair_fails,
     sheet_points,
-    verdict,
 )
-from .sheets import PUBLIC, Case, sheet, token_of
+from .sheets import PUBLIC, SheetCase, sheet, token_of
 
 __all__ = [
     "CONTROLS",
@@ -43,10 +43,10 @@ __all__ = [
     "PATIENTS",
     "PUBLIC",
     "Answer",
-    "Case",
+    "Marks",
     "Patient",
     "Run",
-    "Verdict",
+    "SheetCase",
     "company",
     "count_calls",
     "damage",
@@ -56,6 +56,7 @@ __all__ = [
     "group_report",
     "healthy_band",
     "leak_check",
+    "mark",
     "name_points",
     "overfit_one_batch",
     "repair_fails",
@@ -65,5 +66,4 @@ __all__ = [
     "shown_code",
     "state_difference",
     "token_of",
-    "verdict",
 ]

@@ -13,10 +13,10 @@ from statistics import fmean, stdev
 from posttrain_lab.data.clinic_runs import ClinicRun, load_clinic_runs
 
 from .patient import NAMES, Part, Patient
-from .sheets import Case
+from .sheets import SheetCase
 
 EVIDENCE, NAME, REPAIR = 1.0, 2.0, 2.0
-TOLERANCE = 0.05  # of a number given as evidence
+TOLERANCE = 0.02  # of a number given as evidence: two machines differ by less, most neighbours by more
 TRIES = 3
 WIDTH = 3.0  # standard deviations of healthy runs
 LEAST = 1e-6
@@ -32,7 +32,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Marks:
     """The points of one case, and why the repair has none (empty where it has)."""
 
     evidence: float
@@ -60,19 +60,19 @@ def name_points(name: Mapping[str, float], truth: str) -> float:
     return NAME * (1 - distance / (1 - 1 / len(NAMES)))
 
 
-def sheet_points(verdicts: Sequence[Verdict]) -> float:
+def sheet_points(marks: Sequence[Marks]) -> float:
     """The points of a whole sheet: those for names may be negative one by one, not together.
 
-    >>> sheet_points([Verdict(1, 2.0, 2), Verdict(0, -2.5, 0)])
+    >>> sheet_points([Marks(1, 2.0, 2), Marks(0, -2.5, 0)])
     3.0
     """
-    return sum(v.evidence + v.repair for v in verdicts) + max(0.0, sum(v.name for v in verdicts))
+    return sum(v.evidence + v.repair for v in marks) + max(0.0, sum(v.name for v in marks))
 
 
-def evidence_holds(case: Case, evidence: str | float | None) -> bool:
+def evidence_holds(case: SheetCase, evidence: str | float | None) -> bool:
     """Is this the place or the number of this very case?
 
-    A broken patient with places: the place. Without: the number that its `evidence` names, to 5 %. A healthy patient: its honest number.
+    A broken patient with places: the place. Without: the number that its `evidence` names, to 2 %. A healthy patient: its honest number.
     """
     patient = case.patient
     if case.broken and patient.places:
@@ -113,7 +113,7 @@ def repair_fails(patient: Patient, repair: Part, seed: int) -> str:
     return ""
 
 
-def verdict(case: Case, answer: Answer, seed: int) -> Verdict:
+def mark(case: SheetCase, answer: Answer, seed: int) -> Marks:
     """The points of one answer; `seed` draws the data on which the repair is judged.
 
     Where nothing is broken the repair is to hand in none: its points are then those of the name, as far as they are not negative.
@@ -123,9 +123,9 @@ def verdict(case: Case, answer: Answer, seed: int) -> Verdict:
     evidence = EVIDENCE * evidence_holds(case, answer.evidence)
     if not case.broken:
         told = "" if answer.repair is None else "Nothing was broken."
-        return Verdict(evidence, named, 0.0 if told else max(0.0, named), told)
+        return Marks(evidence, named, 0.0 if told else max(0.0, named), told)
     told = repair_fails(case.patient, answer.repair, seed) if answer.repair else "No repair was handed in."
-    return Verdict(evidence, named, 0.0 if told else REPAIR, told)
+    return Marks(evidence, named, 0.0 if told else REPAIR, told)
 
 
 def _band(values: list[float]) -> tuple[float, float]:

@@ -24,7 +24,7 @@ TOKEN = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
-class Case:
+class SheetCase:
     """One patient of a sheet: which one, on which data, and whether and where it is broken."""
 
     number: int
@@ -56,14 +56,14 @@ def token_of(secret: str, student: str) -> str:
     """The token of a student. Raises ValueError for an empty secret or name.
 
     >>> token_of(PUBLIC, "ann")
-    '5faa2a41ee6a9d6b'
+    '799d78812c3e9759'
     """
     if not secret or not student:
         raise ValueError("token_of wants a secret and a student's name, got an empty one.")
     return hmac.new(secret.encode(), student.encode(), hashlib.sha256).hexdigest()[:16]
 
 
-def sheet(token: str) -> tuple[Case, ...]:
+def sheet(token: str) -> tuple[SheetCase, ...]:
     """The twelve cases of a token, in rising level; one in four is healthy, at random.
 
     Raises ValueError for anything but 16 hexadecimal digits.
@@ -80,11 +80,11 @@ def sheet(token: str) -> tuple[Case, ...]:
     return tuple(_case(token, number, name) for number, name in enumerate(names, 1))
 
 
-def _case(token: str, number: int, name: str) -> Case:
+def _case(token: str, number: int, name: str) -> SheetCase:
     broken = _number(token, name, "healthy") % HEALTHY_ONE_IN > 0
     places = PATIENTS[name].places
     place = places[_number(token, name, "place") % len(places)] if broken and places else ""
-    return Case(number, name, _number(token, name, "seed") % SEEDS, broken, place)
+    return SheetCase(number, name, _number(token, name, "seed") % SEEDS, broken, place)
 
 
 def _number(*words: str) -> int:

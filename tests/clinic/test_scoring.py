@@ -14,13 +14,13 @@ from posttrain_lab.clinic import (
     NAMES,
     PATIENTS,
     Answer,
-    Case,
-    Verdict,
+    Marks,
+    SheetCase,
     evidence_holds,
+    mark,
     name_points,
     repair_fails,
     sheet_points,
-    verdict,
 )
 from posttrain_lab.clinic.patients import augmented_before_split, merge_without_scale, statistics_move
 from posttrain_lab.clinic.subjects import Examples, answers
@@ -59,7 +59,7 @@ class TestNamePoints:
 
     def test_a_guess_for_sure_is_worth_nothing_on_average(self):
         assert sum(name_points({"D": 1.0}, truth) for truth in NAMES) / 9 == pytest.approx(-2.0)
-        assert sheet_points([Verdict(0, -2.5, 0)] * 8 + [Verdict(0, 2.0, 0)] * 4) == 0.0
+        assert sheet_points([Marks(0, -2.5, 0)] * 8 + [Marks(0, 2.0, 0)] * 4) == 0.0
 
     @pytest.mark.parametrize(
         ("name", "words"),
@@ -77,16 +77,16 @@ class TestNamePoints:
 
 class TestEvidence:
     def test_a_place(self):
-        case = Case(1, "statistics_move", 3, broken=True, place="5")
+        case = SheetCase(1, "statistics_move", 3, broken=True, place="5")
         assert evidence_holds(case, " 5 ")
         assert not any(evidence_holds(case, wrong) for wrong in ("1", "", 5, None))
 
     def test_a_number_of_this_very_patient(self):
-        case = Case(1, "norm_cut_elsewhere", 3, broken=True)
+        case = SheetCase(1, "norm_cut_elsewhere", 3, broken=True)
         run = case.run()
         reading = case.patient.reading(run)
-        assert evidence_holds(case, reading * 1.04)
-        assert not any(evidence_holds(case, wrong) for wrong in (reading * 1.06, 0.0, math.nan, "4", None, True))
+        assert evidence_holds(case, reading * 1.015)
+        assert not any(evidence_holds(case, wrong) for wrong in (reading * 1.025, 0.0, math.nan, "4", None, True))
         healthy = replace(case, broken=False)
         assert evidence_holds(healthy, case.patient.measured(healthy.run()))
 
@@ -155,18 +155,18 @@ class TestRepair:
 
 
 class TestVerdict:
-    case = Case(1, "statistics_move", 3, broken=True, place="1")
+    case = SheetCase(1, "statistics_move", 3, broken=True, place="1")
 
     def test_all_five_points(self):
-        assert verdict(self.case, Answer({"A": 1.0}, "1", still), SEED) == Verdict(1.0, 2.0, 2.0)
+        assert mark(self.case, Answer({"A": 1.0}, "1", still), SEED) == Marks(1.0, 2.0, 2.0)
 
     def test_none(self):
-        found = verdict(self.case, Answer(dict.fromkeys(NAMES, 1 / 9)), SEED)
+        found = mark(self.case, Answer(dict.fromkeys(NAMES, 1 / 9)), SEED)
         assert (found.evidence, found.name, found.repair) == pytest.approx((0, 0, 0))
         assert found.told == "No repair was handed in."
 
     def test_a_healthy_patient_is_left_alone(self):
         case = replace(self.case, broken=False, place="")
-        assert verdict(case, Answer({"healthy": 1.0}), SEED) == Verdict(0.0, 2.0, 2.0)
-        assert verdict(case, Answer({"healthy": 1.0}, None, still), SEED) == Verdict(0.0, 2.0, 0.0, "Nothing was broken.")
-        assert verdict(case, Answer({"A": 1.0}), SEED).repair == 0.0
+        assert mark(case, Answer({"healthy": 1.0}), SEED) == Marks(0.0, 2.0, 2.0)
+        assert mark(case, Answer({"healthy": 1.0}, None, still), SEED) == Marks(0.0, 2.0, 0.0, "Nothing was broken.")
+        assert mark(case, Answer({"A": 1.0}), SEED).repair == 0.0

@@ -9,7 +9,6 @@ from ..instruments import leak_check
 from ..patient import Handles, Patient, Run
 from ..subjects import Examples, answers, clothes, drawn, ece, fit, mlp, optimizer_of
 
-
 NAMES: tuple[str, ...] = ("train", "calibration", "validation", "test")
 
 
