@@ -4,6 +4,7 @@ instruments   nine questions that a log does not answer      sheets    twelve ca
 patient       what a patient is: a run with one part         code      what a level shows of a patient's code
 patients      each in a file of its own, in three levels     scoring   points for evidence, name and repair
 controls      bugs that did no harm                          subjects  data, networks and loop that all of them share
+reserve       more patients, on no sheet yet
 """
 
 from .code import shown_code
@@ -21,12 +22,13 @@ from .instruments import (
 )
 from .patient import HEALTHY, KINDS, NAMES, Patient, Run
 from .patients import LEVELS, PATIENTS
+from .reserve import RESERVE
 from .scoring import (
     Answer,
     Marks,
     damage,
     evidence_holds,
-    healthy_band,
+    like_healthy_runs,
     mark,
     name_points,
     repair_fails,
@@ -42,6 +44,7 @@ __all__ = [
     "NAMES",
     "PATIENTS",
     "PUBLIC",
+    "RESERVE",
     "Answer",
     "Marks",
     "Patient",
@@ -54,8 +57,8 @@ __all__ = [
     "gradient_report",
     "grid_report",
     "group_report",
-    "healthy_band",
     "leak_check",
+    "like_healthy_runs",
     "mark",
     "name_points",
     "overfit_one_batch",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from posttrain_lab.data.clinic_runs import ClinicRun, load_clinic_runs
+from posttrain_lab.tails import t_tails
 
 from .patient import NAMES, Part, Patient
 from .sheets import SheetCase
@@ -18,7 +19,7 @@ from .sheets import SheetCase
 EVIDENCE, NAME, REPAIR = 1.0, 2.0, 2.0
 TOLERANCE = 0.02  # of a number given as evidence: two machines differ by less, most neighbours by more
 TRIES = 3
-WIDTH = 3.0  # standard deviations of healthy runs
+CHANCE = 1 / 2000  # that a right repair is refused, for each of its two numbers
 LEAST = 1e-6
 
 
@@ -84,17 +85,28 @@ def evidence_holds(case: SheetCase, evidence: str | float | None) -> bool:
     return math.isclose(evidence, wanted, rel_tol=TOLERANCE)
 
 
-def healthy_band(patient: Patient) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Where healthy runs lie, by the shipped table: mean -+ 3 standard deviations of what is shown, and of the honest number."""
-    rows = [row for row in load_clinic_runs() if row.patient == patient.name and not row.broken]
-    return _band([row.shown for row in rows]), _band([row.honest for row in rows])
+def like_healthy_runs(values: Sequence[float], healthy: Sequence[float]) -> bool:
+    """Could the mean of these runs be that of runs like the healthy ones? Refused when the chance of so large a distance is below 1 in 2,000.
+
+    t = (mean - mean of the healthy) / (s sqrt(1/k + 1/n)) for k new and n healthy runs, s the standard deviation of the healthy ones, n - 1
+    degrees of freedom; with twelve healthy runs and three new ones, 3.2 standard deviations. Raises ValueError for fewer than two healthy runs.
+
+    >>> like_healthy_runs([0.73, 0.75], [0.72, 0.74, 0.76, 0.73]), like_healthy_runs([0.4, 0.3], [0.72, 0.74, 0.76, 0.73])
+    (True, False)
+    """
+    if len(healthy) < 2 or not values:
+        raise ValueError(f"like_healthy_runs wants runs, two healthy ones at least, got {len(values)} and {len(healthy)}.")
+    gap, spread = fmean(values) - fmean(healthy), stdev(healthy)
+    if spread < LEAST:
+        return abs(gap) < 10 * LEAST
+    return t_tails(gap / (spread * math.sqrt(1 / len(values) + 1 / len(healthy))), len(healthy) - 1) >= CHANCE
 
 
 def repair_fails(patient: Patient, repair: Part, seed: int) -> str:
     """What is wrong with this part? Nothing: an empty string. Three runs, from `seed` on, whose data the learner has not seen.
 
-    Refused is a part that raises; one that leaves a run in which the instrument still finds the trouble; one with which the mean of the three
-    runs, shown or honest, lies outside of the band of healthy runs. Either judge alone lets wrong repairs pass.
+    Refused is a part that raises; one that leaves a run in which the instrument still finds the trouble; one with which the three runs, in what
+    they show or in the honest number, are not like the healthy runs of the shipped table. Either judge alone lets wrong repairs pass.
     """
     shown, honest = [], []
     for now in range(seed, seed + TRIES):
@@ -107,9 +119,10 @@ def repair_fails(patient: Patient, repair: Part, seed: int) -> str:
             return f"{patient.instrument} still finds it: {reading:.4g}."
         shown.append(run.shown)
         honest.append(number)
-    for what, values, (low, high) in zip(("shows", "truly has"), (shown, honest), healthy_band(patient), strict=True):
-        if not low <= fmean(values) <= high:
-            return f"The repaired run {what} {fmean(values):.4g} on average; healthy ones have {low:.4g} to {high:.4g}."
+    rows = [row for row in load_clinic_runs() if row.patient == patient.name and not row.broken]
+    for what, values, healthy in (("shows", shown, [r.shown for r in rows]), ("truly has", honest, [r.honest for r in rows])):
+        if not like_healthy_runs(values, healthy):
+            return f"The repaired run {what} {fmean(values):.4g} on average, healthy ones {fmean(healthy):.4g}."
     return ""
 
 
@@ -126,11 +139,6 @@ def mark(case: SheetCase, answer: Answer, seed: int) -> Marks:
         return Marks(evidence, named, 0.0 if told else max(0.0, named), told)
     told = repair_fails(case.patient, answer.repair, seed) if answer.repair else "No repair was handed in."
     return Marks(evidence, named, 0.0 if told else REPAIR, told)
-
-
-def _band(values: list[float]) -> tuple[float, float]:
-    half = WIDTH * stdev(values) + LEAST
-    return fmean(values) - half, fmean(values) + half
 
 
 def damage(patient: Patient) -> list[float]:

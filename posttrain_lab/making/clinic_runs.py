@@ -1,6 +1,6 @@
 """Measure the shipped table of unit 11: `python -m posttrain_lab.making.clinic_runs`.
 
-Every patient and control, healthy and broken, on twelve seeds; of a patient with several places, each seed is broken at the next one.
+Every patient and control, healthy and broken, on each of `SEEDS`; a patient with several places is broken at one after the other.
 With names of patients, only these are measured again, and the other rows stay.
 """
 

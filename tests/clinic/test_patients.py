@@ -1,6 +1,7 @@
 """The patients: on one seed each, the instrument finds the broken run and not the healthy one.
 
-CLINIC_SEEDS=12 tries twelve seeds, every place at which a patient can be broken, and the controls; the shipped table has those of fewer.
+CLINIC_SEEDS=12 tries twelve seeds, every place at which a patient can be broken, and the controls and the reserve. The shipped table has more
+seeds than CI has time for.
 """
 
 import ast
@@ -10,7 +11,7 @@ import os
 import pytest
 import torch
 
-from posttrain_lab.clinic import CONTROLS, KINDS, LEVELS, PATIENTS, damage, shown_code
+from posttrain_lab.clinic import CONTROLS, KINDS, LEVELS, PATIENTS, RESERVE, damage, shown_code
 from posttrain_lab.clinic import instruments as all_instruments
 from posttrain_lab.data.clinic_runs import load_clinic_runs
 from posttrain_lab.data.label_curves import mean_interval
@@ -18,7 +19,6 @@ from posttrain_lab.data.label_curves import mean_interval
 SEEDS = range(int(os.environ.get("CLINIC_SEEDS", "1")))
 EVERYBODY = {**PATIENTS, **CONTROLS}
 RUNS = load_clinic_runs()
-MEASURED = len({row.seed for row in RUNS})
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +29,9 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", EVERYBODY if len(SEEDS) > 1 else PATIENTS)
+@pytest.mark.parametrize("name", [*EVERYBODY, *RESERVE] if len(SEEDS) > 1 else PATIENTS)
 def test_the_instrument_tells_the_broken_run_from_the_healthy_one(name):
-    patient = EVERYBODY[name]
+    patient = {**EVERYBODY, **RESERVE}[name]
     for seed in SEEDS:
         healthy = patient.run(seed, patient.part(broken=False))
         places = patient.places if len(SEEDS) > 1 else patient.places[:1]
@@ -47,9 +47,9 @@ def test_the_instrument_tells_the_broken_run_from_the_healthy_one(name):
 @pytest.mark.parametrize("name", EVERYBODY)
 def test_in_the_shipped_table_it_does_so_on_every_seed(name):
     patient, rows = EVERYBODY[name], [row for row in RUNS if row.patient == name]
-    assert sorted((row.broken, row.seed) for row in rows) == [
-        (state, seed) for state in (False, True) for seed in range(MEASURED)
-    ]
+    seeds = range(len(rows) // 2)
+    assert len(seeds) >= 5
+    assert sorted((row.broken, row.seed) for row in rows) == [(state, seed) for state in (False, True) for seed in seeds]
     assert [row for row in rows if patient.looks_sick(row.reading) != row.broken] == []
     assert {row.place for row in rows if row.broken} == set(patient.places or ("",))
 
@@ -84,9 +84,9 @@ def test_the_log_warns_of_almost_none():
 def test_levels_kinds_and_instruments():
     assert {level: len(names) for level, names in LEVELS.items()} == {1: 7, 2: 7, 3: 6}
     assert all(PATIENTS[name].level == level for level, names in LEVELS.items() for name in names)
-    assert {patient.kind for patient in EVERYBODY.values()} <= set(KINDS)
-    assert {patient.instrument for patient in EVERYBODY.values()} <= set(all_instruments.__all__)
-    assert not PATIENTS.keys() & CONTROLS.keys()
+    assert {patient.kind for patient in (*EVERYBODY.values(), *RESERVE.values())} <= set(KINDS)
+    assert {patient.instrument for patient in (*EVERYBODY.values(), *RESERVE.values())} <= set(all_instruments.__all__)
+    assert len({**EVERYBODY, **RESERVE}) == len(PATIENTS) + len(CONTROLS) + len(RESERVE)
 
 
 @pytest.mark.parametrize("name", PATIENTS)

@@ -4,6 +4,7 @@ import copy
 import math
 import re
 from dataclasses import replace
+from statistics import fmean, stdev
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from posttrain_lab.clinic import (
     Marks,
     SheetCase,
     evidence_holds,
+    like_healthy_runs,
     mark,
     name_points,
     repair_fails,
@@ -89,6 +91,20 @@ class TestEvidence:
         assert not any(evidence_holds(case, wrong) for wrong in (reading * 1.025, 0.0, math.nan, "4", None, True))
         healthy = replace(case, broken=False)
         assert evidence_holds(healthy, case.patient.measured(healthy.run()))
+
+
+def test_runs_like_healthy_ones_by_scipy():
+    """The edge lies at t's quantile; a spread of 0 allows rounding only."""
+    stats = pytest.importorskip("scipy.stats")
+    healthy = [0.70, 0.74, 0.72, 0.75, 0.71, 0.73]
+    half = stats.t.isf(1 / 4000, 5) * stdev(healthy) * math.sqrt(1 / 3 + 1 / 6)
+    for sign in (-1, 1):
+        assert like_healthy_runs([fmean(healthy) + 0.999 * sign * half] * 3, healthy)
+        assert not like_healthy_runs([fmean(healthy) + 1.001 * sign * half] * 3, healthy)
+    assert like_healthy_runs([0.8 + 1e-9], [0.8] * 5)
+    assert not like_healthy_runs([0.79], [0.8] * 5)
+    with pytest.raises(ValueError, match="got 1 and 1"):
+        like_healthy_runs([0.5], [0.5])
 
 
 def still(model: nn.Sequential) -> None:
