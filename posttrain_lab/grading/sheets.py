@@ -51,9 +51,25 @@ def write_tokens(root: Path, roster: Path) -> int:
     students = read_roster(roster).students
     if not students:
         raise CourseError(f"The roster {roster} has no students; give it a line for each.")
-    secret, text = secret_of(root), io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("student_id", "token"))
-    writer.writerows((student.student_id, token_of(secret, student.student_id)) for student in students)
-    write_whole(root / TOKENS, text.getvalue())
+    secret = secret_of(root)
+    _write(root, [(student.student_id, token_of(secret, student.student_id)) for student in students])
     return len(students)
+
+
+def forget_token(root: Path, student: str) -> bool:
+    """Take the student's line out of sheets.csv; false where there was none."""
+    try:
+        text = (root / TOKENS).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    rows = [(row[0], row[1]) for row in list(csv.reader(io.StringIO(text)))[1:] if len(row) > 1]
+    kept = [row for row in rows if row[0] != student]
+    if len(kept) < len(rows):
+        _write(root, kept)
+    return len(kept) < len(rows)
+
+
+def _write(root: Path, rows: list[tuple[str, str]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("student_id", "token"), *rows])
+    write_whole(root / TOKENS, text.getvalue())

@@ -7,7 +7,7 @@ import pytest
 from posttrain_lab.cli.app import main
 from posttrain_lab.clinic import token_of
 from posttrain_lab.grading.course import CourseError
-from posttrain_lab.grading.sheets import SECRET, TOKENS, secret_of, student_token, write_tokens
+from posttrain_lab.grading.sheets import SECRET, TOKENS, forget_token, secret_of, student_token, write_tokens
 
 ROSTER = "student_id,first_name,last_name\nann,Ann,Lee\nben.m@x.org,Ben,Moe\n"
 
@@ -38,6 +38,14 @@ def test_the_secret_is_made_once_and_is_its_owners(course):
     assert secret_of(course) == first
     assert (course / SECRET).stat().st_mode & 0o077 == 0
     assert write_tokens(course, course / "roster.csv") == 2
+
+
+def test_a_student_is_forgotten_and_the_others_keep_their_lines(course):
+    assert not forget_token(course, "ann")
+    write_tokens(course, course / "roster.csv")
+    assert forget_token(course, "ann")
+    assert not forget_token(course, "ann")
+    assert (course / TOKENS).read_text() == f"student_id,token\nben.m@x.org,{student_token(course, 'ben.m@x.org')}\n"
 
 
 @pytest.mark.parametrize("secret", ["", "short"])
