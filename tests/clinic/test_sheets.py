@@ -23,7 +23,7 @@ def test_a_sheet_is_the_same_for_ever():
     assert told == [
         (1, "copy_not_used", 273, True, ""),
         (5, "merge_without_scale", 1726, False, ""),
-        (8, "cached_weights", 6445, True, "0"),
+        (8, "cached_weights", 6445, True, ""),
     ]
     assert sheet(f" {token_of(PUBLIC, 'ann').upper()}\n") == first
 

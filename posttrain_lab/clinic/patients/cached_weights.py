@@ -1,4 +1,4 @@
-"""A quantized layer keeps its weight from the first evaluation: what is trained afterwards never reaches the answers."""
+"""Quantized layers keep their weight from the first evaluation: what is trained afterwards never reaches the answers."""
 
 import copy
 
@@ -16,32 +16,30 @@ from ..subjects import fit, hits, optimizer_of, trained, weight
 LAYERS = ("0", "4")
 
 
-class TwoBitConv(nn.Module):
-    """A convolution that computes with a weight of two bits: in eval mode the one that `part` gives."""
+class RoundedConv(nn.Module):
+    """A convolution that computes with a weight of three bits: in eval mode the one that `part` gives."""
 
     kept: Tensor | None = None
 
-    def __init__(self, name: str, weight: nn.Parameter, part: Part) -> None:
+    def __init__(self, weight: nn.Parameter, part: Part) -> None:
         super().__init__()
-        self.name, self.weight, self.part = name, weight, part
+        self.weight, self.part = weight, part
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.rounded() if self.training else self.part(self), padding=1)
 
     def rounded(self) -> Tensor:
-        """The weight as it is now, on the grid of two bits; gradients pass straight through."""
-        return rounded_weight(self.weight, 2, PerChannel())
+        """The weight as it is now, on the grid of three bits; gradients pass straight through."""
+        return rounded_weight(self.weight, 3, PerChannel())
 
 
-def weight_of(layer: TwoBitConv) -> Tensor:
+def weight_of(layer: RoundedConv) -> Tensor:
     """The weight with which a layer answers in eval mode, on its grid."""
     return layer.rounded()
 
 
-def broken(layer: TwoBitConv, *, place: str) -> Tensor:
-    """One layer computes it once only."""
-    if layer.name != place:
-        return layer.rounded()
+def broken(layer: RoundedConv) -> Tensor:
+    """It is computed once only."""
     if layer.kept is None:
         layer.kept = layer.rounded().detach()
     return layer.kept
@@ -50,10 +48,10 @@ def broken(layer: TwoBitConv, *, place: str) -> Tensor:
 def run(seed: int, weight_of) -> Run:
     model, _, train, new, test = trained(seed)
     for name in LAYERS:
-        model[int(name)] = TwoBitConv(name, weight(model, name), weight_of)
+        model[int(name)] = RoundedConv(weight(model, name), weight_of)
     hits(model, new)
     model.train()
-    log = fit(model, train.first(2000), optimizer_of(model, lr=2e-3), 2, seed)
+    log = fit(model, train.first(2000), optimizer_of(model, lr=5e-3), 3, seed)
     return Run(log, hits(model, test), {"model": model.eval(), "test": test})
 
 
@@ -71,8 +69,8 @@ def least_effect(handles: Handles) -> float:
 PATIENT = Patient(
     level=2,
     kind="E",
-    words="a layer answers with the weight that it had at the first evaluation",
-    shows="test accuracy at 2 bits, after healing",
+    words="the layers answer with the weights that they had at the first evaluation",
+    shows="test accuracy at 3 bits, after healing",
     healthy=weight_of,
     broken=broken,
     run=run,
@@ -80,5 +78,4 @@ PATIENT = Patient(
     examine=least_effect,
     threshold=1e-3,
     sick="below",
-    places=LAYERS,
 )
