@@ -7,8 +7,8 @@ Left out: transfers to and from a GPU.
 
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -30,7 +30,18 @@ from posttrain_lab.metrics import (
 )
 from posttrain_lab.passport import Comparison, Measurement, Passport, compare
 
-__all__ = ["Comparison", "Measurement", "Passport", "compare", "latency", "passport", "predict", "using_threads"]
+__all__ = [
+    "Comparison",
+    "Measurement",
+    "Passport",
+    "compare",
+    "latencies",
+    "latency",
+    "passport",
+    "passports",
+    "predict",
+    "using_threads",
+]
 
 BATCHES = (1, 64)
 PARTS = ("validation", "test")
@@ -55,14 +66,47 @@ def latency(
     check_count("latency", "warmup", warmup, 0)
     for _ in range(warmup):
         fn()
-    times = []
-    for _ in range(repeats):
-        start = clock()
-        fn()
-        times.append(clock() - start)
+    return _percentiles([_seconds(fn, clock) for _ in range(repeats)])
+
+
+def _seconds(fn: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
+    fn()
+    return clock() - start
+
+
+def _percentiles(times: list[float]) -> tuple[float, float, float]:
     times.sort()
-    p20, p50, p80 = (times[-(-p * repeats // 100) - 1] for p in (20, 50, 80))
+    p20, p50, p80 = (times[-(-p * len(times) // 100) - 1] for p in (20, 50, 80))
     return p20, p50, p80
+
+
+def latencies(
+    functions: Mapping[str, Callable[[], object]],
+    repeats: int = 50,
+    warmup: int = 5,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, tuple[float, float, float]]:
+    """`latency` of several functions that are to be compared: they take turns, so a busy moment of the machine meets all of them.
+
+    In each of the `repeats` rounds every function is called twice, and the second call is timed: the others have emptied the caches
+    before. The round's first is another one each time. Raises as `latency` does.
+
+    >>> ticks = iter([0.0, 2.0, 10.0, 13.0, 20.0, 24.0, 30.0, 31.0])  # a, b; b, a
+    >>> latencies({"a": lambda: None, "b": lambda: None}, repeats=2, clock=lambda: next(ticks))
+    {'a': (1.0, 1.0, 2.0), 'b': (3.0, 3.0, 4.0)}
+    """
+    names, times = list(functions), {name: [] for name in functions}
+    check_count("latencies", "repeats", repeats, 1)
+    for fn in functions.values():
+        latency(fn, 1, warmup, clock=lambda: 0.0)  # checks, and warms up
+    for turn in range(repeats):
+        first = turn % max(1, len(names))
+        for name in names[first:] + names[:first]:
+            functions[name]()
+            times[name].append(_seconds(functions[name], clock))
+    return {name: _percentiles(found) for name, found in times.items()}
 
 
 @contextmanager
@@ -141,19 +185,26 @@ def device_name(device: torch.device) -> str:
     return next(filter(None, [*names[:1], platform.processor(), platform.machine()]), "unknown CPU")
 
 
-def _measure_batch(model: nn.Module, images: Tensor, batch: int, repeats: int) -> Measurement:
-    """Latency of `batch` images a call (fewer are repeated in turn), already on the model's device."""
-    device = _device(model)
-    x = images[torch.arange(batch) % len(images)].to(device)
+def _measure_batch(models: Mapping[str, nn.Module], images: Tensor, batch: int, repeats: int) -> dict[str, Measurement]:
+    """Latency of `batch` images a call (fewer are repeated in turn), already on each model's device; several models take turns."""
+    taken = images[torch.arange(batch) % len(images)]
+    calls = {name: _caller(model, taken.to(_device(model))) for name, model in models.items()}
+    with ExitStack() as stack, torch.no_grad():
+        for model in models.values():
+            stack.enter_context(evaluating(model))
+        found = latencies(calls, repeats) if len(calls) > 1 else {name: latency(call, repeats) for name, call in calls.items()}
+    return {name: Measurement(*times, batch, torch.get_num_threads()) for name, times in found.items()}
+
+
+def _caller(model: nn.Module, x: Tensor) -> Callable[[], None]:
+    """One call of a model, to its end also on a GPU."""
 
     def call() -> None:
         model(x)
-        if device.type != "cpu":
-            torch.accelerator.synchronize(device)
+        if x.device.type != "cpu":
+            torch.accelerator.synchronize(x.device)
 
-    with evaluating(model), torch.no_grad():
-        p20, p50, p80 = latency(call, repeats)
-    return Measurement(p20, p50, p80, batch, torch.get_num_threads())
+    return call
 
 
 def _quality(logits: Tensor, data: Dataset) -> dict:
@@ -193,7 +244,23 @@ def passport(
     >>> found.n, found.bytes, found.accuracy_low < found.accuracy < found.accuracy_high
     (2000, 434976, True)
     """
-    check_model("passport", model)
+    return passports({name: model}, split, part, threads, repeats)[0]
+
+
+def passports(
+    models: Mapping[str, nn.Module], split: Split, part: str = "validation", threads: int = 1, repeats: int = 30
+) -> list[Passport]:
+    """The passports of several models that are to be compared, in their order: their calls take turns while they are timed.
+
+    models: name -> model. Else as `passport`, whose errors these are.
+
+    >>> from posttrain_lab.data import load_fashion
+    >>> networks = {name: nn.Sequential(nn.Flatten(), nn.Linear(784, 10)) for name in ("a", "b")}
+    >>> [(one.name, one.bytes) for one in passports(networks, load_fashion(), repeats=1)]
+    [('a', 31400), ('b', 31400)]
+    """
+    for model in models.values():
+        check_model("passport", model)
     if not isinstance(split, Split):
         raise TypeError(f"passport wants a Split, got {type(split).__name__}; do load_fashion().")
     if part not in PARTS:
@@ -201,17 +268,20 @@ def passport(
     check_count("passport", "repeats", repeats, 1)
     data: Dataset = getattr(split, part)
     with using_threads(threads):
-        quality = _quality(predict(model, data.images), data)
-        timing = tuple(_measure_batch(model, data.images, batch, repeats) for batch in BATCHES)
-    return Passport(
-        name=name,
-        task=split.name,
-        part=part,
-        bytes=model_bytes(model),
-        macs=macs(model, data.images[:1].to(_device(model))),
-        latency=timing,
-        device=device_name(_device(model)),
-        threads=threads,
-        versions={"python": platform.python_version(), "torch": str(torch.__version__), "posttrain_lab": __version__},
-        **quality,
-    )
+        quality = {name: _quality(predict(model, data.images), data) for name, model in models.items()}
+        timing = [_measure_batch(models, data.images, batch, repeats) for batch in BATCHES]
+    return [
+        Passport(
+            name=name,
+            task=split.name,
+            part=part,
+            bytes=model_bytes(model),
+            macs=macs(model, data.images[:1].to(_device(model))),
+            latency=tuple(found[name] for found in timing),
+            device=device_name(_device(model)),
+            threads=threads,
+            versions={"python": platform.python_version(), "torch": str(torch.__version__), "posttrain_lab": __version__},
+            **quality[name],
+        )
+        for name, model in models.items()
+    ]

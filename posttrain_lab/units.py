@@ -108,7 +108,7 @@ UNITS = (
         "deployment",
         "Deployment: can your own network run on a phone, on a chip, and inside a budget?",
         "run your own network on a phone, on a chip, in a runtime, inside a budget",
-        reading=29,
+        reading=25,
     ),
 )
 

@@ -1,9 +1,11 @@
 """Interactive elements of a notebook: a figure with sliders, a guess before the run, a quiz. They compute nothing.
 
-Each function returns an ipywidgets object; the notebook shows it as the last value of a cell. Figures with sliders run
-the student's own function: `slider_figure` calls it again after each move. A move needs a running kernel.
+The notebook shows what a function returns as the last value of a cell. Figures with sliders are made with ipywidgets and run
+the student's own function: `slider_figure` calls it again after each move, which needs a running kernel. A guess and a quiz are
+plain HTML, radio buttons whose answers a style sheet shows: they work on every page that shows HTML, without a kernel.
 """
 
+import hashlib
 import html
 import json
 from collections.abc import Callable, Sequence
@@ -109,28 +111,55 @@ def _display(figure: Figure) -> dict[str, Any]:
     return {"output_type": "display_data", "data": bundle, "metadata": {}}
 
 
-def predict(question: str, options: Sequence[str], then: str) -> ipywidgets.VBox:
+class Ask:
+    """Questions with radio buttons, as HTML; the answer to a choice is shown below it, and `score` counts the right ones.
+
+    A group is named by its question: a page has it once in a form, and groups of two forms are apart. "dialog" sends nothing.
+    """
+
+    def __init__(self, groups: Sequence[str], score: str = "") -> None:
+        self.html = f'<form method="dialog" class="ptl-ask" data-lm-suppress-shortcuts="true"><style>{STYLE}</style>{"".join(groups)}{score}</form>'
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+STYLE = """
+.ptl-ask { counter-reset: ptl-right; max-width: 46em }
+.ptl-ask fieldset { border: 0; padding: 0; margin: 0 0 1em; min-inline-size: 0 }
+.ptl-ask legend { font-weight: bold; font-size: inherit; padding: 0; margin: 0 0 .3em; white-space: normal }
+.ptl-ask label { display: flex; gap: .6em; align-items: baseline; padding: .15em 0; overflow-wrap: anywhere }
+.ptl-ask input { flex: none; margin: 0 }
+.ptl-ask .ptl-said { display: none; margin: 0 0 .4em 1.6em }
+.ptl-ask label:has(:checked) + .ptl-said { display: block }
+.ptl-ask .ptl-right:checked { counter-increment: ptl-right }
+.ptl-ask .ptl-score::before { content: counter(ptl-right) }
+"""
+
+
+def predict(question: str, options: Sequence[str], then: str) -> Ask:
     """A question before the run: choosing one of the options shows your guess and the sentence `then`.
 
-    The guess is the `value` of the second child (None until a choice is made). Raises ValueError below two options.
+    Raises ValueError below two options.
 
-    >>> predict("Which is larger?", ["the file", "the memory"], "Run the next cell.").children[1].value is None
-    True
+    >>> predict("Which is larger?", ["the file", "the memory"], "Run the next cell.").html.count("<input")
+    2
     """
     if len(options) < 2:
         raise ValueError(f"predict wants at least two options, got {len(options)}; add one to choose from.")
-    buttons = _buttons(options)
-    answer = ipywidgets.HTML()
-
-    def chosen(change: Any) -> None:
-        answer.value = f"<p><i>Your guess: {html.escape(str(change['new']))}.</i> {html.escape(then)}</p>"
-
-    buttons.observe(chosen, names="value")
-    return ipywidgets.VBox([ipywidgets.HTML(f"<b>{html.escape(question)}</b>"), buttons, answer])
+    guesses = [(option, f"<i>Your guess: {html.escape(option)}.</i> {html.escape(then)}") for option in options]
+    return Ask([_group(question, guesses)])
 
 
-def _buttons(options: Sequence[str]) -> ipywidgets.RadioButtons:
-    return ipywidgets.RadioButtons(options=list(options), value=None, layout=WIDE)
+def _group(legend: str, choices: Sequence[tuple[str, str]], right: int = -1) -> str:
+    """One question: each choice with the HTML that is shown once it is chosen."""
+    name = f"q{hashlib.sha256(legend.encode()).hexdigest()[:8]}"
+    rows = [
+        f'<label><input type="radio" name="{name}" value="{place}"{" class=ptl-right" if place == right else ""}>'
+        f'<span>{html.escape(choice)}</span></label><p class="ptl-said" aria-live="polite">{said}</p>'
+        for place, (choice, said) in enumerate(choices)
+    ]
+    return f"<fieldset><legend>{html.escape(legend)}</legend>{''.join(rows)}</fieldset>"
 
 
 def run_button(label: str, action: Callable[[], Any]) -> ipywidgets.VBox:
@@ -176,43 +205,25 @@ class Question:
             raise ValueError(f"Question wants right from 0 to {last}, got {self.right}; it is an index.")
 
 
-def quiz(questions: Sequence[Question]) -> ipywidgets.VBox:
+def quiz(questions: Sequence[Question]) -> Ask:
     """A quiz: questions with buttons; each choice is answered with right or not yet, and why.
 
     The last line counts the questions answered right; a choice may be changed. Raises ValueError without any question.
 
     >>> ask = Question("How many codes have 4 bits?", ("8", "16"), right=1, why="2^4 = 16.")
-    >>> box = quiz([ask])
-    >>> box.children[0].children[1].value = "16"
-    >>> box.children[-1].value
-    '<b>1 of 1 right.</b>'
+    >>> "<b>Not yet: 8.</b> 2^4 = 16." in quiz([ask]).html
+    True
     """
     if not questions:
         raise ValueError("quiz wants at least one question, got none; add a Question.")
-    score = ipywidgets.HTML(_score(0, len(questions)))
-    right: set[int] = set()
-
-    def answered(number: int, is_right: bool) -> None:
-        (right.add if is_right else right.discard)(number)
-        score.value = _score(len(right), len(questions))
-
-    boxes = [_question_box(number, question, answered) for number, question in enumerate(questions)]
-    return ipywidgets.VBox([*boxes, score])
+    groups = [_answered(f"{number}. {question.text}", question) for number, question in enumerate(questions, 1)]
+    return Ask(groups, f'<p><b class="ptl-score"> of {len(questions)} right.</b></p>')
 
 
-def _score(right: int, total: int) -> str:
-    return f"<b>{right} of {total} right.</b>"
-
-
-def _question_box(number: int, question: Question, answered: Callable[[int, bool], None]) -> ipywidgets.VBox:
-    buttons, answer = _buttons(question.choices), ipywidgets.HTML()
-
-    def chosen(change: Any) -> None:
-        is_right = change["new"] == question.choices[question.right]
-        verdict = f"{'Right' if is_right else 'Not yet'}: {change['new']}."
-        answer.value = f"<p><b>{html.escape(verdict)}</b> {html.escape(question.why)}</p>"
-        answered(number, is_right)
-
-    buttons.observe(chosen, names="value")
-    title = ipywidgets.HTML(f"<b>{number + 1}. {html.escape(question.text)}</b>")
-    return ipywidgets.VBox([title, buttons, answer])
+def _answered(legend: str, question: Question) -> str:
+    verdicts = ["Right" if place == question.right else "Not yet" for place in range(len(question.choices))]
+    said = [
+        f"<b>{verdict}: {html.escape(choice)}.</b> {html.escape(question.why)}"
+        for verdict, choice in zip(verdicts, question.choices, strict=True)
+    ]
+    return _group(legend, list(zip(question.choices, said, strict=True)), question.right)

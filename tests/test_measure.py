@@ -17,7 +17,18 @@ from torch import nn
 import posttrain_lab
 from posttrain_lab import measure
 from posttrain_lab.data import Dataset, Split
-from posttrain_lab.measure import Comparison, Measurement, Passport, compare, latency, passport, predict, using_threads
+from posttrain_lab.measure import (
+    Comparison,
+    Measurement,
+    Passport,
+    compare,
+    latencies,
+    latency,
+    passport,
+    passports,
+    predict,
+    using_threads,
+)
 from posttrain_lab.metrics import accuracy, macs, model_bytes, wilson_interval
 from posttrain_lab.passport import short
 from tests.passports import ONE
@@ -47,6 +58,21 @@ def test_latency_is_numpys_inverted_cdf_percentile_without_the_warm_up(times, wa
     found = latency(clock.work, repeats=len(times), warmup=warmup, clock=clock)
     assert clock.calls == warmup + len(times)
     assert list(found) == np.percentile(times, [20, 50, 80], method="inverted_cdf").tolist()
+
+
+def test_functions_take_turns_and_each_begins_a_round():
+    calls, ticks = [], iter(float(i * i) for i in range(12))
+    found = latencies({name: lambda name=name: calls.append(name) for name in "abc"}, 2, warmup=0, clock=lambda: next(ticks))
+    assert calls == [*"abc", *"aabbcc", *"bbccaa"]  # once to warm up; then twice each, timed the second time
+    assert found == {"a": (1.0, 1.0, 21.0), "b": (5.0, 5.0, 13.0), "c": (9.0, 9.0, 17.0)}
+    assert latencies({}) == {}
+
+
+def test_one_function_of_several_is_refused_as_alone():
+    with pytest.raises(TypeError, match="latency wants fn to be a function"):
+        latencies({"a": print, "b": 3})
+    with pytest.raises(ValueError, match="latencies wants repeats"):
+        latencies({"a": print}, 0)
 
 
 def test_latency_uses_the_real_clock_unless_told():
@@ -143,6 +169,17 @@ def test_predict_gives_the_logits_in_eval_mode_and_in_batches():
 def test_predict_refuses(model, images, batch_size, error, message):
     with pytest.raises(error, match=f"^predict wants .*{message}"):
         predict(model, images, batch_size)
+
+
+def test_networks_that_are_compared_take_turns():
+    order, models = [], {"a": FromPixels(), "b": FromPixels()}
+    for name, model in models.items():
+        model.register_forward_hook(lambda model, inputs, output, name=name: order.append(name))
+    found = passports(models, toy_split(), repeats=2)
+    assert [one.name for one in found] == ["a", "b"]
+    assert "".join(order).count("aabbbbaa") == 2  # for a batch of 1 and of 64
+    alone = passport(FromPixels(), toy_split(), "a", repeats=1)
+    assert dataclasses.replace(found[0], latency=()) == dataclasses.replace(alone, latency=())
 
 
 def test_passport_says_what_a_hand_count_says():

@@ -6,8 +6,9 @@ import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from bs4 import BeautifulSoup
 
-from posttrain_lab.widgets import PLOTLY, Choice, Question, Slider, predict, quiz, run_button, slider_figure
+from posttrain_lab.widgets import PLOTLY, Ask, Choice, Question, Slider, predict, quiz, run_button, slider_figure
 
 
 def line(slope: float, name: str = "a") -> go.Figure:
@@ -87,30 +88,27 @@ def test_bad_specifications(make, error, message):
         make()
 
 
-def test_a_guess_is_kept_and_shown_safely():
-    box = predict("Which?", ["<b>this</b>", "that"], "Run the next cell.")
-    _, buttons, answer = box.children
-    assert buttons.value is None
-    assert answer.value == ""
-    buttons.value = "<b>this</b>"
-    assert "&lt;b&gt;this" in answer.value
-    assert "Run the next cell." in answer.value
+def groups_of(ask: Ask) -> list[BeautifulSoup]:
+    return BeautifulSoup(ask._repr_html_(), "html.parser").find_all("fieldset")
 
 
-def test_quiz_counts_and_takes_a_changed_answer_back():
-    asks = [Question("2 + 2?", ("4", "5"), 0, "Count."), Question("3 + 3?", ("5", "6"), 1, "Count again.")]
-    box = quiz(asks)
-    (_, first, said), (_, second, _), score = box.children[0].children, box.children[1].children, box.children[2]
-    assert score.value == "<b>0 of 2 right.</b>"
-    first.value = "4"
-    assert "Right: 4." in said.value
-    second.value = "5"
-    assert score.value == "<b>1 of 2 right.</b>"
-    second.value = "6"
-    assert score.value == "<b>2 of 2 right.</b>"
-    first.value = "5"
-    assert "Not yet: 5." in said.value
-    assert score.value == "<b>1 of 2 right.</b>"
+def test_a_guess_is_shown_safely():
+    (group,) = groups_of(predict("Which?", ["<b>this</b>", "that"], "Run the next cell."))
+    assert group.legend.get_text() == "Which?"
+    assert [label.get_text() for label in group.find_all("label")] == ["<b>this</b>", "that"]
+    assert group.select_one("label + .ptl-said").get_text() == "Your guess: <b>this</b>. Run the next cell."
+
+
+def test_a_quiz_has_named_groups_and_says_why():
+    first, second = groups_of(
+        quiz([Question("2 + 2?", ("4", "5"), 0, "Count."), Question("3 + 3?", ("5", "6"), 1, "Count again.")])
+    )
+    names = [{button["name"] for button in group.find_all("input", type="radio")} for group in (first, second)]
+    assert [len(one) for one in names] == [1, 1]
+    assert names[0] != names[1]
+    assert [said.get_text() for said in first.select("label + .ptl-said")] == ["Right: 4. Count.", "Not yet: 5. Count."]
+    assert [button["value"] for button in second.select(".ptl-right")] == ["1"]
+    assert second.legend.get_text() == "2. 3 + 3?"
 
 
 class Page:

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posttrain_lab.plots import INK, MARKERS, figure, line_style, marker_style
+from posttrain_lab.plots import INK, MARKERS, figure, line_style, log_axis, marker_style
 from posttrain_lab.whole_files import write_whole
 
 from .machine import Machine, Peaks
@@ -76,7 +76,8 @@ def roofline(results: Sequence[Result], peaks: Peaks) -> Figure:
         marks = _marks(name)
         traces.append(Scatter(x=x, y=y, text=words, mode="markers", name=name, marker=marks, hovertemplate=shown))
     title = f"Roofline on {peaks.threads} thread{'s' if peaks.threads > 1 else ''}"
-    axes = {"xaxis_type": "log", "yaxis_type": "log", "height": 560, "showlegend": True}
+    speeds = [value for trace in traces for value in trace.y]
+    axes = {"xaxis": log_axis([SHORTEST, LONGEST]), "yaxis": log_axis(speeds), "height": 560, "showlegend": True}
     return figure(traces, "operations for a byte moved", "speed (GOPS)", title, **axes)
 
 

@@ -12,11 +12,16 @@ from rich.table import Table
 from posttrain_lab.whole_files import csv_text, write_whole
 
 from .machine import Machine
-from .rows import CSR, FBGEMM, FP32, INT_MM, LAST, SCIPY
-from .timing import Result
-from .verdicts import ABOVE, FAILS, HOLDS, UNKNOWN, TargetVerdict
+from .rows import CSR, FBGEMM, FP32, INT_MM, LAST, OURS, SCIPY
+from .timing import Ratio, Result
+from .verdicts import ABOVE, FAILS, HOLDS, UNKNOWN, TargetVerdict, ratio_of
 
-COLUMNS = ("op", "m", "k", "n", "density", "threads", "implementation", "p20", "p50", "p80", "device", "versions", "note")
+RATIO = ("ratio", "ratio_low", "ratio_high")  # how many times as fast ours is as this one, and the 95 % interval
+COLUMNS = (
+    *("op", "m", "k", "n", "density", "threads", "implementation", "p20", "p50", "p80"),
+    *RATIO,
+    *("device", "versions", "note"),
+)
 SHORT_NAMES = {
     FBGEMM: "torch int8",
     FP32: "torch fp32",
@@ -25,7 +30,6 @@ SHORT_NAMES = {
     CSR: "torch csr",
     SCIPY: "scipy csr",
 }
-STEP, LONGEST_BAR = 0.5, 8
 HEADER = ("op", "(m, k, n)", "ours", "of peak", "best peer", "against", "ratio", "target", "holds")
 
 
@@ -38,7 +42,10 @@ def csv_rows(results: Sequence[Result], machine: Machine) -> list[list[str]]:
         for one in result.timings:
             times = [f"{value:.6g}" for value in one.seconds] if one.seconds else [""] * 3
             device = f"{machine.device}, {machine.simd}"
-            rows.append([*start, one.name, *times, device, machine.versions, one.note])
+            ratio = ratio_of(result, one.name) if one.name != OURS else None
+            numbers = (ratio.value, ratio.low, ratio.high) if ratio else (None,) * len(RATIO)
+            ratios = ["" if value is None else f"{value:.4g}" for value in numbers]
+            rows.append([*start, one.name, *times, *ratios, device, machine.versions, one.note])
     return rows
 
 
@@ -62,7 +69,7 @@ def milliseconds(seconds: float | None) -> str:
 def verdict_cells(one: TargetVerdict) -> list[str]:
     """The texts of a line under HEADER."""
     best = f"{one.best} {milliseconds(one.best_seconds)}" if one.best else "-"
-    ratio = "-" if one.ratio is None else f"{one.ratio:.2f}x"
+    ratio = "-" if one.ratio is None else str(one.sure or Ratio(one.ratio))
     share = "-" if one.share is None else f"{100 * one.share:.0f} %"
     return [one.op, one.shape, milliseconds(one.ours), share, best, one.against, ratio, one.target, one.holds]
 
@@ -97,25 +104,25 @@ def remarks(results: Sequence[Result]) -> list[str]:
     return [f"{text} ({times} times)" if times > 1 else text for text, times in found.items()]
 
 
-def ratio_bar(ratio: float) -> str:
-    """A `#` for each half of the peer's speed; `+` when the bar would be longer than eight.
+def interval(ratio: Ratio) -> str:
+    """The interval of a ratio in nine characters at most; empty where there is none.
 
-    >>> ratio_bar(1.0), ratio_bar(2.3), ratio_bar(50)
-    ('##', '#####', '#######+')
+    >>> interval(Ratio(1.0, 0.98, 1.049)), interval(Ratio(120.0, 98.0, 160.0)), interval(Ratio(1.0))
+    ('0.98-1.05', '98-160', '')
     """
-    length = round(ratio / STEP)
-    return "#" * length if length <= LONGEST_BAR else "#" * (LONGEST_BAR - 1) + "+"
+    if ratio.low is None or ratio.high is None:
+        return ""
+    return "-".join(f"{end:.2f}" if end < 9.995 else f"{end:.0f}" for end in (ratio.low, ratio.high))
 
 
 def short_rows(lines: Sequence[TargetVerdict]) -> list[list[str]]:
-    """One row a shape: ours in milliseconds, its fastest peer, how many times as fast ours is, and whether all its targets hold."""
+    """One row a shape: ours in milliseconds, its fastest peer, how many times as fast ours is and how sure that is, whether all targets hold."""
     rows = []
     for (op, shape, ours), group in groupby((one for one in lines if one.best), lambda one: (one.op, one.shape, one.ours)):
         found = list(group)
-        name, theirs, answers = found[0].best, found[0].best_seconds, {one.holds for one in found}
-        ratio = theirs / ours if theirs and ours else None
+        name, ratio, answers = found[0].best, found[0].best_ratio, {one.holds for one in found}
         holds = next((one for one in (FAILS, ABOVE, UNKNOWN, HOLDS) if one in answers), UNKNOWN)
-        times = [f"{ratio:.2f}x", ratio_bar(ratio)] if ratio else ["-", ""]
+        times = [f"{ratio.value:.2f}x", interval(ratio)] if ratio else ["-", ""]
         names = [*short_name(op, shape), milliseconds(ours), SHORT_NAMES.get(name, name.partition("_")[0])]
         rows.append([*names, *times, "peak" if holds == ABOVE else holds])
     return rows
@@ -147,9 +154,9 @@ def print_report(
 ) -> None:
     """The speed table in 80 columns, what went wrong, and the machine."""
     console = console or Console(markup=False, highlight=False)
-    title = "Speed on 1 thread, medians; each # is half of the fastest peer's speed"
+    title = "Speed on 1 thread, medians of pairs of calls, with the ratio's 95 % interval"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
-    for name in ("op", "m, k, n", "ours", "fastest peer", "ratio", "", "target"):
+    for name in ("op", "m, k, n", "ours", "fastest peer", "ratio", "95 %", "target"):
         table.add_column(name, overflow="fold", justify="right" if name in ("ours", "ratio") else "left")
     for row in short_rows(lines):
         table.add_row(*row)

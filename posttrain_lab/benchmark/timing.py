@@ -2,13 +2,17 @@
 
 Each round calls every entrant twice, in an order drawn anew, and times the second call: its code and its weights are as near as they get,
 not thrown out of the caches by the others. Percentiles are by the nearest rank, as in `measure.latency`.
+
+Two entrants' calls of one round are a pair: whatever slowed the machine down for a while slowed down both. So a ratio is the median of the
+ratios of all pairs, and its interval comes from drawing pairs again and again (Efron 1979, the bootstrap).
 """
 
 import gc
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -23,17 +27,35 @@ from .rows import BYTES, OURS, Entrant, Race
 Clock = Callable[[], float]
 LEAST, MOST = 3, 101  # rounds of an entrant, unless one call takes longer than SLOW seconds
 SLOW = 0.05
+DRAWS, CONFIDENCE = 2000, 0.95  # of the bootstrap
 SETTLE = 0.003  # seconds after which the waiting threads of another library no longer spin
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What an entrant did: seconds (p20, p50, p80), or None and a note why not. `right`: its result was the right one."""
+    """What an entrant did: seconds (p20, p50, p80), or None and a note why not. `right`: its result was the right one.
+
+    times: of each round from the first on, in seconds.
+    """
 
     name: str
     seconds: tuple[float, float, float] | None
     note: str = ""
     right: bool = False
+    times: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as fast: the median of the pairs, and its interval; without an interval where there are too few pairs."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        sure = "" if self.low is None else f" ({self.low:.2f} to {self.high:.2f})"
+        return f"{self.value:.2f}x{sure}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +91,24 @@ def shape_of(race: Race) -> str:
 def median(timing: Timing | None) -> float | None:
     """p50 of an timing that was timed."""
     return timing.seconds[1] if timing and timing.seconds else None
+
+
+def paired_ratio(ours: Timing, theirs: Timing) -> Ratio:
+    """Their seconds by ours, round by round. With the bootstrap's 95 % interval from LEAST pairs on; always the same for the same times.
+
+    >>> ours, theirs = (Timing(name, (1.0, 1.0, 1.0), times=times) for name, times in (("a", (1.0, 2.0, 1.0)), ("b", (3.0, 6.0, 3.0))))
+    >>> str(paired_ratio(ours, theirs))
+    '3.00x (3.00 to 3.00)'
+    """
+    pairs = torch.tensor([b / a for a, b in zip(ours.times, theirs.times, strict=False)], dtype=torch.float64)
+    if len(pairs) < LEAST:
+        assert ours.seconds is not None
+        assert theirs.seconds is not None
+        return Ratio(theirs.seconds[1] / ours.seconds[1])
+    drawn = torch.randint(len(pairs), (DRAWS, len(pairs)), generator=torch.Generator().manual_seed(0))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = pairs[drawn].quantile(0.5, 1).quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    return Ratio(float(pairs.quantile(0.5)), low, high)
 
 
 def difference(got: Any, want: Tensor) -> float:
@@ -131,13 +171,22 @@ def rounds(one: float, share: float, settle: float = 0.0) -> int:
 
 
 def interleave(
-    calls: Mapping[str, Workload], counts: Mapping[str, int], clock: Clock = time.perf_counter, settle: float = 0.0
+    calls: Mapping[str, Workload],
+    counts: Mapping[str, int],
+    clock: Clock = time.perf_counter,
+    settle: float = 0.0,
+    budget: float = math.inf,
 ) -> dict[str, list[float]]:
-    """Seconds of each call. An unmeasured call comes before each, unless only one is asked for; and a pause of `settle` seconds."""
+    """Seconds of each call. An unmeasured call comes before each, unless only one is asked for; and a pause of `settle` seconds.
+
+    counts: how often, at most; after LEAST rounds no new one begins when `budget` seconds are over.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    order = random.Random(0)
+    order, begin = random.Random(0), clock()
     for turn in range(max(counts.values(), default=0)):
         running = [name for name in calls if counts[name] > turn]
+        if turn >= LEAST and clock() - begin > budget:
+            break
         for name in order.sample(running, len(running)):
             call = calls[name]
             if settle:
@@ -181,11 +230,12 @@ def run_race(race: Race, problem: Problem, budget: float, crashed: Mapping[str, 
         share = budget / max(1, len(calls))
         counts = {name: rounds(warm[name], share / 2, settle) for name in calls}
         gc.collect()
-        times = interleave(calls, counts, clock, settle)
+        times = interleave(calls, counts, clock, settle, budget)
     timings = [
-        Timing(name, percentiles(times[name]) if name in calls else None, _joined(race.note, one.note), one.right)
+        replace(one, seconds=percentiles(times[name]), times=tuple(times[name])) if name in calls else one
         for name, one in found.items()
     ]
+    timings = [replace(one, note=_joined(race.note, one.note)) for one in timings]
     return Result(race, tuple(timings), shares(problem, race) if OURS in calls else {})
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .machine import Peaks
 from .roofline import share_of_peak
 from .rows import BYTES, EXACT, FBGEMM, GEOMETRIC_MEAN, OURS, SAME, SCALING, Target
-from .timing import Result, median, shape_of
+from .timing import Ratio, Result, median, paired_ratio, shape_of
 
 HOLDS, FAILS, ABOVE, UNKNOWN = "yes", "no", "above the peak", "-"
 
@@ -30,6 +30,8 @@ class TargetVerdict:
     holds: str
     note: str = ""
     share: float | None = None
+    sure: Ratio | None = None  # `ratio` with its interval, where it is one of times
+    best_ratio: Ratio | None = None  # against the fastest peer
 
 
 def best_peer(result: Result) -> tuple[str, float | None]:
@@ -39,10 +41,16 @@ def best_peer(result: Result) -> tuple[str, float | None]:
     return name, seconds
 
 
+def ratio_of(result: Result, rival: str) -> Ratio | None:
+    """How many times as fast ours is, and how sure that is; None when one of both was not timed."""
+    ours, theirs = result.timing(OURS), result.timing(rival)
+    return paired_ratio(ours, theirs) if ours and theirs and ours.seconds and theirs.seconds else None
+
+
 def speed_ratio(result: Result, rival: str) -> float | None:
     """How many times as fast ours is; None when one of both was not timed."""
-    ours, theirs = median(result.timing(OURS)), median(result.timing(rival))
-    return theirs / ours if ours and theirs else None
+    found = ratio_of(result, rival)
+    return found.value if found else None
 
 
 def judge_target(result: Result, target: Target, peaks: Peaks | None = None) -> TargetVerdict:
@@ -63,7 +71,9 @@ def judge_target(result: Result, target: Target, peaks: Peaks | None = None) -> 
         holds = FAILS
     name, seconds = best_peer(result)
     note = "; ".join(dict.fromkeys(notes))
-    return TargetVerdict(race.op, shape_of(race), median(ours), name, seconds, target.rival, ratio, wanted, holds, note, share)
+    sure, best = ratio_of(result, target.rival) if target.measure == SAME else None, ratio_of(result, name)
+    times = median(ours), name, seconds, target.rival, ratio
+    return TargetVerdict(race.op, shape_of(race), *times, wanted, holds, note, share, sure, best)
 
 
 def _yes(holds: bool, unknown: bool = False) -> str:

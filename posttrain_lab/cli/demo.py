@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from posttrain_lab.calibration import apply_temperature, fit_temperature
 from posttrain_lab.data import Split, load_fashion
-from posttrain_lab.measure import passport, predict
+from posttrain_lab.measure import passports, predict
 from posttrain_lab.models import load_pretrained
 from posttrain_lab.passport import Comparison, Passport, compare
 from posttrain_lab.plots.passports import accuracy_against_bytes, latency_bars
@@ -76,13 +76,14 @@ def chain(split: Split) -> Iterator[nn.Module]:
 
 
 def demo_passports(split: Split) -> list[Passport]:
-    """The five networks on the test images, with their latency on one thread."""
-    found, networks = [], chain(split)
+    """The five networks on the test images, with their latency on one thread; they are timed in turn."""
+    found, networks = {}, chain(split)
     with tqdm(STEPS, desc="demo", unit="network", leave=False, disable=None) as bar:
         for name in bar:
             bar.set_postfix_str(name)
-            found.append(passport(next(networks), split, name, part="test"))
-    return found
+            found[name] = next(networks)
+        bar.set_postfix_str("measuring")
+        return passports(found, split, part="test")
 
 
 def as_table(comparison: Comparison) -> Table:

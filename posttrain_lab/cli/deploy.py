@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from tqdm import tqdm
 
 from posttrain_lab.deployment.deploy import SUFFIXES, TARGETS, deploy
 from posttrain_lab.experiments.deployables import deployable
@@ -29,7 +30,8 @@ def run_deploy(model: str, target: str, output: Path | None, wish: Wish) -> None
     path = output or Path(Path(model).stem).with_suffix(SUFFIXES[target])
     made = deployable(model, wish.images)
     print(f"Comparing {len(made.images):,} images; nothing is written before. A large network takes minutes.", flush=True)
-    outcome = deploy(made, target, path, wish.budget)
+    with tqdm(total=len(made.images), desc="comparing", unit="image", leave=False, disable=None) as bar:
+        outcome = deploy(made, target, path, wish.budget, lambda done, _: bar.update(done - bar.n))
     table = Table(title=f"{Path(model).stem} for {target}", title_justify="left", show_header=False)
     for row in outcome.rows:
         table.add_row(*row)

@@ -3,14 +3,19 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 from posttrain_lab.grading.overview import INDEX
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 SETTINGS = Path(__file__).parent / "jupyter"
+LOOK = SETTINGS / "custom"  # its custom.css gives figures the colours of the theme
+COMPILE = (sys.executable, "-m", "posttrain_lab.cli.compile_ahead")
 
 
 def port_is_free(port: int) -> bool:
@@ -67,6 +72,7 @@ def lab_arguments(folder: Path, port: int | None, browser: bool) -> list[str]:
         "--ServerApp.answer_yes=True",
         "--ServerApp.log_level=ERROR",
         "--LabApp.log_level=ERROR",
+        "--LabApp.custom_css=True",
     ]
     if port is not None:
         arguments += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
@@ -95,18 +101,31 @@ def opening_line(address: str, opened: bool) -> str:
     return f"{what}; Ctrl-C stops it. Its address: {address}"
 
 
+def compile_ahead() -> None:
+    """Begin to compile the CPU's kernels in a process that says nothing, and ends by itself also when this one has ended.
+
+    Where no process can be started, a notebook's first call of a kernel compiles it, as without this.
+    """
+    nowhere = subprocess.DEVNULL
+    with suppress(OSError):
+        subprocess.Popen(COMPILE, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
+
+
 def run_lab(folder: Path, port: int | None, browser: bool) -> None:
     """Run JupyterLab in this process until Ctrl-C, which ends the process."""
     arguments = lab_arguments(folder, port, browser)
     os.environ.update(environment())
+    compile_ahead()
     from jupyterlab.labapp import LabApp  # reads the environment when imported
 
     server = LabApp.initialize_server(argv=arguments)
+    server.static_custom_path.insert(1, str(LOOK))  # its handler has this very list: a reader's own custom.css stands first
     address = server.local_url if server.ip in LOCAL else server.public_url
     server.identity_provider.token_generated = False  # else it logs the address again, in four lines
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: server.stop(from_signal=True))  # its own asks, and logs
-    print(opening_line(address, browser and has_browser()), flush=True)
+    line = opening_line(address, browser and has_browser())
+    server.io_loop.add_callback(print, line, flush=True)  # once it listens there: it has asked for that before
     server.start()
     print(f"\nJupyterLab has stopped. Your notebooks are in {folder}.", flush=True)
     os._exit(0)  # all is cleaned up; but a thread of anyio's that read a file for a browser stays, and Python would wait for it

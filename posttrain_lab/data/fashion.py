@@ -4,7 +4,8 @@
 [0, 1]. Licence: MIT, beside the data in `files/`.
 """
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +40,33 @@ def as_images(pixels: np.ndarray) -> Tensor:
 
 def fashion_parts(seed: int) -> Iterator[tuple[str, Dataset]]:
     """(name, examples) of each part in turn. Only the current part is converted to floats, which are four times as large."""
-    with open_file(FILES / "fashion_mnist.npz") as file, np.load(file, allow_pickle=False) as arrays:
+    with _arrays() as arrays:
         pixels, labels = arrays["train_images"], torch.from_numpy(arrays["train_labels"]).long()
         for name, index in split_indices(labels, seed).items():
             yield name, Dataset(as_images(pixels[index.numpy()]), labels[index], CLASSES)
         yield "test", Dataset(as_images(arrays["test_images"]), torch.from_numpy(arrays["test_labels"]).long(), CLASSES)
+
+
+@contextlib.contextmanager
+def _arrays() -> Iterator[Mapping[str, np.ndarray]]:
+    """The arrays of the file, or those that `keep_pixels` has read."""
+    if _KEPT:
+        yield _KEPT
+        return
+    with open_file(FILES / "fashion_mnist.npz") as file, np.load(file, allow_pickle=False) as arrays:
+        yield arrays
+
+
+_KEPT: dict[str, np.ndarray] = {}
+
+
+def keep_pixels() -> None:
+    """Read the file now and keep its pixels: for a process that is forked for each submission of a class. (A notebook reads it once.)
+
+    Nobody changes what is kept: `as_images` and `long` make copies of bytes.
+    """
+    with _arrays() as arrays:
+        _KEPT.update({name: arrays[name] for name in arrays})
 
 
 def load_fashion(seed: int = 0) -> Split:

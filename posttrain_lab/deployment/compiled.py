@@ -3,7 +3,8 @@
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -53,24 +54,39 @@ def run_c(
 
     Raises FileNotFoundError without a compiler, RuntimeError with its words when it refuses the code, or when the program stops.
     """
+    with compiled(program, files, flags, command) as run:
+        return run(codes)
+
+
+@contextmanager
+def compiled(
+    program: IntegerProgram, files: CFiles, flags: Sequence[str] = ("-O2",), command: Sequence[str] | None = None
+) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
+    """What `run_c` does, for several blocks of images: compiled once, removed at the end. Raises as `run_c` does."""
     with tempfile.TemporaryDirectory() as name:
         built = _build(
             files, Path(name), MAIN.replace("WIDTH", str(program.result.bits // 8)), (*(command or _compiler()), *flags)
         )
-        ran = subprocess.run([built], input=np.ascontiguousarray(codes).tobytes(), capture_output=True)
-        if ran.returncode:
-            raise RuntimeError(f"the C program stopped: {ran.stderr.decode(errors='replace')[:500]}")
-    return np.frombuffer(ran.stdout, DTYPES[program.result.bits]).reshape(len(codes), -1)
+
+        def run(codes: np.ndarray) -> np.ndarray:
+            return np.frombuffer(_ran(built, codes), DTYPES[program.result.bits]).reshape(len(codes), -1)
+
+        yield run
 
 
 def time_c(files: CFiles, codes: Shaped[np.ndarray, "n h w c"], flags: Sequence[str] = ("-O3",)) -> list[float]:
     """Milliseconds of processor time for each image in turn, in one process. Raises as `run_c` does."""
     with tempfile.TemporaryDirectory() as name:
         built = _build(files, Path(name), TIMING, (*_compiler(), *flags))
-        ran = subprocess.run([built], input=np.ascontiguousarray(codes).tobytes(), capture_output=True)
-        if ran.returncode:
-            raise RuntimeError(f"the C program stopped: {ran.stderr.decode(errors='replace')[:500]}")
-    return [1000 * float(line) for line in ran.stdout.split()]
+        return [1000 * float(line) for line in _ran(built, codes).split()]
+
+
+def _ran(built: str, codes: np.ndarray) -> bytes:
+    """What the program writes for the codes."""
+    ran = subprocess.run([built], input=np.ascontiguousarray(codes).tobytes(), capture_output=True)
+    if ran.returncode:
+        raise RuntimeError(f"the C program stopped: {ran.stderr.decode(errors='replace')[:500]}")
+    return ran.stdout
 
 
 def _compiler() -> tuple[str]:

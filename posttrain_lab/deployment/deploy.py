@@ -17,7 +17,7 @@ from posttrain_lab.whole_files import check_target, save_whole
 from .budget import energy, tail
 from .c99 import to_c
 from .card import card_of, write_card
-from .compare import TARGETS, Way, ways
+from .compare import TARGETS, Progress, Way, compare
 from .compiled import compiler
 from .deployable import Deployable
 from .engine import node
@@ -39,11 +39,18 @@ class Deployed:
     rows: tuple[tuple[str, str], ...]
 
 
-def deploy(made: Deployable, target: str, path: Path, budget: int | None = None) -> Deployed:
+def deploy(
+    made: Deployable,
+    target: str,
+    path: Path,
+    budget: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Deployed:
     """Write the artefact of a program for a target of TARGETS, and its card beside it: path.card.md and path.card.html.
 
     Before anything is written, every number that the artefact's code gives on the images is compared with the network's own.
     path: the file; for "c" the .c file, its .h goes beside it. budget: the most bytes of RAM for the images between the layers.
+    progress: called as progress(images done, of how many) while they are compared.
     Raises ValueError for another target, an arena over the budget, or ONNX of a program without its network; OSError for a path that
     cannot be written; RuntimeError, and writes nothing, where a number differs.
     """
@@ -53,8 +60,8 @@ def deploy(made: Deployable, target: str, path: Path, budget: int | None = None)
         raise ValueError("deploy writes ONNX from a network, not from a saved program; give its name, or use to_onnx.")
     check_target("deploy", path, "--output")
     plan = plan_memory(made.program, budget)
-    want = made.wanted()
-    rows = [*_compared(made, target, want), *_quality(made, want)]
+    found, want = compare(made, target, progress)
+    rows = [*_compared(found, target, want), *_quality(made, want)]
     files = {"web": _page, "c": _c, "onnx": _onnx}[target](made, path)
     rows += [("bytes", f"{file.name} {file.stat().st_size:,}") for file in files]
     program = made.program
@@ -68,16 +75,13 @@ def deploy(made: Deployable, target: str, path: Path, budget: int | None = None)
     return Deployed((*files, *write_card(card_of(made, target, files, rows), path)), tuple(rows))
 
 
-def _compared(made: Deployable, target: str, want: np.ndarray) -> Rows:
+def _compared(found: list[Way], target: str, want: np.ndarray) -> Rows:
     """One row for every way that gives the same numbers, with its time. Raises RuntimeError for one that does not."""
-    found = [*ways(made, target, want)]
-    if made.network is not None:  # of a file the list of operations is all that is known
-        found.insert(0, Way("the list of operations", int((made.listed() != want).any(1).sum()), []))
     rows: Rows = []
     for way in found:
         if way.wrong:
             raise RuntimeError(
-                f"{way.name} differs from the network on {way.wrong} of {len(want)} images; nothing is written. Please report this."
+                f"{way.name} differs from the network on {way.wrong} of {way.images} images; nothing is written. Please report this."
             )
         rows.append((f"equal to {way.name}", f"{want.size:,} numbers of {len(want):,} images"))
     for way in found:

@@ -1,6 +1,7 @@
 """What is to be deployed: the program, what it came from, and what is known of it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -37,6 +38,12 @@ class Deployable:
     classes: tuple[str, ...] = ()
     temperature: float = 1.0
     about: About = field(default_factory=About)
+
+    def blocks(self, size: int) -> Iterator["Deployable"]:
+        """The same with `size` of the images at a time, and their labels; one of no images when there are none."""
+        for first in range(0, max(1, len(self.images)), size):
+            labels = None if self.labels is None else self.labels[first : first + size]
+            yield replace(self, images=self.images[first : first + size], labels=labels)
 
     def codes(self) -> Int8[np.ndarray, "n h w c"]:
         """The images as the program takes them."""

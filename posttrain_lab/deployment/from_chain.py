@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from posttrain_lab.quantization.integer_network import (
     IntegerAvgPool2d,
@@ -71,6 +71,20 @@ def image_shape(shape: tuple[int, ...], name: str) -> tuple[int, int, int]:
     raise ValueError(f"operations wants images [n, channels, height, width] or rows [n, features], got [{got}] at '{name}'.")
 
 
+def zeros_after(layer: nn.Module, codes: Tensor) -> Tensor:
+    """Zeros of the shape that a layer gives: Conv2d and Linear are asked for it only, since their kernels would be compiled for that."""
+    if not isinstance(layer, IntegerLayer):
+        return layer(codes)
+    dtype = torch.float32 if layer.y is None else torch.int8  # the last one's may meet a part of the network that is in float
+    if not isinstance(layer, IntegerConv2d):
+        return codes.new_zeros(*codes.shape[:-1], layer.shape[0], dtype=dtype)
+    (left, right, top, bottom), stride, spread = layer.conv.pads, layer.conv.stride, layer.conv.dilation
+    sizes = codes.shape[2] + top + bottom, codes.shape[3] + left + right
+    reach = [d * (k - 1) + 1 for d, k in zip(spread, layer.shape[2:], strict=True)]
+    after = [(size - far) // step + 1 for size, far, step in zip(sizes, reach, stride, strict=True)]
+    return codes.new_zeros(len(codes), layer.shape[0], *after, dtype=dtype)
+
+
 def product(listing: Listing, now: int, value: Value, layer: IntegerLayer) -> int:
     """A Conv2d or Linear: its codes in channels-last order, its fixed-point numbers, its ends."""
     codes = layer.weight_codes()
@@ -106,7 +120,7 @@ def chain_program(network: IntegerNetwork, pool: bool) -> IntegerProgram:
     listing = Listing([Value("input", image_shape(network.input_shape, "input"))])
     codes, now = torch.zeros(1, *network.input_shape, dtype=torch.int8), 0
     for name, layer in network.layers.named_children():
-        codes = layer(codes)
+        codes = zeros_after(layer, codes)
         now = _step(listing, now, name, layer, tuple(codes.shape[1:]), pool)
     y, x = network.output, network.input
     scale = tuple(network.sum_scale.tolist()) if y is None else (y.scale,) * listing.values[now].shape[2]

@@ -21,9 +21,10 @@ from posttrain_lab.quantization.graphs.integer_layers import (
 from posttrain_lab.quantization.graphs.integer_products import GraphConv2d, GraphLinear
 from posttrain_lab.quantization.graphs.network import GraphNetwork
 from posttrain_lab.quantization.graphs.windows import WindowSums
+from posttrain_lab.quantization.integer_network import IntegerLayer
 from posttrain_lab.quantization.layer_math import pair
 
-from .from_chain import Listing, check_end, image_shape, product
+from .from_chain import Listing, check_end, image_shape, product, zeros_after
 from .program import Affine, IntegerProgram, Operation, Value, Window
 
 FLATTENS = ("flatten", "view", "reshape", "_unsafe_view")
@@ -186,11 +187,16 @@ _BY_TYPE: dict[type[nn.Module], Callable[..., int]] = {
 
 
 class _Shapes(fx.Interpreter):
-    """Runs the graph once and keeps the shape of every node's result, without the batch."""
+    """Runs the graph once, without its products, and keeps the shape of every node's result, without the batch."""
 
     def __init__(self, graph: fx.GraphModule) -> None:
         super().__init__(graph)
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """As fx does it, but for products: zeros."""
+        module = self.fetch_attr(str(target))
+        return zeros_after(module, *args) if isinstance(module, IntegerLayer) else super().call_module(target, args, kwargs)
 
     def run_node(self, n: fx.Node) -> Any:
         """As fx does it."""
@@ -201,12 +207,18 @@ class _Shapes(fx.Interpreter):
 
 
 @torch.no_grad()
+def graph_shapes(network: GraphNetwork) -> tuple[dict[fx.Node, tuple[int, ...]], Any]:
+    """The shape of every node's result, without the batch; and a result of the network, with zeros for what its products give."""
+    interpreter = _Shapes(network.graph)
+    result = interpreter.run(torch.zeros(1, *network.input_shape))
+    return interpreter.shapes, result
+
+
 def graph_program(network: GraphNetwork, pool: bool) -> IntegerProgram:
     """The operations of a traced integer network."""
-    interpreter = _Shapes(network.graph)
-    interpreter.run(torch.zeros(1, *network.input_shape))
+    shapes, _ = graph_shapes(network)
     listing = Listing([Value("input", image_shape(network.input_shape, "input"))])
-    tracer = _Tracer(network, listing, pool, interpreter.shapes, {}, {})
+    tracer = _Tracer(network, listing, pool, shapes, {}, {})
     for node in network.graph.graph.nodes:
         tracer.visit(node)
     last = _result(network.graph)

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
@@ -182,7 +183,7 @@ def _judged(book: CourseGradebook, jobs: Jobs, todo: list[Job], order: Order) ->
         return
     rules = GradingRules(order.sandbox, order.all_cells, _limits(book.config), tuple({job.seed for job in waiting}))
     with _examination(book, rules, order.cluster) as examination:
-        waiting = fairly_seeded(waiting, examination.judge, book.source, _draw)
+        waiting = fairly_seeded(waiting, partial(examination.judge, alone=True), book.source, _draw)
         alone, places = list[Job](), order.workers if isinstance(examination, Examination) else examination.places
         for job in _at_once(examination, book, jobs, waiting, places):
             if job.state == "queued":

@@ -60,8 +60,8 @@ class Examination:
             self._examiner.stop()
             self._worker.stop()
 
-    def judge(self, folder: Path, seed: int) -> dict[str, Any]:
-        """The examiner's answer for one submission, with the cases of this seed too; {fault: why} when it gave none."""
+    def judge(self, folder: Path, seed: int, alone: bool = False) -> dict[str, Any]:
+        """The examiner's answer for one submission, with the cases of this seed too, or `alone`; {fault: why} when it gave none."""
         with self._starting:  # a server that has ended is started again
             if self.stopped:
                 return {"fault": "the run was ended"}
@@ -71,6 +71,7 @@ class Examination:
             "folder": str(folder),
             "unit": self.unit,
             "seed": seed,
+            "alone": alone,
             "known": self.known,
             "worker": self._worker.address,
             "all_cells": self.rules.all_cells,

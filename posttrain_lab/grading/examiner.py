@@ -43,15 +43,14 @@ def main() -> None:
     for exercise in graded_exercises(sys.argv[2]).values():
         known = known_outcomes(exercise)
         for seed in VISIBLE_SEEDS + HIDDEN_SEEDS + secret:
-            for case, _ in known.wanted(seed):
-                write_before(case)
+            write_before([case for case, _ in known.wanted(seed)])
             for law in exercise.laws:
                 known.notes(law, seed)
     serve(sys.argv[1], examine)
 
 
 def examine(line: socket.socket) -> None:
-    """Answer one question: {folder, unit, seed, known, worker, all_cells, limits} -> {notebook, verdicts, remarks}, {attention} or {fault}."""
+    """Answer one question: {folder, unit, seed, alone, known, worker, all_cells, limits} -> {notebook, verdicts, remarks}, {attention} or {fault}."""
     asked = json.loads(receive(line))
     most = _size_now() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -73,9 +72,8 @@ def _judged(submission: HandedIn, asked: dict[str, Any]) -> dict[str, Any]:
     notebook.cells = each_once(notebook.cells, known, remarks.append)
     remarks += flags.remarks(notebook.cells)
     with SandboxedKernel(asked["worker"], submission.files, Limits(**asked["limits"])) as kernel:
-        verdicts = judge_notebook(
-            notebook, asked["unit"], kernel, asked["all_cells"], seeds=(*VISIBLE_SEEDS, *HIDDEN_SEEDS, asked["seed"])
-        )
+        seeds = (() if asked["alone"] else VISIBLE_SEEDS + HIDDEN_SEEDS) + (asked["seed"],)
+        verdicts = judge_notebook(notebook, asked["unit"], kernel, asked["all_cells"], seeds=seeds)
     return {
         "notebook": nbformat.v4.writes(notebook),
         "verdicts": [asdict(verdict) for verdict in verdicts],

@@ -22,9 +22,13 @@ TAGS = frozenset(ALLOWED_TAGS) | {
 ATTRIBUTES = {"a": ["href", "title"], "abbr": ["title"], "th": ["colspan", "rowspan"], "td": ["colspan", "rowspan"]}
 PICTURES = ("image/png", "image/jpeg")
 BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
-TAG = re.compile(r"[\w-]+")
+TAG, MARK = re.compile(r"[\w-]+"), re.compile("<[^>]*>")
 KEPT, LONG = 512, 10_000  # texts that are kept; characters of one above which it is not
+UNSEEN = re.compile("<(script|style|noscript|template)(?![a-z0-9-])", re.IGNORECASE)  # the text in them is no text to read
+END = {name: re.compile(f"</{name}(?![a-z0-9-])", re.IGNORECASE) for name in ("script", "style", "noscript", "template")}
+LARGE = 100_000  # characters of one HTML output: above that, cleaning takes longer than grading
 NOT_SHOWN = "(an output of this kind is not shown here)"
+TOO_LARGE = "(an output of {length:,} characters is not shown here)"
 
 
 def clean(html: str) -> str:
@@ -34,6 +38,25 @@ def clean(html: str) -> str:
     '<b>bold</b>&lt;script&gt;x()&lt;/script&gt;<a>link</a>'
     """
     return bleach.clean(html, tags=TAGS, attributes={**ATTRIBUTES, "img": _of_picture})
+
+
+def readable(html: str) -> str:
+    """What a reader sees of an output: without scripts, styles, and tags that `clean` would show as text. (plotly.js is 5 MB of them.)
+
+    >>> readable("<style>b {color: red}</style><form><b>Your guess</b>: 5 <SCRIPT >x(1)</script x></form> points")
+    '<b>Your guess</b>: 5  points'
+    """
+    seen, at = [], 0
+    while found := UNSEEN.search(html, at):
+        seen.append(html[at : found.start()])
+        end = END[found[1].lower()].search(html, found.end())
+        at = html.find(">", end.end()) + 1 if end else 0
+        if not at:  # it never ends: all that follows belongs to it
+            html = ""
+    text = "".join([*seen, html[at:]])
+    if len(text) > LARGE:
+        return TOO_LARGE.format(length=len(text))
+    return bleach.clean(text, tags=TAGS, attributes={**ATTRIBUTES, "img": _of_picture}, strip=True)
 
 
 def _of_picture(tag: str, name: str, value: str) -> bool:
@@ -81,7 +104,8 @@ def _safe(output: NotebookNode) -> NotebookNode:
     data = {kind: value if isinstance(value, str) else "".join(map(str, value)) for kind, value in output.data.items() if value}
     shown = {kind: data[kind] for kind in PICTURES if BASE64.fullmatch(data.get(kind, "-"))}
     if not shown and "text/html" in data:
-        shown["text/html"] = clean(data["text/html"])
+        html = readable(data["text/html"])
+        shown["text/html"] = html if "<img" in html or MARK.sub("", html).strip() else NOT_SHOWN
     elif not shown:
         shown["text/plain"] = data.get("text/plain", NOT_SHOWN)
     return new_output("display_data", data=shown)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,8 @@ from posttrain_lab.grading.stopwatch import Stopwatch
 
 OPTIONS = ("--InteractiveShellApp.ignore_cwd=True", "--HistoryManager.enabled=False")
 DIED = "the notebook's Python process ended while it ran; look for os._exit, or for something too large for the memory"
-WARM_UP = "__import__('posttrain_lab.grading.kernel_side', fromlist=['warm_up']).warm_up()"
+HELPER = "__import__('posttrain_lab.grading.kernel_side', fromlist=['answer'])"
+WARM_UP = f"{HELPER}.warm_up()"
 MESSAGE_BYTES = 96 * 2**20
 GRACE = 3.0  # seconds by the clock: for the last output after the reply, and for a reply after an interrupt
 TICK = 250  # milliseconds between two looks at a kernel that says nothing
@@ -119,6 +120,14 @@ class StudentKernel:
         if not isinstance(text, str):
             raise ValueError("no text came back")
         return text
+
+    def answer(self, asked: tuple[str, ...], left: float) -> str:
+        """The text that `kernel_side.answer(*asked)` gives in the kernel, its quotes included. Raises as `ask` does."""
+        return self.ask(f"{HELPER}.answer({', '.join(map(repr, asked))})", left)
+
+    def answers(self, asked: Sequence[tuple[str, ...]], left: float) -> list[str]:
+        """The texts of several; here they are asked one by one."""
+        return [self.answer(one, left) for one in asked]
 
     def _ready(self) -> None:
         """A running kernel in which all successful cells have run."""

@@ -11,22 +11,25 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from posttrain_lab.plots import (
-    BLUE,
     GRID,
     INK,
     ORANGE,
+    STACKED,
     VERMILLION,
     bar_style,
+    empty,
     figure,
+    in_lines,
     line_style,
+    log_axis,
     marker_style,
     panel,
-    under_legend,
 )
 
+BESIDE = 20  # characters below a plot whose left half has names
 THIN = {"color": "#888888", "width": 1, "dash": "dash"}
 SHADES = [[0.0, "#ffffff"], [1.0, ORANGE]]  # lightness shows the value, so that grey prints have the same order
-_figure = partial(under_legend, showlegend=True)
+_figure = partial(empty, showlegend=True)
 Curve = tuple[Sequence[float] | Tensor, Sequence[float] | Tensor]
 
 
@@ -93,7 +96,7 @@ def scorecard(scores: Mapping[str, Mapping[str, float]], larger_is_better: Seque
             places[row][column] = ranked.index(value)
             shown = f"{value:.3f}"
             text[row][column] = f"<b>{shown}</b>" if value == ranked[0] else shown
-    plot = figure((), "score", "", height=90 + 45 * len(models), margin_t=60, margin_b=10)
+    plot = figure((), "score", "", height=90 + 45 * len(models), margin_b=10)
     shades = [[0.0, ORANGE], [1.0, "#ffffff"]]
     heat = go.Heatmap(
         x=names, y=models, z=places, text=text, texttemplate="%{text}", colorscale=shades, showscale=False, xgap=2, ygap=2
@@ -108,7 +111,7 @@ def loss_against_temperature(temperatures: Sequence[float], curves: Mapping[str,
     for index, (name, values) in enumerate(curves.items()):
         _add(plot, name, (temperatures, values), index)
     plot.add_vline(x=fitted, line={"color": INK, "width": 1})
-    return plot.update_xaxes(type="log", tickvals=[0.25, 0.5, 1, 2, 4])
+    return plot.update_xaxes(**log_axis(temperatures))
 
 
 def probability_maps(curves: Mapping[str, Curve], seen: Curve) -> go.Figure:
@@ -142,7 +145,7 @@ def cost_against_threshold(
         x=math.log10(mark), y=0.02, yref="paper", yanchor="bottom", **note
     )  # on a log axis the position of a note is the exponent
     plot.update_layout(legend_traceorder="normal")
-    return plot.update_xaxes(type="log", tickvals=[0.01, 0.03, 0.1, 0.3, 1]).update_yaxes(rangemode="tozero")
+    return plot.update_xaxes(**log_axis(thresholds)).update_yaxes(rangemode="tozero")
 
 
 def coverage_histogram(found: Mapping[str, Sequence[float]], promise: float, n: int) -> go.Figure:
@@ -181,7 +184,7 @@ def accuracy_by_set_size(sizes: Sequence[int], counts: Sequence[int], accuracy: 
     }
     plot.add_bar(**bars, name="accuracy")
     plot.update_xaxes(type="category").update_yaxes(range=[0, 115], tickvals=[0, 25, 50, 75, 100])
-    return plot.update_layout(showlegend=False, margin_t=20)
+    return plot.update_layout(showlegend=False)
 
 
 def risk_against_coverage(curves: Mapping[str, Curve]) -> go.Figure:
@@ -198,11 +201,15 @@ def confidence_under_shift(panels: Mapping[str, Mapping[str, Curve]]) -> go.Figu
     for place, (kind, curves) in enumerate(panels.items()):
         axis, domain = panel(place, len(panels))
         for index, (name, curve) in enumerate(curves.items()):
-            more = {"xaxis": f"x{axis}", "yaxis": "y", "showlegend": place == 0, "legendgroup": name}
+            more = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "showlegend": place == 0, "legendgroup": name}
             _add(plot, name, curve, index, 100, **more)
             plot.data[-1].update(mode="lines+markers", marker=marker_style(index, 7))
-        plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": {"text": kind}, "anchor": "y"}
-    return plot.update_yaxes(range=[0, 102])
+        plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": {"text": in_lines(kind, 22)}, "anchor": f"y{axis}"}
+        plot.layout[f"yaxis{axis}"] = {
+            "anchor": f"x{axis}",
+            **({"title": {"text": "%"}} if place == 0 else {"showticklabels": False}),
+        }
+    return plot.update_yaxes(range=[0, 102]).update_layout(meta=STACKED)
 
 
 def error_maps(
@@ -219,19 +226,19 @@ def error_maps(
         axis, domain = panel(index, len(maps))
         text = [[f"{100 * v:.1f}" for v in row] for row in values]
         heat = go.Heatmap(x=list(columns), y=list(rows), z=[_short(row, 100, 3) for row in values], text=text, name=name)
-        heat.update(texttemplate="%{text}", textfont={"size": 13, "color": "black"}, zmin=0, zmax=30, xgap=2, ygap=2)
+        heat.update(texttemplate="%{text}", textfont={"color": "black"}, zmin=0, zmax=30, xgap=2, ygap=2)
         heat.update(colorscale=SHADES, showscale=False, xaxis=f"x{axis}", yaxis=f"y{axis}")
         plot.add_trace(heat)
         plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": {"text": f"{x}<br><b>{name}</b>"}, "anchor": f"y{axis}"}
         first = {"title": {"text": y}} if index == 0 else {"showticklabels": False}
         plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", **first}
     plot.update_xaxes(type="category").update_yaxes(type="category")
-    return plot.update_layout(showlegend=False, margin_t=30)
+    return plot.update_layout(showlegend=False, meta=STACKED)
 
 
 def costs_with_intervals(costs: Mapping[str, tuple[float, float, float]]) -> go.Figure:
     """The cost of each way to decide. costs[way]: (cost, low, high) per person, in false alarms; bars are 95 % intervals."""
-    plot = _figure("cost a person (false alarms)", "", height=130 + 45 * len(costs))
+    plot = _figure(in_lines("cost a person (false alarms)", BESIDE), "", height=130 + 45 * len(costs))
     for index, (name, (cost, low, high)) in enumerate(costs.items()):
         spread = {
             "type": "data",
@@ -242,4 +249,4 @@ def costs_with_intervals(costs: Mapping[str, tuple[float, float, float]]) -> go.
         }
         plot.add_scatter(x=_short([cost]), y=[name], mode="markers", error_x=spread, name=name, marker=marker_style(index, 13))
     plot.update_xaxes(rangemode="tozero", gridcolor=GRID).update_yaxes(autorange="reversed")
-    return plot.update_layout(showlegend=False, margin_t=30, colorway=[BLUE])
+    return plot.update_layout(showlegend=False)

@@ -11,10 +11,10 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from posttrain_lab.metrics import wilson_interval
-from posttrain_lab.plots import BLACK, GRID, INK, PALETTE, bar_style, line_style, marker_style, numbers, percent, under_legend
+from posttrain_lab.plots import BLACK, INK, bar_style, empty, line_style, log_axis, marker_style, numbers, percent
 
 Row = tuple[float, float, float, float]  # where, mean, low, high
-_figure = partial(under_legend, height=380, margin_t=85)
+_figure = partial(empty, height=380)
 
 
 def _between(values: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> dict[str, object]:
@@ -24,13 +24,15 @@ def _between(values: Sequence[float], lows: Sequence[float], highs: Sequence[flo
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.2}
 
 
-def trainable_bars(counts: Mapping[str, int], total: int) -> go.Figure:
-    """How many parameters are trainable for each choice? A logarithmic bar for each name; the line is the whole network."""
+def trainable_counts(counts: Mapping[str, int], total: int) -> go.Figure:
+    """How many parameters are trainable for each choice? A point for each name, on a log axis; the line is the whole network."""
     plot = _figure("what may learn", "trainable numbers (log scale)", f"of {total:,} numbers in the network", height=320)
     shares = [f"{100 * count / total:.3g} %" for count in counts.values()]
-    plot.add_bar(x=list(counts), y=list(counts.values()), text=shares, marker=bar_style(0), name="trainable", showlegend=False)
+    style = {"mode": "markers+text", "textposition": "top center", "cliponaxis": False, "marker": marker_style(0, 12)}
+    plot.add_scatter(x=list(counts), y=list(counts.values()), text=shares, name="trainable", **style)
     plot.add_hline(y=total, line={"color": INK, "dash": "dash", "width": 1})
-    return plot.update_yaxes(type="log", dtick=1)
+    top = math.log10(3 * total)  # room for the share above the highest point
+    return plot.update_yaxes(**log_axis(counts.values()), range=[math.log10(min(counts.values()) / 2), top])
 
 
 def grouped_accuracy(groups: Mapping[str, Mapping[str, float]], n: Mapping[str, int], x: str = "network") -> go.Figure:
@@ -45,15 +47,15 @@ def grouped_accuracy(groups: Mapping[str, Mapping[str, float]], n: Mapping[str, 
 
 
 def layer_rates(names: Sequence[str], rates: Sequence[float], decays: Sequence[bool]) -> go.Figure:
-    """The learning rate of each parameter. Bars by parameter; a hatch where weight decay is switched off."""
+    """The learning rate of each parameter. A point for each; another form where weight decay is switched off."""
     plot = _figure("parameter, from the image to the answer", "learning rate (log scale)")
     for index, (label, wanted) in enumerate((("weight decay", True), ("no weight decay", False))):
         found = [(name, rate) for name, rate, decay in zip(names, rates, decays, strict=True) if decay is wanted]
         x, y = [name for name, _ in found], numbers(rate for _, rate in found)
-        plot.add_bar(x=x, y=y, marker=bar_style(index), name=label)
+        plot.add_scatter(x=x, y=y, mode="markers", marker=marker_style(index, 10), name=label)
     plot.update_xaxes(categoryorder="array", categoryarray=list(names), type="category", tickangle=-60)
-    top = math.log10(max(rates))  # four decades for all rates, so that a slider changes the bars and not the axis
-    return plot.update_yaxes(type="log", exponentformat="power", dtick=1, range=[top - 4, top + 0.2])
+    top = math.log10(max(rates))  # four decades for all rates, so that a slider moves the points and not the axis
+    return plot.update_yaxes(**log_axis([max(rates) / 1e4, max(rates)]), range=[top - 4, top + 0.2])
 
 
 def surface_walks(
@@ -86,11 +88,10 @@ def label_curves(
     """Accuracy against the number of labels: rows (labels, mean, low, high) for each method; `live`: points measured just now."""
     title = f"curves: means with 95 % intervals; stars: measured just now, {n} images"
     plot = _figure("labels (log scale)", y, title if live else "", height=450)
-    plot.update_layout(margin_t=125 if live else 60, title_y=0.97, title_yanchor="top")
     for index, (name, rows) in enumerate(curves.items()):
         labels, means, lows, highs = (list(column) for column in zip(*rows, strict=True))
         shifted = [count * (1 + 0.012 * (index - len(curves) / 2)) for count in labels]
-        bars = {**_between(means, lows, highs), "color": PALETTE[index % len(PALETTE)]}
+        bars = {**_between(means, lows, highs), "color": line_style(index)["color"]}
         style, spots = line_style(index), marker_style(index, 8)
         plot.add_scatter(x=numbers(shifted), y=percent(means), error_y=bars, name=name, line=style, marker=spots)
     for name, (labels, accuracy) in live.items():
@@ -115,9 +116,9 @@ def frontier(points: Mapping[str, Sequence[tuple[str, float, float]]], before: t
 
 
 def softened(names: Sequence[str], columns: Mapping[str, Sequence[float]], temperature: float) -> go.Figure:
-    """The teacher's probabilities for one image: in percent by class, for each name, on a logarithmic axis."""
+    """The teacher's probabilities for one image: in percent by class, a group of points for each name, on a logarithmic axis."""
     plot = _figure("class", "probability (%, log scale)", f"temperature {temperature:g}", height=340)
     for index, (name, values) in enumerate(columns.items()):
-        plot.add_bar(x=list(names), y=percent(values), marker=bar_style(index), name=name)
+        plot.add_scatter(x=list(names), y=percent(values), mode="markers", marker=marker_style(index, 11), name=name)
     plot.update_xaxes(type="category")
-    return plot.update_layout(barmode="group").update_yaxes(type="log", range=[-3, 2.1], dtick=1, gridcolor=GRID)
+    return plot.update_yaxes(**log_axis([0.001, 100]), range=[-3, 2.1])

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from posttrain_lab.passport import Passport, compare
-from posttrain_lab.plots import GRID, bar_style, figure, line_style, marker_style
+from posttrain_lab.plots import GRID, bar_style, figure, line_style, log_axis, marker_style
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+CLEAR = "rgba(0,0,0,0)"  # the page's own ground, in light and in dark
 
 
 def _checked(name: str, passports: Sequence[Passport]) -> list[Passport]:
@@ -47,7 +49,8 @@ def accuracy_against_bytes(passports: Sequence[Passport], title: str = "Accuracy
     x, y = [one.bytes / 1000 for one in best], [100 * one.accuracy for one in best]
     line = {**line_style(0), "color": GRID, "shape": "hv"}
     traces = [Scatter(x=x, y=y, mode="lines", name="Pareto front", line=line, hoverinfo="skip")] if front else []
-    for index, one in enumerate(_checked("accuracy_against_bytes", passports)):
+    checked = _checked("accuracy_against_bytes", passports)
+    for index, one in enumerate(checked):
         up, down = one.accuracy_high - one.accuracy, one.accuracy - one.accuracy_low
         interval = {"type": "data", "symmetric": False, "array": [100 * up], "arrayminus": [100 * down]}
         trace = Scatter(
@@ -60,7 +63,8 @@ def accuracy_against_bytes(passports: Sequence[Passport], title: str = "Accuracy
             hovertemplate=f"%{{x:.4g}} kB, %{{y:.2f}} % of {one.n} {one.part} examples",
         )
         traces.append(trace)
-    return figure(traces, "size (kB, log scale)", "accuracy (%)", title, xaxis_type="log", showlegend=True)
+    shown = log_axis(one.bytes / 1000 for one in checked)
+    return figure(traces, "size (kB, log scale)", "accuracy (%)", title, xaxis=shown, showlegend=True)
 
 
 def latency_bars(passports: Sequence[Passport], title: str = "Time per example") -> Figure:
@@ -100,8 +104,14 @@ def passport_card(passport: Passport) -> Figure:
         raise TypeError(f"passport_card wants a Passport, got {type(passport).__name__}; do measure.passport(...).")
     _, *lines = compare([passport]).grid()
     quantities, values = (list(column) for column in zip(*lines, strict=True))
-    cells = {"values": [quantities, values], "align": "left", "height": 26, "fill": {"color": "white"}}
-    head = {"values": ["", f"<b>{_plain(passport.name)}</b>"], "align": "left", "height": 30, "fill": {"color": GRID}}
+    cells = {"values": [quantities, values], "align": "left", "height": 26, "fill": {"color": CLEAR}}
+    head = {
+        "values": ["", f"<b>{_plain(passport.name)}</b>"],
+        "align": "left",
+        "height": 30,
+        "fill": {"color": CLEAR},
+        "line": {"color": GRID},
+    }
     card = Table(cells={**cells, "line": {"color": GRID}}, header=head, columnwidth=[2, 3])
     return figure([card], height=30 + 26 * len(lines) + 30, margin={"l": 10, "r": 10, "t": 10, "b": 10})
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from posttrain_lab.plots import BLUE, VERMILLION, figure, panel
+from posttrain_lab.plots import BLUE, STACKED, VERMILLION, figure, panel
 
 PANEL_HEIGHT = 250
 SHADES = [[0, VERMILLION], [0.5, "#f7f7f7"], [1, BLUE]]
@@ -25,7 +25,7 @@ def speedup_maps(
     title: the caller names what the others are compared with.
     """
     rows = -(-len(speed) // across)
-    plot = figure(height=80 + PANEL_HEIGHT * rows, margin_t=50)
+    plot = figure(height=80 + PANEL_HEIGHT * rows, meta=STACKED)
     for index, (name, values) in enumerate(speed.items()):
         down, right = divmod(index, across)
         axis, _ = panel(index, len(speed))
@@ -34,7 +34,7 @@ def speedup_maps(
         title = {"text": f"{x}<br><b>{name}</b>"}
         plot.layout[f"xaxis{axis}"] = {"domain": domain, "title": title, "anchor": f"y{axis}"}
         top = 1 - down / rows
-        height = {"domain": [top - (0.72 / rows if rows > 1 else 1), top]}  # a row below leaves room for titles
+        height = {"domain": [top - (0.64 / rows if rows > 1 else 1), top]}  # a row below leaves room for titles
         first = {"title": {"text": "batch (rows of x)"}} if right == 0 else {"showticklabels": False}
         plot.layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", **height, **first}
     return plot.update_xaxes(type="category").update_yaxes(type="category")
@@ -47,4 +47,4 @@ def _heat(values: Sequence[Sequence[float]], columns: Sequence[str], batches: Se
     shades = [[round(math.log(min(max(v, 1 / most), most)), 3) for v in row] for row in shown]
     end = round(math.log(most), 3)
     heat = go.Heatmap(x=list(columns), y=[str(b) for b in batches], z=shades, text=cells, texttemplate="%{text}")
-    return heat.update(colorscale=SHADES, zmin=-end, zmax=end, showscale=False, textfont={"size": 12}, xgap=2, ygap=2)
+    return heat.update(colorscale=SHADES, zmin=-end, zmax=end, showscale=False, textfont={"size": 11}, xgap=2, ygap=2)

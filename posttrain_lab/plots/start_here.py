@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float
 from torch import Tensor
 
-from posttrain_lab.plots import INK, bar_style, figure, line_style, marker_style
+from posttrain_lab.plots import INK, bar_style, figure, in_lines, line_style, log_axis, marker_style
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 PERCENTILES = ("p20", "p50", "p80")
+INK_ON_WHITE = [
+    [0, "rgba(0,0,0,0)"],
+    [0.002, "rgba(0,0,0,0)"],
+    [0.002, "#ffffff"],
+    [1, "rgb(0,0,0)"],
+]  # 0 is no pixel: captions lie there
+CAPTION = {"showarrow": False, "yanchor": "top", "font_size": 10}
 
 
 def _short(values: Sequence[float], factor: float = 1.0) -> list[float]:
@@ -31,15 +38,15 @@ def gallery(images: Float[Tensor, "n 1 height width"], captions: Sequence[str], 
     if len(images) == 0 or len(images) != len(captions):
         raise ValueError(f"gallery wants one caption per image, got {len(images)} images, {len(captions)} captions.")
     height, width = images.shape[2:]
-    row_height, rows = height + 13, -(-len(images) // columns)
+    row_height, rows = height + 16, -(-len(images) // columns)
     canvas = images.new_zeros(rows * row_height, columns * width)
     notes = []
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         top, left = (index // columns) * row_height, (index % columns) * width
-        canvas[top : top + height, left : left + width] = image[0]
-        notes.append({"x": left + width / 2, "y": top + height + 5, "text": caption, "showarrow": False})
-    pixels = (255 * canvas).round().byte().numpy()
-    made = figure([Heatmap(z=pixels, colorscale="Greys", showscale=False, hoverinfo="skip")], height=60 + 120 * rows)
+        canvas[top : top + height, left : left + width] = 1 + (254 * image[0]).round()
+        notes.append({"x": left + width / 2, "y": top + height, "text": in_lines(caption, 60 // columns), **CAPTION})
+    picture = Heatmap(z=canvas.byte().numpy(), colorscale=INK_ON_WHITE, zmin=0, zmax=255, showscale=False, hoverinfo="skip")
+    made = figure([picture], height=60 + 120 * rows)
     made.update_layout(annotations=notes, margin={"l": 5, "r": 5, "t": 5, "b": 5})
     made.update_xaxes(visible=False, constrain="domain")
     return made.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")
@@ -119,4 +126,5 @@ def call_times(calls: Sequence[float], percentiles: Sequence[float]) -> Figure:
     for index, (name, value) in enumerate(zip(PERCENTILES, percentiles, strict=True), start=1):
         ends, level = [number[0], number[-1]], _short([value, value], 1000)
         traces.append(Scatter(x=ends, y=level, mode="lines", name=name, line=line_style(index)))
-    return figure(traces, "number of the call", "time (ms, log scale)", yaxis_type="log")
+    shown = log_axis(_short(calls, 1000), _short(percentiles, 1000))
+    return figure(traces, "number of the call", "time (ms, log scale)", yaxis=shown)

@@ -193,7 +193,8 @@ class IntegerNetwork(nn.Module):
     """quantize -> integer layers -> dequantize. `layers` is an nn.Sequential; `input` and `output` have the scales and zero
     points of the codes.
 
-    `forward` takes and returns floats; `quantize_input`, `integer` and `dequantize_output` are its three parts.
+    `forward` takes and returns floats; `quantize_input`, `integer` and `dequantize_output` are its three parts. On the CPU one compiled
+    function does all three wherever it can (`posttrain_lab/deployment/one_call.py`), with the same bits.
     `output` is None when the network ends with a Linear or Conv2d: its int32 sums then have one scale per channel,
     `sum_scale`.
     """
@@ -228,6 +229,11 @@ class IntegerNetwork(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        from posttrain_lab.deployment.one_call import in_one_call  # Numba, and what builds on this file: loaded at the first use
+
+        done = in_one_call(self, x)
+        if done is not None:
+            return done
         parts = x.split(self.batch) if len(x) else [x]
         return torch.cat([self.dequantize_output(self.integer(self.quantize_input(part))) for part in parts])
 

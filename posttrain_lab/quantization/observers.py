@@ -5,6 +5,7 @@ A wide range rounds coarsely; a narrow one clips the tails. Every method returns
 Left out: moving averages over batches. A method here gets the whole calibration set at once.
 """
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -83,11 +84,21 @@ def squared_error(x: Float[Tensor, "..."], low: float, high: float, bits: int = 
 
     Rounding inside the range and clipping outside it count together. In squared units of x; asymmetric codes.
 
+    x: any shape, float. Raises what `affine_qparams` and `quantize` raise.
+
     >>> squared_error(torch.tensor([0.0, 3.0, 5.0]), 0.0, 3.0, bits=2)
     4.0
     """
     scale, zero_point = affine_qparams(low, high, bits)
-    return (x - dequantize(quantize(x, scale, zero_point, bits), scale, zero_point)).double().square().sum().item()
+    if not isinstance(x, Tensor) or x.dtype != torch.float32:
+        return (x - dequantize(quantize(x, scale, zero_point, bits), scale, zero_point)).double().square().sum().item()
+    # The same numbers a few times faster, for `mse` asks a hundred times: float32 holds the codes, and no step is checked twice.
+    step, (qmin, qmax) = torch.tensor(scale), code_range(bits, caller="squared_error")
+    codes = (x.detach() / step).round_().clamp_(qmin - zero_point, qmax - zero_point)
+    error = (x.detach() - codes.mul_(step)).double().square_().sum().item()
+    if math.isnan(error):
+        raise ValueError("squared_error wants numbers in x, got NaN, for which there is no code; find its source.")
+    return error
 
 
 def _kl(x: Tensor, low: float, high: float, bits: int) -> tuple[float, float]:

@@ -10,7 +10,7 @@ PLOTLY = "application/vnd.plotly.v1+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 HEIGHT = 380  # pixels of a figure that names none
-NOTE = "To move it or to answer, open the notebook: Launch, above."
+NOTE = "To move it, open the notebook: Launch, above."
 Output = Mapping[str, Any]
 
 
@@ -45,25 +45,36 @@ def figure(drawn: Mapping[str, Any], seen: str = "") -> str:
     '<div class="ptl-figure" role="img" aria-label="a line" style="min-height:300px"'
     """
     layout = drawn.get("layout", {})
-    title = layout.get("title", {}).get("text", "") or "Figure"
-    label = html.escape(re.sub(r"<[^>]+>", " ", seen or title))
+    label = html.escape(seen or described(drawn))
     numbers = json.dumps({"data": drawn["data"], "layout": layout}, separators=(",", ":")).replace("</", r"<\/")
     style = f"min-height:{layout.get('height') or HEIGHT}px"
     script = f'<script type="application/json">{numbers}</script>'
     return f'<div class="ptl-figure" role="img" aria-label="{label}" style="{style}">{script}</div>'
 
 
+def described(drawn: Mapping[str, Any]) -> str:
+    """A figure in words, for a page that says none: its title, what its axes are, what is drawn.
+
+    >>> described({"data": [{"name": "int8"}], "layout": {"xaxis": {"title": {"text": "bits"}}, "yaxis": {"title": {"text": "error"}}}})
+    'error against bits: int8'
+    """
+    layout = drawn.get("layout", {})
+    across, up = (layout.get(axis, {}).get("title", {}).get("text", "") for axis in ("xaxis", "yaxis"))
+    names = ", ".join(dict.fromkeys(trace["name"] for trace in drawn["data"] if trace.get("name")))
+    axes = " against ".join(filter(None, (up, across)))
+    said = ": ".join(filter(None, (layout.get("title", {}).get("text", ""), axes, names)))
+    return re.sub(r"<[^>]+>", " ", said).strip(" :") or "a figure"
+
+
 def _widget(model: str, state: Mapping[str, Any], seen: str) -> str:
-    """A widget and what is in it. Its style and layout, and what waits for an answer, are left out."""
+    """A widget and what is in it. Its style and layout are left out."""
     kind, values = state[model]["model_name"], state[model]["state"]
     if "children" in values:
         return "".join(_widget(child.removeprefix("IPY_MODEL_"), state, seen) for child in values["children"])
     if kind == "HTMLModel":
-        return "" if values["value"].startswith("<b>0 of ") else _paragraph(values["value"])
+        return _paragraph(values["value"])
     if kind == "OutputModel":
         return "".join(as_html(output, state, seen) or "" for output in values["outputs"])
-    if kind == "RadioButtonsModel":
-        return "<ul>" + "".join(f"<li>{html.escape(option)}</li>" for option in values["_options_labels"]) + "</ul>"
     return _control(values)
 
 

@@ -129,6 +129,8 @@ some = torch.cat([torch.arange(5), missed])
 plots.gallery(images[some], [f"{classes[answers[i]]}<br>is: {classes[labels[i]]}" for i in some])
 
 # %% [markdown]
+# *What is seen: ten small grey pictures of clothes in two rows of five, with two lines of words below each.*
+#
 # The first row shows the first five images; the second row shows five that the network gets wrong. The upper word is its
 # answer, the lower one the truth.
 
@@ -185,6 +187,9 @@ print(f"20 samples of 100 images: {min(samples[100]):.1%} to {max(samples[100]):
 plots.accuracy_of_samples(samples, accuracy(logits, labels))
 
 # %% [markdown]
+# *What is seen: a column of dots for each sample size, and a dashed line across all columns, the accuracy on all images. The
+# columns are tall on the left, where samples are small, and short on the right.*
+#
 # **Look:** every dot is the same network. Someone shows you that a change raised the accuracy by one point, measured
 # on 100 images. What do you say?
 #
@@ -259,6 +264,9 @@ widgets.slider_figure(
 )
 
 # %% [markdown]
+# *What is seen: a horizontal line for each method on an axis of accuracy, and a thin vertical line at 0 % and at 100 %. When all
+# of ten images are hits, Wilson's line reaches down to about 70 %, and that of the normal approximation is a single point.*
+#
 # **Look:** move the hits down to 90 % with ten images. What is wrong with the normal approximation, and how many
 # images does it take until the two agree?
 #
@@ -326,6 +334,9 @@ byte_shares = {"your guess": in_percent(byte_guess.values()), "measured": in_per
 plots.part_shares(list(PARTS), byte_shares, "share of the bytes (%)")
 
 # %% [markdown]
+# *What is seen: two bars for each of the five parts, your guess and what was measured. Among the measured ones that of linear 1
+# is the tallest, and those of block 1 and linear 2 can hardly be seen.*
+#
 # **Look:** which part is the largest, and why, although a linear layer looks like the simplest layer of all?
 # (Hint: `linear 1` maps 864 numbers to 64.)
 #
@@ -413,6 +424,9 @@ print(f"p20 {p20:.2f} ms, p50 {p50:.2f} ms, p80 {p80:.2f} ms; mean of all dots {
 plots.call_times(calls, found)
 
 # %% [markdown]
+# *What is seen: one dot for each call, in milliseconds on a log axis, and three horizontal lines: p20, p50 and p80. Some dots
+# lie above or below all three lines.*
+#
 # **Look:** run the cell above three times. Which of the four printed numbers changes most, and which would you
 # report?
 #
@@ -488,6 +502,8 @@ passport = measure.passport(model, split, "fp32", part="test")
 passport_plots.passport_card(passport)
 
 # %% [markdown]
+# *What is seen: a table with one row for each number that was measured, from the accuracy to the versions of the software.*
+#
 # ## What the numbers say
 #
 # - **Good, but not for every class.** The overall accuracy hides the [worst class](../glossary.md#worst-class-accuracy), which
@@ -520,7 +536,7 @@ passport_plots.passport_card(passport)
 # %% [markdown]
 # ## Five questions
 
-# %% tags=["widget", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["widget", "nbval-ignore-output"]
 widgets.quiz(
     [
         widgets.Question(

@@ -1323,7 +1323,7 @@ widgets.run_button("Quantize the pruned network", lambda: course_results.prune_t
 # %% [markdown]
 # ## Five questions
 
-# %% tags=["widget", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["widget", "nbval-ignore-output"]
 widgets.quiz(
     [
         widgets.Question(

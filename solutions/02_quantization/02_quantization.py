@@ -1285,10 +1285,10 @@ widgets.run_button("Quantize the pruned network", lambda: course_results.prune_t
 # - **Accuracy.** Both networks saw the same 10,000 images, so compare the printed counts: right answers that became wrong,
 #   and wrong ones that became right. If they differ by less than about twice the square root of their sum, the difference
 #   may be chance. At 4 bits the loss is larger, and its size depends on the way of rounding.
-# - **Time.** Compare the latencies in the table with the race. This network is small, its convolutions are
-#   many small products, and each layer must cut the image into patches and rescale its sums. If int8 is
-#   slower here, that is the true result on this processor: PyTorch's float convolution is tuned for it, and without
-#   8-bit multiply-add instructions there is little time to gain. What is gained in any case is memory.
+# - **Time.** Compare the latencies in the table with the race. The integer network runs as one compiled call: no
+#   Python between its layers, no copies of patches, and pooling before the sums are rescaled. How it fares against
+#   float depends on the processor: with instructions that multiply and add bytes it gains, and without them there is
+#   little time to gain, for PyTorch's float convolution is tuned for it. What is gained in any case is memory.
 # - **The worst class.** An average hides which class loses. Look at the worst class before and after.
 # - **What was not measured.** Energy, other processors, other seeds of training, images unlike these.
 
@@ -1310,7 +1310,7 @@ widgets.run_button("Quantize the pruned network", lambda: course_results.prune_t
 # %% [markdown]
 # ## Five questions
 
-# %% tags=["widget", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["widget", "nbval-ignore-output"]
 widgets.quiz(
     [
         widgets.Question(

@@ -178,7 +178,7 @@ checks.finetuning.freeze(freeze, hidden=True)
 everything = [name for name, _ in base.named_parameters()]
 choices = {"head": lib.head_names(base), "norms": lib.norm_names(base), "biases": lib.bias_names(base), "all": everything}
 counts = {name: freeze(copy.deepcopy(base).train(), names) for name, names in choices.items()}
-plots.trainable_bars(counts, counts["all"])
+plots.trainable_counts(counts, counts["all"])
 
 # %% [markdown]
 # *What is seen: four bars on a logarithmic axis. The head, the norms and the biases are each about one hundredth of the
@@ -1187,7 +1187,7 @@ with torch.no_grad():
 # %% [markdown]
 # ## Five questions
 
-# %% tags=["widget", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["widget", "nbval-ignore-output"]
 widgets.quiz(
     [
         widgets.Question(

@@ -1257,7 +1257,7 @@ measure.compare(passports)
 # %% [markdown]
 # ## Five questions
 
-# %% tags=["widget", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["widget", "nbval-ignore-output"]
 widgets.quiz(
     [
         widgets.Question(

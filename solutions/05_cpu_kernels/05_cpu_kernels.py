@@ -1043,6 +1043,11 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
 #   turns 24 vector instructions into 28, so only reading becomes cheaper; and where a layer has few outputs, quantizing the rows
 #   takes as long as the products save. Two threads should be 1.8 times as fast as one: the two processors of a rented machine may
 #   share one core, or may be used by another customer for a while.
+# - **Between the kernels.** A small network spends most of its time between them: calling its layers one by one from Python takes longer
+#   than their products. The integer network of unit 02 therefore runs as one compiled call, which goes through a list of the layers and
+#   keeps their codes in one piece of memory (`kernels/cpu/network.py`): same bits, and one image in about a tenth of the time.
+# - **How sure a ratio is.** `bench` calls the library and its rival in turn; two calls of a turn are a pair, since what slowed down the one
+#   slowed down the other. It prints the median of the pairs' ratios with a 95 % interval. Where the interval holds 1, nobody has won.
 # - **The peak varies.** It depends on the clock, which depends on heat and on the width of the instructions; two runs
 #   may differ by some percent. A point above its slope tells you that numbers came from a cache.
 # - **What was not measured.** Several threads, energy, other processors, other sizes. Sizes that are not multiples of a tile
@@ -1066,7 +1071,7 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
 # %% [markdown]
 # ## Five questions
 
-# %% tags=["widget", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["widget", "nbval-ignore-output"]
 widgets.quiz(
     [
         widgets.Question(

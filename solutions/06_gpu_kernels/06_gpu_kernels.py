@@ -923,7 +923,7 @@ plots.curves(batches, {"this processor": here, **bounds, **across}, "rows (image
 # %% [markdown]
 # ## Five questions
 
-# %% tags=["widget", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["widget", "nbval-ignore-output"]
 widgets.quiz(
     [
         widgets.Question(

@@ -1310,7 +1310,7 @@ for name, network in networks.items():
 # %% [markdown]
 # ## Five questions
 
-# %% tags=["widget", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["widget", "nbval-ignore-output"]
 widgets.quiz(
     [
         widgets.Question(

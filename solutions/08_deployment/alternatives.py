@@ -60,12 +60,14 @@ def halves_in_doubles(sums, multiplier, shift):
 
 
 def halves_in_an_empty_tensor(sums, multiplier, shift):
-    """Filled one by one: what the memory held before may be any number."""
-    found = torch.empty(sums.shape, dtype=torch.int64)
-    for row in range(sums.shape[0]):
-        for o in range(sums.shape[1]):
-            one, m, t = int(sums[row, o]), int(multiplier[o]), int(shift[o])
-            found[row, o] = (one * (m >> 16) + (one * (m & 65535) >> 16) + (1 << (t - 17))) >> (t - 16)
+    """Filled row by row, with Python's numbers: what the memory held before may be any number."""
+    found, scales = torch.empty(sums.shape, dtype=torch.int64), list(zip(multiplier.tolist(), shift.tolist(), strict=True))
+    for row, numbers in enumerate(sums.tolist()):
+        scaled = [
+            (s * (m >> 16) + (s * (m & 65535) >> 16) + (1 << (t - 17))) >> (t - 16)
+            for s, (m, t) in zip(numbers, scales, strict=True)
+        ]
+        found[row] = torch.tensor(scaled, dtype=torch.int64)
     return found
 
 

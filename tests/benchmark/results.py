@@ -13,7 +13,13 @@ MACHINE = Machine("a <CPU>", "AVX2", 2, "python 3; torch 2", PEAKS)
 def made(race: Race, times: dict[str, float | None], right: bool = True) -> Result:
     """Each name with its median; None: it did not run."""
     timings = [
-        Timing(name, (0.9 * t, t, 1.1 * t) if t else None, "" if t else "missing: scipy is not installed", right and bool(t))
+        Timing(
+            name,
+            (0.9 * t, t, 1.1 * t) if t else None,
+            "" if t else "missing: scipy is not installed",
+            right and bool(t),
+            (t,) * 3 if t else (),
+        )
         for name, t in times.items()
     ]
     return Result(race, tuple(timings), {"bytes": 0.5625})

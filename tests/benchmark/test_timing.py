@@ -1,6 +1,7 @@
 """Equality before time; percentiles by the nearest rank; whatever a peer does becomes a row."""
 
 import itertools
+import random
 
 import pytest
 import torch
@@ -61,6 +62,37 @@ def test_with_other_threads_each_call_settles_first():
     count = itertools.count()
     timing.interleave({"a": lambda: next(count)}, {"a": 2}, settle=1e-6)
     assert next(count) == 4  # two measured, two before
+
+
+def test_no_round_begins_when_the_budget_is_over_but_three_do():
+    ticks = itertools.count()
+    slow = {"a": lambda: None}
+    assert len(timing.interleave(slow, {"a": 50}, clock=lambda: float(next(ticks)), budget=0.0)["a"]) == 3
+    assert len(timing.interleave(slow, {"a": 50}, clock=lambda: float(next(ticks)), budget=30.0)["a"]) == 11
+    assert len(timing.interleave(slow, {"a": 5}, clock=lambda: float(next(ticks)))["a"]) == 5
+
+
+def timed(*seconds):
+    return timing.Timing("a", timing.percentiles(list(seconds)), times=seconds)
+
+
+def test_a_ratio_is_that_of_pairs():
+    found = timing.paired_ratio(timed(1.0, 10.0, 1.0, 1.0), timed(2.0, 20.0, 2.0, 2.0, 99.0))  # a slow round is slow for both
+    assert (found.value, found.low, found.high) == (2.0, 2.0, 2.0)
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    seeded, hits = random.Random(0), 0
+    for _ in range(200):
+        ours = [seeded.lognormvariate(0.0, 0.3) for _ in range(25)]
+        found = timing.paired_ratio(timed(*ours), timed(*(1.5 * one * seeded.lognormvariate(0.0, 0.2) for one in ours)))
+        hits += found.low <= 1.5 <= found.high
+    assert 180 <= hits <= 199  # 95 % of 200, give or take three standard deviations
+
+
+def test_few_pairs_have_no_interval():
+    found = timing.paired_ratio(timed(1.0, 1.0), timed(3.0, 3.0))
+    assert (found.value, found.low, str(found)) == (3.0, None, "3.00x")
 
 
 @pytest.mark.parametrize(("one", "share", "right"), [(0.001, 0.01, 10), (0.02, 0.01, 3), (0.06, 0.01, 1), (0.0, 1.0, 101)])

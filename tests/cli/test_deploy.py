@@ -13,6 +13,7 @@ from posttrain_lab.deployment.card import check_artefact
 from posttrain_lab.deployment.compiled import compiler
 from posttrain_lab.deployment.engine import node
 from posttrain_lab.deployment.operations import operations
+from posttrain_lab.deployment.operations import run as run_operations
 from posttrain_lab.deployment.preprocess import Contract
 from posttrain_lab.deployment.runtime import load_onnx, start_onnxruntime
 from posttrain_lab.deployment.saved import save_program
@@ -108,6 +109,21 @@ def test_nothing_is_written_where_a_number_differs(capsys, monkeypatch, tmp_path
     code, _, err = run(capsys, monkeypatch, "deploy", saved, "--output", tmp_path / "a.html", "--images", 40)
     assert (code, (tmp_path / "a.html").exists()) == (1, False)
     assert "the page's JavaScript differs from the network on 40 of 40 images" in err
+
+
+def test_the_first_block_that_differs_ends_the_comparison(monkeypatch, tmp_path, saved):
+    monkeypatch.setattr(compare, "node", lambda: "node")
+    monkeypatch.setattr(compare, "BLOCK", 4)
+    sevens = iter([0, 7, 0])  # the second block is wrong
+    monkeypatch.setattr(
+        compare,
+        "run_engine",
+        lambda program, codes: {"JavaScript": run_operations(program, codes)[-1].reshape(4, -1) + next(sevens)},
+    )
+    done = []
+    with pytest.raises(RuntimeError, match="the page's JavaScript differs from the network on 4 of 8 images"):
+        deployment.deploy(deployable(str(saved), 12), "web", tmp_path / "a.html", progress=lambda *counts: done.append(counts))
+    assert done == [(4, 12), (8, 12)]
 
 
 def test_what_cannot_be_run_here_is_said(capsys, monkeypatch, tmp_path, saved):

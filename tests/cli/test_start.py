@@ -7,15 +7,18 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
 from posttrain_lab.checks import UNITS
 from posttrain_lab.checks.engine.exercise import Verdict
-from posttrain_lab.cli import app, own_copy, start
+from posttrain_lab.cli import app, compile_ahead, own_copy, start
 from posttrain_lab.grading import progress
 from posttrain_lab.grading.course import Course
 from posttrain_lab.grading.overview import NOTHING_YET, index_page, progress_in
+from posttrain_lab.kernels.operators import OPS
 
 
 @pytest.fixture
@@ -91,6 +94,30 @@ def test_read_only_folder_is_seen(read_only_folder):
     assert not start.writable(read_only_folder)
 
 
+def test_every_kernel_is_compiled_ahead_in_a_process_that_says_nothing(monkeypatch):
+    calls = []
+    monkeypatch.setattr(start.subprocess, "Popen", lambda *arguments, **options: calls.append((arguments, options)))
+    start.compile_ahead()
+    ((command,), options) = calls[0]
+    assert command[1:] == ("-m", "posttrain_lab.cli.compile_ahead")
+    assert {options[name] for name in ("stdin", "stdout", "stderr")} == {subprocess.DEVNULL}
+    assert set(compile_ahead.EXAMPLES) == {"network", *OPS}
+
+
+def test_where_no_process_can_be_started_jupyterlab_still_starts(monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(start.subprocess, "Popen", fail)
+    start.compile_ahead()
+
+
+@pytest.mark.parametrize("rows", [compile_ahead.FEW, compile_ahead.MANY])
+def test_the_examples_run(rows):
+    for example in compile_ahead.EXAMPLES.values():
+        assert example(rows) is not None
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Windows sends a process no Ctrl-C of its own")
 def test_jupyterlab_says_only_where_it_is_what_opened_and_that_it_stopped(course, tmp_path):
@@ -99,11 +126,12 @@ def test_jupyterlab_says_only_where_it_is_what_opened_and_that_it_stopped(course
 from pathlib import Path
 from posttrain_lab.checks import UNITS
 from posttrain_lab.checks.engine.exercise import Verdict
-from posttrain_lab.cli import app, own_copy
+from posttrain_lab.cli import app, own_copy, start
 from posttrain_lab.grading import progress
 from posttrain_lab.grading.course import Course
 from posttrain_lab.grading.overview import NOTHING_YET, index_page, progress_in
 own_copy.find_course = lambda: Course(Path({str(course)!r}))
+start.compile_ahead = lambda: None
 threading.Thread(target=threading.Event().wait).start()
 app.start(Path("below/mine"), None, browser=False)"""
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
@@ -113,11 +141,16 @@ app.start(Path("below/mine"), None, browser=False)"""
     )
     try:
         said = [process.stdout.readline() for _ in range(3)]
+        address = urlsplit(said[2].split()[-1])
+        with urlopen(f"http://{address.netloc}/custom/custom.css?{address.query}", timeout=60) as reply:
+            look = reply.read().decode()
         process.send_signal(signal.SIGINT)
         said += process.communicate(timeout=120)[0].splitlines(keepends=True)
     finally:
         process.kill()
+        process.wait()
     assert said[:2] == ["Your course is in below/mine: 1 files new, 0 as you left them.\n", "JupyterLab starts.\n"]
     assert re.fullmatch(start.opening_line(r"http://127\.0\.0\.1:\d+/lab/tree/index\.md\?token=\w+", False) + "\n", said[2])
     assert said[3:] == ["\n", "JupyterLab has stopped. Your notebooks are in below/mine.\n"]
+    assert look == (start.LOOK / "custom.css").read_text(encoding="utf-8")  # figures in the colours of the theme
     assert process.returncode == 0

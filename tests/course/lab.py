@@ -38,13 +38,15 @@ def open_notebook(page: Page, address: str, path: str) -> None:
 
 
 def run_all(page: Page, timeout: int) -> None:
-    """Run > Run All Cells, and wait until every code cell has a number."""
+    """Run > Run All Cells, and wait until every code cell has a number. (One whose source is hidden shows none, but its output.)"""
     page.keyboard.press("Escape")
     page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
     page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
     page.wait_for_function(
         """() => { const cells = [...document.querySelectorAll('.jp-NotebookPanel .jp-CodeCell')];
-        return cells.length && cells.every(c => /\\[\\d+\\]/.test(c.querySelector('.jp-InputPrompt').textContent)); }""",
+        const ran = c => /\\[\\d+\\]/.test(c.querySelector('.jp-InputPrompt').textContent);
+        const hidden = c => c.querySelector('.jp-InputPlaceholder, .jp-Placeholder');
+        return cells.length && cells.every(c => hidden(c) ? c.querySelector('.jp-OutputArea-output') : ran(c)); }""",
         timeout=timeout,
     )
 
@@ -85,11 +87,11 @@ def move(page: Page, control: Locator) -> None:
 
 
 # A box shows an empty part for each child until that is made, and a slider's output (a figure) is empty until it is drawn.
-DRAWN = """cell => cell.querySelector('.widget-box')
+DRAWN = """cell => cell.querySelector('.widget-box, .ptl-ask')
     && [...cell.querySelectorAll('.widget-box > *')].every(part => part.className.trim() !== 'lm-Widget')
     && [...cell.querySelectorAll('.widget-output')].every(part => part.querySelector('.main-svg'))"""
 SHOWN = """cell => [...cell.querySelectorAll('.js-plotly-plot, .widget-html, .jp-RenderedHTMLCommon, .jp-RenderedText')]
-    .map(part => part.innerHTML).join('\\n')"""
+    .map(part => part.matches('.js-plotly-plot') ? part.innerHTML : part.innerText).join('\\n')"""
 
 
 def move_every_control(page: Page, cell: Locator) -> int:

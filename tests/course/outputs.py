@@ -22,7 +22,8 @@ import numpy as np
 LONGEST_SUM = 864
 SHARE = 2 * LONGEST_SUM * 2.0**-24
 LONG, ROUNDED = 20, 5  # so many numbers with so few digits were rounded; of a few short ones such as 0.5 nobody knows
-NOT_COMPARED = {"application/vnd.jupyter.widget-view+json"}  # ids of models, another one at each run
+# Ids of models, another one at each run; pictures that are made of the figures after a run.
+NOT_COMPARED = {"application/vnd.jupyter.widget-view+json", "image/png"}
 # What differs from run to run, each with what it is replaced by.
 RUN_BY_RUN = [
     (re.compile(r"0x[0-9a-fA-F]{6,}"), "ADDRESS"),

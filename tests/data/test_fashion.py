@@ -74,6 +74,21 @@ def test_every_shipped_file_has_its_checksum():
         files.open_file(files.FILES / name)
 
 
+def test_pixels_that_are_kept_give_the_same_images_and_stay(monkeypatch):
+    monkeypatch.setattr(fashion, "_KEPT", {})
+    before = load_fashion(3)
+    fashion.keep_pixels()
+    monkeypatch.setattr(fashion, "open_file", None)
+    first = load_fashion(3)
+    for part in ("train", "calibration", "validation", "test"):
+        assert torch.equal(getattr(first, part).images, getattr(before, part).images)
+        assert torch.equal(getattr(first, part).labels, getattr(before, part).labels)
+        getattr(first, part).images.zero_()
+        getattr(first, part).labels.zero_()
+    assert torch.equal(load_fashion(3).test.images, before.test.images)
+    assert torch.equal(load_fashion(3).test.labels, before.test.labels)
+
+
 def test_dataset_wants_one_label_per_image():
     with pytest.raises(ValueError, match="3 images, 2 labels"):
         Dataset(torch.zeros(3, 1, 28, 28), torch.zeros(2, dtype=torch.int64), ("a",))

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from posttrain_lab.deployment.budget import tail
 from posttrain_lab.deployment.c99 import to_c
@@ -23,13 +22,12 @@ from posttrain_lab.deployment.compiled import run_c, time_c
 from posttrain_lab.deployment.deploy import deploy
 from posttrain_lab.deployment.deployable import Deployable
 from posttrain_lab.deployment.engine import node, run_engine, time_engine
+from posttrain_lab.deployment.float_onnx import float_onnx
 from posttrain_lab.deployment.memory import plan_memory
 from posttrain_lab.deployment.runtime import start_onnxruntime
 from posttrain_lab.experiments.deployables import deployable
 from posttrain_lab.models import load_pretrained
 from posttrain_lab.quantization import to_onnx
-from posttrain_lab.quantization.fold import fold_batchnorm
-from posttrain_lab.quantization.onnx_builder import Graph, onnx_model, onnx_package
 
 from .arm import missing, run_on_cortex
 
@@ -54,30 +52,11 @@ def clocked(call, images: torch.Tensor) -> list[float]:
     return found
 
 
-def float_onnx(model: nn.Sequential) -> bytes:
-    """A chain of convolutions and linear layers in float32, batch norms folded, for the same runtime."""
-    graph, helper = Graph(), onnx_package().helper
-    for layer, after in zip(model, [*model[1:], None], strict=True):
-        if isinstance(layer, nn.Conv2d):
-            assert isinstance(after, nn.BatchNorm2d)
-            folded = fold_batchnorm(layer, after)
-            graph.add("Conv", folded.weight.detach().numpy(), folded.bias.detach().numpy(), pads=[1, 1, 1, 1])
-        elif isinstance(layer, nn.Linear):
-            graph.add("Gemm", layer.weight.detach().numpy(), layer.bias.detach().numpy(), transB=1)
-        elif isinstance(layer, nn.MaxPool2d):
-            graph.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
-        elif not isinstance(layer, nn.BatchNorm2d):
-            graph.add({nn.ReLU: "Relu", nn.Flatten: "Flatten"}[type(layer)])
-    graph.add("Identity", output="y")
-    info, real = helper.make_tensor_value_info, onnx_package().TensorProto.FLOAT
-    return onnx_model(graph, info("x", real, ["n", 1, 28, 28]), [info("y", real, ["n", 10])]).SerializeToString()
-
-
 def runtimes(made: Deployable) -> Iterator[Row]:
     images, want = made.images, made.network(made.images).numpy()
     if made.name == "fashion_cnn":
         model = load_pretrained(made.name)
-        content = float_onnx(model)
+        content = float_onnx(model).SerializeToString()
         session = start_onnxruntime(content)
         near = np.abs(session({"x": images.numpy()})[0] - model(images).detach().numpy()).max()
         ms = p50(clocked(lambda one: session({"x": one.numpy()}), images[:200]))

@@ -47,7 +47,7 @@ def page(exporter: type[HTMLExporter], notebook: nbformat.NotebookNode) -> str:
     return str(BeautifulSoup(exporter(config=config).from_notebook_node(notebook)[0], "html.parser"))
 
 
-@pytest.mark.parametrize("answer", ["x = '<b>' # \u00e9", "", "y = 1\n" * LONG])
+@pytest.mark.parametrize("answer", ["x = '<b>' # \u00e9", "", "y = 1\n" * (LONG // 6 + 1)], ids=["short", "empty", "long"])
 def test_a_page_is_nbconvert_s_also_the_second_time(answer):
     wanted = sorted(page(HTMLExporter, book(answer)).splitlines())
     for _ in range(2):
@@ -90,15 +90,16 @@ def test_a_new_gradebook_has_the_number_of_nbgrader_s_last_change(tmp_path):
 
 def test_a_question_that_was_written_before_is_that_of_the_case(monkeypatch):
     monkeypatch.setattr(questions, "_WRITTEN", {})
+    monkeypatch.setattr(questions, "_TOGETHER", {})
     case = Case("", (torch.tensor([1.0, 2.0]), 3), {"bits": 4}, gradients=(0,))
     fresh = questions.question(case.args, case.kwargs, case.gradients)
-    questions.write_before(case)
+    questions.write_before([case])
     with monkeypatch.context() as patch:
         patch.setattr(questions, "_written", None)  # it need not be written again
         assert questions.question(case.args, case.kwargs, case.gradients) == fresh
     other = (torch.tensor([1.0, 5.0]), 3)
     args, _, _ = serialize.decode(base64.b64decode(questions.question(other, case.kwargs, case.gradients)))
     assert torch.equal(args[0], other[0])
-    questions.write_before(Case("", (object(),)))  # cannot be sent: the sentence comes when it is asked
+    questions.write_before([Case("", (object(),))])  # cannot be sent: the sentence comes when it is asked
     with pytest.raises(serialize.WireError):
         questions.question((object(),), {}, ())

@@ -3,16 +3,19 @@
 The judge is an HTML parser: the page of a hostile notebook may have no more active parts than that of an empty one.
 """
 
+import time
 from pathlib import Path
 
 import nbgrader
 import pytest
 from bs4 import BeautifulSoup
+from hypothesis import given
+from hypothesis import strategies as st
 from nbconvert.exporters import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 from traitlets.config.loader import PyFileConfigLoader
 
-from posttrain_lab.grading.safe_pages import clean, markdown2html
+from posttrain_lab.grading.safe_pages import LARGE, clean, markdown2html, readable
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -150,3 +153,33 @@ def test_text_tables_pictures_and_mathematics_stay():
 
 def test_what_is_not_shown_is_told():
     assert "an output of this kind is not shown here" in page("feedback", display({"application/vnd.plotly.v1+json": {"x": 1}}))
+
+
+def test_of_an_output_the_text_stays_and_its_scripts_and_styles_go():
+    figure = "<div><script src='x'></script><STYLE>p {}</style ><script>/* plotly.js */ a < b; '</scripted>'</SCRIPT\n></div>"
+    assert readable(figure) == "<div></div>"
+    assert readable(f"<p>before</p>{figure}<label><input type=radio>an <i>answer</i></label>") == (
+        "<p>before</p><div></div>an <i>answer</i>"
+    )
+    assert readable("<p>seen<script>never ended <p>gone") == "<p>seen</p>"
+    assert readable("<scripted>a name that only begins so") == "a name that only begins so"
+    html = page("feedback", display({"text/html": figure}))
+    assert "plotly.js" not in html
+    assert "an output of this kind is not shown here" in html
+
+
+@pytest.mark.parametrize("part", ["<script", "</script", "<script></script", "<style>", "<", "<b>", "<script>x</script>"])
+def test_a_large_output_costs_no_time(part):
+    """Cleaning takes the square of the length: 5 MB, as plotly.js has, took seconds, and a student may print more."""
+    before = time.process_time()
+    found = readable(part * (8_000_000 // len(part)))
+    assert time.process_time() - before < 30
+    assert len(found) < LARGE
+    if part in ("<", "<b>"):
+        assert found == "(an output of 8,000,000 characters is not shown here)" or "7,999,998" in found
+
+
+@given(st.text(st.sampled_from(list("<>/ script=y'\"!-")), max_size=60))
+def test_what_is_readable_is_what_clean_lets_through(text):
+    assert active(readable(text)) == []
+    assert active(readable(f"<script>{text}")) == []

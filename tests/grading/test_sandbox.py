@@ -10,8 +10,10 @@ import pytest
 from nbformat.v4 import new_code_cell
 from small_unit import UNIT, blank, cell, make_course, notebook, register, write
 
-from posttrain_lab.grading import autograde
+from posttrain_lab.checks.engine.task import Case
+from posttrain_lab.grading import autograde, questions
 from posttrain_lab.grading.autograde import GradeInKernel
+from posttrain_lab.grading.kernel import KernelSubmission
 from posttrain_lab.grading.sandbox.available import no_sandbox
 from posttrain_lab.grading.sandbox.fork_server import LineClosed, connect, receive, send
 from posttrain_lab.grading.sandbox.sandboxed_kernel import Confinement, SandboxedKernel
@@ -107,6 +109,60 @@ def test_limits_are_named_in_full_whoever_met_them(server):
             kernel.run("import time\ntime.sleep(1000)")
         with pytest.raises(KernelLost, match=r"^your function used all of its 3 seconds of processor time"):
             kernel.ask("[0 for _ in iter(int, 1)]", left=0.3)
+
+
+SLEEPS = """
+import os, time
+calls = 0
+def double(x):
+    global calls
+    calls += 1
+    if x == WHEN:
+        WHAT
+    time.sleep(0.3)
+    return 2 * x
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "what", "wanted"),
+    [
+        (-1, "pass", [0, 2, 4, 6]),  # all together take longer than one call may, each by itself does not
+        (2, "os._exit(1)", [0, 2, "process ended while it ran"]),
+        (2, "time.sleep(100)", [0, 2, "did not return within 1 seconds; look for what it waits for"]),
+        (2, "while True: pass", [0, 2, "did not return within 1 seconds of processor time"]),
+        (0, "os._exit(1)", ["process ended while it ran"]),
+    ],
+)
+def test_a_seed_is_asked_at_once_and_again_one_by_one_when_that_fails(server, monkeypatch, when, what, wanted):
+    """Nothing is lost by it: right answers stay right, and the sentence is that of the call which did it."""
+    cases = [Case("", (number,)) for number in range(len(wanted) if when < 0 else 4)]
+    monkeypatch.setattr(questions, "_WRITTEN", {})
+    monkeypatch.setattr(questions, "_TOGETHER", {})
+    questions.write_before(cases)
+    with SandboxedKernel(server.address, limits=Limits(cell=20, call=1, exercise=2)) as kernel:
+        kernel.run(SLEEPS.replace("WHEN", str(when)).replace("WHAT", what))
+        submission = KernelSubmission(kernel, "double")
+        found = [case.run(submission) for case in cases]
+        for outcome, want in zip(found, wanted, strict=False):
+            assert want in outcome.error if isinstance(want, str) else outcome.value == want
+        assert kernel.starts <= 3
+
+
+def test_a_seed_is_asked_in_one_message(server, monkeypatch):
+    cases = [Case("", (number,)) for number in range(3)]
+    monkeypatch.setattr(questions, "_WRITTEN", {})
+    monkeypatch.setattr(questions, "_TOGETHER", {})
+    questions.write_before(cases)
+    with SandboxedKernel(server.address) as kernel:
+        kernel.run(SLEEPS.replace("WHEN", "-1").replace("WHAT", "pass").replace("time.sleep(0.3)", "pass"))
+        submission = KernelSubmission(kernel, "double")
+        assert cases[0].run(submission).value == 0
+        assert kernel.ask("calls") == "3"
+        assert [case.run(submission).value for case in cases[1:]] == [2, 4]
+        assert kernel.ask("calls") == "3"
+        assert cases[0].run(submission).value == 0  # what is asked again is called again
+        assert kernel.ask("calls") == "4"
 
 
 def test_a_message_that_is_too_long_is_not_read():

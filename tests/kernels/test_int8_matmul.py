@@ -189,12 +189,14 @@ def test_the_way_by_bytes_is_exact_where_pairs_do_not_saturate(m, k, n):
     assert np.array_equal(int8._by_bytes(a, w, (m, k, n)).numpy(), exact(a, w.T))
 
 
-@pytest.mark.parametrize(("n", "k"), [(1, 1), (16, 4), (17, 9), (40, 33)])
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (16, 4), (17, 9), (40, 33), (16, 64), (35, 67), (50, 261)])
 def test_packing_here_is_packing_there(n, k):
     w, there = codes(n, k), to_panels(codes(n, k), int8.STEP)
-    here = int8._panels(w).reshape(there.shape)
+    panels, compensation = int8._panels(w)
+    here = panels.reshape(there.shape)
     assert torch.equal(from_panels(torch.from_numpy(here), n, k), w)
     assert here.dtype == there.numpy().dtype
+    assert np.array_equal(compensation, SHIFT * w.numpy().sum(1, dtype=np.int32))
 
 
 def test_which_kernel_ran(monkeypatch):

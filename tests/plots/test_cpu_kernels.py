@@ -22,7 +22,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_names_its_axes_and_is_small(name):
-    check_figure(FIGURES[name])
+    check_figure(FIGURES[name], y_title=name != "speeds")
 
 
 @pytest.mark.parametrize("name", ["accumulators", "tile_speeds", "sparse_race"])
@@ -40,12 +40,19 @@ def test_speeds_are_shown_in_gops():
 
 
 def test_versions_of_a_kind_share_colour_and_mark_and_yours_are_full():
-    _, yours, library, other = FIGURES["versions_on_roof"]().data
+    roof, yours, library, again, other = FIGURES["versions_on_roof"]().data
     assert (yours.marker.color, f"{yours.marker.symbol}-open") == (library.marker.color, library.marker.symbol)
     assert other.marker.color != yours.marker.color
     assert other.marker.symbol != yours.marker.symbol
     assert yours.y == (0.5, 1.0)
-    assert (yours.legendgroup, library.legendgroup, other.legendgroup) == ("int8", "int8", "4 bits")
+    assert (yours.xaxis, library.xaxis, other.xaxis) == ("x", "x", "x2")
+    assert (roof.showlegend, again.showlegend) == (True, False)
+
+
+def test_a_panel_says_which_version_has_which_mark():
+    layout = FIGURES["versions_on_roof"]().layout
+    assert layout.xaxis.title.text == "<b>int8</b><br>full: your kernel<br>open: library"
+    assert layout.xaxis2.title.text == "<b>4 bits</b><br>full: your other"
 
 
 def test_panels_are_parted_by_a_line():

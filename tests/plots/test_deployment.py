@@ -53,3 +53,4 @@ def test_the_chosen_point_is_marked_apart_and_the_limit_drawn():
     assert (list(chosen.x), list(other.x), list(other.text)) == ([10.0], [20.0], ["b"])
     assert chosen.marker.symbol != other.marker.symbol
     assert plot.layout.shapes[0].x0 == 15
+    assert plot.layout.xaxis.range == (8, 22)  # room for the names

@@ -11,7 +11,7 @@ LINE = torch.linspace(-1, 1, 9)
 PATHS = {"plain": torch.tensor([[0.5, 0.5], [0.2, 0.1]]), "Adam": torch.tensor([[0.5, 0.5], [0.1, 0.0]])}
 ROWS = [(20.0, 0.7, 0.6, 0.8), (100.0, 0.9, 0.88, 0.92)]
 FIGURES = {
-    "trainable_bars": lambda: plots.trainable_bars({"head": 10, "all": 1000}, 1000),
+    "trainable_counts": lambda: plots.trainable_counts({"head": 10, "all": 1000}, 1000),
     "grouped_accuracy": lambda: plots.grouped_accuracy(
         {"old": {"a": 0.9, "b": 0.5}, "new": {"a": 0.2, "b": 0.8}}, {"old": 100, "new": 50}
     ),
@@ -40,8 +40,8 @@ def test_bars_differ_in_more_than_colour():
     assert len(set(shapes)) == 2
 
 
-def test_trainable_bars_give_shares():
-    (bars,) = FIGURES["trainable_bars"]().data
+def test_trainable_counts_give_shares():
+    (bars,) = FIGURES["trainable_counts"]().data
     assert bars.text == ("1 %", "100 %")
     assert bars.y == (10, 1000)
 

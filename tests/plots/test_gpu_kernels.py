@@ -3,7 +3,7 @@
 import pytest
 
 from posttrain_lab.plots import gpu_kernels as plots
-from tests.plots.figure_rules import check_figure
+from tests.plots.figure_rules import check_figure, words
 
 FIGURES = {
     "lanes": lambda: plots.lanes(37, 16),
@@ -23,11 +23,11 @@ def test_every_figure_names_its_axes_and_is_small(name):
 def test_lanes_counts_the_masked_ones():
     figure = FIGURES["lanes"]()
     assert [len(trace.x) for trace in figure.data] == [37, 11]
-    assert "3 programs of 16 lanes for 37 numbers: 11 lanes (23%) masked" in figure.layout.title.text
+    assert "3 programs of 16 lanes for 37 numbers: 11 lanes (23%) masked" in words(figure)
 
 
 def test_covering_counts_the_wasted_work():
-    assert "10 tiles for 100 x 130 numbers; 37% of the work is masked" in FIGURES["covering"]().layout.title.text
+    assert "10 tiles for 100 x 130 numbers; 37% of the work is masked" in words(FIGURES["covering"]())
 
 
 def test_order_marks_the_first_tiles():

@@ -12,6 +12,7 @@ from posttrain_lab import plots
 from posttrain_lab.passport import compare
 from posttrain_lab.plots.passports import accuracy_against_bytes, latency_bars, pareto_front, passport_card
 from tests.passports import ONE
+from tests.plots.figure_rules import luminance
 
 MANY = [dataclasses.replace(ONE, name=f"model {i}", bytes=ONE.bytes // (i + 1)) for i in range(8)]
 FIGURES = {
@@ -19,13 +20,6 @@ FIGURES = {
     "latency_bars": lambda: latency_bars(MANY),
     "passport_card": lambda: passport_card(ONE),
 }
-
-
-def luminance(colour: str) -> float:
-    """How light a colour is in grey, 0 black to 1 white (sRGB weights of IEC 61966)."""
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_the_scatter_shows_kilobytes_percent_and_the_interval():

@@ -43,16 +43,22 @@ def test_curves_differ_in_more_than_colour(name):
     assert len(set(dashes)) == len(dashes) > 1
 
 
-@pytest.mark.parametrize("name", ["layer_shares", "widths", "channel_norms", "weight_histogram"])
+@pytest.mark.parametrize("name", ["layer_shares", "widths", "channel_norms"])
 def test_bars_differ_in_more_than_colour(name):
     hatches = [trace.marker.pattern.shape for trace in FIGURES[name]().data]
     assert len(set(hatches)) == len(hatches) > 1
 
 
+def test_what_is_removed_is_a_broader_line():
+    kept, removed = FIGURES["weight_histogram"]().data
+    assert removed.line.width > kept.line.width
+
+
 def test_the_histogram_counts_each_weight_once():
     kept, removed = FIGURES["weight_histogram"]().data
-    assert sum(kept.y) + sum(removed.y) == len(W)
-    assert sum(removed.y) == pytest.approx(0.25 * len(W), abs=10)
+    counts = [sum(count or 0 for count in trace.y) for trace in (kept, removed)]
+    assert sum(counts) == len(W)
+    assert counts[1] == pytest.approx(0.25 * len(W), abs=10)
     assert not [x for x, y in zip(removed.x, removed.y, strict=True) if y and abs(x) > 0.25]
 
 

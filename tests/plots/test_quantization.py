@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from posttrain_lab.plots import quantization as plots
-from tests.plots.figure_rules import check_figure
+from tests.plots.figure_rules import check_figure, words
 
 X = torch.linspace(-1, 1, 41)
 CODES = (X * 3).round().to(torch.int8)
@@ -48,7 +48,7 @@ def test_grid_line_marks_the_zero_point():
 def test_number_line_counts_what_was_cut_off():
     x = torch.tensor([0.0, 0.4, 5.0])
     figure = plots.number_line(x, torch.tensor([0.0, 0.5, 1.0]), 0.5)
-    assert "1 of 3 numbers cut off" in figure.layout.title.text
+    assert "1 of 3 numbers cut off" in words(figure)
     assert figure.data[1].x == pytest.approx([0.0, 0.4, 5.0])
     assert figure.data[2].x == (0.0, 0.5, 1.0)
 
@@ -70,5 +70,5 @@ def test_race_says_where_a_method_lost():
 def test_channel_ranges_states_the_spread_and_keeps_gradients_out():
     weight = torch.tensor([1.0, 2.0], requires_grad=True)
     figure = plots.channel_ranges(weight, weight * torch.tensor([1.0, 2.0]))
-    assert figure.layout.title.text == "largest over smallest channel: 2 before, 4 after"
+    assert words(figure) == "largest over smallest channel: 2 before, 4 after"
     assert weight.requires_grad

@@ -11,9 +11,11 @@ def test_gallery_puts_each_image_and_its_caption_in_its_place():
     images[2, 0, 1, 2] = 1.0
     made = plots.gallery(images, ["a", "b", "c"], columns=2)
     z = torch.as_tensor(made.data[0].z)
-    assert z.shape == (2 * (4 + 13), 2 * 6)
-    assert z.nonzero().tolist() == [[17 + 1, 2]]
-    assert z[18, 2] == 255
+    assert z.shape == (2 * (4 + 16), 2 * 6)
+    assert (z > 1).nonzero().tolist() == [[20 + 1, 2]]
+    assert z[21, 2] == 255
+    assert (z == 1).sum() == 3 * 4 * 6 - 1
+    assert not z[4:20].any()
     assert [(note.text, note.x) for note in made.layout.annotations] == [("a", 3), ("b", 9), ("c", 3)]
     assert made.layout.yaxis.autorange == "reversed"
 

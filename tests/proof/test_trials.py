@@ -1,5 +1,6 @@
 """Written answers, saboteurs and mutants on the checks of the first unit."""
 
+import functools
 import subprocess
 import sys
 
@@ -30,7 +31,7 @@ def write(folder, **answers):
 
 @pytest.mark.slow
 def test_written_answers_are_judged(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr("posttrain_lab.proof.trials.LIMIT", 2.0)
+    monkeypatch.setattr(Bench, "of_source", functools.partialmethod(Bench.of_source, limit=2.0))
     folder = write(tmp_path, right=RIGHT, wrong=ALWAYS, endless=ENDLESS, misjudged=RIGHT.replace("RIGHT", "WRONG"))
     judged = {answer.path.stem: (answer.right, verdict.passed) for answer, verdict in tried(bench, folder)}
     assert judged == {"right": (True, True), "wrong": (False, False), "endless": (False, False), "misjudged": (False, True)}

@@ -1,6 +1,7 @@
 """Ranges against numpy, exhaustive search and scipy's entropy; planted outliers; degenerate and bad input."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -9,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import entropy
 
-from posttrain_lab.quantization import MSE_GRID, PERCENTILE, affine_qparams, code_range, observe, observers, squared_error
+from posttrain_lab.quantization import (
+    MSE_GRID,
+    PERCENTILE,
+    affine_qparams,
+    code_range,
+    dequantize,
+    observe,
+    observers,
+    quantize,
+    squared_error,
+)
 from tests.quantization.nets import randn
 
 pytestmark = pytest.mark.slow
@@ -73,6 +84,32 @@ def test_no_factor_of_the_grid_beats_mse(seed, bits, factor):
     x = with_outlier(300, 8.0, seed)
     ends, nearest = observe(x), MSE_GRID[(MSE_GRID - factor).abs().argmin()].item()
     assert squared_error(x, *observe(x, "mse", bits), bits) <= squared_error(x, ends[0] * nearest, ends[1] * nearest, bits)
+
+
+@LAWS
+@given(st.integers(0, 10**6), st.integers(2, 8), st.floats(0.01, 1.0), st.integers(-30, 30))
+def test_squared_error_is_that_of_quantize_and_dequantize(seed, bits, factor, power):
+    """Bit for bit: the short cut through floats must not choose another range."""
+    x = randn(50, seed=seed) * 10.0**power
+    low, high = factor * x.min().item(), factor * x.max().item()
+    point = affine_qparams(low, high, bits)
+    for values in (x, x.double()):
+        difference = values - dequantize(quantize(values, *point, bits), *point)
+        assert squared_error(values, low, high, bits) == difference.double().square().sum().item()
+
+
+@pytest.mark.parametrize(
+    ("x", "kind", "says"),
+    [
+        (torch.tensor([1.0, math.nan]), ValueError, "got NaN"),
+        (torch.tensor([1.0, math.nan]).double(), ValueError, "got NaN"),
+        (torch.ones(2, dtype=torch.int8), TypeError, "wants a float tensor"),
+        ([1.0], TypeError, "wants a float tensor"),
+    ],
+)
+def test_squared_error_says_what_it_wants(x, kind, says):
+    with pytest.raises(kind, match=says):
+        squared_error(x, -1.0, 1.0)
 
 
 def test_mse_ties_go_to_the_larger_range():

@@ -151,6 +151,16 @@ DIAGNOSE_MISTAKES = (
         "You stop at the first that is better than nothing undone; compare all of them.",
         _first_better,
     ),
+    Mistake(
+        "softmax before the loss",
+        "You take the cross-entropy of probabilities; it does the softmax itself, so give it the logits.",
+        _by(lambda z, labels: -F.cross_entropy(z.softmax(1), labels)),
+    ),
+    Mistake(
+        "median",
+        "You take the median of the losses, which no single image changes; the mean over all of them decides.",
+        _by(lambda z, labels: -F.cross_entropy(z, labels, reduction="none").median()),
+    ),
     Mistake("first image only", "You look at one image; the mean over all of them decides.", _first_image),
     Mistake(
         "never right",

@@ -8,8 +8,8 @@ from posttrain_lab.checks.engine.exercise import Mistake
 
 BODY = """
         {sum_type} sum = {bias};
-        for (int32_t i = 0; i < {k}; i++)
-            sum += x[i] * {weight};
+        for ({counter} i = 0; {until}; i++)
+            sum += x[{input}] * {weight};
         {code_type} code = {product};
         code = {shifted};
         code = code + {zero};
@@ -17,6 +17,9 @@ BODY = """
 """
 PIECES = {
     "sum_type": "int32_t",
+    "counter": "int32_t",
+    "until": "i < {k}",
+    "input": "i",
     "bias": "{name}_bias[o]",
     "weight": "{name}_weight[o * {k} + i]",
     "code_type": "int64_t",
@@ -75,9 +78,7 @@ def _without_columns(
     name: str, weight: Tensor, bias: Tensor, multiplier: Tensor, shift: Tensor, limits: tuple[int, int, int]
 ) -> str:
     """The weight's own order is that of the transposed matrix."""
-    return _text(PIECES, name, weight.T, bias, multiplier, shift, limits).replace(
-        f"i < {weight.T.shape[1]}", f"i < {weight.shape[1]}"
-    )
+    return _text(PIECES | {"until": f"i < {weight.shape[1]}"}, name, weight.T, bias, multiplier, shift, limits)
 
 
 EMIT_MISTAKES = (
@@ -95,6 +96,16 @@ EMIT_MISTAKES = (
         "half in int32",
         "1 << (shift - 1) is an int, which has no bit that high; write (int64_t)1 << (shift - 1).",
         _with(product="(int64_t)sum * {name}_multiplier[o] + (1 << ({name}_shift[o] - 1))"),
+    ),
+    Mistake(
+        "half without brackets",
+        "a + b << c is (a + b) << c in C; put brackets around the half: ((int64_t)1 << (shift - 1)).",
+        _with(product="(int64_t)sum * {name}_multiplier[o] + (int64_t)1 << ({name}_shift[o] - 1)"),
+    ),
+    Mistake(
+        "zero point within the shift",
+        "a >> b + c is a >> (b + c) in C; put brackets around the shift, then add the zero point.",
+        _with(shifted="code >> {name}_shift[o] + {zero_point}", zero="0"),
     ),
     Mistake(
         "no half",
@@ -137,6 +148,21 @@ EMIT_MISTAKES = (
         "You add the zero point after clamping, so codes leave low..high; add it before.",
         _with(zero="0", clamped="(int8_t)((code < {low} ? {low} : code > {high} ? {high} : code) + {zero_point})"),
     ),
+    Mistake(
+        "zero point subtracted",
+        "You subtract the zero point; that is the way back, from codes to numbers, so add it.",
+        _with(zero="-({zero_point})"),
+    ),
+    Mistake(
+        "ends exchanged",
+        "You set what is below low to high; what is below low becomes low.",
+        _with(clamped="(int8_t)(code < {low} ? {high} : code > {high} ? {high} : code)"),
+    ),
+    Mistake(
+        "bias after the shift",
+        "You add the bias to the code; it belongs to the sum, before the multiplication.",
+        _with(bias="0", zero="{zero_point} + {name}_bias[o]"),
+    ),
     Mistake("bias forgotten", "Your sum begins at 0; it begins at the bias of its output.", _with(bias="0")),
     Mistake(
         "sum not reset",
@@ -153,9 +179,45 @@ EMIT_MISTAKES = (
         _with(product=PIECES["product"].replace("[o]", "[0]"), shifted="code >> {name}_shift[0]"),
     ),
     Mistake(
+        "only the multiplier's first",
+        "You use the first multiplier for all outputs, and each one's own shift; the multiplier is each output's own too.",
+        _with(product=PIECES["product"].replace("multiplier[o]", "multiplier[0]")),
+    ),
+    Mistake(
+        "only the shift's first",
+        "You use the first shift for all outputs, and each one's own multiplier; the shift is each output's own too.",
+        _with(product=PIECES["product"].replace("shift[o]", "shift[0]"), shifted="code >> {name}_shift[0]"),
+    ),
+    Mistake(
         "transposed weight",
         "You read the weight by columns; row o begins at o * k, its numbers lie side by side.",
         _without_columns,
+    ),
+    Mistake(
+        "by columns of rows",
+        "The number of output o and input i stands at o * k + i, row after row; you read at i * out + o.",
+        _with(weight="{name}_weight[i * {out} + o]"),
+    ),
+    Mistake(
+        "rows of out numbers",
+        "A row has k numbers, one for each input; row o begins at o * k, not at o * out.",
+        _with(weight="{name}_weight[o * {out} + i]"),
+    ),
+    Mistake(
+        "the first row only",
+        "You multiply by the first row of the weight for all outputs; row o begins at o * k.",
+        _with(weight="{name}_weight[i]"),
+    ),
+    Mistake("one input only", "You multiply every weight by x[o]; the weight of input i belongs to x[i].", _with(input="o")),
+    Mistake(
+        "one input too far",
+        "Your loop runs one input too far, to x[k]; the last one is x[k - 1]: i < k.",
+        _with(until="i <= {k}"),
+    ),
+    Mistake(
+        "counter of 8 bits",
+        "Your counter has 8 bits: behind 127 comes -128, so it never reaches a larger k; count in int32_t.",
+        _with(counter="int8_t"),
     ),
     Mistake(
         "last input forgotten",

@@ -71,7 +71,7 @@ def _twice_as_much(call: Call, seed: int) -> str | None:
 def _with(
     factor: float = 1e-12,
     weights: Callable[[int, int], float] = lambda weight_bytes, macs: weight_bytes,
-    moved: float = 1,
+    activations: Callable[[int], float] = lambda n: n,
     arithmetic: float = 1,
     bits: Callable[[int], int] = lambda bits: bits,
     dram: Callable[[bool], bool] = lambda dram: dram,
@@ -79,7 +79,7 @@ def _with(
 ) -> Callable[..., object]:
     def mistaken(macs: int, weight_bytes: int, activation_bytes: int, bits_: int, dram_: bool) -> object:
         a, b, (low, high) = _parts(
-            arithmetic * macs, weights(weight_bytes, macs), moved * activation_bytes, bits(bits_), dram(dram_)
+            arithmetic * macs, weights(weight_bytes, macs), activations(activation_bytes), bits(bits_), dram(dram_)
         )
         return after((factor * (a + b + low), factor * (a + b + high)))
 
@@ -87,12 +87,35 @@ def _with(
 
 
 ENERGY_MISTAKES = (
-    Mistake("activations forgotten", "You leave out the activations; each is written once and read once.", _with(moved=0)),
-    Mistake("activations once", "You count activations once; each is written and read: twice its bytes.", _with(moved=0.5)),
+    Mistake(
+        "activations forgotten",
+        "You leave out the activations; each is written once and read once.",
+        _with(activations=lambda n: 0),
+    ),
+    Mistake(
+        "activations once",
+        "You count activations once; each is written and read: twice its bytes.",
+        _with(activations=lambda n: n / 2),
+    ),
     Mistake(
         "bytes and not 8 bytes",
         "The numbers for memory are for 8 bytes at once; divide the bytes by 8.",
-        _with(weights=lambda weight_bytes, macs: 8 * weight_bytes, moved=8),
+        _with(weights=lambda weight_bytes, macs: 8 * weight_bytes, activations=lambda n: 8 * n),
+    ),
+    Mistake(
+        "whole 8 bytes",
+        "You divide by 8 with //, which cuts off; divide with /.",
+        _with(weights=lambda weight_bytes, macs: weight_bytes // 8 * 8, activations=lambda n: 2 * n // 8 * 4),
+    ),
+    Mistake(
+        "whole 8 bytes, then doubled",
+        "You divide by 8 with //, which cuts off, before you double; divide with /.",
+        _with(weights=lambda weight_bytes, macs: weight_bytes // 8 * 8, activations=lambda n: n // 8 * 8),
+    ),
+    Mistake(
+        "weights twice",
+        "You count the weights twice; they are read once for an image, and never written.",
+        _with(weights=lambda weight_bytes, macs: 2 * weight_bytes),
     ),
     Mistake(
         "a weight for each multiplication",

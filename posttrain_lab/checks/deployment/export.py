@@ -130,7 +130,11 @@ def _from_two(model: nn.Module, example: Tensor) -> Any:
 
 
 def _in_train_mode(model: nn.Module, example: Tensor) -> Any:
-    """Each layer as it is."""
+    """Each layer as it is. The program shares the buffers of the network, so its batch norms change them when it runs."""
+    return Served(model)
+
+
+def _a_copy_in_train_mode(model: nn.Module, example: Tensor) -> Any:
     return Served(copy.deepcopy(model))
 
 
@@ -152,6 +156,11 @@ EXPORT_MISTAKES = (
         "train mode",
         "You export in train mode: dropout drops, and batch norm uses the batch's own mean; set eval mode while you export.",
         _in_train_mode,
+    ),
+    Mistake(
+        "a copy in train mode",
+        "You export a copy that is in train mode: dropout drops, and batch norm uses the batch's own mean; set the copy to eval mode.",
+        _a_copy_in_train_mode,
     ),
     Mistake(
         "left in eval mode",

@@ -6,7 +6,7 @@ Conventions that the notebook states in the same words:
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from posttrain_lab.checks.engine.adapters import adapter
@@ -78,12 +78,19 @@ def _over(draw: Draw, name: str) -> tuple[list[dict[str, Any]], *tuple[float, ..
 
 
 def _equal(draw: Draw) -> tuple[list[dict[str, Any]], *tuple[float, ...]]:
-    """Three are equally accurate; the smallest one stands between the others, and needs the most of all that is not flash."""
-    first = _facts(draw, 5)
-    second = first | {"name": "the smaller one", "flash": first["flash"] - 500, "ram": first["ram"] + 7}
-    second |= {"ms": first["ms"] + 0.2, "joules": first["joules"] * 1.1}
-    third = first | {"name": "the largest one", "flash": first["flash"] + 300, "ram": first["ram"] + 3}
-    return ([first, second, third, _facts(draw, 2)], 10**6, 10**6, 9.0, 1.0)
+    """Seven are equally accurate: the first, the last, and those with the least flash, RAM, time, energy, and the most flash."""
+    base = _facts(draw, 5)
+    apart = {
+        "the first": {},
+        "with less RAM": {"ram": base["ram"] - 9},
+        "with less flash": {"flash": base["flash"] - 500, "ram": base["ram"] + 7, "ms": base["ms"] + 0.2},
+        "the faster one": {"ms": base["ms"] - 0.1},
+        "with less energy": {"joules": base["joules"] * 0.9},
+        "the largest one": {"flash": base["flash"] + 300},
+        "the last": {"ram": base["ram"] + 3},
+    }
+    equal = [base | {"name": name} | other for name, other in apart.items()]
+    return ([*equal[:4], _facts(draw, 2), *equal[4:]], 10**6, 10**6, 9.0, 1.0)
 
 
 def fits_cases(seed: int) -> list[Case]:
@@ -98,7 +105,7 @@ def fits_cases(seed: int) -> list[Case]:
             "exactly at all limits",
             ([_facts(draw, 1, flash=10, ram=10, ms=0.1, joules=1e-6), edge], *(edge[name] for name in NAMES)),
         ),
-        Case("three equally accurate ones", _equal(draw)),
+        Case("equally accurate ones", _equal(draw)),
         Case("none keeps the limits", (_candidates(draw, 4), 100, 10**6, 9.0, 1.0)),
         Case("no candidates", ([], 100, 100, 1.0, 1.0)),
         Case(
@@ -151,6 +158,14 @@ def _ratio(one: Facts, limits: tuple[float, ...]) -> list[bool]:
     return [sum(getattr(one, name) / limit for name, limit in zip(NAMES, limits, strict=True)) <= len(NAMES)]
 
 
+def _removing(candidates: list[Facts], flash: int, ram: int, ms: float, joules: float) -> Facts | None:
+    kept = list(candidates)
+    for one in kept:
+        if not all(_inside(one, (flash, ram, ms, joules))):
+            kept.remove(one)
+    return max(kept, key=_best, default=None)
+
+
 FITS_MISTAKES = (
     Mistake(
         "strict",
@@ -163,11 +178,22 @@ FITS_MISTAKES = (
     Mistake(
         "flash only", "You look at flash only; RAM, time and energy have limits too.", _choosing(_best, lambda kept: kept[0])
     ),
+    Mistake("flash forgotten", "You forget the flash, the first limit.", _choosing(_best, lambda kept: all(kept[1:]))),
     Mistake("RAM forgotten", "You forget RAM, the second limit.", _choosing(_best, lambda kept: kept[0] and all(kept[2:]))),
     Mistake("time forgotten", "You forget the time, ms.", _choosing(_best, lambda kept: all(kept[:2]) and kept[3])),
     Mistake("energy forgotten", "You forget the energy, joules.", _choosing(_best, lambda kept: all(kept[:3]))),
     Mistake(
         "limits balanced", "You let one cost make up for another; each limit holds by itself.", _choosing(_best, inside=_ratio)
+    ),
+    Mistake(
+        "limits exchanged",
+        "You compare flash with the limit of RAM, and RAM with that of flash.",
+        _choosing(_best, inside=lambda one, limits: _inside(replace(one, flash=one.ram, ram=one.flash), limits)),
+    ),
+    Mistake(
+        "removed while looping",
+        "You remove from the list over which you loop, so the next one is skipped; make a new list.",
+        _removing,
     ),
     Mistake(
         "smallest",
@@ -183,6 +209,26 @@ FITS_MISTAKES = (
         "larger of two equal",
         "Of equally accurate candidates you take the larger one; take the one with less flash.",
         _choosing(lambda one: (one.accuracy, one.flash)),
+    ),
+    Mistake(
+        "first of equal ones",
+        "Of equally accurate candidates you take the first in the list; take the one with less flash.",
+        _choosing(lambda one: one.accuracy),
+    ),
+    Mistake(
+        "last of equal ones",
+        "Of equally accurate candidates you take the last in the list; take the one with less flash.",
+        lambda candidates, *limits: _choosing(lambda one: one.accuracy)(candidates[::-1], *limits),
+    ),
+    Mistake(
+        "less time of equal ones",
+        "Of equally accurate candidates you take the fastest; take the one with less flash.",
+        _choosing(lambda one: (one.accuracy, -one.ms)),
+    ),
+    Mistake(
+        "less energy of equal ones",
+        "Of equally accurate candidates you take the one with less energy; take the one with less flash.",
+        _choosing(lambda one: (one.accuracy, -one.joules)),
     ),
     Mistake(
         "less RAM of two",

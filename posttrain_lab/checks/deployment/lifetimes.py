@@ -104,6 +104,11 @@ def _direct_readers(steps: list[Step], t: int) -> list[int]:
     return [later for later, (_, reads, _) in enumerate(steps) if t in reads]
 
 
+def _through_one_flatten(steps: list[Step]) -> list[list[int]]:
+    """What each step reads, with a single Flatten on the way."""
+    return [[one if steps[one][0] else steps[one][1][0] for one in reads] for _, reads, _ in steps]
+
+
 def _interleaved(steps: list[Step]) -> list[Buffer]:
     scratch = {t: (size, t, t) for size, t, _ in _scratch(steps)}
     found = []
@@ -161,6 +166,16 @@ LIFETIMES_MISTAKES = (
         _with(lambda steps, t: max([t, *_direct_readers(steps, t)])),
     ),
     Mistake(
+        "one Flatten only",
+        "You go back over one Flatten; several may follow one another, so go on to the step that wrote bytes.",
+        _with(lambda steps, t: max([t, *(later for later, reads in enumerate(_through_one_flatten(steps)) if t in reads)])),
+    ),
+    Mistake(
+        "the first of what is read",
+        "You look at the first result that a step reads; it may read several: go through all of them.",
+        _with(lambda steps, t: _end([(size, reads[:1], scratch) for size, reads, scratch in steps], t)),
+    ),
+    Mistake(
         "a copy for a Flatten",
         "You give a Flatten bytes of its own; it writes nothing, it is a second name for what it reads.",
         _with_flattens,
@@ -211,8 +226,8 @@ lifetimes = Exercise(
     name="lifetimes",
     unit="08_deployment",
     points=2,
-    difficulty=3,
-    minutes=10,
+    difficulty=2,
+    minutes=7,
     oracle=right_lifetimes,
     cases=lifetimes_cases,
     workload=lifetimes_workload,

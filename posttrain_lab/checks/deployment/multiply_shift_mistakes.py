@@ -57,6 +57,18 @@ def _codes(sums: Tensor, multiplier: Tensor, shift: Tensor) -> Tensor:
     return right_multiply_shift(sums, multiplier, shift).clamp(-128, 127).to(torch.int8)
 
 
+def _unconverted(sums: Tensor, multiplier: Tensor, shift: Tensor) -> Tensor:
+    """The formula in the dtypes that come."""
+    half = 2 ** (shift - 17)
+    return (sums * (multiplier >> 16) + (sums * (multiplier & 65535) >> 16) + half) >> (shift - 16)
+
+
+def _half_in_float32(sums: Tensor, multiplier: Tensor, shift: Tensor) -> Tensor:
+    s, m, t = sums.long(), multiplier.long(), shift.long()
+    total = s * (m >> 16) + (s * (m & 65535) >> 16) + 2.0 ** (t - 17)
+    return total.long() >> (t - 16)
+
+
 MULTIPLY_SHIFT_MISTAKES = (
     Mistake(
         "no half",
@@ -94,6 +106,36 @@ MULTIPLY_SHIFT_MISTAKES = (
         number_by_number(
             lambda one, m, s: (_int32(one * (m >> 16)) + (_int32(one * (m & 65535)) >> 16) + (1 << (s - 17))) >> (s - 16)
         ),
+    ),
+    Mistake(
+        "nothing converted",
+        "You compute in the dtypes that come: products wrap around in int32, the half in int8; convert all three first (.long()).",
+        _unconverted,
+    ),
+    Mistake(
+        "only the shift converted",
+        "Your products wrap around where sums and multiplier are int32; convert them first too (.long()).",
+        lambda sums, multiplier, shift: _unconverted(sums, multiplier, shift.long()),
+    ),
+    Mistake(
+        "half in int8",
+        "Your half, 2^(shift-17), wraps around where the shifts are int8; convert them first (shift.long()).",
+        lambda sums, multiplier, shift: _unconverted(sums.long(), multiplier.long(), shift),
+    ),
+    Mistake(
+        "half in float32",
+        "2.0 ** (shift - 17) is a float32, and so is the sum with it, which has 24 bits; write 2 ** (shift - 17).",
+        _half_in_float32,
+    ),
+    Mistake(
+        "mask of one bit",
+        "m & 65536 keeps a single bit; the lower 16 bits are m & 65535.",
+        number_by_number(lambda one, m, s: _halves(one, m, s, one * (m & 65536) >> 16, 1 << (s - 17))),
+    ),
+    Mistake(
+        "a whole in place of the half",
+        "You add 2^(shift-16), which is a whole code after the shift; the half of it is 2^(shift-17).",
+        number_by_number(lambda one, m, s: _halves(one, m, s, one * (m & 65535) >> 16, 1 << (s - 16))),
     ),
     Mistake(
         "low half dropped",

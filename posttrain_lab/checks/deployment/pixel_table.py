@@ -137,6 +137,16 @@ PIXEL_TABLE_MISTAKES = (
         _clamped(lambda codes, half: codes.clamp(0, 2 * half - 1)),
     ),
     Mistake(
+        "one code too many",
+        "You clamp to 2^(bits-1) at the top, one too many, which wraps around in int8 for 8 bits; the highest code is 2^(bits-1) - 1.",
+        _clamped(lambda codes, half: codes.clamp(-half, half)),
+    ),
+    Mistake(
+        "without pixel 255",
+        "Your table ends at pixel 254; pixels go from 0 to 255, so it has 256 codes.",
+        lambda scale, zero_point, bits=8: right_pixel_table(scale, zero_point, bits)[:255],
+    ),
+    Mistake(
         "symmetric ends",
         "Your lowest code is -(2^(bits-1) - 1), as for weights; pixels use the lowest code -2^(bits-1) too.",
         _clamped(lambda codes, half: codes.clamp(1 - half, half - 1)),

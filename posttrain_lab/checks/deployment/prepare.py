@@ -128,6 +128,11 @@ def _four_turns(call: Call, seed: int) -> str | None:
     )
 
 
+def _grey_of(red: Tensor, green: Tensor, blue: Tensor) -> Tensor:
+    """In the dtype of the channels."""
+    return (299 * red + 587 * green + 114 * blue + 500) // 1000
+
+
 def _nearest(grey: Tensor, contract: Contract) -> Tensor:
     rows, columns = (torch.arange(n) * length // n for n, length in zip(contract.size, grey.shape, strict=True))
     return grey[rows][:, columns]
@@ -159,6 +164,11 @@ PREPARE_MISTAKES = (
         _with(turn=lambda photo, c: _upright(photo, -c.turns % 4)),
     ),
     Mistake(
+        "turned once",
+        "You turn once where the contract asks for more; contract.turns says how many quarter turns.",
+        _with(turn=lambda photo, c: _upright(photo, min(c.turns, 1))),
+    ),
+    Mistake(
         "stretched", "You shrink the whole photo, which changes its proportions; cut out the middle first.", _with(cut=_stretched)
     ),
     Mistake("corner", "You cut out the upper left corner; take the middle.", _with(cut=_corner)),
@@ -181,6 +191,11 @@ PREPARE_MISTAKES = (
         _with(grey=lambda photo, c: (2 * photo.long().sum(2) + 3) // 6),
     ),
     Mistake(
+        "mean of the channels, cut off",
+        "Your grey is the sum of the channels divided by 3; it is 299 R + 587 G + 114 B, in thousandths, rounded.",
+        _with(grey=lambda photo, c: photo.long().sum(2) // 3),
+    ),
+    Mistake(
         "grey cut off",
         "You cut off the fraction of grey; add 500 before the division by 1000.",
         _with(grey=lambda photo, c: (photo.long() @ torch.tensor([299, 587, 114])) // 1000),
@@ -188,7 +203,7 @@ PREPARE_MISTAKES = (
     Mistake(
         "grey in uint8",
         "You multiply in uint8, which wraps around at 256; convert the photo first: photo.long().",
-        _with(grey=lambda photo, c: (photo * torch.tensor([43, 75, 114], dtype=torch.uint8)).sum(2).add(500) // 1000),
+        _with(grey=lambda photo, c: _grey_of(*photo.unbind(2))),
     ),
     Mistake(
         "nearest pixel",

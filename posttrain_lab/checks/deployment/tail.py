@@ -96,6 +96,18 @@ def _at(times: Times, share: float) -> float:
     return ranked[low] + (at - low) * (ranked[high] - ranked[low])
 
 
+def _at_rank(rank: Callable[[float], int]) -> Callable[[int], Callable[[Times], float]]:
+    """The place that a rank, made of p n / 100, has in a list; beyond its end there is none."""
+    return lambda percent: lambda rest: sorted(rest)[rank(percent * len(rest) / 100)]
+
+
+_CUT, _ROUNDED, _NOT_SUBTRACTED = (
+    _at_rank(lambda share: math.floor(share) - 1),
+    _at_rank(lambda share: round(share) - 1),
+    _at_rank(math.ceil),
+)
+
+
 def _shifted(percent: int) -> Callable[[Times], float]:
     """The place p n / 100, counted from 0."""
     return lambda rest: sorted(rest)[min(percent * len(rest) // 100, len(rest) - 1)]
@@ -127,6 +139,36 @@ TAIL_MISTAKES = (
         "rank from 0",
         "Your ranks are one too high: rank ceil(p n / 100) is counted from 1, a list from 0.",
         _with(middle=_shifted(50), slow=_shifted(99)),
+    ),
+    Mistake(
+        "rank in place of its index",
+        "You take the time at index ceil(p n / 100), beyond the end at last; ranks are counted from 1, so subtract 1.",
+        _with(middle=_NOT_SUBTRACTED(50), slow=_NOT_SUBTRACTED(99)),
+    ),
+    Mistake(
+        "rank rounded down",
+        "You round the rank p n / 100 down; round it up: -(-p * n // 100).",
+        _with(middle=_CUT(50), slow=_CUT(99)),
+    ),
+    Mistake(
+        "rank rounded",
+        "You round the rank p n / 100 to the nearest whole number; round it up: -(-p * n // 100).",
+        _with(middle=_ROUNDED(50), slow=_ROUNDED(99)),
+    ),
+    Mistake(
+        "middle of two",
+        "Between two times in the middle you take their mean; by nearest rank p50 is a time that was measured, the lower one.",
+        _with(middle=lambda rest: (_rank(rest, 50) + sorted(rest)[len(rest) // 2]) / 2),
+    ),
+    Mistake(
+        "sorted first",
+        "You sort before you leave out the warm-up, and so leave out the fastest calls; leave out the first ones.",
+        _with(rest=lambda times, warmup: sorted(times)[warmup:]),
+    ),
+    Mistake(
+        "fastest as the first",
+        "Your first number is the fastest call; it is the very first one, before anything is sorted.",
+        _with(first=lambda times, warmup: min(times)),
     ),
     Mistake(
         "not sorted",

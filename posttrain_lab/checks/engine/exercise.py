@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from posttrain_lab.checks.engine.diagnosis import Passed, explain_case, explain_law, known_outcomes
-from posttrain_lab.checks.engine.manners import unmannerly
+from posttrain_lab.checks.engine.manners import numpy_at_seed, unmannerly
 from posttrain_lab.checks.engine.outcome import EMPTY, Outcome, problem_of
 from posttrain_lab.checks.engine.submission import Submission
 from posttrain_lab.checks.engine.task import Call, Case, Law, Mistake, Task
@@ -47,7 +47,8 @@ class Exercise(Task):
     def __call__(self, function: Any, hidden: bool = False) -> None:
         """Check the student's function: print one line when it is right, raise CheckFailed with one sentence when it is not."""
         seeds = HIDDEN_SEEDS if hidden else VISIBLE_SEEDS
-        verdict = self.check(Limited(self.submission(function)), seeds)
+        with numpy_at_seed():
+            verdict = self.check(Limited(self.submission(function)), seeds)
         if not verdict.passed:
             raise CheckFailed(verdict.message)
         print(verdict.message)

@@ -15,6 +15,7 @@ LARGE = 2_000_000  # of larger tensors no copy is made
 DEPTH = 4
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 OPTIMIZER_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+PLAIN = {bool, int, float, str, type(None)}  # most arguments of most calls: nothing about them can change
 Fact = tuple[str, Any]
 
 
@@ -26,6 +27,8 @@ def facts(where: str, value: Any, seen: set[int], depth: int = 0) -> Iterator[Fa
     >>> dict(facts("argument 1", [1, 2], set()))["the items of argument 1"] == [1, 2]
     True
     """
+    if type(value) in PLAIN:
+        return
     if isinstance(value, Tensor):
         yield from _of_tensor(where, value, seen)
     elif isinstance(value, nn.Module):

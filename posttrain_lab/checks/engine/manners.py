@@ -99,16 +99,35 @@ class Manners:
 @contextlib.contextmanager
 def seeded() -> Iterator[None]:
     """Seed the generators of torch, numpy and Python, and put them back afterwards."""
-    torchs, numpys, pythons = torch.default_generator.get_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+    torchs, pythons = torch.default_generator.get_state(), random.getstate()
+    numpys = None if _numpys_memory() == AT_SEED else np.random.get_state(legacy=False)  # noqa: NPY002
     torch.default_generator.manual_seed(SEED)  # torch.manual_seed formats three stack traces for devices not yet in use
-    np.random.set_state(NUMPYS)  # noqa: NPY002
     random.setstate(PYTHONS)
+    if numpys is not None:
+        seed_numpy()
     try:
         yield
     finally:
         torch.default_generator.set_state(torchs)
-        np.random.set_state(numpys)  # noqa: NPY002
         random.setstate(pythons)
+        if numpys is not None or _numpys_memory() != AT_SEED:
+            np.random.set_state(numpys or NUMPYS)  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def numpy_at_seed() -> Iterator[None]:
+    """Keep numpy's generator at its seed for a whole check, so that each call costs half; put it back afterwards."""
+    numpys = np.random.get_state(legacy=False)  # noqa: NPY002
+    seed_numpy()
+    try:
+        yield
+    finally:
+        np.random.set_state(numpys)  # noqa: NPY002
+
+
+def seed_numpy() -> None:
+    """Seed numpy's generator. Where it stands so already `seeded` leaves it: reading and writing it takes longer than most calls."""
+    np.random.set_state(NUMPYS)  # noqa: NPY002
 
 
 def unmannerly(free: Iterable[str], strict: Iterable[str], wanted: Iterable[str], notes: Iterable[str]) -> str | None:
@@ -147,15 +166,26 @@ def _machine() -> dict[str, Any]:
 
 
 def _numpys_words() -> bytes:
-    """The 624 words of numpy's generator, from its memory: `get_state` copies them one by one, which takes longer than all else here.
+    """The 624 words of numpy's generator.
 
     >>> _numpys_words() == np.random.get_state(legacy=False)["state"]["key"].tobytes()
     True
     """
-    generator = np.random.get_bit_generator()  # type: ignore[attr-defined]
+    return _numpys_memory()[: 4 * WORDS]
+
+
+def _numpys_memory() -> bytes:
+    """The words of numpy's generator, and which of them is next: `get_state` copies them one by one, which takes longer than all else here."""
+    return _memory_of(np.random.get_bit_generator())  # type: ignore[attr-defined]
+
+
+def _memory_of(generator: Any) -> bytes:
     if not isinstance(generator, np.random.MT19937):  # somebody has put another in its place
         return b""
-    return ctypes.string_at(generator.ctypes.state_address, 4 * WORDS)
+    return ctypes.string_at(generator.ctypes.state_address, 4 * WORDS + 4)
+
+
+AT_SEED = _memory_of(np.random.RandomState(SEED)._bit_generator)
 
 
 def _differences(machine: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -30,15 +30,64 @@ function gemmInJavaScript(weights) {
   };
 }
 
-/* (sum * m + 2^(shift-1)) >> shift, without 64-bit integers.
-   fast:  floor(sum * (m / 2^shift) + 0.5); Python has proven for each layer that doubles are enough.
-   split: m = high * 2^16 + low; both products stay below 2^47, and floors nest: exact for every shift from 17 up.
-          Below 17 a product beyond 2^53 is far beyond every code, and doubles are enough again. */
-function fixedPoint(m, shift, fast) {
-  const factor = m / 2 ** shift;
-  if (fast || shift < 17) return sum => Math.floor(sum * factor + 0.5);
-  const high = Math.floor(m / 65536), low = m - 65536 * high, half = 2 ** (shift - 17), scale = 2 ** (16 - shift);
-  return sum => Math.floor((sum * high + Math.floor(sum * low / 65536) + half) * scale);
+/* Small functions of their own for all that is done for every code, as fourSums is. */
+function copied(from, at, n, rows, to) { for (let i = 0; i < n; i++) rows[to + i] = from[at + i]; }
+
+function addProducts(x, at, weights, w, n, sums, to) {
+  for (let c = 0; c < n; c++) sums[to + c] = (sums[to + c] + Math.imul(x[at + c], weights[w + c])) | 0;
+}
+
+function addMultiple(x, m, totals) { for (let i = 0; i < totals.length; i++) totals[i] += x[i] * m; }
+
+function roundedDown(totals, scale, {zero_point, low, high}, y) {
+  for (let i = 0; i < y.length; i++) {
+    const code = Math.floor(totals[i] * scale) + zero_point;
+    y[i] = code < low ? low : code > high ? high : code;
+  }
+}
+
+/* the largest sums of two rows of n, into the first */
+function largest(sums, to, other, n) { for (let o = 0; o < n; o++) if (sums[other + o] > sums[to + o]) sums[to + o] = sums[other + o]; }
+
+function codesInDoubles(sums, at, op, c, n, y, to) {
+  const {bias, factor, zero_point, low, high} = op;
+  for (let o = 0; o < n; o++) {
+    const code = Math.floor((sums[at + o] + bias[c + o]) * factor[c + o] + 0.5) + zero_point;
+    y[to + o] = code < low ? low : code > high ? high : code;
+  }
+}
+
+function codesInHalves(sums, at, op, c, n, y, to) {
+  const {bias, halves: [upper, lower, half, scale], zero_point, low, high} = op;
+  for (let o = 0, i = c; o < n; o++, i++) {
+    const sum = sums[at + o] + bias[i];
+    const code = Math.floor((sum * upper[i] + Math.floor(sum * lower[i] / 65536) + half[i]) * scale[i]) + zero_point;
+    y[to + o] = code < low ? low : code > high ? high : code;
+  }
+}
+
+function onlySums(sums, at, op, c, n, y, to) {
+  for (let o = 0; o < n; o++) y[to + o] = Math.min(op.high, Math.max(op.low, sums[at + o] + op.bias[c + o]));
+}
+
+function rescaled(x, op, y) {
+  const {x_zero, halves: [[upper], [lower], [half], [scale]], zero_point, low, high} = op;
+  for (let i = 0; i < y.length; i++) {
+    const sum = x[i] - x_zero, code = Math.floor((sum * upper + Math.floor(sum * lower / 65536) + half) * scale) + zero_point;
+    y[i] = code < low ? low : code > high ? high : code;
+  }
+}
+
+/* (sum * m + 2^(shift-1)) >> shift, without 64-bit integers, is floor((sum * upper + floor(sum * lower / 2^16) + half) * scale).
+   split: m = upper * 2^16 + lower; both products stay below 2^47, and floors nest: exact for every shift from 17 up.
+   Below 17 a product beyond 2^53 is far beyond every code, so doubles are enough: the whole m is the upper part.
+   Layers that are `fast` need no halves: Python has proven that floor(sum * (m / 2^shift) + 0.5) is enough. */
+function halvesOf(m, shift) {
+  const of = f => Float64Array.from(m, (one, o) => f(one, shift[o], shift[o] < 17));
+  return [
+    of((one, s, whole) => whole ? one : Math.floor(one / 65536)), of((one, s, whole) => whole ? 0 : one % 65536),
+    of((one, s, whole) => 2 ** (whole ? s - 1 : s - 17)), of((one, s, whole) => 2 ** (whole ? -s : 16 - s)),
+  ];
 }
 
 const ARRAYS = {8: Int8Array, 16: Int16Array, 32: Int32Array};
@@ -52,13 +101,15 @@ class Network {
     this.convs = this.ops.filter(op => op.kind === "conv");
     this.memory(wasm);
     for (const op of this.convs) this.load(op, new DataView(blob.buffer, blob.byteOffset));
-    for (const op of this.ops) if (op.m) op.fixed = op.m.map((m, o) => fixedPoint(m, op.shift[op.kind === "sum" ? 0 : o], op.fast));
+    for (const op of this.ops) if (op.m && op.kind !== "sum") op.halves = halvesOf(op.m, op.shift);
   }
 
   /* one memory: weights, int16 rows, int32 sums; rows of windows are as long as a multiple of 8, filters as many as one of 4 */
   memory(wasm) {
     let at = 0, rows = 0, sums = 0;
     for (const op of this.convs) {
+      op.alone = op.groups > 1 && op.groups === op.x.shape[2] && op.groups === op.y.shape[2] && op.pool[0] * op.pool[1] === 1;
+      if (op.alone) { sums = Math.max(sums, op.y.shape[1] * op.groups); continue; }
       op.per = op.y.shape[2] / op.groups; op.kp = up(op.k, 8); op.outs = up(op.per, 4); op.at = at;
       at += op.groups * op.outs * op.kp;
       const positions = up(op.y.shape[1] * op.pool[0] * op.pool[1], 2);
@@ -80,7 +131,8 @@ class Network {
 
   load(op, from) {
     const outs = op.y.shape[2];
-    for (let o = 0; o < outs; o++) for (let k = 0; k < op.k; k++)
+    if (op.alone) op.taps = Int8Array.from({length: op.k * outs}, (_, i) => from.getInt8(op.weight + i % outs * op.k + Math.floor(i / outs)));
+    else for (let o = 0; o < outs; o++) for (let k = 0; k < op.k; k++)
       this.weights[op.at + (Math.floor(o / op.per) * op.outs + o % op.per) * op.kp + k] = from.getInt8(op.weight + o * op.k + k);
     const ints = offset => Array.from({length: outs}, (_, o) => from.getInt32(offset + 4 * o, true));
     op.bias = Int32Array.from(ints(op.bias));
@@ -97,62 +149,78 @@ class Network {
   }
 
   conv(op, x, y) {
-    const [yh, yw] = op.y.shape;
+    if (op.alone) return this.depthwise(op, x, y);
+    const [yh, yw, outs] = op.y.shape;
     for (let py = 0; py < yh; py++) for (let g = 0; g < op.groups; g++) {
       this.gemm(this.fill(op, x, py, g), op.at + g * op.outs * op.kp, op.outs, op.kp, this.rows, this.sums);
-      for (let px = 0; px < yw; px++) this.finish(op, y, py * yw + px, px, g);
+      this.pooled(op);
+      for (let px = 0; px < yw; px++) this.finish(op, px * op.outs, g * op.per, op.per, y, (py * yw + px) * outs + g * op.per);
+    }
+  }
+
+  /* one filter for each channel: all channels of a position at a time, without a copy of the window */
+  depthwise(op, x, y) {
+    const [xh, xw, n] = op.x.shape, [yh, yw] = op.y.shape, [kh, kw] = op.kernel, beyond = new x.constructor(n).fill(op.x_zero);
+    for (let py = 0; py < yh; py++) {
+      this.sums.fill(0, 0, yw * n);
+      for (let a = 0; a < kh; a++) for (let b = 0; b < kw; b++) {
+        const row = py * op.stride[0] - op.pads[2] + a * op.dilation[0], w = (a * kw + b) * n;
+        for (let px = 0, column = b * op.dilation[1] - op.pads[0]; px < yw; px++, column += op.stride[1]) {
+          const inside = row >= 0 && row < xh && column >= 0 && column < xw;
+          addProducts(inside ? x : beyond, inside ? (row * xw + column) * n : 0, op.taps, w, n, this.sums, px * n);
+        }
+      }
+      for (let px = 0; px < yw; px++) this.finish(op, px * n, 0, n, y, (py * yw + px) * n);
     }
   }
 
   /* the windows of one row of the output, or of all rows that its pool looks at; returns how many */
   fill(op, x, py, g) {
-    const [xh, xw, xc] = op.x.shape, yw = op.y.shape[1], [ph, pw] = op.pool, rows = this.rows, width = xc / op.groups;
+    const [xh, xw, xc] = op.x.shape, yw = op.y.shape[1], [ph, pw] = op.pool, [kh, kw] = op.kernel, rows = this.rows;
+    const width = xc / op.groups, whole = op.groups === 1 && op.dilation[1] === 1;
     let to = 0;
     for (let i = 0; i < ph; i++) for (let px = 0; px < yw * pw; px++, to += op.kp) {
       const top = (py * ph + i) * op.stride[0] - op.pads[2], left = px * op.stride[1] - op.pads[0];
-      let t = to;
-      for (let a = 0; a < op.kernel[0]; a++) for (let b = 0; b < op.kernel[1]; b++) {
-        const row = top + a * op.dilation[0], column = left + b * op.dilation[1];
-        if (row < 0 || row >= xh || column < 0 || column >= xw) for (let c = 0; c < width; c++) rows[t++] = op.x_zero;
-        else for (let c = 0, s = (row * xw + column) * xc + g * width; c < width; c++) rows[t++] = x[s++];
+      for (let a = 0, t = to; a < kh; a++) {
+        const row = top + a * op.dilation[0], at = row * xw * xc;
+        if (row < 0 || row >= xh) rows.fill(op.x_zero, t, t += kw * width);
+        else if (whole && left >= 0 && left + kw <= xw) { copied(x, at + left * xc, kw * width, rows, t); t += kw * width; }
+        else for (let b = 0; b < kw; b++, t += width) {
+          const column = left + b * op.dilation[1];
+          if (column < 0 || column >= xw) rows.fill(op.x_zero, t, t + width);
+          else copied(x, at + column * xc + g * width, width, rows, t);
+        }
       }
     }
     return ph * yw * pw;
   }
 
-  /* the largest sum of a pool, plus the bias, to a code */
-  finish(op, y, pixel, px, g) {
-    const [ph, pw] = op.pool, wide = op.outs, line = op.y.shape[1] * pw, sums = this.sums;
-    for (let o = 0; o < op.per; o++) {
-      let sum = sums[px * pw * wide + o];
-      for (let i = 0; i < ph; i++) for (let j = 0; j < pw; j++) {
-        const other = sums[(i * line + px * pw + j) * wide + o];
-        if (other > sum) sum = other;
-      }
-      const c = g * op.per + o;
-      sum += op.bias[c];
-      if (op.m) sum = (op.fast ? Math.floor(sum * op.factor[c] + 0.5) : op.fixed[c](sum)) + op.zero_point;
-      y[pixel * op.y.shape[2] + c] = sum < op.low ? op.low : sum > op.high ? op.high : sum;
+  /* of the sums of a pool the largest, to the front */
+  pooled(op) {
+    const [ph, pw] = op.pool, n = op.outs, yw = op.y.shape[1], sums = this.sums;
+    if (ph * pw > 1) for (let px = 0; px < yw; px++) {
+      copied(sums, px * pw * n, n, sums, px * n);
+      for (let i = 0; i < ph; i++) for (let j = 0; j < pw; j++) largest(sums, px * n, (i * yw * pw + px * pw + j) * n, n);
     }
   }
 
-  rescale(op, x, y) {
-    for (let i = 0; i < y.length; i++) y[i] = this.ends(op, op.fixed[0](x[i] - op.x_zero));
-  }
+  /* n sums, plus their biases, to codes */
+  finish(op, at, c, n, y, to) { (!op.m ? onlySums : op.fast ? codesInDoubles : codesInHalves)(this.sums, at, op, c, n, y, to); }
+
+  rescale(op, x, y) { rescaled(x, op, y); }
 
   /* products below 2^47 and a constant below 2^52: doubles are exact */
   sum(op, _, y) {
-    const xs = op.inputs.map(one => this.values[one].codes), half = 2 ** (op.shift[0] - 1), scale = 2 ** -op.shift[0];
-    for (let i = 0; i < y.length; i++) {
-      let total = op.bias + half;
-      for (let j = 0; j < xs.length; j++) total += xs[j][i] * op.m[j];
-      y[i] = this.ends(op, Math.floor(total * scale));
-    }
+    const totals = new Float64Array(y.length).fill(op.bias + 2 ** (op.shift[0] - 1)), scale = 2 ** -op.shift[0];
+    op.inputs.forEach((one, j) => addMultiple(this.values[one].codes, op.m[j], totals));
+    roundedDown(totals, scale, op, y);
   }
 
-  ends(op, code) { return Math.min(op.high, Math.max(op.low, code + op.zero_point)); }
-
-  average(op, x, y) { this.windows(op, x, y, total => this.ends(op, op.fixed[0](total))); }
+  average(op, x, y) {
+    const totals = new Int32Array(y.length);
+    this.windows(op, x, totals, total => total);
+    rescaled(totals, op, y);
+  }
 
   mean(op, x, y) { const n = op.kernel[0] * op.kernel[1]; this.windows(op, x, y, total => Math.floor((2 * total + n) / (2 * n))); }
 

@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,7 @@ class SandboxedKernel:
 
     def __init__(self, address: str, files: dict[str, str] | None = None, limits: Limits | None = None):
         self.address, self.files, self.limits = address, files or {}, limits or Limits()
-        self.starts = 0
+        self.starts, self._one_by_one = 0, False
         self._gone = 0.0  # seconds used by processes that are gone
         self._good_cells: list[str] = []
         self._line: socket.socket | None = None
@@ -96,10 +96,34 @@ class SandboxedKernel:
 
         `left`: of the exercise's time; this call may use no more of it.
         """
+        return self._text({"ask": expression}, left)
+
+    def answer(self, asked: tuple[str, ...], left: float) -> str:
+        """The text that `kernel_side.answer(*asked)` gives in the sandbox. Raises as `ask` does."""
+        return self._text({"answer": asked}, left)
+
+    def answers(self, asked: Sequence[tuple[str, ...]], left: float) -> list[str]:
+        """The texts of several, in one message each way, within the limit of one call. Raises KernelLost, and ValueError for no texts.
+
+        A submission that was lost in it is not asked so again: each time would cost one of its restarts.
+        """
+        if self._one_by_one:
+            raise ValueError("an earlier one was lost")
+        self._ready()
+        try:
+            texts = self._asked({"answers": asked}, min(self.limits.call, left), partial(_used_up, CALLED, left)).get("texts")
+        except KernelLost:
+            self._one_by_one = True
+            raise
+        if not isinstance(texts, list) or len(texts) != len(asked) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("no texts came back")
+        return texts
+
+    def _text(self, message: dict[str, Any], left: float) -> str:
         self._ready()
         most = self.limits.call
         used_up = partial(_used_up, CALLED, most) if most <= left else lambda slept: USED.format(seconds=self.limits.exercise)
-        text = self._asked({"ask": expression}, min(most, left), used_up).get("text")
+        text = self._asked(message, min(most, left), used_up).get("text")
         if not isinstance(text, str) or not text:
             raise ValueError("no text came back")
         return text

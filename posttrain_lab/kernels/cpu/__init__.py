@@ -11,7 +11,8 @@
 | `int8.py`, `linear.py`, `conv.py` | int8_matmul, int8_linear, int8_conv2d                                   |
 | `int4.py`, `int4_microkernel.py`  | int4_linear, and its micro-kernel                                       |
 | `sparse.py`, `block_sparse.py`    | sparse_linear and nm_linear, block_sparse_linear                        |
-| `requantize.py`                   | int32 sums to int8 codes in fixed point, for the integer network        |
+| `network.py`, `network_*.py`      | a whole integer network in one call, from codes to codes                |
+| `requantize.py`                   | int32 sums to int8 codes in fixed point, where layers are called singly |
 | `notebook.py`                     | decorators for kernels that are written in a notebook (unit 05)         |
 | `roofline_probe.py`               | what one core can do at best: multiplications, bytes from memory        |
 """

@@ -18,7 +18,8 @@ from posttrain_lab.kernels.processor import SHIFT, VNNI
 from .int8_microkernel import BLOCK, COLUMNS, FEW, OutputTile, Rows, block_sums, rows_of_matrix, store_plain_sums, tile_at
 from .jit_cache import compiled, inner
 from .linear import work_ranges
-from .simd import LANES, load, load_widen, multiply_add_pairs, total, zero
+from .simd import LANES, load, load_widen, multiply_add_pairs, store, store_transposed, total, zero
+from .simd_bytes import copy_quad, load_bytes, multiply_add_quads, repeat_quad
 from .threads import cut, flat, run
 from .winograd import multiply_split
 
@@ -53,18 +54,53 @@ def multiply_tiles(x, w, compensation, out, work_range):
     multiply_blocks(x, w, compensation, out, work_range, scratch)
 
 
-@compiled
-def pack(steps, panels, work_range):
-    """`to_panels` for rows whose steps are int32 [N, K / STEP]; panels flat; work_range: panels (first, end).
+@inner
+def pack_whole(codes, panel, panels, starts, many):
+    """A panel with all its outputs: squares of LANES outputs x LANES steps, transposed in registers. starts: where the outputs' rows begin."""
+    for half in range(0, PANEL, LANES):
+        for k in range(0, many, LANES):
+            k = min(k, many - LANES)  # a last square that would stick out is moved back
+            store_transposed(panels, (panel * many + k) * PANEL + half, PANEL, codes, starts, half, k * STEP)
 
-    Outputs that fill up the last panel keep what is there: nobody reads them.
+
+@inner
+def pack_rest(codes, panel, panels, starts, outputs):
+    """A panel with fewer outputs, or with few steps, number by number."""
+    many = (starts[1] - starts[0]) // STEP
+    for row in range(outputs):
+        for k in range(many):
+            copy_quad(panels, (panel * many + k) * PANEL + row, codes, starts[row] + k * STEP)
+
+
+@inner
+def compensate(panels, panel, many, compensation):
+    """SHIFT times the sum of each output's codes: one more product, with ones, while the panel is in the nearest cache."""
+    ones = repeat_quad(np.int32(0x01010101))
+    for half in range(0, PANEL, LANES):
+        sums = zero()
+        for k in range(many):
+            sums = multiply_add_quads(sums, ones, load_bytes(panels, (panel * many + k) * PANEL + half))
+        store(compensation, panel * PANEL + half, sums)
+    for i in range(panel * PANEL, (panel + 1) * PANEL):
+        compensation[i] *= SHIFT
+
+
+@compiled
+def pack(codes, size, panels, compensation, work_range):
+    """`to_panels` for codes int8, flat, of size (N, K), K whole steps; panels: int32, flat; compensation int32 [N, filled up to a panel].
+
+    work_range: panels (first, end). Outputs that fill up the last panel keep what is there: nobody reads them.
     """
-    many = steps.shape[1]
+    (n, k_size), starts = size, np.empty(PANEL, np.int64)
     for panel in range(work_range[0], work_range[1]):
-        for row in range(panel * PANEL, min((panel + 1) * PANEL, len(steps))):
-            line, here = steps[row], panels[panel * many * PANEL : (panel + 1) * many * PANEL]
-            for k in range(many):
-                here[k * PANEL + row - panel * PANEL] = line[k]
+        for row in range(PANEL):
+            starts[row] = (panel * PANEL + row) * k_size
+        outputs = min(PANEL, n - panel * PANEL)
+        if outputs == PANEL and k_size >= LANES * STEP:
+            pack_whole(codes, panel, panels, starts, k_size // STEP)
+        else:
+            pack_rest(codes, panel, panels, starts, outputs)
+        compensate(panels, panel, k_size // STEP, compensation)
 
 
 @compiled
@@ -118,13 +154,14 @@ def _few_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     return out
 
 
-def _panels(w: Tensor) -> np.ndarray:
-    """The panels of w (N, K) int8, flat, made faster than `to_panels` makes them."""
+def _panels(w: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The panels of w (N, K) int8, flat, made faster than `to_panels` makes them; and by how much the sums of each output are too large."""
     n, k = w.shape
-    steps = (F.pad(w, (0, -k % STEP)) if k % STEP else w).numpy().view(np.int32)
-    panels = np.zeros(-(-n // PANEL) * PANEL * steps.shape[1], np.int32)
-    run(pack, (steps, panels), cut(-(-n // PANEL), 1, 8 * w.numel()))
-    return panels.view(np.int8)
+    filled = F.pad(w, (0, -k % STEP)) if k % STEP else w
+    many = -(-n // PANEL)
+    panels, compensation = np.empty(many * PANEL * filled.shape[1] // STEP, np.int32), np.empty(many * PANEL, np.int32)
+    run(pack, (flat(filled), (n, filled.shape[1]), panels, compensation), cut(many, 1, 8 * w.numel()))
+    return panels.view(np.int8), compensation[:n]
 
 
 def _many_rows(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
@@ -140,6 +177,6 @@ def _by_bytes(a: Tensor, w: Tensor, size: tuple[int, int, int]) -> Tensor:
     """Exact with VNNI; with AVX2 alone only for weights whose pairs do not saturate (see `../panel_layout.py`)."""
     m, k, n = size
     out = torch.empty(m, n, dtype=torch.int32)
-    x, compensation = F.pad(a.view(torch.uint8) ^ SHIFT, (0, -k % STEP)), SHIFT * w.sum(1, dtype=torch.int32)
-    run(multiply_tiles, (flat(x), _panels(w), flat(compensation), flat(out)), work_ranges(m, n, k))
+    x, (panels, compensation) = F.pad(a.view(torch.uint8) ^ SHIFT, (0, -k % STEP)), _panels(w)
+    run(multiply_tiles, (flat(x), panels, compensation, flat(out)), work_ranges(m, n, k))
     return out

@@ -48,7 +48,10 @@ class GraphNetwork(nn.Module):
                 f"this network was traced for inputs {list(self.input_shape)}, got {list(x.shape[1:])}; "
                 "quantize it with calibration data of this size."
             )
-        return self.graph(x)
+        from posttrain_lab.deployment.one_call import in_one_call  # Numba, and what builds on this file: loaded at the first use
+
+        done = in_one_call(self, x)
+        return self.graph(x) if done is None else done
 
 
 def _put_coded(calibrated: Calibrated, config: QuantizationConfig, mode: str) -> None:

@@ -9,15 +9,16 @@ from tests.checks.exercise_tests import ExerciseTests
 
 
 def by_painting(buffers, alignment):
-    """A grid of steps and blocks of `alignment` bytes, painted."""
-    painted, found = set(), [0] * len(buffers)
+    """Each step is a row of bits, one for each byte, and a buffer paints its bytes in all its steps."""
+    rows, found = {}, [0] * len(buffers)
     for number in sorted(range(len(buffers)), key=lambda one: (-buffers[one][0], one)):
         size, first, last = buffers[number]
-        bytes_of = lambda at, n=size: range(at, at + n)  # noqa: E731
-        at = 0
-        while any((t, byte) in painted for t in range(first, last + 1) for byte in bytes_of(at)):
+        paint, painted, at = (1 << size) - 1, 0, 0
+        for t in range(first, last + 1):
+            painted |= rows.get(t, 0)
+        while painted >> at & paint:
             at += alignment
-        painted |= {(t, byte) for t in range(first, last + 1) for byte in bytes_of(at)}
+        rows |= {t: rows.get(t, 0) | paint << at for t in range(first, last + 1)}
         found[number] = at
     return found
 

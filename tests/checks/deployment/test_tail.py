@@ -14,3 +14,10 @@ def by_numpy(times, warmup):
 class TestTail(ExerciseTests):
     exercise = tail
     independent = staticmethod(by_numpy)
+
+    def test_an_index_beyond_the_end_is_explained(self):
+        def without_subtracting(times, warmup):
+            rest = sorted(times[warmup:])
+            return times[0], rest[-(-50 * len(rest) // 100)], rest[-(-99 * len(rest) // 100)]
+
+        assert self.checked(without_subtracting, (0,)).mistake == "rank in place of its index"
