@@ -74,9 +74,16 @@ def log_warns(losses):
     )
 
 
-def test_the_log_warns_of_almost_none():
-    broken = [row for row in RUNS if row.broken and row.patient in PATIENTS]
-    assert sum(log_warns(row.losses) for row in broken) <= 0.05 * len(broken)
+def test_the_log_tells_almost_none_from_its_healthy_twin():
+    """Some logs look alarming, and are healthy; that counts for nothing."""
+    runs = {(row.patient, row.seed, row.broken): row for row in RUNS if row.patient in PATIENTS}
+    told = [
+        log_warns(row.losses) and not log_warns(runs[name, seed, False].losses)
+        for (name, seed, broken), row in runs.items()
+        if broken
+    ]
+    assert len(told) == 12 * len(PATIENTS)
+    assert sum(told) <= 0.05 * len(told)
 
 
 def test_levels_kinds_and_instruments():

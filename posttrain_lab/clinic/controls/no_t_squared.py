@@ -65,6 +65,6 @@ CONTROL = Patient(
     run=run,
     instrument="gradient_report",
     examine=soft_over_hard,
-    threshold=1.0,
+    threshold=2.5,
     sick="below",
 )
