@@ -35,6 +35,7 @@ CHECKED = [
     "posttrain_lab.finetuning",
     "posttrain_lab.comparisons",
     "posttrain_lab.auditing",
+    "posttrain_lab.clinic.instruments",
     *(f"posttrain_lab.deployment.{path.stem}" for path in DEPLOYMENT.glob("*.py") if path.stem not in NOT_CHECKED),
 ]
 CHECK = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as for every type checker

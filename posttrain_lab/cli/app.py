@@ -5,7 +5,6 @@ Every command is a few lines around a function that can be called from Python; h
 
 import sys
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,8 @@ import typer
 
 from posttrain_lab import __version__
 from posttrain_lab.checks import UNITS
-from posttrain_lab.cli.unit_names import asked_for, units_that_begin
+from posttrain_lab.cli.new_commands import new
+from posttrain_lab.cli.unit_names import Unit, a_unit
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,12 +22,7 @@ app = typer.Typer(
     help="A hands-on course on what happens to a model after its training. Begin with: posttrain-lab start",
 )
 LEARN, TEACH, BUILD = "For learners", "For instructors", "For contributors"
-new = typer.Typer(
-    no_args_is_help=True, help="Begin a new exercise or a new unit, as stubs that `prove` names until they are written."
-)
 app.add_typer(new, name="new", rich_help_panel=BUILD)
-a_unit = partial(typer.Argument, metavar="UNIT", callback=asked_for, autocompletion=units_that_begin)
-Unit = Annotated[str, a_unit(help="The unit, for example 02_quantization (02 is enough).")]
 WORK = Path("my-course")
 INTERRUPTED = 130
 Folder = Annotated[Path, typer.Option(help="Your copy of the course; made by `start`.")]
@@ -263,6 +258,14 @@ def similarity(unit: Unit) -> None:
 
 
 @app.command(rich_help_panel=TEACH)
+def sheets(roster: Annotated[Path, typer.Argument(help="A CSV of the class.", metavar="ROSTER")]) -> None:
+    """Give each student of ROSTER a token, which draws their patients of unit 11: into sheets.csv."""
+    from posttrain_lab.cli.classwork import write_sheets
+
+    write_sheets(roster)
+
+
+@app.command(rich_help_panel=TEACH)
 def forget(student: Annotated[str, typer.Argument(help="The student's id.", metavar="STUDENT")]) -> None:
     """Remove all that is stored of one STUDENT: submissions, grades, feedback, and their lines in tables and reports."""
     from posttrain_lab.cli.classwork import forget_student
@@ -279,21 +282,3 @@ def site(
     from posttrain_lab.site.build import build_site
 
     print(f"{build_site(folder, solutions)} pages are in {folder}: open index.html there. They need no network.")
-
-
-@new.command("exercise")
-def new_exercise(unit: Unit, name: Annotated[str, typer.Argument(help="The name of its function.", metavar="NAME")]) -> None:
-    """Begin one more exercise of a UNIT: check, cells of the notebook, test and glossary."""
-    from posttrain_lab.cli.new import begin_exercise
-
-    begin_exercise(unit, name)
-
-
-@new.command("unit")
-def new_unit(
-    name: Annotated[str, typer.Argument(help="The name of its module in posttrain_lab/checks.", metavar="NAME")],
-) -> None:
-    """Begin one more unit, without exercises, after the last."""
-    from posttrain_lab.cli.new import begin_unit
-
-    begin_unit(name)

@@ -1,4 +1,4 @@
-"""The commands around grading, as tables in a terminal: collect, export, report, similarity, forget."""
+"""The commands around grading, as tables in a terminal: collect, export, report, similarity, sheets, forget."""
 
 from pathlib import Path
 
@@ -74,6 +74,15 @@ def similarity_unit(unit: str) -> None:
         folder = write_folder(full_name(unit))
     console.print((folder / "README.md").read_text(encoding="utf-8"))
     console.print(f"The folder: {folder.relative_to(Path.cwd().resolve())}.")
+
+
+def write_sheets(roster: Path) -> None:
+    """Write the tokens of a class, and say which secret they came from."""
+    from posttrain_lab.grading.sheets import SECRET, TOKENS, write_tokens
+
+    students = write_tokens(Path.cwd(), roster)
+    console.print(f"Written: {TOKENS}, a token for each of {students} students. Give each their own.")
+    console.print(f"They follow from {SECRET}: keep it to yourself, and keep it, or everybody gets other patients.")
 
 
 def forget_student(student: str) -> None:

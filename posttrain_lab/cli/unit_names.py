@@ -1,6 +1,10 @@
 """What a user may call a unit: its full name, its number, or the name of its subject. No exercise is imported for that."""
 
 from difflib import get_close_matches
+from functools import partial
+from typing import Annotated
+
+import typer
 
 from posttrain_lab.checks import UNITS
 
@@ -44,3 +48,7 @@ def units_that_begin(incomplete: str) -> list[str]:
     ['02_quantization']
     """
     return [name for name in UNITS if name.startswith(incomplete)]
+
+
+a_unit = partial(typer.Argument, metavar="UNIT", callback=asked_for, autocompletion=units_that_begin)
+Unit = Annotated[str, a_unit(help="The unit, for example 02_quantization (02 is enough).")]

@@ -15,6 +15,7 @@ from posttrain_lab.grading.exports import rewrite_exports
 from posttrain_lab.grading.gradebook import CourseGradebook, nbgrader_tools
 from posttrain_lab.grading.jobs import FOLDER, Jobs, only_run
 from posttrain_lab.grading.results.class_report import rewrite_reports
+from posttrain_lab.grading.sheets import TOKENS, forget_token
 
 STEPS = ("submitted", "autograded", "feedback")
 
@@ -31,6 +32,8 @@ def forget(student: str, root: Path | None = None) -> tuple[str, ...]:
         done = [f"{path.relative_to(book.root).as_posix()}/" for path in _folders(book.root, student) if _removed(path)]
         if jobs.forget(student):
             done.append(f"jobs in {FOLDER}/")
+        if forget_token(book.root, student):
+            done.append(TOKENS)
         with book.base() as base:
             if _removed_from(base, student):
                 done.append("the gradebook")

@@ -26,6 +26,7 @@ COMMANDS = (
     "export",
     "report",
     "similarity",
+    "sheets",
     "forget",
     "new",
     "site",

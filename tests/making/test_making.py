@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from posttrain_lab import making
 from posttrain_lab.data import Dataset, Split, files
-from posttrain_lab.making import fine_tuning_quality, label_curves, pruning_quality, training_run
+from posttrain_lab.data.clinic_runs import load_clinic_runs
+from posttrain_lab.making import clinic_runs, fine_tuning_quality, label_curves, pruning_quality, training_run
 from posttrain_lab.making.tables import write_table
 from posttrain_lab.making.training_run import TrainingRun, shift, ship
 from posttrain_lab.training import TrainingConfig, train
@@ -92,9 +93,12 @@ def test_the_shipped_tables_are_what_their_scripts_write(tmp_path, monkeypatch):
     monkeypatch.setattr(label_curves, "runs", label_curves_as_shipped)
     pruning_quality.write(table)
     fine_tuning_quality.write(rows)
+    monkeypatch.setattr(clinic_runs, "FILES", tmp_path)
     label_curves.main()
+    clinic_runs.write(load_clinic_runs())
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
     assert (tmp_path / label_curves.NAME).read_bytes() == (files.FILES / label_curves.NAME).read_bytes()
+    assert (tmp_path / clinic_runs.NAME).read_bytes() == (files.FILES / clinic_runs.NAME).read_bytes()
 
 
 def label_curves_as_shipped() -> list[label_curves.LabelRun]:
