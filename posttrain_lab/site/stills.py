@@ -5,12 +5,16 @@
 Run it after a notebook was executed. It wants playwright and a Chromium, which draws each figure with plotly.js as a reader's
 browser does. A picture has 64 colours and a white ground. A figure that did not change keeps its picture, and the same figure gives the
 same bytes. A widget has the picture of its first state.
+
+A figure's picture is the output's HTML: beside an `image/png`, JupyterLab would show the picture, not the figure. A widget's is a plain PNG.
 """
 
 import base64
 import hashlib
+import html
 import io
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -29,6 +33,8 @@ WIDTH, SCALE, COLOURS = 700, 1.5, 64  # at twice the width, two notebooks pass a
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage"]
 DRAW = "([figure, size]) => Plotly.toImage(figure, {format: 'png', ...size})"
+PNG = "data:image/png;base64,"
+PICTURE = re.compile(f'<img [^>]*src="{PNG}([^"]*)">')
 Draw = Callable[[dict[str, Any]], bytes]
 
 
@@ -72,18 +78,31 @@ def key(figure: dict[str, Any]) -> str:
 
 def is_current(output: NotebookNode, figure: dict[str, Any]) -> bool:
     """Was the picture made from this figure?"""
-    return "image/png" in output.data and output.metadata.get("still") == key(figure)
+    return bool(picture(output)) and output.metadata.get("still") == key(figure)
+
+
+def picture(output: NotebookNode) -> str:
+    """The picture of an output, in base64; "" where it has none."""
+    if PLOTLY not in output.data:
+        return output.data.get("image/png", "").strip()
+    found = PICTURE.search(output.data.get("text/html", ""))
+    return found[1] if found else ""
 
 
 def bake(notebook: NotebookNode, draw: Draw) -> int:
     """Give each figure of a notebook its picture and its words; how many pictures are new?"""
     new = 0
     for output, figure, words in figures(notebook):
+        png = picture(output)
         if not is_current(output, figure):
-            output.data["image/png"] = base64.b64encode(few_colours(draw(figure))).decode() + "\n"
+            png = base64.b64encode(few_colours(draw(figure))).decode()
             output.metadata["still"] = key(figure)
             new += 1
-        output.metadata["image/png"] = {"alt": words, "width": WIDTH}
+        if PLOTLY in output.data:
+            output.data["text/html"] = f'<img alt="{html.escape(words)}" width="{WIDTH}" src="{PNG}{png}">'
+        else:
+            output.data["image/png"] = png + "\n"
+            output.metadata["image/png"] = {"alt": words, "width": WIDTH}
     return new
 
 

@@ -208,8 +208,9 @@ plots.accuracy_of_samples(samples, accuracy(logits, labels))
 #
 # With $p = hits / n$:
 #
-# $$center = p + \frac{z^2}{2n} \qquad half = z \sqrt{\frac{p(1-p)}{n} + \frac{z^2}{4n^2}} \qquad
-# (low, high) = \frac{center \mp half}{1 + z^2/n}$$
+# $$center = p + \frac{z^2}{2n} \qquad half = z \sqrt{\frac{p(1-p)}{n} + \frac{z^2}{4n^2}}$$
+#
+# $$(low, high) = \frac{center \mp half}{1 + z^2/n}$$
 #
 # `hits` and `n` are whole numbers, the result is a pair of plain floats between 0 and 1. `z = 1.96` gives an interval
 # that holds the true accuracy in about 95 of 100 experiments. The formula you may know from school, $p \mp z

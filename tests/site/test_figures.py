@@ -11,7 +11,7 @@ from posttrain_lab.grading.course import find_course, read_notebook  # noqa: E40
 from posttrain_lab.site.carried import carried  # noqa: E402
 from posttrain_lab.site.outputs import figure as box  # noqa: E402
 from posttrain_lab.site.slides import LOOK  # noqa: E402
-from posttrain_lab.site.stills import bake, drawing, figures  # noqa: E402
+from posttrain_lab.site.stills import bake, drawing, figures, picture  # noqa: E402
 from posttrain_lab.widgets import Question, predict, quiz  # noqa: E402
 from tests.course import lab  # noqa: E402
 
@@ -80,14 +80,16 @@ def test_the_measure_finds_texts_that_overlap_and_that_are_cut_off(every_figure)
 def test_the_same_figure_gives_the_same_bytes(page):
     notebook = read_notebook(find_course().source("00_start_here"))
     cell = next(
-        cell for cell in notebook.cells if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))
+        cell
+        for cell in notebook.cells
+        if any("still" in output.metadata for output in cell.get("outputs", ()) if "data" in output)
     )
     notebook.cells, (output,), draw = [cell], cell.outputs, drawing(page)
     baked = []
     for _ in range(2):
         output.metadata.pop("still", None)
         assert bake(notebook, draw) == 1
-        baked.append(output.data["image/png"])
+        baked.append(picture(output))
     assert baked[0] == baked[1]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter, MarkdownExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from traitlets.config import Config
@@ -27,7 +28,15 @@ def test_every_figure_has_its_own_picture_and_words(unit):
     assert len(found) > 3
     for output, figure, words in found:
         assert is_current(output, figure), "run python -m posttrain_lab.site.stills"
-        assert output.metadata["image/png"]["alt"] == words != "a figure"
+        assert said(output) == words != "a figure"
+        assert not (PLOTLY in output.data and "image/png" in output.data), "JupyterLab would show the picture, not the figure"
+
+
+def said(output):
+    """The words of a picture: of a figure in its HTML, of a widget in its metadata."""
+    if PLOTLY in output.data:
+        return BeautifulSoup(output.data["text/html"], "html.parser").img["alt"]
+    return output.metadata["image/png"]["alt"]
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +50,15 @@ def test_nbconvert_shows_every_figure(unit, exporters):
     notebook = read_notebook(find_course().source(unit))
     pictures = len(list(figures(notebook)))
     notebook.cells = [
-        cell for cell in notebook.cells if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))
+        cell
+        for cell in notebook.cells
+        if any("still" in output.metadata for output in cell.get("outputs", ()) if "data" in output)
     ]
     to_html, to_markdown = exporters
     as_html, _ = to_html.from_notebook_node(notebook)
     assert as_html.count(MARKED) == pictures
-    _, resources = to_markdown.from_notebook_node(notebook)
-    assert sum(name.endswith(".png") for name in resources["outputs"]) == pictures
+    as_markdown, resources = to_markdown.from_notebook_node(notebook)
+    assert as_markdown.count(MARKED) + sum(name.endswith(".png") for name in resources["outputs"]) == pictures
 
 
 def notebook_with(title):
@@ -80,5 +91,5 @@ def test_a_picture_is_made_once_and_again_when_its_figure_changes():
     notebook.cells[2].outputs[0].data[PLOTLY]["layout"]["title"]["text"] = "two"
     assert bake(notebook, draw) == 1
     assert drawn == ["one", "one", "one", "two"]
-    words = [output.metadata["image/png"]["alt"] for cell in notebook.cells for output in cell.get("outputs", ())]
+    words = [said(output) for cell in notebook.cells for output in cell.get("outputs", ())]
     assert words == ["a line.", "a line.", "two"]
