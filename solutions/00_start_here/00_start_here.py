@@ -330,7 +330,7 @@ checks.start_here.model_bytes(model_bytes, hidden=True)
 
 # %% tags=["nbval-ignore-output"]
 part_bytes = [model_bytes(part) for part in PARTS.values()]
-print(f"{model_bytes(model):,} bytes in all:", ", ".join(f"{part} {n:,}" for part, n in zip(PARTS, part_bytes, strict=True)))
+print(f"{model_bytes(model):,} bytes:", ", ".join(f"{part} {n:,}" for part, n in zip(PARTS, part_bytes, strict=True)))
 byte_shares = {"your guess": in_percent(byte_guess.values()), "measured": in_percent(part_bytes)}
 plots.part_shares(list(PARTS), byte_shares, "share of the bytes (%)")
 

@@ -1265,7 +1265,7 @@ shipped = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines())) i
 for method in dict.fromkeys(row["method"] for row in shipped):
     mine = [float(row["points"]) for row in shipped if row["method"] == method]
     ends = f"from {min(mine):+.2f} to {max(mine):+.2f}, seeds: {len(mine)}"
-    print(f"{method:30} {sum(mine) / len(mine):+6.2f} points on average, {ends}")
+    print(f"{method:30} {sum(mine) / len(mine):+6.2f} points, {ends}")
 
 # %% [markdown]
 # ## For unit 02: prune, then quantize

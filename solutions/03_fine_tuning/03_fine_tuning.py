@@ -745,7 +745,7 @@ for name, layer in list(without.named_children()):
     if hasattr(layer, "merge"):
         without._modules[name] = layer.linear if isinstance(layer, LoRALinear) else layer.base
 same = torch.equal(measure.predict(without, old.test.images), measure.predict(base, old.test.images))
-print(f"{len(old.test)} old test images; without adapters all logits are those of the base, bit for bit: {same}")
+print(f"{len(old.test)} old test images; without adapters the logits are the base's, bit for bit: {same}")
 
 # %% [markdown]
 # ## Part 4: which images to label
@@ -849,7 +849,7 @@ for method in tqdm(("random", "entropy", "margin"), desc="methods", file=sys.std
     ]
 for method in ("entropy", "margin"):
     gains = [100 * (a[1] - b[1]) for a, b in zip(contest[method], contest["random"], strict=True)]
-    print(f"{method:8} minus random, points:", ", ".join(f"{10 * (i + 1)}: {g:+.1f}" for i, g in enumerate(gains)))
+    print(f"{method:8} minus random:", ", ".join(f"{10 * (i + 1)}: {g:+.1f}" for i, g in enumerate(gains)))
 plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
 
 # %% [markdown]

@@ -1019,7 +1019,7 @@ for name, values in orders.items():
     coverage, risk = risk_coverage(values, right)
     curves[name] = coverage[19::20], risk[19::20]  # every twentieth point keeps the notebook small
     at = int((coverage - 0.8).abs().argmin())
-    print(f"{name:18} answering 80 %: {risk[at]:.2%} wrong; all: {risk[-1]:.2%}; area under the curve {lib.aurc(values, right):.4f}")
+    print(f"{name:18} answering 80 %: {risk[at]:.2%} wrong; all: {risk[-1]:.2%}; curve's area {lib.aurc(values, right):.4f}")
 plots.risk_against_coverage(curves)
 
 # %% [markdown]
@@ -1081,13 +1081,13 @@ plots.confidence_under_shift(panels)
 turned = data.load_corrupted_fashion("rotation", severity=3)
 few = data.few_labels(turned.train, 200, seed=0)
 adapted = finetuning.merge_lora(finetuning.adapt(model, few, "lora", finetuning.AdaptConfig(steps=100)))
-print("on rotated validation images accuracy   ECE  with your T  with T fitted again")
-for name, network in (("trained on upright ones", model), ("adapted by LoRA", adapted)):
+print("on rotated images    accuracy   ECE  with your T  with T fitted again")
+for name, network in (("trained on upright", model), ("adapted by LoRA", adapted)):
     part = compressed_confidences.fitting_predictions(network, turned)
     again = fit_temperature(part.calibration.logits, part.calibration.labels)
     errors = [expected_calibration_error(*answers(part.validation, t)) for t in (1.0, temperature, again)]
     shown = "{:7.3f} {:9.3f} {:14.3f}".format(*errors)
-    print(f"{name:28} {answers(part.validation)[1].double().mean():8.1%} {shown}  (T = {again:.2f})")
+    print(f"{name:19} {answers(part.validation)[1].double().mean():8.1%} {shown}  (T = {again:.2f})")
 
 # %% [markdown]
 # **Question.** Fitting again corrected the confidences of the network that was not adapted. Is it as good as the other one now?

@@ -1001,7 +1001,7 @@ plots.versions_on_roof(scale, roofs, on_roof, f"1, 16 and {M} rows x {K} x {N}, 
 final = {name: pairs[-1][1] for name, pairs in points.items()}
 gain, share = final["your simd_matmul"] / final["three loops"], final["your simd_matmul"] / peaks["pairs of 16 bits"]
 print(f"{M} rows: your simd_matmul is {gain:.0f} times as fast as three loops and reaches {share:.0%}")
-print(f"of the peak of pairs; that is {final['your simd_matmul'] / final['torch linear']:.1f} times torch's float32", end=" ")
+print(f"of the peak of pairs; that is {final['your simd_matmul'] / final['torch linear']:.1f} times torch's float32")
 print(f"and {final['your simd_matmul'] / final['library int8_linear']:.2f} times the library's int8_linear.")
 print("times as fast as torch's float32 layer:")
 work = {name: weights_met for versions in ways.values() for name, (weights_met, *_) in versions.items()}
@@ -1009,7 +1009,7 @@ for row, (number, text) in enumerate(zip(across, ("one row", "16 rows", f"{M} ro
     took = {name: 2 * number * work[name] / pairs[row][1] for name, pairs in points.items()}
     names = ("your simd_matmul", "your unpack_int4 first", "your csr_matmul", "your nm_matmul")
     print(f"{text:8}", end=" ")
-    print(", ".join(f"{name.removeprefix('your ')} {took['torch linear'] / took[name]:.2g}" for name in names))
+    print(", ".join(f"{name.removeprefix('your ').removesuffix(' first')} {took['torch linear'] / took[name]:.2g}" for name in names))
 
 # %% [markdown]
 # ## What the numbers say

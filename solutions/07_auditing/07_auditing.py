@@ -183,12 +183,12 @@ checks.auditing.mcnemar(mcnemar, hidden=True)
 ### END HIDDEN TESTS
 
 # %% tags=["nbval-ignore-output"]
-print("float against   only float right, only the other    p   points (95 % interval)")
+print("float against  only float, only the other right     p  points (95 % interval)")
 for name in shrunk:
     b, c = comparisons.discordant(right["float"], right[name])
     gap = comparisons.paired_difference(right["float"], right[name])
     print(
-        f"{name:14} {b:16}, {c:4} {mcnemar(right['float'], right[name]):17.2g}   "
+        f"{name:13} {b:11}, {c:5} {mcnemar(right['float'], right[name]):14.2g}  "
         f"{100 * gap.value:+.2f} ({100 * gap.low:+.2f} to {100 * gap.high:+.2f})"
     )
 
@@ -1211,12 +1211,12 @@ def radii(network: nn.Module, images: Tensor, labels: Tensor) -> list[float]:
 
 distances = [i / 20 for i in range(17)]
 certified = {}
-print("60 images: right, without smoothing; smoothed, certified and right at L2 distance 0, 0.3")
+print("share right of 60 images       unsmoothed   certified at distance 0   at 0.3")
 for name, network in (("trained as usual", plain), ("trained with noise", noisy), ("trained with noise, 70 % pruned", prune(noisy))):
     found = torch.tensor(radii(network, x[:60], y[:60]))
     certified[name] = [(found >= r).double().mean() for r in distances]
     shares = [(found >= r).double().mean().item() for r in (0.0, 0.3)]
-    print(f"{name:30} {hits(network, x[:60], y[:60]).double().mean():9.1%} {shares[0]:15.0%} {shares[1]:9.0%}")
+    print(f"{name:30} {hits(network, x[:60], y[:60]).double().mean():10.1%} {shares[0]:25.0%} {shares[1]:8.0%}")
 plots.curves(distances, certified, "radius (L2 length of the change)", "share certified and right")
 
 # %% [markdown]
@@ -1238,8 +1238,8 @@ plots.curves(distances, certified, "radius (L2 length of the change)", "share ce
 # Under attack? And what would a threshold refuse, set so that it refuses one in twenty of the right answers on clean images?
 
 # %% tags=["nbval-ignore-output"]
-print("                                  ECE     right    mean     wrong    mean   of these")
-print("                                        answers   conf.   answers   conf.    refused")
+print("                                ECE   right   mean   wrong   mean  of these")
+print("                                    answers  conf. answers  conf.   refused")
 for name, network in (("float", plain), ("8 bits", passing), ("adversarially trained", hardened)):
     for kind, images in (("clean", x), ("attacked", walk(network, EPS))):
         with torch.no_grad():
@@ -1251,8 +1251,8 @@ for name, network in (("float", plain), ("8 bits", passing), ("adversarially tra
             threshold = confidence[~wrong].quantile(0.05)  # refuses one in twenty of the right answers
         refused = (confidence[wrong] < threshold).double().mean()
         print(
-            f"{name:21} {kind:8} {ece:6.3f} {int((~wrong).sum()):9} {confidence[~wrong].mean():7.2f} "
-            f"{int(wrong.sum()):9} {confidence[wrong].mean():7.2f} {refused:10.0%}"
+            f"{name:21} {kind:8} {ece:.3f} {int((~wrong).sum()):7} {confidence[~wrong].mean():6.2f} "
+            f"{int(wrong.sum()):7} {confidence[wrong].mean():6.2f} {refused:9.0%}"
         )
 
 # %% [markdown]
@@ -1273,15 +1273,15 @@ for name, network in (("float", plain), ("8 bits", passing), ("adversarially tra
 last, truth_small = small.test.images, small.test.labels
 begin = last + EPS * (torch.rand(last.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1)
 kept = {}
-print("right:                  clean               worst case, 95 % interval (p against float)")
+print("right:               clean   p against float   worst case   interval   p")
 for name, network in networks.items():
     clean, found = hits(network, last, truth_small), trial(network, last, truth_small, begin)
     kept[name] = clean, found.all(0)
     low, high = wilson_interval(int(found.all(0).sum()), len(last))
     pairs = [mcnemar(a, b) for a, b in zip(kept[name], kept["float"], strict=True)]
     print(
-        f"{name:23} {clean.double().mean():.1%} (p = {pairs[0]:<7.2g}) {worst_case_accuracy(found):12.1%}, "
-        f"{low:.0%} to {high:.0%} (p = {pairs[1]:.2g})"
+        f"{name:20} {clean.double().mean():.1%} {pairs[0]:17.2g} {worst_case_accuracy(found):12.1%} "
+        f"{100 * low:5.0f} to {high:.0%} {pairs[1]:8.2g}"
     )
 
 # %% [markdown]
