@@ -1273,14 +1273,14 @@ for name, network in (("float", plain), ("8 bits", passing), ("adversarially tra
 last, truth_small = small.test.images, small.test.labels
 begin = last + EPS * (torch.rand(last.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1)
 kept = {}
-print("right:               clean   p against float   worst case   interval   p")
+print("right:                clean   p against float   worst case   interval   p")
 for name, network in networks.items():
     clean, found = hits(network, last, truth_small), trial(network, last, truth_small, begin)
     kept[name] = clean, found.all(0)
     low, high = wilson_interval(int(found.all(0).sum()), len(last))
     pairs = [mcnemar(a, b) for a, b in zip(kept[name], kept["float"], strict=True)]
     print(
-        f"{name:20} {clean.double().mean():.1%} {pairs[0]:17.2g} {worst_case_accuracy(found):12.1%} "
+        f"{name:21} {clean.double().mean():.1%} {pairs[0]:17.2g} {worst_case_accuracy(found):12.1%} "
         f"{100 * low:5.0f} to {high:.0%} {pairs[1]:8.2g}"
     )
 
