@@ -14,6 +14,7 @@ def grid_report(weight: Float[Tensor, "*shape"], axis: int = 0) -> tuple[float, 
     slice, to 1 part in 1,000,000, zeros not counted. Clipped weights crowd there; one in each slice is usual.
     weight: two or more axes. Raises TypeError unless it is a float tensor; ValueError for fewer axes, none of that number, no weights, NaN.
 
+    >>> import torch
     >>> grid_report(torch.tensor([[0.0, 0.5, -1.0, 1.0], [0.1, 0.2, 0.3, 0.4]]))
     (0.125, 4, 0.375)
     """
