@@ -1019,7 +1019,7 @@ for name, values in orders.items():
     coverage, risk = risk_coverage(values, right)
     curves[name] = coverage[19::20], risk[19::20]  # every twentieth point keeps the notebook small
     at = int((coverage - 0.8).abs().argmin())
-    print(f"{name:18} answering 80 %: {risk[at]:.2%} wrong; all: {risk[-1]:.2%}; curve's area {lib.aurc(values, right):.4f}")
+    print(f"{name:18} 80 % answered: {risk[at]:.2%} wrong; all: {risk[-1]:.2%}; curve's area {lib.aurc(values, right):.4f}")
 plots.risk_against_coverage(curves)
 
 # %% [markdown]
@@ -1158,7 +1158,7 @@ truth = people.test.labels
 score = {name: lib.log_odds(m(people.test.images)).float() for name, m in nurses.items()}
 brier_of = {name: brier(lib.two_columns(p_of[name]), died["validation"]) for name in ("as it is", "Platt", "isotonic")}
 chosen = min(brier_of, key=brier_of.get)
-print("validation Brier:", ", ".join(f"{name} {value:.4f}" for name, value in brier_of.items()), "-> chosen:", chosen)
+print("validation Brier:", ", ".join(f"{name} {value:.4f}" for name, value in brier_of.items()), "->", chosen)
 test_p = {
     "as it is": score["naive Bayes"].double().sigmoid(),
     "Platt": (a * score["naive Bayes"].double() + b).sigmoid(),
@@ -1208,8 +1208,8 @@ for name, t in (("as trained", 1.0), ("your T", temperature)):
     sure, right = answers(test, t)
     band = lib.bootstrap_interval(expected_calibration_error, sure, right, resamples=200)
     print(
-        f"{name:10} accuracy {right.double().mean():.2%}, ECE {band.value:.4f} ({band.low:.4f} to {band.high:.4f}), "
-        f"NLL {nll(test.logits / t, test.labels):.4f}, Brier {brier(lib.softmax(test.logits / t), test.labels):.4f}"
+        f"{name:10} accuracy {right.double().mean():.2%}, ECE {band.value:.4f} ({band.low:.4f} to {band.high:.4f})\n"
+        f"{'':10} NLL {nll(test.logits / t, test.labels):.4f}, Brier {brier(lib.softmax(test.logits / t), test.labels):.4f}"
     )
 chance = lib.ece_by_chance(sure, resamples=100)
 print(f"an ECE up to {chance.high:.4f} would be chance alone")

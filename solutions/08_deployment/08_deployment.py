@@ -740,7 +740,7 @@ for _ in range(200):
     ratios.append(arena_bytes(buffers, place(buffers, alignment=1)) / peak(buffers))
 reached = sum(ratio == 1 for ratio in ratios)
 print(
-    f"200 random networks: {reached} reach the bound; {sum(ratios) / 200:.3f} times the bound on average, at most {max(ratios):.2f}"
+    f"200 random networks: {reached} reach the bound; {sum(ratios) / 200:.3f} times it on average, at most {max(ratios):.2f}"
 )
 for name, buffers in living.items():
     arena = arena_bytes(buffers, place(buffers, alignment=8))
