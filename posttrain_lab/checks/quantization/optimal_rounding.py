@@ -12,7 +12,8 @@ weights on the grid, and on held-out inputs an output error that is a small part
     wrong: one inverse for all columns 31-59 %, error not divided 58-83 %, next column only 62-147 %, to nearest 100 %
 
 Limit 25 %. With 16 tokens for 24 features right answers reach 29 %: limit 40 %. A layer of 144 features (60 of them, 3 bits): right ones
-4-8 %, damping 1.0 10-17 %, coordinate descent 4-5 %; one inverse for all columns 26-44 %: limit 20 %.
+4-8 %, damping 1.0 10-17 %, coordinate descent 4-5 %; one inverse for all columns 26-44 %. From one layer to the next they rise and fall
+together: damping 0.001 to 0.1 leaves 0.85 to 1.3 times what the oracle leaves, damping 1.0 1.7 to 2.9 times: limit 1.5 times.
 
 The few tokens are multiplied by 2^10 and their weights by 2^16, the inputs of the large layer by 2^-14 and its weights by 2^-10: nothing
 changes for damping in proportion to the diagonal of H, while a fixed amount of it is far too small or far too large. (Powers of two change
@@ -37,7 +38,7 @@ FEATURES, OUTPUTS, CAUSES, TOKENS, FEW = 24, 48, 3, 192, 16
 LARGE, CAUSES_OF_LARGE, TOKENS_OF_LARGE = 144, 12, 500
 
 
-LIMIT, LIMIT_FEW, LIMIT_LARGE = 0.25, 0.40, 0.20
+LIMIT, LIMIT_FEW, TIMES_LARGE = 0.25, 0.40, 1.5
 
 
 def _clear_weight(draw: Draw, out: int, features: int, bits: int) -> Tensor:
@@ -91,6 +92,13 @@ def _large_layer(seed: int) -> Layer:
     return weight, inputs[:TOKENS_OF_LARGE], inputs[TOKENS_OF_LARGE:]
 
 
+@lru_cache(maxsize=16)
+def _limit_of_large(seed: int) -> float:
+    """A multiple of what the oracle leaves on this very layer."""
+    layer = _large_layer(seed)
+    return TIMES_LARGE * _left(layer, right_rounding(layer[0], layer[1], 3), 3)
+
+
 def _left(layer: Layer, rounded: Tensor, bits: int) -> float:
     """The output error on held-out inputs, divided by that of rounding to nearest."""
     weight, _, held_out = layer
@@ -109,8 +117,8 @@ def _complaint(layer: Layer, rounded: Tensor, bits: int, limit: float) -> str | 
     if left < limit:
         return None
     return (
-        f"at {bits} bits the output error on held-out inputs is {left:.0%} of that of rounding to nearest; "
-        f"a right answer stays below {limit:.0%}."
+        f"at {bits} bits the output error on held-out inputs is {left:.1%} of that of rounding to nearest; "
+        f"a right answer stays below {limit:.1%}."
     )
 
 
@@ -130,7 +138,7 @@ def _few_tokens(call: Call, seed: int) -> str | None:
 
 def _many_features(call: Call, seed: int) -> str | None:
     layer = _large_layer(seed)
-    return _complaint(layer, call(layer[0], layer[1], 3), 3, LIMIT_LARGE)
+    return _complaint(layer, call(layer[0], layer[1], 3), 3, _limit_of_large(seed))
 
 
 ROUNDING_LAWS = (
