@@ -366,6 +366,7 @@ WRONG = {
         gptq_in_blocks_of_32,
         lambda weight, inputs, bits: fixed_damping(weight, inputs, bits, 0.01),
         lambda weight, inputs, bits: fixed_damping(weight, inputs, bits, 1.0),
+        lambda weight, inputs, bits: fixed_damping(weight, inputs, bits, inputs.square().sum(0).mean()),
         gptq_with(inputs_of=lambda inputs: inputs.double().abs()),
         gptq_with(inputs_of=lambda inputs: torch.eye(inputs.shape[1], dtype=torch.float64)),
         lambda weight, inputs, bits: weight.clone(),

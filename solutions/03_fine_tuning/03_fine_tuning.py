@@ -847,6 +847,7 @@ for method in tqdm(("random", "entropy", "margin"), desc="methods", file=sys.std
     contest[method] = [
         (10 * (i + 1), *mean_interval([scores[i] for scores in repeated])) for i in range(6)
     ]
+print("number of labels: points gained")
 for method in ("entropy", "margin"):
     gains = [100 * (a[1] - b[1]) for a, b in zip(contest[method], contest["random"], strict=True)]
     print(f"{method:8} minus random:", ", ".join(f"{10 * (i + 1)}: {g:+.1f}" for i, g in enumerate(gains)))

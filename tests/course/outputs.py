@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from posttrain_lab.site.outputs import PLOTLY
+
 LONGEST_SUM = 864
 SHARE = 2 * LONGEST_SUM * 2.0**-24
 LONG, ROUNDED = 20, 5  # so many numbers with so few digits were rounded; of a few short ones such as 0.5 nobody knows
 # Ids of models, another one at each run; pictures that are made of the figures after a run.
 NOT_COMPARED = {"application/vnd.jupyter.widget-view+json", "image/png"}
-FIGURE = "application/vnd.plotly.v1+json"  # its HTML is such a picture
 # What differs from run to run, each with what it is replaced by.
 RUN_BY_RUN = [
     (re.compile(r"0x[0-9a-fA-F]{6,}"), "ADDRESS"),
@@ -55,7 +56,7 @@ def _merged(outputs: Sequence[Any]) -> Iterator[tuple[str, Any]]:
 def _content(output: Any) -> dict[str, Any]:
     if output["output_type"] == "error":
         return {"ename": output["ename"], "evalue": output["evalue"]}
-    made_later = NOT_COMPARED | ({"text/html"} if FIGURE in output["data"] else set())
+    made_later = NOT_COMPARED | ({"text/html"} if PLOTLY in output["data"] else set())  # a figure's picture is its HTML
     return {kind: value for kind, value in output["data"].items() if kind not in made_later}
 
 
