@@ -10,6 +10,14 @@ WRITING = 8  # minutes for a paragraph of 120 words
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What is graded beside the exercises, as the sheet of patients in unit 11: its minutes and its points."""
+
+    minutes: int = 0
+    points: int = 0
+
+
+@dataclass(frozen=True)
 class CourseUnit:
     """One unit: `folder` in solutions/ and course/, `module` in `posttrain_lab.checks`, what its page is called and what one does.
 
@@ -25,6 +33,7 @@ class CourseUnit:
     title: str
     does: str
     reading: int
+    beside: Beside = Beside()
 
     @property
     def heading(self) -> str:
@@ -37,13 +46,13 @@ class CourseUnit:
         return self.heading.partition(":")[0]
 
     def minutes(self, exercises: int) -> int:
-        """The minutes that a page states for the whole unit: its exercises, the reading, and the paragraph at its end, rounded up
-        to the next 5.
+        """The minutes that a page states for the whole unit: its exercises and what is graded beside them, the reading, and the
+        paragraph at its end, rounded up to the next 5.
 
         >>> UNITS[0].minutes(exercises=31)
         50
         """
-        return math.ceil((exercises + self.reading + WRITING) / 5) * 5
+        return math.ceil((exercises + self.beside.minutes + self.reading + WRITING) / 5) * 5
 
 
 UNITS = (
@@ -109,6 +118,14 @@ UNITS = (
         "Deployment: can your own network run on a phone, on a chip, and inside a budget?",
         "run your own network on a phone, on a chip, in a runtime, inside a budget",
         reading=25,
+    ),
+    CourseUnit(
+        "11_clinic",
+        "clinic",
+        "Clinic: a run that finishes and looks healthy. Is it?",
+        "write nine instruments, and find what fails silently in twelve runs",
+        reading=27,
+        beside=Beside(minutes=90, points=60),
     ),
 )
 

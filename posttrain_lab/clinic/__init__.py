@@ -4,10 +4,10 @@ instruments   nine questions that a log does not answer      sheets    twelve ca
 patient       what a patient is: a run with one part         code      what a level shows of a patient's code
 patients      each in a file of its own, in three levels     scoring   points for evidence, name and repair
 controls      bugs that did no harm                          subjects  data, networks and loop that all of them share
-reserve       more patients, on no sheet yet
+reserve       more patients, on no sheet yet                     ward     a sheet in a notebook: admit, treat, look back
 """
 
-from .code import shown_code
+from .code import shown_code, shown_part
 from .controls import CONTROLS
 from .instruments import (
     company,
@@ -31,10 +31,13 @@ from .scoring import (
     like_healthy_runs,
     mark,
     name_points,
+    refused,
     repair_fails,
     sheet_points,
+    treated,
 )
 from .sheets import PUBLIC, SheetCase, sheet, token_of
+from .ward import UNKNOWN, Ward, said_by
 
 __all__ = [
     "CONTROLS",
@@ -45,11 +48,13 @@ __all__ = [
     "PATIENTS",
     "PUBLIC",
     "RESERVE",
+    "UNKNOWN",
     "Answer",
     "Marks",
     "Patient",
     "Run",
     "SheetCase",
+    "Ward",
     "company",
     "count_calls",
     "damage",
@@ -62,11 +67,15 @@ __all__ = [
     "mark",
     "name_points",
     "overfit_one_batch",
+    "refused",
     "repair_fails",
+    "said_by",
     "same_answers",
     "sheet",
     "sheet_points",
     "shown_code",
+    "shown_part",
     "state_difference",
     "token_of",
+    "treated",
 ]

@@ -32,6 +32,20 @@ def shown_code(patient: Patient, broken: bool, place: str = "") -> str:
     return f"{ast.unparse(part)}\n\n\n{ast.unparse(_tree(patient.run))}"
 
 
+def shown_part(patient: Patient) -> str:
+    """The interface of the part that a repair writes anew, at any level: its name, its arguments and its docstring.
+
+    >>> from posttrain_lab.clinic.patients import PATIENTS
+    >>> print(shown_part(PATIENTS["lora_both_zero"]))
+    def begin(layer):
+        \"\"\"How an adapter begins: it changes nothing yet.\"\"\"
+        ...
+    """
+    part = _tree(patient.healthy)
+    part.body = [part.body[0], ast.Expr(ast.Constant(...))]
+    return ast.unparse(part)
+
+
 def _tree(function: Part) -> ast.FunctionDef:
     """The function's syntax tree, without its annotations."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body

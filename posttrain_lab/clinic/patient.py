@@ -47,7 +47,7 @@ class Patient:
     examine(handles) is what the `instrument` reads; a broken run lies beyond `threshold`, on the side `sick`.
     honest(handles) answers the question of the run as it should be measured; None: the run reports that number itself.
     hurts: what the damage is: the "honest" number is another one; a "lie": it differs from what is shown; what is "shown" is a wrong number.
-    evidence: the number that differs between learners, where a broken run has no places: the "honest" one or the "reading".
+    asked, number(handles): what is asked as evidence where a broken run has no places, in words; None: the honest number.
     """
 
     level: int
@@ -64,7 +64,8 @@ class Patient:
     sick: Literal["above", "below"] = "above"
     hurts: Literal["honest", "lie", "shown"] = "honest"
     places: tuple[str, ...] = ()
-    evidence: Literal["reading", "honest"] = "honest"
+    asked: str = "the number of the log, measured as it should be"
+    number: Callable[[Handles], float] | None = None
 
     @property
     def name(self) -> str:
@@ -90,6 +91,16 @@ class Patient:
     def measured(self, run: Run) -> float:
         """The honest number of this run."""
         return float(self.honest(run.handles)) if self.honest else run.shown
+
+    def evidence(self, run: Run) -> float:
+        """The number that is asked for."""
+        return float(self.number(run.handles)) if self.number else self.measured(run)
+
+    def asks(self) -> str:
+        """What a learner is asked for as evidence; whether the patient is broken is not told."""
+        if not self.places:
+            return self.asked
+        return f"where it is broken, one of {', '.join(map(repr, self.places))}; if it is not: {self.asked}"
 
     def outcome(self, run: Run) -> float:
         """The number that a broken part damages."""

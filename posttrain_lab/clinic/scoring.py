@@ -6,7 +6,7 @@ learner's own part in a run on fresh data: the instrument must find nothing, and
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -21,6 +21,9 @@ TOLERANCE = 0.02  # of a number given as evidence: two machines differ by less, 
 TRIES = 3
 CHANCE = 1 / 2000  # that a right repair is refused, for each of its two numbers
 LEAST = 1e-6
+OWN = "This part is the clinic's own; write yours."
+Trial = tuple[float, float, float]
+Fails = Callable[[Patient, Part, int], str]
 
 
 @dataclass(frozen=True)
@@ -70,18 +73,17 @@ def sheet_points(marks: Sequence[Marks]) -> float:
     return sum(v.evidence + v.repair for v in marks) + max(0.0, sum(v.name for v in marks))
 
 
-def evidence_holds(case: SheetCase, evidence: str | float | None) -> bool:
+def evidence_holds(case: SheetCase, evidence: str | float | None, number: float | None = None) -> bool:
     """Is this the place or the number of this very case?
 
-    A broken patient with places: the place. Without: the number that its `evidence` names, to 2 %. A healthy patient: its honest number.
+    A broken patient with places: the place. Any other: the number that the patient asks for, to 2 %; None: the case runs to get it.
     """
     patient = case.patient
     if case.broken and patient.places:
         return isinstance(evidence, str) and evidence.strip() == case.place
     if isinstance(evidence, bool) or not isinstance(evidence, int | float):
         return False
-    run = case.run()
-    wanted = patient.reading(run) if case.broken and patient.evidence == "reading" else patient.measured(run)
+    wanted = patient.evidence(case.run()) if number is None else number
     return math.isclose(evidence, wanted, rel_tol=TOLERANCE)
 
 
@@ -102,23 +104,37 @@ def like_healthy_runs(values: Sequence[float], healthy: Sequence[float]) -> bool
     return t_tails(gap / (spread * math.sqrt(1 / len(values) + 1 / len(healthy))), len(healthy) - 1) >= CHANCE
 
 
-def repair_fails(patient: Patient, repair: Part, seed: int) -> str:
-    """What is wrong with this part? Nothing: an empty string. Three runs, from `seed` on, whose data the learner has not seen.
+def repair_fails(patient: Patient, repair: Part, seed: int, tries: int = TRIES) -> str:
+    """What is wrong with this part? Nothing: an empty string. Some runs, from `seed` on, whose data the learner has not seen.
 
-    Refused is a part that raises; one that leaves a run in which the instrument still finds the trouble; one with which the three runs, in what
-    they show or in the honest number, are not like the healthy runs of the shipped table. Either judge alone lets wrong repairs pass.
+    Refused is a part that raises, one that is the clinic's own, and what `refused` refuses.
     """
-    shown, honest = [], []
-    for now in range(seed, seed + TRIES):
+    if getattr(repair, "__code__", None) is patient.healthy.__code__:
+        return OWN
+    trials = []
+    for now in range(seed, seed + tries):
         try:
-            run = patient.run(now, repair)
-            reading, number = patient.reading(run), patient.measured(run)
+            trials.append(treated(patient, repair, now))
         except Exception as error:
             return f"The run with your part ended with {type(error).__name__}: {error}"
-        if patient.looks_sick(reading):
-            return f"{patient.instrument} still finds it: {reading:.4g}."
-        shown.append(run.shown)
-        honest.append(number)
+    return refused(patient, trials)
+
+
+def treated(patient: Patient, repair: Part, seed: int) -> Trial:
+    """The run with this part: what the instrument reads, what it shows, and the honest number."""
+    run = patient.run(seed, repair)
+    return patient.reading(run), float(run.shown), patient.measured(run)
+
+
+def refused(patient: Patient, trials: Sequence[Trial]) -> str:
+    """Why these runs are not those of a healthy part; an empty string when nothing speaks against it.
+
+    The instrument still finds the trouble; or the runs, in what they show or in the honest number, are not like the healthy runs of the
+    shipped table. Either judge alone lets wrong repairs pass.
+    """
+    if sick := [reading for reading, _, _ in trials if patient.looks_sick(reading)]:
+        return f"{patient.instrument} still finds it: {sick[0]:.4g}."
+    shown, honest = ([trial[place] for trial in trials] for place in (1, 2))
     rows = [row for row in load_clinic_runs() if row.patient == patient.name and not row.broken]
     for what, values, healthy in (("shows", shown, [r.shown for r in rows]), ("truly has", honest, [r.honest for r in rows])):
         if not like_healthy_runs(values, healthy):
@@ -126,18 +142,18 @@ def repair_fails(patient: Patient, repair: Part, seed: int) -> str:
     return ""
 
 
-def mark(case: SheetCase, answer: Answer, seed: int) -> Marks:
-    """The points of one answer; `seed` draws the data on which the repair is judged.
+def mark(case: SheetCase, answer: Answer, seed: int, fails: Fails = repair_fails, number: float | None = None) -> Marks:
+    """The points of one answer; `seed` draws the data on which the repair is judged, by `fails`; number: that of the evidence, if known.
 
     Where nothing is broken the repair is to hand in none: its points are then those of the name, as far as they are not negative.
     Raises ValueError for probabilities that are none.
     """
     named = name_points(answer.name, case.diagnosis)
-    evidence = EVIDENCE * evidence_holds(case, answer.evidence)
+    evidence = EVIDENCE * evidence_holds(case, answer.evidence, number)
     if not case.broken:
         told = "" if answer.repair is None else "Nothing was broken."
         return Marks(evidence, named, 0.0 if told else max(0.0, named), told)
-    told = repair_fails(case.patient, answer.repair, seed) if answer.repair else "No repair was handed in."
+    told = fails(case.patient, answer.repair, seed) if answer.repair else "No repair was handed in."
     return Marks(evidence, named, 0.0 if told else REPAIR, told)
 
 

@@ -12,7 +12,7 @@ import hmac
 import re
 from dataclasses import dataclass
 
-from .code import shown_code
+from .code import shown_code, shown_part
 from .patient import HEALTHY, Part, Patient, Run
 from .patients import LEVELS, PATIENTS
 
@@ -50,6 +50,10 @@ class SheetCase:
     def code(self) -> str:
         """What the level shows of the code."""
         return shown_code(self.patient, self.broken, self.place)
+
+    def part(self) -> str:
+        """The interface of the part that may be broken."""
+        return shown_part(self.patient)
 
 
 def token_of(secret: str, student: str) -> str:

@@ -170,6 +170,13 @@ def hits(model: nn.Module, part: Examples) -> float:
         return accuracy(answers(model, part.x), part.y)
 
 
+def worst_class(model: nn.Module, part: Examples) -> float:
+    """The share of right answers of the class that is right least often, in eval mode."""
+    with evaluating(model):
+        right = answers(model, part.x).argmax(1) == part.y
+    return min(right[part.y == label].double().mean().item() for label in part.y.unique())
+
+
 def ece(logits: Tensor, labels: Tensor) -> float:
     """The expected calibration error of the predicted class."""
     confidence, predicted = logits.double().softmax(1).max(1)

@@ -5,6 +5,7 @@ from posttrain_lab.glossary.first import FIRST
 from posttrain_lab.glossary.term import Term
 from posttrain_lab.glossary.words_auditing import AUDITING_WORDS
 from posttrain_lab.glossary.words_calibration import CALIBRATION_WORDS
+from posttrain_lab.glossary.words_clinic import CLINIC_WORDS
 from posttrain_lab.glossary.words_cpu_kernels import CPU_KERNELS_WORDS
 from posttrain_lab.glossary.words_deployment import DEPLOYMENT_WORDS
 from posttrain_lab.glossary.words_fine_tuning import FINE_TUNING_WORDS
@@ -25,6 +26,7 @@ WORDS = (
     *GPU_KERNELS_WORDS,
     *AUDITING_WORDS,
     *DEPLOYMENT_WORDS,
+    *CLINIC_WORDS,
 )
 TERMS: tuple[Term, ...] = FIRST + tuple(sorted(WORDS, key=lambda term: term.name.casefold()))
 UNITS = {unit.folder: unit.name for unit in units.UNITS}

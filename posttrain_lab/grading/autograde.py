@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
 
+from posttrain_lab.grading.clinic_sheet import token_for
 from posttrain_lab.grading.judge_notebook import judge_notebook
 from posttrain_lab.grading.kernel import Kernel
 from posttrain_lab.grading.sandbox.available import no_sandbox
@@ -47,7 +48,8 @@ class GradeInKernel(NbGraderPreprocessor):
             raise GraderFault(reason.replace("give --no-sandbox", "set c.GradeInKernel.sandbox = False"))
         folder = Path(resources.get("metadata", {}).get("path") or ".")
         with (_sandboxed if self.sandbox else _unconfined)(folder, self.limits()) as kernel:
-            judge_notebook(nb, resources["nbgrader"]["assignment"], kernel, self.figures, self.log.info)
+            of = resources["nbgrader"]
+            judge_notebook(nb, of["assignment"], kernel, self.figures, self.log.info, token=token_for(Path.cwd(), of["student"]))
         return nb, resources
 
     def limits(self) -> Limits:

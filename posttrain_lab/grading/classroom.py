@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from posttrain_lab.grading.attempts import counted
 from posttrain_lab.grading.best_attempt import Worth, judged_attempt
+from posttrain_lab.grading.clinic_sheet import token_for
 from posttrain_lab.grading.course import CourseError
 from posttrain_lab.grading.examination import Examination, GradingRules
 from posttrain_lab.grading.fair_seeds import fairly_seeded
@@ -226,7 +227,8 @@ def _examined(examination: "Examination | ClusterExamination", book: CourseGrade
     start = monotonic()
     worth = Worth(book.unit, book.settings, examination.known, job.student)
     try:
-        answer = judged_attempt(lambda folder: examination.judge(folder, job.seed), worth, book.root, job.student)
+        token = token_for(book.root, job.student)
+        answer = judged_attempt(lambda folder: examination.judge(folder, job.seed, token=token), worth, book.root, job.student)
     except Exception:  # what judges is gone, and that is not this submission's doing
         jobs.put(before)
         raise

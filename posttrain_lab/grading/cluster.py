@@ -42,7 +42,7 @@ class OnWorker(WorkerPlugin):
         if self._examination is not None:
             self._examination.__exit__()
 
-    def judge(self, files: dict[str, bytes], seed: int, alone: bool) -> dict[str, Any]:
+    def judge(self, files: dict[str, bytes], seed: int, alone: bool, token: str) -> dict[str, Any]:
         """The examiner's answer for these files, in this worker."""
         if self.package != (here := version("posttrain-lab")):  # a worker that came after the run's begin
             raise RuntimeError(f"this worker has posttrain-lab {here}, and {self.package} is wanted")
@@ -53,13 +53,13 @@ class OnWorker(WorkerPlugin):
                 (folder / path).write_bytes(raw)
             with self._starting:
                 self._examination = self._examination or Examination(folder, self.unit, self.known, self.rules)
-            return self._examination.judge(folder, seed, alone)
+            return self._examination.judge(folder, seed, alone, token)
 
 
-def judge_here(plugin: str, files: dict[str, bytes], seed: int, alone: bool) -> str:
+def judge_here(plugin: str, files: dict[str, bytes], seed: int, alone: bool, token: str) -> str:
     """A job, on the worker. The coordinator takes plain text only."""
     found: Any = get_worker().plugins[plugin]
-    return json.dumps(found.judge(files, seed, alone))
+    return json.dumps(found.judge(files, seed, alone, token))
 
 
 def about_worker(sandbox: bool) -> tuple[str, str]:
@@ -109,7 +109,7 @@ class ClusterExamination:
             self.stopped = True
             self._client.cancel(list(self._waiting), force=True)
 
-    def judge(self, folder: Path, seed: int, alone: bool = False) -> dict[str, Any]:
+    def judge(self, folder: Path, seed: int, alone: bool = False, token: str = "") -> dict[str, Any]:
         """The examiner's answer for one submission; {fault: why} when the workers died of it. Raises CourseError when the cluster is gone."""
         try:
             files = files_of(folder)
@@ -118,7 +118,7 @@ class ClusterExamination:
         with self._guard:
             if self.stopped:
                 return {"fault": "the run was ended"}
-            future = self._client.submit(judge_here, self._plugin.name, files, seed, alone, retries=AGAIN, pure=False)
+            future = self._client.submit(judge_here, self._plugin.name, files, seed, alone, token, retries=AGAIN, pure=False)
             self._waiting.add(future)
         try:
             return json.loads(future.result())

@@ -60,8 +60,11 @@ class Examination:
             self._examiner.stop()
             self._worker.stop()
 
-    def judge(self, folder: Path, seed: int, alone: bool = False) -> dict[str, Any]:
-        """The examiner's answer for one submission, with the cases of this seed too, or `alone`; {fault: why} when it gave none."""
+    def judge(self, folder: Path, seed: int, alone: bool = False, token: str = "") -> dict[str, Any]:
+        """The examiner's answer for one submission, with the cases of this seed too, or `alone`; {fault: why} when it gave none.
+
+        token: of the student's sheet, in unit 11.
+        """
         with self._starting:  # a server that has ended is started again
             if self.stopped:
                 return {"fault": "the run was ended"}
@@ -72,6 +75,7 @@ class Examination:
             "unit": self.unit,
             "seed": seed,
             "alone": alone,
+            "token": token,
             "known": self.known,
             "worker": self._worker.address,
             "all_cells": self.rules.all_cells,

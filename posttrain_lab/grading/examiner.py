@@ -50,7 +50,10 @@ def main() -> None:
 
 
 def examine(line: socket.socket) -> None:
-    """Answer one question: {folder, unit, seed, alone, known, worker, all_cells, limits} -> {notebook, verdicts, remarks}, {attention} or {fault}."""
+    """Answer one question: {folder, unit, seed, alone, token, known, worker, all_cells, limits}.
+
+    The answer is {notebook, verdicts, remarks}, {attention} or {fault}.
+    """
     asked = json.loads(receive(line))
     most = _size_now() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -73,7 +76,7 @@ def _judged(submission: HandedIn, asked: dict[str, Any]) -> dict[str, Any]:
     remarks += flags.remarks(notebook.cells)
     with SandboxedKernel(asked["worker"], submission.files, Limits(**asked["limits"])) as kernel:
         seeds = (() if asked["alone"] else VISIBLE_SEEDS + HIDDEN_SEEDS) + (asked["seed"],)
-        verdicts = judge_notebook(notebook, asked["unit"], kernel, asked["all_cells"], seeds=seeds)
+        verdicts = judge_notebook(notebook, asked["unit"], kernel, asked["all_cells"], seeds=seeds, token=asked["token"])
     return {
         "notebook": nbformat.v4.writes(notebook),
         "verdicts": [asdict(verdict) for verdict in verdicts],

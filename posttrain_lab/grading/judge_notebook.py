@@ -15,6 +15,7 @@ from nbgrader.utils import is_grade
 from posttrain_lab import checks
 from posttrain_lab.checks.engine.exercise import Exercise, Verdict
 from posttrain_lab.grading.check_notebook import is_needed
+from posttrain_lab.grading.clinic_sheet import CELL, sheet_verdict
 from posttrain_lab.grading.course import CHECK_PREFIX
 from posttrain_lab.grading.flags import own_work
 from posttrain_lab.grading.kernel import SEEDS, Kernel, check_in_kernel
@@ -33,11 +34,13 @@ def judge_notebook(
     all_cells: bool,
     log: Log = lambda *_: None,
     seeds: Iterable[int] = SEEDS,
+    token: str = "",
 ) -> list[Verdict]:
     """The verdicts, in the notebook's order; the notebook's outputs are filled in.
 
     Without `all_cells`, what runs is what `posttrain-lab check` runs: setup, solutions, and cells that import or define something; the
-    other cells keep the outputs that they were submitted with. Raises GraderFault when the machine, not the student, is at fault.
+    other cells keep the outputs that they were submitted with. `token`: of the student's sheet, in unit 11; without one it is not
+    marked, and its repairs are judged on data that the last of the seeds draws. Raises GraderFault when the machine, not the student, is at fault.
     """
     known, errors, verdicts = graded_exercises(unit), dict[str, str](), list[Verdict]()
     sources = {cell.metadata.get("nbgrader", {}).get("grade_id", ""): cell.source for cell in notebook.cells}
@@ -51,6 +54,9 @@ def judge_notebook(
             verdicts.append(own_work(verdict, exercise, sources.get(exercise.name, "")))
             log("%s: %s", grade_id, "passed" if verdicts[-1].passed else "failed")
             cell.outputs = [verdict_output(verdicts[-1])]
+        elif grade_id == CELL and is_grade(cell) and token:
+            verdicts.append(sheet_verdict(kernel, token, max(seeds)))
+            cell.outputs = sheet_outputs(verdicts[-1])
         elif all_cells or is_grade(cell) or is_needed(cell):
             outputs = run_cell(kernel, cell.source)
             errors[grade_id] = first_error(outputs)
@@ -78,6 +84,14 @@ def verdict_output(verdict: Verdict) -> NotebookNode:
     if verdict.passed:
         return new_output("stream", name="stdout", text=verdict.message + "\n")
     return error_output("CheckFailed", verdict.message)
+
+
+def sheet_outputs(verdict: Verdict) -> list[NotebookNode]:
+    """What nbgrader reads as a part of the points: a result that is a number. The lines stand above it."""
+    return [
+        new_output("stream", name="stdout", text=verdict.message + "\n"),
+        new_output("execute_result", data={"text/plain": f"{verdict.points:g}"}, execution_count=1),
+    ]
 
 
 def _as_stdout(output: NotebookNode) -> NotebookNode:

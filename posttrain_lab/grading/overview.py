@@ -23,13 +23,14 @@ PARAGRAPH = "Each unit ends with a paragraph in your own words, which a person m
 
 
 def counts(unit: str) -> tuple[int, int, int]:
-    """How many exercises has a unit, how many minutes take they in all, and how many points are they worth?
+    """How many exercises has a unit, how many minutes take they in all, and how many points has it, with what is beside them?
 
     >>> counts("00_start_here")
     (4, 31, 7)
     """
     exercises = checks.exercises(unit).values()
-    return len(exercises), sum(e.minutes for e in exercises), sum(e.points for e in exercises)
+    beside = units.find(unit).beside.points
+    return len(exercises), sum(e.minutes for e in exercises), sum(e.points for e in exercises) + beside
 
 
 def index_page(folders: tuple[str, ...]) -> str:

@@ -111,6 +111,17 @@ POINTS = {
         "energy": 1,
         "fits": 1,
     },
+    "11_clinic": {
+        "group_report": 2,
+        "leak_check": 3,
+        "company": 2,
+        "state_difference": 2,
+        "same_answers": 2,
+        "grid_report": 2,
+        "gradient_report": 2,
+        "overfit_one_batch": 3,
+        "count_calls": 2,
+    },
 }
 
 

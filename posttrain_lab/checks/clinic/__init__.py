@@ -13,9 +13,9 @@ from posttrain_lab.checks.clinic.state_difference import state_difference
 EXERCISES = (
     group_report,
     leak_check,
+    company,
     state_difference,
     same_answers,
-    company,
     grid_report,
     gradient_report,
     overfit_one_batch,

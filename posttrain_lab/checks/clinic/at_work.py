@@ -1,4 +1,4 @@
-"""Losses and work for the instruments of unit 11: what they are given is a function, or belongs to a graph, and cannot be sent."""
+"""In the learner's process: losses and work for the instruments, which cannot be sent, and what a learner says about a patient."""
 
 import copy
 from collections.abc import Callable
@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posttrain_lab.checks.engine.adapters import adapter
+from posttrain_lab.checks.engine.own_work import closed
+from posttrain_lab.clinic import PATIENTS, Answer, treated
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -86,3 +88,26 @@ def counted(function: Callable[..., Any], model: nn.Module, x: Tensor, kind: str
     except Stopped:
         return "raised", sum(len(layer._forward_hooks) + len(layer._forward_pre_hooks) for layer in model.modules())
     return "no error", 0
+
+
+@adapter
+def told(function: Callable[[], Answer]) -> tuple[dict[str, float], str | float | None, bool]:
+    """What an answer says about a patient: probabilities by name, evidence, and whether there is a repair."""
+    answer = function()
+    if not isinstance(answer, Answer):
+        raise TypeError(f"an Answer is wanted, this is a {type(answer).__name__}")
+    evidence = answer.evidence
+    return (
+        {str(name): float(p) for name, p in answer.name.items()},
+        evidence if isinstance(evidence, str | None) else float(evidence),
+        answer.repair is not None,
+    )
+
+
+@adapter
+def repaired(function: Callable[[], Answer], patient: str, seed: int) -> tuple[float, float, float]:
+    """The run of a patient with the learner's own part; the clinic's part is closed meanwhile."""
+    one, repair = PATIENTS[patient], function().repair
+    assert repair is not None
+    with closed(f"{one.healthy.__module__.removeprefix('posttrain_lab.')}:{one.healthy.__name__}"):
+        return treated(one, repair, seed)

@@ -48,14 +48,6 @@ def _network(draw: Draw) -> nn.Sequential:
     return convolutional(draw, 1, 6, 4, 3).train()
 
 
-def _rows(draw: Draw) -> nn.Sequential:
-    """A network of rows, with batch norm, in train mode."""
-    with torch.random.fork_rng(devices=[]):
-        model = deep(draw, 5, 6, 4)
-        model.insert(2, nn.BatchNorm1d(6))
-    return model.train()
-
-
 def _uneven(draw: Draw, n: int, *shape: int) -> Tensor:
     """Examples that grow along the batch, so that its parts differ."""
     scale = torch.linspace(0.2, 4, n).view(-1, *[1] * len(shape))
@@ -79,7 +71,7 @@ def company_cases(seed: int) -> list[Case]:
         Case("no batch norm, train mode", (deep(draw, 24, 9, 3).train(), _uneven(draw, 13, *shape))),
         Case("parts of different sizes", (_network(draw), _uneven(draw, 13, *shape))),
         Case("eight examples, a view that is not contiguous", (_network(draw), strided(_uneven(draw, 8, *shape)))),
-        Case("rows of features", (_rows(draw), _uneven(draw, 20, 5))),
+        Case("two channels", (convolutional(draw, 2, 4, 6, 5).train(), _uneven(draw, 20, 2, 4, 6))),
         Case(
             "the first examples are alike",
             (_network(draw), torch.cat([images(draw, 1, *shape).expand(4, *shape), _uneven(draw, 12, *shape)])),

@@ -92,6 +92,7 @@ def group_cases(seed: int) -> list[Case]:
             (-logits[:, :1].expand(n, 1).repeat(1, 2) + torch.tensor([5.0, 0.0]), torch.ones(n, dtype=torch.long), groups),
         ),
         Case("logits of equal size", (ties, torch.randint(0, 3, (n,), generator=draw.generator), groups)),
+        Case("logits that are close to each other", (0.002 * logits, labels, groups)),
         Case("groups of one or two examples", _case(draw, 6, 3, [8, 6, 4, 2, 0])),
         Case("by name", (), dict(zip(("logits", "labels", "groups"), _case(draw, n, 2, [1, 3]), strict=True))),
     ]

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..instruments import gradient_report
 from ..patient import Handles, Patient, Run
-from ..subjects import clothes, drawn, hits, mlp, seeded
+from ..subjects import clothes, drawn, hits, mlp, seeded, worst_class
 
 
 def accumulate(model: nn.Module, x: Tensor, y: Tensor) -> float:
@@ -44,7 +44,8 @@ def run(seed: int, accumulate) -> Run:
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimizer.step()
         log.append(total)
-    return Run(log, hits(model, test), {"model": model, "accumulate": accumulate, "batch": train.first(64)})
+    handles = {"model": model, "accumulate": accumulate, "batch": train.first(64), "test": test}
+    return Run(log, hits(model, test), handles)
 
 
 def too_large(handles: Handles) -> float:
@@ -71,4 +72,6 @@ PATIENT = Patient(
     instrument="gradient_report",
     examine=too_large,
     threshold=2.0,
+    asked="of model on test: the share of right answers of the class that is right least often",
+    number=lambda handles: worst_class(handles["model"], handles["test"]),
 )

@@ -53,4 +53,5 @@ PATIENT = Patient(
     threshold=0.3,
     honest=lambda handles: hits(handles["model"], handles["fresh"]),
     hurts="lie",
+    asked="the accuracy of model on fresh",
 )

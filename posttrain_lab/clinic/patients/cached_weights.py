@@ -11,7 +11,7 @@ from posttrain_lab.quantization.fake_quantize import rounded_weight
 
 from ..instruments import same_answers
 from ..patient import Handles, Part, Patient, Run
-from ..subjects import fit, hits, optimizer_of, trained, weight
+from ..subjects import fit, hits, optimizer_of, trained, weight, worst_class
 
 LAYERS = ("0", "4")
 
@@ -78,4 +78,6 @@ PATIENT = Patient(
     examine=least_effect,
     threshold=1e-3,
     sick="below",
+    asked="of model on test: the share of right answers of the class that is right least often",
+    number=lambda handles: worst_class(handles["model"], handles["test"]),
 )

@@ -48,4 +48,5 @@ PATIENT = Patient(
     threshold=20,
     honest=lambda handles: hits(deployed(handles["model"], 3), handles["test"]),
     hurts="lie",
+    asked="the accuracy on test with the weights of the layers rounded to 3 bits",
 )

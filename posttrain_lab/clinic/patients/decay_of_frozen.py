@@ -46,4 +46,5 @@ PATIENT = Patient(
     examine=frozen_moved,
     threshold=1e-3,
     honest=old_task,
+    asked="the accuracy on test of the old network with the new body: all layers of model but the last, then the last of base",
 )

@@ -45,4 +45,5 @@ PATIENT = Patient(
     honest=lambda handles: hits(handles["model"], handles["test"]),
     hurts="lie",
     places=("1", "5"),
+    asked="the accuracy of model, in eval mode, on test",
 )

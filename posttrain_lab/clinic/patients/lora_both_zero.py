@@ -7,7 +7,7 @@ from posttrain_lab.finetuning import LoRAConv2d, add_lora
 
 from ..instruments import gradient_report
 from ..patient import Handles, Patient, Run
-from ..subjects import HEAD, Examples, badly_lit, fit, hits, optimizer_of, trained, turned, weight
+from ..subjects import HEAD, Examples, badly_lit, fit, hits, optimizer_of, trained, turned, weight, worst_class
 
 LAYERS = ("0", "4")
 
@@ -36,7 +36,8 @@ def run(seed: int, begin) -> Run:
     weight(model, HEAD).requires_grad_(True)
     model.train()
     log = fit(model, elsewhere(train.first(1500)), optimizer_of(model, lr=4e-3), 8, seed, batch=25)
-    return Run(log, hits(model, elsewhere(test)), {"model": model.eval(), "train": elsewhere(train.first(200))})
+    test = elsewhere(test)
+    return Run(log, hits(model, test), {"model": model.eval(), "train": elsewhere(train.first(200)), "test": test})
 
 
 def least_gradient(handles: Handles) -> float:
@@ -58,4 +59,6 @@ PATIENT = Patient(
     examine=least_gradient,
     threshold=1e-6,
     sick="below",
+    asked="of model on test: the share of right answers of the class that is right least often",
+    number=lambda handles: worst_class(handles["model"], handles["test"]),
 )

@@ -52,4 +52,5 @@ PATIENT = Patient(
     sick="below",
     honest=lambda handles: sparsity(handles["model"]),
     places=("4", "9"),
+    asked="metrics.sparsity(model)",
 )

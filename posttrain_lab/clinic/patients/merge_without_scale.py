@@ -55,5 +55,5 @@ PATIENT = Patient(
     threshold=0.01,
     honest=lambda handles: hits(handles["merged"], handles["test"]),
     hurts="lie",
-    evidence="reading",
+    asked="the accuracy of merged on test",
 )

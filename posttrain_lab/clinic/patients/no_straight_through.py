@@ -9,7 +9,7 @@ from posttrain_lab.quantization.fake_quantize import rounded_weight
 
 from ..instruments import gradient_report
 from ..patient import Handles, Part, Patient, Run
-from ..subjects import fit, hits, optimizer_of, trained
+from ..subjects import fit, hits, optimizer_of, trained, worst_class
 
 LAYERS = ("0", "4", "9")
 
@@ -41,7 +41,7 @@ def run(seed: int, rounded) -> Run:
         parametrize.register_parametrization(model.get_submodule(name), "weight", Rounded(rounded))
     model.train()
     log = fit(model, train, optimizer_of(model, lr=2e-3), 3, seed)
-    return Run(log, hits(model, test), {"model": model.eval(), "train": train.first(100)})
+    return Run(log, hits(model, test), {"model": model.eval(), "train": train.first(100), "test": test})
 
 
 def least_gradient(handles: Handles) -> float:
@@ -62,4 +62,6 @@ PATIENT = Patient(
     examine=least_gradient,
     threshold=1e-6,
     sick="below",
+    asked="of model on test: the share of right answers of the class that is right least often",
+    number=lambda handles: worst_class(handles["model"], handles["test"]),
 )

@@ -9,7 +9,7 @@ from posttrain_lab.pruning.channels import slice_inputs, slice_norm, slice_outpu
 
 from ..instruments import same_answers
 from ..patient import Patient, Run
-from ..subjects import HEAD, hits, trained, weight
+from ..subjects import HEAD, hits, trained, weight, worst_class
 
 
 def cut_norm(norm: nn.BatchNorm2d, keep: Tensor) -> nn.BatchNorm2d:
@@ -44,5 +44,6 @@ PATIENT = Patient(
     instrument="same_answers",
     examine=lambda handles: same_answers(handles["silenced"], handles["cut"], handles["test"].x[:100]),
     threshold=0.01,
-    evidence="reading",
+    asked="of cut on test: the share of right answers of the class that is right least often",
+    number=lambda handles: worst_class(handles["cut"], handles["test"]),
 )

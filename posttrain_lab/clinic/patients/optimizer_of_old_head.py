@@ -7,7 +7,7 @@ from torch import nn
 
 from ..instruments import state_difference
 from ..patient import Patient, Run
-from ..subjects import HEAD, drawn, fit, hits, optimizer_of, state, trained, turned
+from ..subjects import HEAD, drawn, fit, hits, optimizer_of, state, trained, turned, worst_class
 
 Make = Callable[[nn.Module], torch.optim.Optimizer]
 
@@ -47,4 +47,6 @@ PATIENT = Patient(
     examine=lambda handles: state_difference(handles["before"], state(handles["model"]))[f"{HEAD}.weight"],
     threshold=0.1,
     sick="below",
+    asked="of model on test: the share of right answers of the class that is right least often",
+    number=lambda handles: worst_class(handles["model"], handles["test"]),
 )

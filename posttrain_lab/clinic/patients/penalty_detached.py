@@ -43,4 +43,5 @@ PATIENT = Patient(
     threshold=1e-3,
     sick="below",
     honest=lambda handles: hits(handles["model"], handles["test"]),
+    asked="the accuracy of model on test, the clothes as they were",
 )

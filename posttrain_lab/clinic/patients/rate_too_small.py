@@ -5,7 +5,7 @@ from torch import nn
 
 from ..instruments import state_difference
 from ..patient import Handles, Patient, Run
-from ..subjects import digits, fit, hits, state
+from ..subjects import digits, fit, hits, state, worst_class
 
 
 def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
@@ -45,4 +45,6 @@ PATIENT = Patient(
     examine=weights_moved,
     threshold=0.05,
     sick="below",
+    asked="of model on test: the share of right answers of the class that is right least often",
+    number=lambda handles: worst_class(handles["model"], handles["test"]),
 )

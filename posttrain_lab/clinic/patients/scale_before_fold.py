@@ -6,7 +6,7 @@ from posttrain_lab.quantization import channel_qparams, fold_model
 
 from ..instruments import grid_report
 from ..patient import Patient, Run
-from ..subjects import hits, trained
+from ..subjects import hits, trained, worst_class
 
 
 def scale(plain: nn.Conv2d, folded: nn.Conv2d) -> Tensor:
@@ -44,4 +44,6 @@ PATIENT = Patient(
     instrument="grid_report",
     examine=lambda handles: max(grid_report(conv.weight)[2] for conv in convolutions(handles["quantized"])),
     threshold=0.2,
+    asked="of quantized on test: the share of right answers of the class that is right least often",
+    number=lambda handles: worst_class(handles["quantized"], handles["test"]),
 )

@@ -50,4 +50,5 @@ PATIENT = Patient(
     threshold=0.75,
     sick="below",
     honest=lambda handles: hits(handles["model"], handles["new_test"]),
+    asked="the accuracy of model on new_test",
 )

@@ -57,4 +57,5 @@ PATIENT = Patient(
     threshold=1e-3,
     honest=old_task,
     places=("1", "5"),
+    asked="the accuracy on test of the old network with the new body: all layers of model but the last, then the last of base",
 )

@@ -67,4 +67,5 @@ PATIENT = Patient(
     threshold=0.3,
     honest=test_ece,
     hurts="lie",
+    asked="the calibration error on parts['test'], at this temperature",
 )

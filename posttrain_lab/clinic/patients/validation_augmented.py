@@ -42,4 +42,5 @@ PATIENT = Patient(
     threshold=0.01,
     honest=lambda handles: hits(handles["model"], handles["validation"]),
     hurts="lie",
+    asked="the accuracy of model, in eval mode, on validation as its images are",
 )

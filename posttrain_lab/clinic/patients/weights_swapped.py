@@ -53,4 +53,5 @@ PATIENT = Patient(
     threshold=0.35,
     sick="below",
     honest=deaths_found,
+    asked="of those in test who died (label 1), the share that model finds",
 )

@@ -1,0 +1,43 @@
+"""The words of unit 11, sorted."""
+
+from posttrain_lab.glossary.term import Term, of_unit
+
+CLINIC_WORDS = of_unit(
+    "11_clinic",
+    Term(
+        "Brier score",
+        "The squared distance between stated probabilities and what came true, averaged (Brier, 1950). Nothing scores better, on "
+        "average, than the probabilities that one believes, so it rewards those who say how sure they are.",
+        ("calibration", "confidence"),
+    ),
+    Term(
+        "Buffer",
+        "A number that belongs to the state of a layer and is no parameter: no gradient moves it, and it is saved all the same. The "
+        "running mean and variance of a batch norm are buffers; they follow every batch in train mode.",
+        ("fine-tuning", "silent-failure"),
+    ),
+    Term(
+        "Data leakage",
+        "Information in training that will not be there in use: a test image, or a near copy of it, among the training images, or a "
+        "feature that knows the answer. Scores become better, and the model does not (Kapoor and Narayanan, 2023).",
+        ("test-set", "silent-failure"),
+    ),
+    Term(
+        "Forward hook",
+        "A function that PyTorch calls after a module has computed, with the module, its inputs and its output. It lets one look into "
+        "a network without changing its code, and stays until it is removed.",
+        ("silent-failure",),
+    ),
+    Term(
+        "Overfitting one batch",
+        "A test: can the network learn a few examples by heart? If not, loss, labels and gradients do not belong together, and more "
+        "training will not help.",
+        ("silent-failure",),
+    ),
+    Term(
+        "Silent failure",
+        "A mistake after which a program ends without an error, with numbers that look plausible. Most mistakes of training are of "
+        "this kind, because a network learns around them. They are found by measuring what a healthy run would show.",
+        ("data-leakage", "overfitting-one-batch"),
+    ),
+)

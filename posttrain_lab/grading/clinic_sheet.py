@@ -1,0 +1,95 @@
+"""The sheet of unit 11: what a learner says about twelve patients, marked outside the learner's process.
+
+The token is the gradebook's, not the notebook's. Names and evidence arrive as plain values and are compared here. A repair is the learner's
+code, so its run is made in the learner's process, on data that the secret seed draws, and three numbers of each run come back.
+"""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from posttrain_lab.checks.engine.exercise import Verdict
+from posttrain_lab.clinic import (
+    PUBLIC,
+    Answer,
+    Marks,
+    Patient,
+    SheetCase,
+    mark,
+    name_points,
+    refused,
+    sheet,
+    sheet_points,
+    token_of,
+)
+from posttrain_lab.clinic.scoring import TRIES
+from posttrain_lab.grading.kernel import Kernel, KernelSubmission
+from posttrain_lab.grading.sheets import SECRET, student_token
+
+CELL = "test_sheet"
+EACH = 5
+Line = tuple[Marks, str]
+
+
+def token_for(root: Path, student: str) -> str:
+    """The student's token where the course has a secret (`posttrain-lab sheets`); the public one, the same for all, where it has none."""
+    return student_token(root, student) if (root / SECRET).is_file() else token_of(PUBLIC, PUBLIC)
+
+
+def sheet_verdict(kernel: Kernel, token: str, seed: int) -> Verdict:
+    """The points of a sheet, which may be a part of them, and a line for each patient."""
+    cases = sheet(token)
+    found = [_marked(kernel, case, seed) for case in cases]
+    points, most = round(sheet_points([marks for marks, _ in found]), 2), EACH * len(cases)
+    lines = [f"patient {case.number}: {told}" for case, (_, told) in zip(cases, found, strict=True)]
+    text = "\n".join([f"sheet: {points:g} of {most} points; names count together, and not below 0", *lines])
+    return Verdict("sheet", points >= most, text, points, most)  # type: ignore[arg-type]  # nbgrader takes a part of the points
+
+
+def _marked(kernel: Kernel, case: SheetCase, seed: int) -> Line:
+    ask = partial(KernelSubmission, kernel, f"case_{case.number}")
+    outcome = ask(through="clinic.at_work:told").call()
+    if outcome.unsolved:
+        return Marks(0.0, 0.0, 0.0), "not answered"
+    try:
+        name, evidence, treats = _vetted(outcome.error, outcome.value, case)
+    except ValueError as error:
+        return Marks(0.0, 0.0, 0.0), str(error)
+    answer = Answer(name, evidence, _somebody if treats else None)
+    judge = partial(_repair_fails, ask(through="clinic.at_work:repaired"))
+    marks = mark(case, answer, seed, lambda patient, _, first: judge(patient, first))
+    told = f"evidence {marks.evidence:g}, name {marks.name:.2f}, repair {marks.repair:.4g}"
+    return marks, f"{told}. {marks.told}" if marks.told else told
+
+
+def _somebody(*_: Any) -> None:
+    """Stands for a repair that is in the learner's process."""
+
+
+def _vetted(error: str, value: Any, case: SheetCase) -> tuple[Mapping[str, float], str | float | None, bool]:
+    """Probabilities, evidence, and whether there is a repair. Raises ValueError, with a sentence, for anything else."""
+    if error:
+        raise ValueError(f"your answer ended with {error}")
+    if not (isinstance(value, tuple) and len(value) == 3 and isinstance(value[0], dict) and type(value[2]) is bool):
+        raise ValueError("your answer cannot be read; return clinic.Answer(name=..., evidence=..., repair=...).")
+    name, evidence, treats = value
+    if not all(type(p) is float and math.isfinite(p) for p in name.values()) or type(evidence) not in (str, float, type(None)):
+        raise ValueError("your answer cannot be read; probabilities are numbers, evidence is a number or a text.")
+    name_points(name, case.diagnosis)
+    return name, evidence, treats
+
+
+def _repair_fails(submission: KernelSubmission, patient: Patient, seed: int) -> str:
+    """Why the repair has no points: what happened in its runs, or what is wrong with their numbers."""
+    trials = []
+    for now in range(seed, seed + TRIES):
+        outcome = submission.call(patient.name, now)
+        if outcome.error:
+            return f"The run with your part ended with {outcome.error}"
+        numbers = outcome.value
+        if not (isinstance(numbers, tuple) and len(numbers) == 3 and all(type(one) is float for one in numbers)):
+            return "The run with your part gave no numbers."
+        trials.append(numbers)
+    return refused(patient, trials)
