@@ -124,7 +124,7 @@ UNITS = (
         "clinic",
         "Clinic: a run that finishes and looks healthy. Is it?",
         "write nine instruments, and find what fails silently in twelve runs",
-        reading=27,
+        reading=20,
         beside=Beside(minutes=90, points=60),
     ),
 )

@@ -1,5 +1,6 @@
 """A sheet in a notebook: admit a patient, see what its level shows, and look back at the end."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -42,7 +43,9 @@ class Ward:
         print(f"Patient {number}, level {case.patient.level}\n")
         if code:
             print(f"{code}\n")
-        print(f"{case.patient.printed(run)}\n\nleft behind: {', '.join(run.handles)}\nevidence: {case.patient.asks()}")
+        print(
+            f"{case.patient.printed(run)}\n\nleft behind: {', '.join(run.handles)}\n{_wrapped(f'evidence: {case.patient.asks()}', 4)}"
+        )
 
     def part(self, number: int) -> None:
         """Print the interface of the part that a repair writes anew."""
@@ -75,10 +78,11 @@ class Ward:
                 continue
             marks.append(found)
             matter = case.patient.words if case.broken else "nothing"
-            rows.append(f"{case.number:7} {found.evidence:9.0f} {found.name:5.1f} {found.repair:7.1f}  {matter}")
-            rows += [f"{'':33}{found.told}"] if found.told else []
-        points = f"{sheet_points(marks):.1f} of {5 * len(self.cases)} points"
-        return "\n".join([*rows, f"{points}; names count together, and not below 0"])
+            points = f"{case.number:7} {found.evidence:9.0f} {found.name:5.1f} {found.repair:7.1f}  "
+            rows.append(_wrapped(f"{points}{matter}", len(points)))
+            rows += [_wrapped(f"{'':{len(points)}}{found.told}", len(points))] if found.told else []
+        total = f"{sheet_points(marks):.1f} of {5 * len(self.cases)} points"
+        return "\n".join([*rows, f"{total}; names count together, and not below 0"])
 
     def band(self, number: int) -> tuple[list[float], list[float], list[float]]:
         """The losses of this run, and the 5th and the 95th percentile of those of twelve healthy runs."""
@@ -94,6 +98,11 @@ class Ward:
             run = case.run()
             self._runs[number] = run, case.patient.evidence(run)
         return self._runs[number]
+
+
+def _wrapped(text: str, indent: int) -> str:
+    """At most 79 characters a line, the later ones indented."""
+    return textwrap.fill(text, 79, subsequent_indent=" " * indent, drop_whitespace=True)
 
 
 def _told(answer: Answer) -> str:

@@ -5,18 +5,6 @@ from posttrain_lab.glossary.term import Term, of_unit
 CLINIC_WORDS = of_unit(
     "11_clinic",
     Term(
-        "Brier score",
-        "The squared distance between stated probabilities and what came true, averaged (Brier, 1950). Nothing scores better, on "
-        "average, than the probabilities that one believes, so it rewards those who say how sure they are.",
-        ("calibration", "confidence"),
-    ),
-    Term(
-        "Buffer",
-        "A number that belongs to the state of a layer and is no parameter: no gradient moves it, and it is saved all the same. The "
-        "running mean and variance of a batch norm are buffers; they follow every batch in train mode.",
-        ("fine-tuning", "silent-failure"),
-    ),
-    Term(
         "Data leakage",
         "Information in training that will not be there in use: a test image, or a near copy of it, among the training images, or a "
         "feature that knows the answer. Scores become better, and the model does not (Kapoor and Narayanan, 2023).",

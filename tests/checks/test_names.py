@@ -80,7 +80,7 @@ def test_the_library_has_the_name_of_the_exercise(exercise):
 
 def test_nothing_else_lives_beside_the_exercises():
     """A file of a unit is an exercise, its oracle, its mistakes or its workload, or what several exercises of the unit share."""
-    shared = {"separated_weights", "integer_judges", "recover_networks", "precise", "gradients"}
+    shared = {"separated_weights", "integer_judges", "recover_networks", "precise", "gradients", "at_work"}
     for unit, module in checks.UNITS.items():
         names = {file_name(name) for name in checks.exercises(unit)}
         found = {path.stem for path in (CHECKS / module).glob("*.py")} - {"__init__"}

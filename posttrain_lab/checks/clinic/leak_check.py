@@ -27,7 +27,7 @@ def _around(images: Tensor, dy: int, dx: int) -> Tensor:
 
 
 def _every(reach: int) -> Iterable[tuple[int, int]]:
-    return itertools.product(range(-reach, reach + 1), repeat=2)
+    return itertools.product(range(-reach, reach + 1), range(-reach, reach + 1))
 
 
 def _distances(
@@ -219,7 +219,7 @@ LEAK_MISTAKES = (
     Mistake(
         "down and to the right only",
         "You shift down and to the right only; try both directions, -2 to 2.",
-        _with(itertools.product(range(3), repeat=2)),
+        _with(itertools.product(range(3), range(3))),
     ),
     Mistake("one pixel", "You shift by one pixel at most; try up to 2.", _with(_every(1))),
     Mistake("three pixels", "You shift by more than 2 pixels.", _with(_every(3))),

@@ -59,21 +59,21 @@ def _noisy(draw: Draw, model: nn.Sequential, size: float) -> nn.Sequential:
 
 def _broken(model: nn.Sequential, value: float = NAN) -> nn.Sequential:
     twin = copy.deepcopy(model)
-    twin[-1].bias.data[0] = value
+    list(twin.parameters())[-1].data[0] = value
     return twin
 
 
 def _one_logit(draw: Draw, model: nn.Sequential, by: float) -> nn.Sequential:
     """The same network but for one logit."""
     twin = copy.deepcopy(model)
-    twin[-1].bias.data[draw.whole(0, 2)] += by
+    list(twin.parameters())[-1].data[draw.whole(0, 2)] += by
     return twin
 
 
 def _other_norm(draw: Draw, model: nn.Sequential) -> nn.Sequential:
     """The statistics of the batch norm are other ones: seen in eval mode only."""
     twin = copy.deepcopy(model)
-    twin[1].running_mean += draw.normal(4, std=0.5)
+    twin.get_buffer("1.running_mean").add_(draw.normal(4, std=0.5))
     return twin
 
 
