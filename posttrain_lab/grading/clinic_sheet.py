@@ -29,7 +29,8 @@ from posttrain_lab.grading.kernel import Kernel, KernelSubmission
 from posttrain_lab.grading.sheets import SECRET, student_token
 
 CELL = "test_sheet"
-EACH = 5
+EACH, PATIENTS = 5, 12
+SHEET_CELLS = {CELL, *(f"case_{number}" for number in range(1, PATIENTS + 1))}  # graded cells that belong to no exercise
 Line = tuple[Marks, str]
 
 

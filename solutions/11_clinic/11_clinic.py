@@ -70,6 +70,13 @@ torch.set_num_threads(1)  # one thread: sums come out the same at every run
 torch.manual_seed(0)
 names = data.load_fashion().train.classes
 
+
+def take_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step of an optimizer on this loss (exercise 8)."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
 # %% [markdown]
 # ## Part 1: is the number what it says?
 #
@@ -530,6 +537,7 @@ for name, values in kinds.items():
 # *learns* is `requires_grad`. A frozen parameter, one on which the loss does not depend, and every parameter of a loss without any gradient
 # (`loss.requires_grad` is false) has 0.0. Use `torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)`: it gives `None` for what
 # is not reached, leaves `.grad` alone (an earlier `backward()` may have left something there), and `loss.backward()` still works afterwards.
+# The gradient of a loss stays what it is when the value of the loss is rounded.
 #
 # **Predict:** why relative to the norm of the weight?
 #
@@ -609,7 +617,8 @@ plots.sizes(reports, "gradient relative to the weight")
 # A network with thousands of weights can learn a few images by heart. If it cannot, something is wrong that no learning rate repairs. Take
 # a *copy* of the model, in train mode, and an Adam optimizer (`torch.optim.Adam`) with this `lr` over the parameters that learn; what is frozen stays frozen. Then,
 # `steps` times: compute `loss_of(model(x), y)` on the whole batch, and take one step. The result is the *smallest* of these `steps` losses, a plain
-# float; the loss after the last step is not computed. The given model stays as it was.
+# float; the loss after the last step is not computed. The given model stays as it was. `take_step(optimizer, loss)` of the first cell does what
+# every step does: clear the gradients, compute those of this loss, move.
 #
 # **Predict:** a colleague applies softmax and then `cross_entropy`, which applies it again. How far can the loss fall with ten classes?
 #
@@ -638,10 +647,8 @@ def overfit_one_batch(
     twin, losses = copy.deepcopy(model).train(), []
     optimizer = torch.optim.Adam([p for p in twin.parameters() if p.requires_grad], lr=lr)
     for _ in range(steps):
-        optimizer.zero_grad()
         losses.append(loss := loss_of(twin(x), y))
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
     return min(losses).item()
     ### END SOLUTION
 

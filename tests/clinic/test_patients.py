@@ -30,7 +30,7 @@ def one_thread():
 
 
 def like(value, shipped):
-    """Is it among the twelve shipped values, or less than their range beside them? (Another processor rounds otherwise, and trains another network.)"""
+    """Is it among the twelve shipped values, or less than their range beside them? (On another processor another network is trained.)"""
     low, high = min(shipped), max(shipped)
     return low - (high - low) - 0.005 <= value <= high + (high - low) + 0.005
 

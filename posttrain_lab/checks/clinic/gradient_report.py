@@ -203,6 +203,10 @@ gradient_report = Exercise(
     workload=report_workload,
     mistakes=REPORT_MISTAKES,
     judge=close(1e-4, 1e-9),
+    legal={
+        "inputs in bfloat16": "The gradient of a loss stays what it is when the value of the loss is rounded.",
+        "inputs in float16": "The gradient of a loss stays what it is when the value of the loss is rounded.",
+    },
     through="clinic.at_work:reported",
     library="clinic:gradient_report",
 )

@@ -19,6 +19,7 @@ from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
 
 REACH = 2
+TOO_FAR = [(0, 3), (0, -3), (3, 0), (-3, 0), (3, 2), (-3, -1)]
 Shifted = Callable[[Tensor, int, int], Tensor]
 
 
@@ -113,7 +114,9 @@ def leak_cases(seed: int) -> list[Case]:
         Case("copies that have moved in five ways", _moved(draw, n, m, *shape)),
         Case("copies that have moved down and to the left", _leaking(draw, n, m, 4, turn(2, -2), *shape)),
         Case("copies that have moved up by one", _leaking(draw, n, m, 2, turn(-1, 0), *shape)),
-        Case("copies that have moved by three: too far", _leaking(draw, n, m, 4, turn(0, 3), *shape)),
+        Case("copies that have moved by three: too far", _placed(draw, *_parts(draw, n, m, *shape), TOO_FAR)),
+        Case("hardly any noise, a very small tolerance", (*_leaking(draw, n, m, 4, _noise(draw, 8e-4), *shape), 1.3e-3)),
+        Case("very dark images", (*(part * 1e-6 for part in _leaking(draw, n, m, 3, _noise(draw, 0.01), *shape)), 0.02)),
         Case(
             "dark images, with noisy copies", tuple(part * 0.01 for part in _leaking(draw, n, m, 3, _noise(draw, 0.08), *shape))
         ),

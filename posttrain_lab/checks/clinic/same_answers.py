@@ -96,6 +96,7 @@ def same_cases(seed: int) -> list[Case]:
         Case("the second in train mode", (net, copy.deepcopy(net).train(), x())),
         Case("the second says NaN", (rows, _broken(rows), x())),
         Case("both say NaN", (_broken(rows), _broken(rows), x())),
+        Case("inputs of both signs", (rows, _noisy(draw, rows, 0.1), draw.normal(n, 24))),
         Case("one image, by name", (), dict(zip("abx", (rows, _noisy(draw, rows, 0.3), images(draw, 1, 1, 6, 4)), strict=True))),
     ]
 

@@ -71,6 +71,11 @@ def _pair(draw: Draw, *shape: int, factor: float = 1.0) -> tuple[State, State]:
     return {"weight": first}, {"weight": first + 0.3 * factor * draw.normal(*shape)}
 
 
+def _hardly_moved(draw: Draw) -> tuple[State, State]:
+    first = draw.normal(4, 3).double()
+    return {"weight": first}, {"weight": first * (1 + 1e-9 * draw.uniform(1, 2, 4, 3).double())}
+
+
 def difference_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "state difference")
     before, after = _states(draw)
@@ -85,6 +90,7 @@ def difference_cases(seed: int) -> list[Case]:
         Case("views that are not contiguous", ({"w": strided(one["weight"])}, {"w": strided(other["weight"])})),
         Case("bytes that rise and fall", ({"mask": bytes_before}, {"mask": bytes_after})),
         Case("whole numbers", ({"steps": whole}, {"steps": whole.flip(0)})),
+        Case("float64, which has hardly moved", _hardly_moved(draw)),
         Case("a NaN has come in", ({"w": draw.normal(5)}, {"w": strange})),
         Case("all signs have turned", ({"w": one["weight"]}, {"w": -one["weight"]})),
         Case("twice as large", ({"w": one["weight"]}, {"w": 2 * one["weight"]})),
