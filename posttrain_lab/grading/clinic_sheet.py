@@ -61,7 +61,7 @@ def _marked(kernel: Kernel, case: SheetCase, seed: int) -> Line:
     answer = Answer(name, evidence, _somebody if treats else None)
     judge = partial(_repair_fails, ask(through="clinic.at_work:repaired"))
     marks = mark(case, answer, seed, lambda patient, _, first: judge(patient, first))
-    told = f"evidence {marks.evidence:g}, name {marks.name:.2f}, repair {marks.repair:.4g}"
+    told = f"evidence {marks.evidence:g}, name {round(marks.name, 2) + 0.0:.2f}, repair {marks.repair:.4g}"
     return marks, f"{told}. {marks.told}" if marks.told else told
 
 
@@ -72,7 +72,7 @@ def _somebody(*_: Any) -> None:
 def _vetted(error: str, value: Any, case: SheetCase) -> tuple[Mapping[str, float], str | float | None, bool]:
     """Probabilities, evidence, and whether there is a repair. Raises ValueError, with a sentence, for anything else."""
     if error:
-        raise ValueError(f"your answer ended with {error}")
+        raise ValueError(f"no answer, because {error}")
     if not (isinstance(value, tuple) and len(value) == 3 and isinstance(value[0], dict) and type(value[2]) is bool):
         raise ValueError("your answer cannot be read; return clinic.Answer(name=..., evidence=..., repair=...).")
     name, evidence, treats = value
@@ -88,7 +88,7 @@ def _repair_fails(submission: KernelSubmission, patient: Patient, seed: int) -> 
     for now in range(seed, seed + TRIES):
         outcome = submission.call(patient.name, now)
         if outcome.error:
-            return f"The run with your part ended with {outcome.error}"
+            return f"The run with your part gave no numbers, because {outcome.error}"
         numbers = outcome.value
         if not (isinstance(numbers, tuple) and len(numbers) == 3 and all(type(one) is float for one in numbers)):
             return "The run with your part gave no numbers."

@@ -15,11 +15,11 @@ def dask_setup(worker: Any) -> None:
     examination.EXAMINER = "small_examiner"
     judge = examination.Examination.judge
 
-    def once(self: examination.Examination, folder: Path, seed: int, alone: bool = False) -> dict[str, Any]:
+    def once(self: examination.Examination, folder: Path, seed: int, alone: bool = False, token: str = "") -> dict[str, Any]:
         try:
             Path(os.environ["DIES_ONCE"]).unlink()
         except FileNotFoundError:
-            return judge(self, folder, seed, alone)
+            return judge(self, folder, seed, alone, token)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("still alive")
 

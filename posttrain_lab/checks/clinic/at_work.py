@@ -22,7 +22,16 @@ def _squared(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits - F.one_hot(labels, logits.shape[1])).square().mean()
 
 
-LOSSES: dict[str, Loss] = {"cross entropy": F.cross_entropy, "softmax twice": _twice, "squared error": _squared}
+def _small(logits: Tensor, labels: Tensor) -> Tensor:
+    return 1e-6 * F.cross_entropy(logits, labels)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross entropy": F.cross_entropy,
+    "softmax twice": _twice,
+    "squared error": _squared,
+    "a millionth": _small,
+}
 
 
 def _loss(kind: str, model: Any, x: Tensor, y: Tensor) -> Tensor:
