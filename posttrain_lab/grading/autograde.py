@@ -49,7 +49,8 @@ class GradeInKernel(NbGraderPreprocessor):
         folder = Path(resources.get("metadata", {}).get("path") or ".")
         with (_sandboxed if self.sandbox else _unconfined)(folder, self.limits()) as kernel:
             of = resources["nbgrader"]
-            judge_notebook(nb, of["assignment"], kernel, self.figures, self.log.info, token=token_for(Path.cwd(), of["student"]))
+            token = token_for(Path.cwd(), of["student"]) if "student" in of else ""
+            judge_notebook(nb, of["assignment"], kernel, self.figures, self.log.info, token=token)
         return nb, resources
 
     def limits(self) -> Limits:

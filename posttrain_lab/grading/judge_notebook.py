@@ -5,7 +5,7 @@ cell is never run. Its cell gets an ordinary output, so gradebook, formgrader an
 right, an error whose text is the verdict's sentence when it is not.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Protocol
 
 from nbformat import NotebookNode
@@ -33,7 +33,7 @@ def judge_notebook(
     kernel: Kernel,
     all_cells: bool,
     log: Log = lambda *_: None,
-    seeds: Iterable[int] = SEEDS,
+    seeds: Sequence[int] = SEEDS,
     token: str = "",
 ) -> list[Verdict]:
     """The verdicts, in the notebook's order; the notebook's outputs are filled in.
@@ -54,9 +54,10 @@ def judge_notebook(
             verdicts.append(own_work(verdict, exercise, sources.get(exercise.name, "")))
             log("%s: %s", grade_id, "passed" if verdicts[-1].passed else "failed")
             cell.outputs = [verdict_output(verdicts[-1])]
-        elif grade_id == CELL and is_grade(cell) and token:
-            verdicts.append(sheet_verdict(kernel, token, max(seeds)))
-            cell.outputs = sheet_outputs(verdicts[-1])
+        elif grade_id == CELL and is_grade(cell):
+            if token:
+                verdicts.append(sheet_verdict(kernel, token, max(seeds)))
+                cell.outputs = sheet_outputs(verdicts[-1])
         elif all_cells or is_grade(cell) or is_needed(cell):
             outputs = run_cell(kernel, cell.source)
             errors[grade_id] = first_error(outputs)

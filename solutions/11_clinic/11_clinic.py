@@ -696,13 +696,14 @@ curve_plots.curves(steps, lines, "steps", "smallest loss")
 # A clock measures whatever runs: one call or a hundred, an answer that was remembered, one network with 64 images at once and the other with one.
 # Register a *forward hook* on the model (`model.register_forward_hook(f)`, which calls `f(module, inputs, output)` after every call), run `work()` once, and
 # add the rows of all outputs, `len(output)`. Layers inside the model do not count by themselves. Afterwards the hook is gone
-# (`hook.remove()`), also when `work()` raises; its error comes through. The result is a plain `int`.
+# (`hook.remove()`), also when `work()` raises; its error comes through. A hook is a context, too: `with model.register_forward_hook(f):` removes it at
+# the end of the block. The result is a plain `int`.
 #
 # **Predict:** where must `hook.remove()` stand, so that it runs in any case?
 #
 # <details><summary>Answer</summary>
 #
-# In the `finally` of a `try`. Else a work that fails leaves its hook behind, and the next measurement counts twice.
+# In the `finally` of a `try`, which is what `with` does. Else a work that fails leaves its hook behind, and the next measurement counts twice.
 #
 # </details>
 
@@ -716,11 +717,8 @@ def count_calls(model: nn.Module, work: Callable[[], object]) -> int:
     """
     ### BEGIN SOLUTION
     rows = []
-    hook = model.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
-    try:
+    with model.register_forward_hook(lambda module, inputs, output: rows.append(len(output))):
         work()
-    finally:
-        hook.remove()
     return sum(rows)
     ### END SOLUTION
 

@@ -16,7 +16,7 @@ import nbformat
 import nbgrader.api
 import pytest
 
-from posttrain_lab import checks
+from posttrain_lab import checks, units
 from posttrain_lab.checks.engine.exercise import EMPTY, Exercise, Verdict
 from posttrain_lab.grading import check_notebook as learner
 from posttrain_lab.grading import judge_notebook as judge
@@ -61,7 +61,7 @@ def test_a_class_gets_full_marks_and_none(unit, tmp_path):
     (submitted / "perfect" / unit).mkdir(parents=True)
     shutil.copy(COURSE.source(unit), submitted / "perfect" / unit)
     report = grade(unit, tmp_path, Order(sandbox=not no_sandbox(), all_cells=unit == FIRST))
-    points = sum(exercise.points for exercise in checks.exercises(unit).values())
+    points = sum(exercise.points for exercise in checks.exercises(unit).values()) + units.find(unit).beside.points
     assert [(row.student, row.score, row.max_score, row.error) for row in report.rows] == [
         ("empty", 0, points + PARAGRAPH, ""),
         ("perfect", points, points + PARAGRAPH, ""),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from posttrain_lab.checks.engine.exercise import Case, Exercise, Mistake
 from posttrain_lab.checks.engine.judges import close
 from posttrain_lab.checks.engine.random_cases import Draw, strided
-from posttrain_lab.checks.engine.small_networks import convolutional, deep, images, labels
+from posttrain_lab.checks.engine.small_networks import convolutional, deep, images, labels, linear
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 TOO_FAST: dict[str, Any] = {"steps": 5, "lr": 0.6}
@@ -88,6 +88,7 @@ def overfit_cases(seed: int) -> list[Case]:
     n = draw.whole(6, 9)
     batch = lambda: (images(draw, n, 1, 3, 4), labels(draw, n, 4))  # noqa: E731
     x, y = batch()
+    large = linear(draw, 12, 4, 2e-5), "cross entropy", 1e5 * x, y
     return [
         Case("a few steps", (deep(draw, 12, 6, 4), "cross entropy", *batch()), {"steps": 6, "lr": 0.02}),
         Case("a large rate: the last loss is not the smallest", _overshooting(draw, n), TOO_FAST),
@@ -100,6 +101,7 @@ def overfit_cases(seed: int) -> list[Case]:
         ),
         Case("images that are not contiguous", (deep(draw, 12, 6, 4), "squared error", strided(x), y), {"steps": 3, "lr": 0.2}),
         Case("a millionth of the cross entropy", (deep(draw, 12, 6, 4), "a millionth", *batch()), {"steps": 5, "lr": 0.1}),
+        Case("large inputs", large, {"steps": 4, "lr": 1e-6}),
         Case("one step: the first loss", (deep(draw, 12, 6, 4), "cross entropy", *batch()), {"steps": 1, "lr": 0.1}),
         Case("two steps, another rate", (deep(draw, 12, 6, 4), "cross entropy", *batch()), {"steps": 2, "lr": 0.3}),
     ]
