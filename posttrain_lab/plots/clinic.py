@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from posttrain_lab.plots import BLUE, INK, empty, figure, log_axis, marker_style, numbers
+from posttrain_lab.plots import BLUE, INK, empty, figure, log_axis, marker_style, numbers, percent
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -14,7 +15,7 @@ BELOW = 3.0  # a zero is drawn so many times below the smallest number
 
 
 def sizes(groups: Mapping[str, Mapping[str, float]], x_name: str) -> Figure:
-    """Dots on a logarithmic axis: one row for each name, one marker for each group. What is 0 stands at the left end, marked "0".
+    """Dots on a logarithmic axis: one row for each name, one marker for each of at most two groups. What is 0 stands at the left end, marked "0".
 
     Raises ValueError when all numbers are 0 or there are none.
     """
@@ -30,10 +31,29 @@ def sizes(groups: Mapping[str, Mapping[str, float]], x_name: str) -> Figure:
         drawn = numbers(left if value == 0 else value for value in values.values())
         words = ["0" if value == 0 else "" for value in values.values()]
         style = {"mode": "markers+text", "text": words, "textposition": "middle right"}
-        traces.append(Scatter(x=drawn, y=list(values), name=group, marker=marker_style(index), **style))
+        traces.append(Scatter(x=drawn, y=list(values), name=group, marker=marker_style(index, 13 - 5 * index), **style))
     plot = figure(traces, x_name, "", height=130 + 30 * len(rows), showlegend=len(groups) > 1)
-    plot.update_xaxes(**log_axis([left, *positive]))
+    ends = [left / 2, 2 * max(positive)]
+    plot.update_xaxes(**log_axis(ends), range=[math.log10(end) for end in ends])
     return plot.update_yaxes(type="category", categoryorder="array", categoryarray=rows[::-1])
+
+
+def shares(found: Mapping[str, tuple[int, int, float, float]], whole: float) -> Figure:
+    """Accuracy with its interval: one row for each group, found[name] = (hits, n, low, high); a line at the accuracy of all, `whole`.
+
+    Raises ValueError for no groups.
+    """
+    from plotly.graph_objects import Scatter
+
+    if not found:
+        raise ValueError("shares wants at least one group, got none.")
+    middle = percent(hits / n for hits, n, _, _ in found.values())
+    up, down = (percent(abs(row[place] - row[0] / row[1]) for row in found.values()) for place in (3, 2))
+    arms = {"type": "data", "array": up, "arrayminus": down, "color": BLUE}
+    dots = Scatter(x=middle, y=list(found), mode="markers", error_x=arms, marker={"color": BLUE, "size": 9})
+    plot = figure([dots], "accuracy (%)", "", height=110 + 26 * len(found), showlegend=False)
+    plot.add_vline(x=percent([whole])[0], line={"color": INK, "width": 1, "dash": "dot"})
+    return plot.update_yaxes(type="category", categoryorder="array", categoryarray=list(found)[::-1])
 
 
 def band(losses: Sequence[float], low: Sequence[float], high: Sequence[float], title: str = "") -> Figure:

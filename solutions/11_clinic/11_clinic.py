@@ -63,7 +63,6 @@ from posttrain_lab.clinic.subjects import (  # noqa: F401 (some patients need th
 from posttrain_lab.metrics import evaluating, wilson_interval
 from posttrain_lab.plots import auditing as curve_plots
 from posttrain_lab.plots import clinic as plots
-from posttrain_lab.plots.start_here import intervals
 from posttrain_lab.quantization import PerChannel, fake_quantize_weight, fold_model
 
 torch.set_num_threads(1)  # one thread: sums come out the same at every run
@@ -140,10 +139,10 @@ checks.clinic.group_report(group_report, hidden=True)
 by_class = group_report(answers(model, test.x), test.y, test.y)
 shares = {names[label]: hits / n for label, (hits, n, _, _) in by_class.items()}
 print("worst class:", min(shares, key=shares.get), f"{min(shares.values()):.0%}")
-intervals({names[label]: found[2:] for label, found in by_class.items()}, hits(model, test))
+plots.shares({names[label]: found for label, found in by_class.items()}, hits(model, test))
 
 # %% [markdown]
-# *What is seen: for each kind of clothes the interval of its accuracy, and a line at the accuracy of all. Bags, trousers and shoes lie right of
+# *What is seen: for each kind of clothes a dot with its interval, and a dotted line at the accuracy of all. Bags, trousers and shoes lie right of
 # it; the shirt lies far to the left.*
 #
 # **Question.** The accuracy of a second network is a point higher. What would you ask first?
@@ -288,8 +287,7 @@ for name, network in kinds.items():
 plots.sizes({"": {name: company(network, test.x[:200]) for name, network in kinds.items()}}, "largest change of a logit")
 
 # %% [markdown]
-# *What is seen: three dots on a logarithmic axis. In eval mode the change is rounding, about a millionth; with one norm in train mode it is about
-# as large as the logits.*
+# *What is seen: three dots on a logarithmic axis. In eval mode nothing changes but rounding; with one norm in train mode a logit changes by half a unit and more.*
 #
 # **Question.** The accuracy on mixed images hardly moves. Is the mistake harmless?
 #
@@ -601,7 +599,7 @@ plots.sizes(reports, "gradient relative to the weight")
 # *What is seen: a row for each parameter. Where the gradient passes straight through, all have a size. Without it, the weights of both convolutions
 # stand at 0, and all other parameters look alive.*
 #
-# **Question.** Would the loss of the run on the right fall?
+# **Question.** Would the loss of the run without gradient fall?
 #
 # <details><summary>Answer</summary>
 #
@@ -783,7 +781,7 @@ widgets.predict(
 )
 
 # %% tags=["nbval-ignore-output"]
-print("mistake                                                  points (95 % interval)")
+print("mistake                                             points (95 % interval)")
 for control in clinic.CONTROLS.values():
     change = torch.tensor(clinic.damage(control), dtype=torch.float64) * 100
     half = 2.201 * change.std() / math.sqrt(len(change))  # t, eleven degrees of freedom

@@ -7,13 +7,14 @@ from tests.plots.figure_rules import check_figure
 
 FIGURES = {
     "sizes": lambda: plots.sizes({"first": {"a": 0.5, "b": 0.0}, "second": {"a": 20.0, "c": 3.0}}, "relative change"),
+    "shares": lambda: plots.shares({"bag": (9, 10, 0.6, 0.98), "shirt": (4, 10, 0.2, 0.7)}, 0.65),
     "band": lambda: plots.band([1.0, 0.5], [0.9, 0.4], [1.1, 0.6], "patient 1"),
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_keep_the_rules(name):
-    check_figure(FIGURES[name], y_title=name != "sizes")  # its rows carry names
+    check_figure(FIGURES[name], y_title=name == "band")  # the rows of the others carry names
 
 
 def test_a_zero_stands_left_of_all_others_and_says_so():
@@ -23,6 +24,13 @@ def test_a_zero_stands_left_of_all_others_and_says_so():
     assert list(second.y) == ["a", "c"]
     with pytest.raises(ValueError, match="above 0"):
         plots.sizes({"": {"a": 0.0}}, "x")
+
+
+def test_shares_stand_with_their_intervals():
+    (dots,) = FIGURES["shares"]().data
+    assert (list(dots.x), list(dots.error_x.array), list(dots.error_x.arrayminus)) == ([90, 40], [8, 30], [30, 20])
+    with pytest.raises(ValueError, match="got none"):
+        plots.shares({}, 0.5)
 
 
 def test_a_band_has_its_limits_and_the_run():
