@@ -5,13 +5,17 @@ code, so its run is made in the learner's process, on data that the secret seed 
 """
 
 import math
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from posttrain_lab.checks.engine.exercise import Verdict
 from posttrain_lab.clinic import (
+    KINDS,
+    NAMES,
     PUBLIC,
     Answer,
     Marks,
@@ -28,7 +32,9 @@ from posttrain_lab.clinic.scoring import TRIES
 from posttrain_lab.grading.kernel import Kernel, KernelSubmission
 from posttrain_lab.grading.sheets import SECRET, student_token
 
-CELL = "test_sheet"
+CELL, SHEET, UNANSWERED = "test_sheet", "sheet", "not answered"
+HALF = 0.876  # a little above the points of a name to which one chance in two was given, the other half to one other
+PATIENT = re.compile(rf"\b({'|'.join(NAMES)}):(-(?!\d)|-?\d+\.?\d*:\d+\.?\d*:\d+\.?\d*)")
 EACH, PATIENTS = 5, 12
 SHEET_CELLS = {CELL, *(f"case_{number}" for number in range(1, PATIENTS + 1))}  # graded cells that belong to no exercise
 Line = tuple[Marks, str]
@@ -46,14 +52,51 @@ def sheet_verdict(kernel: Kernel, token: str, seed: int) -> Verdict:
     points, most = round(sheet_points([marks for marks, _ in found]), 2), EACH * len(cases)
     lines = [f"patient {case.number}: {told}" for case, (_, told) in zip(cases, found, strict=True)]
     text = "\n".join([f"sheet: {points:g} of {most} points; names count together, and not below 0", *lines])
-    return Verdict("sheet", points >= most, text, points, most)  # type: ignore[arg-type]  # nbgrader takes a part of the points
+    kinds = " ".join(_in_short(case, *one) for case, one in zip(cases, found, strict=True))
+    return Verdict(SHEET, points >= most, text, points, most, kinds)  # type: ignore[arg-type]  # nbgrader takes a part of the points
+
+
+def _in_short(case: SheetCase, marks: Marks, told: str) -> str:
+    """For the class report: the right name and the points, "E:2:1:0"; "E:-" for a patient that is not answered."""
+    return (
+        f"{case.diagnosis}:-"
+        if told == UNANSWERED
+        else f"{case.diagnosis}:{marks.name:.2f}:{marks.evidence:g}:{marks.repair:.4g}"
+    )
+
+
+def by_kind(sheets: Iterable[str]) -> list[tuple[str, ...]]:
+    """Of a class's sheets, as `sheet_verdict` has them in short: for each kind, how many patients were answered, named, proven, repaired.
+
+    Named: with more points than somebody has who gives it one chance in two.
+
+    >>> by_kind(["E:2.00:1:2 healthy:-", "E:-2.50:0:0"])
+    [('E the compressed copy is not what is used', '2 of 2', '1', '1', '1'), ('healthy', '0 of 1', '0', '0', '0')]
+    """
+    counts = {name: Counter[str]() for name in NAMES}
+    for kind, points in PATIENT.findall(" ".join(sheets)):
+        counts[kind]["all"] += 1
+        if points != "-":
+            name, evidence, repair = map(float, points.split(":"))
+            counts[kind].update({"answered": 1, "named": name > HALF, "proven": evidence > 0, "repaired": repair > HALF})
+    return [
+        (
+            f"{kind} {KINDS.get(kind, '')}".strip(),
+            f"{n['answered']} of {n['all']}",
+            str(n["named"]),
+            str(n["proven"]),
+            str(n["repaired"]),
+        )
+        for kind, n in counts.items()
+        if n["all"]
+    ]
 
 
 def _marked(kernel: Kernel, case: SheetCase, seed: int) -> Line:
     ask = partial(KernelSubmission, kernel, f"case_{case.number}")
     outcome = ask(through="clinic.at_work:told").call()
     if outcome.unsolved:
-        return Marks(0.0, 0.0, 0.0), "not answered"
+        return Marks(0.0, 0.0, 0.0), UNANSWERED
     try:
         name, evidence, treats = _vetted(outcome.error, outcome.value, case)
     except ValueError as error:

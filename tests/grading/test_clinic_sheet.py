@@ -1,5 +1,6 @@
 """The sheet of unit 11: marked outside the learner's process, by the gradebook's token."""
 
+import json
 import sys
 import types
 from pathlib import Path
@@ -9,10 +10,12 @@ import pytest
 import torch
 from nbgrader.utils import determine_grade
 
-from posttrain_lab.clinic import HEALTHY, NAMES, PUBLIC, Answer, sheet, token_of
+from posttrain_lab.clinic import HEALTHY, KINDS, NAMES, PUBLIC, Answer, sheet, token_of
 from posttrain_lab.grading import kernel_side
-from posttrain_lab.grading.clinic_sheet import PATIENTS, sheet_verdict, token_for
+from posttrain_lab.grading.clinic_sheet import PATIENTS, by_kind, sheet_verdict, token_for
+from posttrain_lab.grading.jobs import Job
 from posttrain_lab.grading.judge_notebook import sheet_outputs
+from posttrain_lab.grading.results.class_report import Marked, report
 from posttrain_lab.grading.session import KernelLost, Limits
 from posttrain_lab.grading.sheets import secret_of, student_token
 
@@ -145,6 +148,21 @@ def test_a_part_of_the_points_is_what_nbgrader_reads(notebook):
         object.__setattr__(verdict, "points", points)
         cell.outputs = sheet_outputs(verdict)
         assert determine_grade(cell) == (points, 60.0)
+
+
+def test_the_class_report_says_which_kinds_a_class_finds(notebook):
+    case = CASES[0]
+    notebook.case_1 = lambda: Answer({case.diagnosis: 1.0})
+    short = [sheet_verdict(Here(), TOKEN, SEED).mistake, "E:1.00:1:2 nonsense F:x H:-"]
+    told = {row[0]: row[1:] for row in by_kind(short)}
+    ones = sum(one.diagnosis == case.diagnosis for one in CASES)
+    assert told[f"{case.diagnosis} {KINDS[case.diagnosis]}"] == (f"1 of {ones}", "1", "0", "0")
+    assert told[f"H {KINDS['H']}"] == ("0 of 1", "0", "0", "0")
+    answer = {"verdicts": [{"exercise": "sheet", "passed": False, "message": "", "mistake": one} for one in short]}
+    page = report("Class", [Marked(Job("11_clinic", "ann", "", result=json.dumps(answer)), 4.0)], 83)
+    assert "<caption>Patients</caption>" in page
+    assert "<caption>Exercises</caption>" not in page
+    assert f"1 of {ones}" in page
 
 
 def test_a_course_without_a_secret_gives_all_the_public_sheet(tmp_path: Path):

@@ -11,6 +11,7 @@ from typing import Any
 
 from nbgrader.api import Gradebook, MissingEntry
 
+from posttrain_lab.grading.clinic_sheet import SHEET, by_kind
 from posttrain_lab.grading.exports import points, score_of, title_of
 from posttrain_lab.grading.jobs import Job, Jobs
 from posttrain_lab.whole_files import write_whole
@@ -94,16 +95,22 @@ def report(title: str, rows: Sequence[Marked], most: float) -> str:
         _table("Needs attention", ("student", "why"), failed),
         _table("To look at", ("student", "remark"), [(row.job.student, text) for row in rows for text in row.flags]),
         _table("Exercises", ("exercise", "right", "of", "what was wrong, and how often"), _exercises(rows)),
+        _table("Patients", ("what they had", "answered", "named", "evidence", "repaired"), by_kind(_sheets(rows))),
         _table("The slowest", ("student", "seconds"), [(row.job.student, f"{row.job.seconds:.1f}") for row in slow]),
     ]
     return PAGE.format(title=html.escape(title), summary=summary, sections="\n".join(filter(None, sections)))
+
+
+def _sheets(rows: Sequence[Marked]) -> list[str]:
+    """The sheets of unit 11, in short."""
+    return [str(verdict["mistake"]) for row in rows for verdict in row.verdicts if verdict["exercise"] == SHEET]
 
 
 def _exercises(rows: Sequence[Marked]) -> list[tuple[str, ...]]:
     """For each exercise: how many are right, of how many, and each misconception with its number."""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        for verdict in row.verdicts:
+        for verdict in (one for one in row.verdicts if one["exercise"] != SHEET):
             found.setdefault(str(verdict["exercise"]), []).append(verdict)
     lines = []
     for name, verdicts in found.items():
