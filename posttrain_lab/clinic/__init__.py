@@ -35,6 +35,7 @@ from .scoring import (
     repair_fails,
     sheet_points,
     treated,
+    trial_of,
 )
 from .sheets import PUBLIC, SheetCase, sheet, token_of
 from .ward import UNKNOWN, Ward, said_by
@@ -78,4 +79,5 @@ __all__ = [
     "state_difference",
     "token_of",
     "treated",
+    "trial_of",
 ]

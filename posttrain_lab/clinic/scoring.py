@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 from posttrain_lab.data.clinic_runs import ClinicRun, load_clinic_runs
 from posttrain_lab.tails import t_tails
 
-from .patient import NAMES, Part, Patient
+from .patient import NAMES, Part, Patient, Run
 from .sheets import SheetCase
 
 EVIDENCE, NAME, REPAIR = 1.0, 2.0, 2.0
@@ -121,8 +121,12 @@ def repair_fails(patient: Patient, repair: Part, seed: int, tries: int = TRIES) 
 
 
 def treated(patient: Patient, repair: Part, seed: int) -> Trial:
-    """The run with this part: what the instrument reads, what it shows, and the honest number."""
-    run = patient.run(seed, repair)
+    """The run with this part, as `trial_of` sees it."""
+    return trial_of(patient, patient.run(seed, repair))
+
+
+def trial_of(patient: Patient, run: Run) -> Trial:
+    """What the instrument reads, what the run shows, and the honest number."""
     return patient.reading(run), float(run.shown), patient.measured(run)
 
 

@@ -10,7 +10,10 @@ import pytest
 import torch
 from nbgrader.utils import determine_grade
 
+from posttrain_lab.checks.clinic.at_work import repaired
+from posttrain_lab.checks.engine.own_work import LibraryUsed
 from posttrain_lab.clinic import HEALTHY, KINDS, NAMES, PUBLIC, Answer, sheet, token_of
+from posttrain_lab.clinic import PATIENTS as PATIENTS_BY_NAME
 from posttrain_lab.grading import kernel_side
 from posttrain_lab.grading.clinic_sheet import PATIENTS, by_kind, sheet_verdict, token_for
 from posttrain_lab.grading.jobs import Job
@@ -96,6 +99,17 @@ def test_a_repair_is_run_and_the_clinic_s_own_part_is_none(notebook):
         verdict = sheet_verdict(Here(), TOKEN, SEED)
         assert verdict.points == 2
         assert words in lines(verdict)[case.number]
+
+
+@pytest.mark.parametrize("name", PATIENTS_BY_NAME)
+def test_the_clinic_s_part_is_closed_for_every_patient_and_another_like_it_is_not(name):
+    patient = PATIENTS_BY_NAME[name]
+    own = patient.healthy
+    with pytest.raises(LibraryUsed, match=own.__name__):
+        repaired(lambda: Answer({}, None, lambda *args: own(*args)), name, SEED)
+    like_it = types.FunctionType(own.__code__.replace(co_name="mine"), own.__globals__, "mine", own.__defaults__, own.__closure__)
+    reading, *_ = repaired(lambda: Answer({}, None, like_it), name, SEED)
+    assert not patient.looks_sick(reading)
 
 
 @pytest.mark.parametrize(

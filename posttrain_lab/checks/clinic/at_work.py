@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from posttrain_lab.checks.engine.adapters import adapter
 from posttrain_lab.checks.engine.own_work import closed
-from posttrain_lab.clinic import PATIENTS, Answer, treated
+from posttrain_lab.clinic import PATIENTS, Answer, trial_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -115,8 +115,9 @@ def told(function: Callable[[], Answer]) -> tuple[dict[str, float], str | float 
 
 @adapter
 def repaired(function: Callable[[], Answer], patient: str, seed: int) -> tuple[float, float, float]:
-    """The run of a patient with the learner's own part; the clinic's part is closed meanwhile."""
+    """The run of a patient with the learner's own part; the clinic's part is closed while it runs."""
     one, repair = PATIENTS[patient], function().repair
     assert repair is not None
     with closed(f"{one.healthy.__module__.removeprefix('posttrain_lab.')}:{one.healthy.__name__}"):
-        return treated(one, repair, seed)
+        run = one.run(seed, repair)
+    return trial_of(one, run)
