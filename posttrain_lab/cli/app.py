@@ -266,6 +266,20 @@ def sheets(roster: Annotated[Path, typer.Argument(help="A CSV of the class.", me
 
 
 @app.command(rich_help_panel=TEACH)
+def board(
+    project: Annotated[str, typer.Argument(help="The project's number or name.", metavar="PROJECT")],
+    folder: Annotated[Path, typer.Argument(help="A folder with a folder for each entry, such as submitted.", metavar="DIR")],
+    clothes: Annotated[Path | None, typer.Option(help="Original clothes, which are not shipped.", show_default=False)] = None,
+    public: Annotated[bool, typer.Option("--public", help="On the public instances, as often as you like.")] = False,
+    output: Annotated[Path, typer.Option(help="Where to keep and write the board.")] = Path("board"),
+) -> None:
+    """Score the entries of a PROJECT on hidden instances; write the board as a page and a table."""
+    from posttrain_lab.cli.board import Wish, run_board
+
+    run_board(project, folder, Wish(clothes, public, output))
+
+
+@app.command(rich_help_panel=TEACH)
 def forget(student: Annotated[str, typer.Argument(help="The student's id.", metavar="STUDENT")]) -> None:
     """Remove all that is stored of one STUDENT: submissions, grades, feedback, and their lines in tables and reports."""
     from posttrain_lab.cli.classwork import forget_student

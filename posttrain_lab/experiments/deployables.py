@@ -14,6 +14,8 @@ from posttrain_lab.deployment.operations import operations
 from posttrain_lab.deployment.saved import load_program
 from posttrain_lab.measure import predict
 from posttrain_lab.models import PRETRAINED, fashion_cnn, load_pretrained
+from posttrain_lab.projects.edge import PROJECT, photographs, program_of, read_artefact
+from posttrain_lab.projects.instances import PUBLIC, instance_seed
 from posttrain_lab.pruning import load_pruned
 from posttrain_lab.quantization import QuantizationConfig, quantize_model
 
@@ -30,6 +32,11 @@ FASHION = About(
         "The pictures come from one shop of one time. Nobody tried it on clothes of others, worn, or photographed by a phone.",
     ),
 )
+PHOTOGRAPHS = replace(
+    FASHION,
+    data="Fashion-MNIST, as the camera of the edge project sees it. Measured on photographs of validation images. What it was trained on, "
+    "whoever handed it in knows.",
+)
 DIGITS = About(
     "MNIST (LeCun et al. 1998): handwritten digits. Measured on validation images of the shipped part.",
     FASHION.use,
@@ -38,12 +45,16 @@ DIGITS = About(
 
 
 def deployable(model: str, count: int = 1000) -> Deployable:
-    """The network `model` in integers: a name of NAMES, or the path of a file of `save_program`; `count` images to compare on.
+    """The network `model` in integers: a name of NAMES, the path of a file of `save_program`, or the folder of an artefact of the
+    edge project; `count` images to compare on.
 
     A shipped one is calibrated, and its temperature fitted, on the calibration images of its data; it is compared and measured on
-    validation images. A saved one is compared on noise. Raises ValueError or TypeError naming what cannot be deployed, ImportError with
+    validation images. A saved one is compared on noise, an artefact on
+    photographs of validation images. Raises ValueError or TypeError naming what cannot be deployed, ImportError with
     the pip command for efficientnet_lite0.
     """
+    if model not in NAMES and Path(model).is_dir():
+        return _of_the_edge_project(Path(model), count)
     if model not in NAMES and (Path(model).exists() or Path(model).suffix):
         return from_program(Path(model).stem, load_program(model), count)
     if model not in NAMES:
@@ -65,6 +76,14 @@ def _shipped(model: str, count: int) -> Deployable:
         fit_temperature(predict(network, split.calibration.images), split.calibration.labels),
         DIGITS if model.startswith("mnist") else FASHION,
     )
+
+
+def _of_the_edge_project(folder: Path, count: int) -> Deployable:
+    """An artefact, on photographs of validation images; its temperature is in its scales."""
+    program = replace(program_of(read_artefact(folder)), contract=Contract())
+    part = load_fashion().validation
+    seen = photographs(part, instance_seed(PUBLIC, PROJECT, 0), min(count, len(part)))
+    return Deployable(folder.resolve().name, program, seen.images, None, seen.labels, tuple(part.classes), 1.0, PHOTOGRAPHS)
 
 
 def _floats(model: str) -> nn.Module:

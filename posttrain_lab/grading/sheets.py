@@ -19,12 +19,12 @@ SECRET, TOKENS = "clinic_secret.txt", "sheets.csv"
 FEWEST = 32  # characters: a token could otherwise be tried against all secrets
 
 
-def secret_of(root: Path) -> str:
-    """The course's secret; a new one of 256 bits, readable by its owner only, where there is none.
+def secret_of(root: Path, name: str = SECRET) -> str:
+    """The course's secret in the file of this name; a new one of 256 bits, readable by its owner only, where there is none.
 
     Raises CourseError for one that cannot be read, or is too short to be one.
     """
-    path = root / SECRET
+    path = root / name
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(secrets.token_hex(32) + "\n")

@@ -6,23 +6,15 @@ Of the 60,000 training images 10,000 are kept, 1,000 of each class, chosen with 
 also names which training images were kept (`train_index`), so that a network can be trained without the held-out ones.
 """
 
-import gzip
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from posttrain_lab.data.files import FILES
+from posttrain_lab.data.unseen_fashion import read_idx
 
 KEPT_PER_CLASS = 1000
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """One IDX file (LeCun's format): magic number, sizes as big-endian int32, then the bytes."""
-    raw = gzip.decompress(path.read_bytes())
-    dimensions = raw[3]
-    shape = np.frombuffer(raw, ">i4", count=dimensions, offset=4)
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
 def read_original(folder: Path) -> dict[str, np.ndarray]:
