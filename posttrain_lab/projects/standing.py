@@ -15,13 +15,13 @@ def band_points(score: float, naive: float, excellent: float, most: float) -> fl
 
     points = most * (naive - score) / (naive - excellent), cut at 0 and most. Raises ValueError unless excellent < naive.
 
-    >>> band_points(0.30, naive=0.45, excellent=0.25, most=20)
+    >>> round(band_points(0.30, naive=0.45, excellent=0.25, most=20), 6)
     15.0
     """
     if not excellent < naive:
         raise ValueError(f"band_points wants the excellent score below the naive one, got {excellent} and {naive}.")
     share = (naive - score) / (naive - excellent)
-    return round(most * min(1.0, max(0.0, share)), 9) if math.isfinite(share) else 0.0
+    return most * min(1.0, max(0.0, share)) if math.isfinite(share) else 0.0
 
 
 def paired_intervals(
