@@ -274,9 +274,9 @@ def board(
     output: Annotated[Path, typer.Option(help="Where to keep and write the board.")] = Path("board"),
 ) -> None:
     """Score the entries of a PROJECT on hidden instances; write the board as a page and a table."""
-    from posttrain_lab.cli.board import Wish, run_board
+    from posttrain_lab.cli.board import BoardWish, run_board
 
-    run_board(project, folder, Wish(clothes, public, output))
+    run_board(project, folder, BoardWish(clothes, public, output))
 
 
 @app.command(rich_help_panel=TEACH)

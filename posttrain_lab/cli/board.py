@@ -26,7 +26,7 @@ WIDEST = 48  # characters of a remark in a terminal
 
 
 @dataclass(frozen=True)
-class Wish:
+class BoardWish:
     """What the command line said: the folder with the original clothes, whether the instances are the public ones, where the board goes."""
 
     clothes: Path | None = None
@@ -35,7 +35,7 @@ class Wish:
     solutions: Path | None = None
 
 
-def run_board(project: str, folder: Path, wish: Wish) -> None:
+def run_board(project: str, folder: Path, wish: BoardWish) -> None:
     """Score, write board.html and board.csv, and print the rows. Raises ValueError for a project that has no board."""
     if project not in PROJECT and project != PROJECT.partition("_")[0]:
         raise ValueError(f"board wants the project {PROJECT}, got {project!r}.")
@@ -61,7 +61,7 @@ def run_board(project: str, folder: Path, wish: Wish) -> None:
     print("Written: " + ", ".join(str(one) for one in files))
 
 
-def _clothes(wish: Wish) -> tuple[Dataset, str]:
+def _clothes(wish: BoardWish) -> tuple[Dataset, str]:
     if wish.clothes is not None:
         return unseen_fashion(wish.clothes), "The clothes are those of Fashion-MNIST that the package does not ship."
     part = load_fashion()
@@ -70,7 +70,7 @@ def _clothes(wish: Wish) -> tuple[Dataset, str]:
     return part.test, "The clothes are the shipped test part, so whoever trained on it gains; --clothes takes others."
 
 
-def _points(rows: list[Standing], score: on_board.Scorer, wish: Wish) -> dict[str, float] | None:
+def _points(rows: list[Standing], score: on_board.Scorer, wish: BoardWish) -> dict[str, float] | None:
     """Points of each scored entry, where the naive and the excellent solution are there."""
     try:
         folder = find_course(solutions=wish.solutions).sources() / PROJECT

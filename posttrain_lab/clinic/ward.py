@@ -101,8 +101,8 @@ class Ward:
 
 
 def _wrapped(text: str, indent: int) -> str:
-    """At most 79 characters a line, the later ones indented."""
-    return textwrap.fill(text, 79, subsequent_indent=" " * indent, drop_whitespace=True)
+    """At most 72 characters a line, which a narrow notebook shows, the later ones indented."""
+    return textwrap.fill(text, 72, subsequent_indent=" " * indent, drop_whitespace=True)
 
 
 def _told(answer: Answer) -> str:

@@ -26,10 +26,11 @@ def sizes(groups: Mapping[str, Mapping[str, float]], x_name: str) -> Figure:
         raise ValueError("sizes wants at least one number above 0.")
     left = min(positive) / BELOW
     rows = list(dict.fromkeys(name for group in groups.values() for name in group))
-    traces = []
+    traces, said = [], set[str]()
     for index, (group, values) in enumerate(groups.items()):
         drawn = numbers(left if value == 0 else value for value in values.values())
-        words = ["0" if value == 0 else "" for value in values.values()]
+        words = ["0" if value == 0 and name not in said else "" for name, value in values.items()]  # once in a row
+        said |= {name for name, value in values.items() if value == 0}
         style = {"mode": "markers+text", "text": words, "textposition": "middle right"}
         traces.append(Scatter(x=drawn, y=list(values), name=group, marker=marker_style(index, 13 - 5 * index), **style))
     plot = figure(traces, x_name, "", height=130 + 30 * len(rows), showlegend=len(groups) > 1)

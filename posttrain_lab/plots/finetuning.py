@@ -3,6 +3,7 @@
 Every figure has labelled axes with units and is readable in grey: dashes, markers and hatches differ where colours do.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -86,7 +87,7 @@ def label_curves(
     curves: Mapping[str, Sequence[Row]], live: Mapping[str, tuple[float, float]], n: int, y: str = "test accuracy (%)"
 ) -> go.Figure:
     """Accuracy against the number of labels: rows (labels, mean, low, high) for each method; `live`: points measured just now."""
-    title = f"curves: means with 95 % intervals; stars: measured just now, {n} images"
+    title = f"curves: means with 95 % intervals; white: measured just now, {n} images"
     plot = _figure("labels (log scale)", y, title if live else "", height=450)
     for index, (name, rows) in enumerate(curves.items()):
         labels, means, lows, highs = (list(column) for column in zip(*rows, strict=True))
@@ -94,8 +95,8 @@ def label_curves(
         bars = {**_between(means, lows, highs), "color": line_style(index)["color"]}
         style, spots = line_style(index), marker_style(index, 8)
         plot.add_scatter(x=numbers(shifted), y=percent(means), error_y=bars, name=name, line=style, marker=spots)
-    for name, (labels, accuracy) in live.items():
-        spot = {"symbol": "star", "size": 15, "color": "white", "line": {"color": BLACK, "width": 1.5}}
+    for (name, (labels, accuracy)), symbol in zip(live.items(), itertools.cycle(("star", "diamond")), strict=False):
+        spot = {"symbol": symbol, "size": 15, "color": "white", "line": {"color": BLACK, "width": 1.5}}
         plot.add_scatter(x=[labels], y=percent([accuracy]), mode="markers", name=f"{name}, just now", marker=spot)
     counts = sorted({int(row[0]) for rows in curves.values() for row in rows})
     return plot.update_xaxes(type="log", tickvals=counts, ticktext=[str(count) for count in counts])

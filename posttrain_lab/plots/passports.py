@@ -113,7 +113,7 @@ def passport_card(passport: Passport) -> Figure:
         "line": {"color": GRID},
     }
     card = Table(cells={**cells, "line": {"color": GRID}}, header=head, columnwidth=[2, 3])
-    return figure([card], height=30 + 26 * len(lines) + 30, margin={"l": 10, "r": 10, "t": 10, "b": 10})
+    return figure([card], height=30 + 26 * len(lines) + 50, margin={"l": 10, "r": 10, "t": 10, "b": 10})
 
 
 def _plain(text: str) -> str:

@@ -431,8 +431,8 @@ plots.accuracy_against_sparsity(grid, named, dense_accuracy, len(few))
 # `curves[name][i]` is the accuracy at sparsity i / (len − 1), linear between the points. `sizes[name]` counts the
 # weights of the layer, and `budget` those that may stay in all:
 #
-# $$\text{minimise} \; \sum_{layers} \big( curve(0) - curve(s) \big) \qquad \text{so that} \qquad
-# \sum_{layers} size \cdot (1 - s) \le budget$$
+# $$\text{minimise} \; \sum_{layers} \big( curve(0) - curve(s) \big)$$
+# $$\text{so that} \; \sum_{layers} size \cdot (1 - s) \le budget$$
 #
 # Use at least 0.999 of the budget. A good way is greedy: again and again take the step of 0.01 that costs least *for each
 # removed weight*,

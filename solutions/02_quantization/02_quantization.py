@@ -349,8 +349,8 @@ widgets.slider_figure(
 # `[out, ...]` (`nn.Linear` has `[out, in]`, `nn.Conv2d` has `[out, in, height, width]`), with the channel's weights
 # in one row:
 #
-# $$scale[o] = \frac{\max |weight[o]|}{top} \qquad\qquad
-# scale[o, g] = \frac{\max |row_o[g \cdot group : (g+1) \cdot group]|}{top}$$
+# $$scale[o] = \frac{\max |weight[o]|}{top}$$
+# $$scale[o, g] = \frac{\max |row_o[g \cdot group : (g+1) \cdot group]|}{top}$$
 #
 # The result is `[out]` without `group` and `[out, weights of a channel / group]` with it, of the weight's dtype. `group` always
 # divides.
@@ -1376,8 +1376,8 @@ widgets.quiz(
 # - Bengio, Léonard, Courville 2013, *Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
 #   Computation*: the straight-through gradient.
 # - Esser et al. 2020, *Learned Step Size Quantization*: the scale becomes a parameter too.
-# - Frantar et al. 2022, *GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers*: exercise
-#   10.
+# - Frantar et al. 2022, *GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers*:
+#   exercise 10.
 # - Lin et al. 2024, *AWQ: Activation-aware Weight Quantization*: protect the weights with large inputs.
 # - Xiao et al. 2023, *SmoothQuant*: move the difficulty from activations to weights.
 #

@@ -181,7 +181,7 @@ counts = {name: freeze(copy.deepcopy(base).train(), names) for name, names in ch
 plots.trainable_counts(counts, counts["all"])
 
 # %% [markdown]
-# *What is seen: four bars on a logarithmic axis. The head, the norms and the biases are each about one hundredth of the
+# *What is seen: four dots on a logarithmic axis. The head, the norms and the biases are each about one hundredth of the
 # network or less.*
 
 # %% tags=["nbval-ignore-output"]
@@ -293,8 +293,8 @@ def draw_rates(decay: float):
 widgets.slider_figure(draw_rates, decay=widgets.Slider(0.3, 1.0, start=0.6, step=0.1, label="decay"))
 
 # %% [markdown]
-# *What is seen: one bar for each parameter, from the first convolution to the last layer, on a logarithmic axis. The
-# bars rise in equal steps; the hatched ones have no weight decay. With decay 1 all are equal.*
+# *What is seen: one mark for each parameter, from the first convolution to the last layer, on a logarithmic axis. The
+# marks rise in equal steps; the squares have no weight decay. With decay 1 all are equal.*
 #
 # **Question.** Which decay makes "all layers" nearly the same as "the head alone"?
 #
@@ -314,8 +314,8 @@ widgets.slider_figure(draw_rates, decay=widgets.Slider(0.3, 1.0, start=0.6, step
 # AdamW (Loshchilov and Hutter 2019) stores two running means for every element: m of its gradient g and v of the
 # squared gradient. In step t = 1, 2, …
 #
-# $$\theta \leftarrow (1 - lr \cdot weight\_decay)\, \theta \qquad
-# m \leftarrow \beta_1 m + (1 - \beta_1) g \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2$$
+# $$\theta \leftarrow (1 - lr \cdot weight\_decay)\, \theta$$
+# $$m \leftarrow \beta_1 m + (1 - \beta_1) g \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2$$
 # $$\theta \leftarrow \theta - lr \cdot \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + eps}$$
 #
 # - `param` and `state` are changed **in place** (`mul_`, `sub_`; a new `param.data` counts too), and nothing is returned.
@@ -880,7 +880,8 @@ plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
 # the outputs of both networks are softened by a temperature T (Hinton, Vinyals, Dean 2015):
 #
 # $$p = softmax(teacher / T) \qquad q = softmax(student / T)$$
-# $$loss = weight \cdot T^2 \cdot \underset{images}{mean} \; KL(p \,\|\, q) \;+\; (1 - weight) \cdot \underset{images}{mean} \; CE(student, label)$$
+# $$loss = weight \cdot T^2 \cdot \underset{images}{mean} \; KL(p \,\|\, q)$$
+# $$\qquad\qquad + \; (1 - weight) \cdot \underset{images}{mean} \; CE(student, label)$$
 #
 # with $KL(p \| q) = \sum_c p_c (\log p_c - \log q_c)$, natural logarithms. The cross-entropy CE has temperature 1. Logits are
 # `[n, c]`, labels int64 `[n]`; the result is a scalar tensor, as exact as the logits or more: float64 for float64 logits.
@@ -946,9 +947,9 @@ def draw_softened(temperature: float):
 widgets.slider_figure(draw_softened, temperature=widgets.Slider(1.5, 10.0, start=4.0, step=0.5, label="temperature"))
 
 # %% [markdown]
-# *What is seen: for each class a bar at temperature 1 and one at the chosen temperature, on a logarithmic axis. Softening
-# brings the bars closer to each other; their order does not change. The loss in the title rises with T and then hardly
-# changes: the difference to equal bars gets smaller, and T² makes up for it.*
+# *What is seen: for each class a mark at temperature 1 and one at the chosen temperature, on a logarithmic axis. Softening
+# brings the marks closer to each other; their order does not change. The loss in the title rises with T and then hardly
+# changes: the difference to equal marks gets smaller, and T² makes up for it.*
 #
 # Now a student with a quarter of the parameters, trained on 600 old digits: on the labels alone, and with your loss. Three
 # seeds each, **live**.

@@ -963,8 +963,8 @@ gallery(wide, [names_of(sets[i]) for i in shown], columns=4)
 #
 # One point for each of the k different confidences t, from the largest down:
 #
-# $$coverage(t) = \frac{\#\{confidence \ge t\}}{n} \qquad
-# risk(t) = \frac{\#\{confidence \ge t \text{ and wrong}\}}{\#\{confidence \ge t\}}$$
+# $$coverage(t) = \frac{\#\{confidence \ge t\}}{n}$$
+# $$risk(t) = \frac{\#\{confidence \ge t \text{ and wrong}\}}{\#\{confidence \ge t\}}$$
 #
 # Answers with equal confidences are added together, so the last point is (1, error rate). Confidences are `float [n]`,
 # `correct` is `bool [n]`; the result is a pair of float tensors `[k]`.

@@ -573,7 +573,7 @@ print("\n".join(lines[:4]))
 plots.speeds(speed, f"{M} x {K} x {N}, one thread")
 
 # %% [markdown]
-# *What is seen: three bars on a logarithmic axis, each version so far, GOPS at the end. Above it some lines of your kernel in
+# *What is seen: three dots on a logarithmic axis, each version so far, GOPS at the end. Above it some lines of your kernel in
 # machine code: one instruction multiplies two inputs by the weights of all lanes.*
 #
 # **Question.** The library's kernel for weights known in advance uses on x86 not pairs but groups of four inputs, with
@@ -695,7 +695,7 @@ print("MB of weights:", ", ".join(f"{name} {mb:.1f}" for name, mb in zip(row_way
 plots.speeds(row_speed, f"one row x {size} x {size}, one thread")
 
 # %% [markdown]
-# *What is seen: three bars on a logarithmic axis, speed for a single row. Fewer bytes of weights give more speed, until
+# *What is seen: three dots on a logarithmic axis, speed for a single row. Fewer bytes of weights give more speed, until
 # unpacking or the cache is the limit.*
 #
 # **Question.** Is the gain as large as the ratio of the bytes? Where could the rest be?

@@ -428,7 +428,8 @@ widgets.slider_figure(
 # **Aim:** finish a linear layer inside the kernel: scales, bias, relu, and only then one store. This is the
 # [epilogue](../glossary.md#epilogue); doing it in the same kernel is called [fusion](../glossary.md#kernel-fusion).
 #
-# $$y[m, n] = acc[m, n] \cdot x\_scale[m] \cdot w\_scale[n] + bias[n], \qquad \text{then } \max(y, 0) \text{ if RELU}$$
+# $$y[m, n] = acc[m, n] \cdot x\_scale[m] \cdot w\_scale[n] + bias[n]$$
+# $$\text{then } \max(y, 0) \text{ if RELU}$$
 #
 # `acc` is given as `total`, int32 `[BM, BN]`. `m` has the shape `[BM, 1]` and `n` the shape `[1, BN]`, so `tl.load(x_scale_ptr + m, ...)` is
 # a column and `tl.load(w_scale_ptr + n, ...)` a row: they broadcast. Multiplied by a float32, an int32 becomes float32. RELU is known to the
@@ -933,7 +934,7 @@ widgets.quiz(
             "1000 is no multiple of the block: the last block reads or writes beyond the end.",
         ),
         widgets.Question(
-            "Why does a masked load that feeds a maximum or a sum need `other`?",
+            "Why does a masked load that feeds a maximum or a sum need other=?",
             (
                 "Masked lanes are included and would otherwise have undefined values",
                 "Without it the load is slower",

@@ -219,7 +219,7 @@ plots.curves(shares, lines, "share of them that only the better model gets right
 
 # %% tags=["nbval-ignore-output"]
 for n in (300, 2000, 10_000):
-    print(f"{n:6} images: a difference of {100 * comparisons.detectable_difference(n, discordant_share=0.05):.1f} points is found four times in five (p below 0.05)")
+    print(f"{n:6} images: {100 * comparisons.detectable_difference(n, discordant_share=0.05):.1f} points are found four times in five (p < 0.05)")
 
 # %% [markdown]
 # ## Part 2: what has it forgotten?
@@ -318,8 +318,8 @@ print(f"for comparison, three dense networks against the three others: {int(half
 #
 # **Aim:** by how much more than the whole does each class change?
 #
-# $$damage_c = \left( \overline{recall}_c^{\,compressed} - \overline{recall}_c^{\,dense} \right)
-# - \left( \overline{accuracy}^{\,compressed} - \overline{accuracy}^{\,dense} \right)$$
+# $$damage_c = \left( \overline{recall}_c^{\,compressed} - \overline{recall}_c^{\,dense} \right)$$
+# $$\qquad\qquad - \left( \overline{accuracy}^{\,compressed} - \overline{accuracy}^{\,dense} \right)$$
 #
 # The *recall* of class $c$ is the share of its own images that a model gets right; the bar is the mean over the models of a population.
 # The second bracket is the change that every class shares. Negative: the class lost more than the accuracy says. `dense [k, n]`,
@@ -440,7 +440,8 @@ gallery(fashion.test.images[changed], captions)
 # **Aim:** how much does each pixel contribute on the way from a baseline (for example black) to the image?
 #
 # $$IG_j = (x_j - baseline_j) \; \frac{1}{steps} \sum_{k=0}^{steps-1} \frac{\partial \, logit_{target}}{\partial x_j}
-# \Big( baseline + a_k (x - baseline) \Big) \qquad a_k = \frac{k + 1/2}{steps}$$
+# \Big( x^{(k)} \Big)$$
+# $$x^{(k)} = baseline + a_k (x - baseline) \qquad a_k = \frac{k + 1/2}{steps}$$
 #
 # The gradient at the image alone says what would change the answer a little. Its mean over the way adds up (*completeness*): the sum of all parts
 # approaches $logit(x) - logit(baseline)$. The $a_k$ are the middles of the steps. We explain the logit of each image's own target (the
@@ -679,7 +680,7 @@ for name, make in makers.items():
             for _, network in stages
         ]
 for name, values in agreement.items():
-    print(f"{name:32}", " ".join(f"{value:5.2f}" for value in values))
+    print(f"{name}\n   ", " ".join(f"{value:5.2f}" for value in values))
 shown = {name: values for name, values in agreement.items() if name != "edges, absolute"}
 plots.curves(range(len(stages)), shown, "layers with random weights, counted from the last", "agreement with the map of the trained network")
 
@@ -749,7 +750,7 @@ for name, train_part, part in (
     parts = lib.linear_shapley(risk.weight, part.images, train_part.images)
     bars[name] = (*parts.abs().mean(0).tolist(), *[0.0] * (8 - part.images.shape[1]))
     area = calibration.roc_auc(risk(part.images)[:, 1], part.labels)
-    print(f"{name:16} area under the ROC curve {area.value:.3f} on people that were not used for fitting")
+    print(f"{name:16} area under the ROC curve {area.value:.3f} on people not fitted on")
 plots.features([*names, "letter to the family"], bars, "mean absolute Shapley value (log-odds)")
 
 # %% [markdown]
@@ -1032,7 +1033,7 @@ checks.auditing.straight_through(straight_through, hidden=True)
 # %% tags=["nbval-ignore-output"]
 passing = straight_through(rounded)
 for name, network in (("float", plain), ("8 bits", rounded), ("8 bits, straight through", passing)):
-    print(f"{name:26} {lib.gradients_hidden(network, x, y):.0%} of the images have the gradient 0 in every pixel")
+    print(f"{name:26} {lib.gradients_hidden(network, x, y):.0%} of the images: all gradients are 0")
 images_against = {"float": walk(plain, EPS), "8 bits": walk(rounded, EPS), "8 bits, straight through": walk(passing, EPS)}
 table = {f"made against: {name}": {"float": accuracy(plain, moved), "8 bits": accuracy(rounded, moved)} for name, moved in images_against.items()}
 plots.matrix(table, "accuracy of", "images")
@@ -1273,15 +1274,15 @@ for name, network in (("float", plain), ("8 bits", passing), ("adversarially tra
 last, truth_small = small.test.images, small.test.labels
 begin = last + EPS * (torch.rand(last.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1)
 kept = {}
-print("right:                clean   p against float   worst case   interval   p")
+print("right:                clean  p to float  worst case  interval          p")
 for name, network in networks.items():
     clean, found = hits(network, last, truth_small), trial(network, last, truth_small, begin)
     kept[name] = clean, found.all(0)
     low, high = wilson_interval(int(found.all(0).sum()), len(last))
     pairs = [mcnemar(a, b) for a, b in zip(kept[name], kept["float"], strict=True)]
     print(
-        f"{name:21} {clean.double().mean():.1%} {pairs[0]:17.2g} {worst_case_accuracy(found):12.1%} "
-        f"{100 * low:5.0f} to {high:.0%} {pairs[1]:8.2g}"
+        f"{name:21} {clean.double().mean():.1%} {pairs[0]:11.2g} {worst_case_accuracy(found):11.1%} "
+        f"{100 * low:4.0f} to {high:.0%} {pairs[1]:9.2g}"
     )
 
 # %% [markdown]

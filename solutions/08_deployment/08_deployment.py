@@ -763,7 +763,8 @@ for name, buffers in living.items():
 #
 # A larger sum never has a smaller code, because no multiplier is negative. So pooling may come before the codes:
 #
-# $$code_o = clamp\left( \left( (\max_{window} sums + bias_o) \cdot m_o + 2^{shift_o - 1} \right) \gg shift_o, \; -128, \; 127 \right)$$
+# $$r_o = \left( (\max_{window} sums + bias_o) \cdot m_o + 2^{shift_o - 1} \right) \gg shift_o$$
+# $$code_o = clamp(r_o, \; -128, \; 127)$$
 #
 # `sums` is `int32 [h, w, out]` (channels last); `bias`, `multiplier` and `shift` are `int64 [out]`. Windows have `size` x `size` pixels and do not overlap. Rows and columns that fill
 # no window are left out. $|max + bias| < 2^{30}$ and $1 \le shift \le 62$: compute in int64 (a float32 does not hold all whole numbers above $2^{24}$). The zero point is 0 here. The result is `int8 [h // size, w // size, out]`. Rescale only the largest sums: that is

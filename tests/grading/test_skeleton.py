@@ -242,8 +242,8 @@ def test_a_unit_goes_to_every_place_that_lists_units(checkout):
         "posttrain_lab/glossary/__init__.py",
         "pyproject.toml",
     ]
-    listing = {}
-    exec((checkout.root / "posttrain_lab/units.py").read_text(encoding="utf-8"), {"__name__": "units"}, listing)
+    listing = {"__name__": "units"}
+    exec((checkout.root / "posttrain_lab/units.py").read_text(encoding="utf-8"), listing)
     assert listing["UNITS"][-1].heading == f"{NUMBER} Tiny: a question"
     assert checkout.units() == ("00_start_here", NEW)
 

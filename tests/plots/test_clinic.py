@@ -22,6 +22,8 @@ def test_a_zero_stands_left_of_all_others_and_says_so():
     assert list(first.text) == ["", "0"]
     assert first.x[1] < min(first.x[0], *second.x)
     assert list(second.y) == ["a", "c"]
+    both = plots.sizes({"first": {"a": 0.0, "b": 1.0}, "second": {"a": 0.0, "b": 0.0}}, "relative change")
+    assert [list(one.text) for one in both.data] == [["0", ""], ["", "0"]]  # two words in one place could not be read
     with pytest.raises(ValueError, match="above 0"):
         plots.sizes({"": {"a": 0.0}}, "x")
 

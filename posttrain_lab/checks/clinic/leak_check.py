@@ -100,9 +100,7 @@ def _dark_edges(draw: Draw, n: int, m: int) -> tuple[Tensor, Tensor]:
 
 def leak_cases(seed: int) -> list[Case]:
     draw = Draw(seed, "leak check")
-    n, m = draw.whole(13, 18), draw.whole(9, 12)
-    shape = (1, 8, 7)
-    turn = lambda dy, dx: lambda images: _around(images, dy, dx)  # noqa: E731
+    n, m, shape = draw.whole(13, 18), draw.whole(9, 12), (1, 8, 7)
     mixed_train, mixed_other = _leaking(draw, n, m, 3, _noise(draw, 0.05), *shape)
     some = _leaking(draw, n, m, 5, lambda images: images, *shape)
     return [
@@ -110,29 +108,47 @@ def leak_cases(seed: int) -> list[Case]:
         Case("five exact copies", some),
         Case("three noisy copies, views that are not contiguous", (strided(mixed_train), strided(mixed_other))),
         Case("noisy copies, a small tolerance", (mixed_train, mixed_other, 0.02)),
+        *_moved_cases(draw, n, m),
+        *_changed_cases(draw, n, m),
+        Case("one image each, by name", (), {"train": some[0][:1], "other": _around(some[0][:1], 1, -1), "tolerance": 0.05}),
+        Case("one image, twice in train", (some[0][:2].repeat(2, 1, 1, 1), torch.cat([some[0][:1], 1 - some[0][:1]]))),
+    ]
+
+
+def _turn(dy: int, dx: int) -> Callable[[Tensor], Tensor]:
+    return lambda images: _around(images, dy, dx)
+
+
+def _moved_cases(draw: Draw, n: int, m: int) -> list[Case]:
+    shape = (1, 8, 7)
+    return [
         Case("dark edges, copies that have moved up and down", _dark_edges(draw, n, m)),
         Case("copies that have moved in five ways", _moved(draw, n, m, *shape)),
-        Case("copies that have moved down and to the left", _leaking(draw, n, m, 4, turn(2, -2), *shape)),
-        Case("copies that have moved up by one", _leaking(draw, n, m, 2, turn(-1, 0), *shape)),
+        Case("copies that have moved down and to the left", _leaking(draw, n, m, 4, _turn(2, -2), *shape)),
+        Case("copies that have moved up by one", _leaking(draw, n, m, 2, _turn(-1, 0), *shape)),
         Case("copies that have moved by three: too far", _placed(draw, *_parts(draw, n, m, *shape), TOO_FAR)),
-        Case("hardly any noise, a very small tolerance", (*_leaking(draw, n, m, 4, _noise(draw, 8e-4), *shape), 1.3e-3)),
-        Case("very dark images", (*(part * 1e-6 for part in _leaking(draw, n, m, 3, _noise(draw, 0.01), *shape)), 0.02)),
-        Case(
-            "dark images, with noisy copies", tuple(part * 0.01 for part in _leaking(draw, n, m, 3, _noise(draw, 0.08), *shape))
-        ),
-        Case(
-            "bright images, with noisy copies", tuple(part * 50 for part in _leaking(draw, n, m, 3, _noise(draw, 0.08), *shape))
-        ),
-        Case("noise above the limit", _leaking(draw, n, m, 4, _noise(draw, 0.2), *shape)),
-        Case("brighter copies", (*_leaking(draw, n, m, 3, lambda images: 1.2 * images, *shape), 0.18)),
-        Case("fainter copies", (*_leaking(draw, n, m, 3, lambda images: 0.9 * images, *shape), 0.105)),
-        Case("three channels, more of `other` than of `train`", (*_leaking(draw, m, n + 4, 6, turn(1, 2), 3, 6, 6), 0.1)),
+    ]
+
+
+def _changed_cases(draw: Draw, n: int, m: int) -> list[Case]:
+    """Noise, light and channels."""
+
+    def copies(count: int, change: Callable[[Tensor], Tensor], factor: float = 1) -> tuple[Tensor, ...]:
+        return tuple(factor * part for part in _leaking(draw, n, m, count, change, 1, 8, 7))
+
+    return [
+        Case("hardly any noise, a very small tolerance", (*copies(4, _noise(draw, 8e-4)), 1.3e-3)),
+        Case("very dark images", (*copies(3, _noise(draw, 0.01), 1e-6), 0.02)),
+        Case("dark images, with noisy copies", copies(3, _noise(draw, 0.08), 0.01)),
+        Case("bright images, with noisy copies", copies(3, _noise(draw, 0.08), 50)),
+        Case("noise above the limit", copies(4, _noise(draw, 0.2))),
+        Case("brighter copies", (*copies(3, lambda images: 1.2 * images), 0.18)),
+        Case("fainter copies", (*copies(3, lambda images: 0.9 * images), 0.105)),
+        Case("three channels, more of `other` than of `train`", (*_leaking(draw, m, n + 4, 6, _turn(1, 2), 3, 6, 6), 0.1)),
         Case(
             "only the first channel is alike",
             _leaking(draw, n, m, 4, lambda images: torch.cat([images[:, :1], 1 - images[:, 1:]], 1), 2, 6, 6),
         ),
-        Case("one image each, by name", (), {"train": some[0][:1], "other": _around(some[0][:1], 1, -1), "tolerance": 0.05}),
-        Case("one image, twice in train", (some[0][:2].repeat(2, 1, 1, 1), torch.cat([some[0][:1], 1 - some[0][:1]]))),
     ]
 
 
