@@ -127,6 +127,14 @@ UNITS = (
         reading=20,
         beside=Beside(minutes=90, points=60),
     ),
+    CourseUnit(
+        "12_project_edge",
+        "edge",
+        "Edge project: which network reads the belt's camera, in 12,000 bytes?",
+        "fit a network for a bad camera into a chip, and hand it in for a hidden evaluation",
+        reading=11,
+        beside=Beside(minutes=240, points=6),
+    ),
 )
 
 # For the first page: so much time, and the units for it, each with the part that fits. The day is that of docs/instructor/README.md.

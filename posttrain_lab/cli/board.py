@@ -73,7 +73,7 @@ def _clothes(wish: BoardWish) -> tuple[Dataset, str]:
 def _points(rows: list[Standing], score: on_board.Scorer, wish: BoardWish) -> dict[str, float] | None:
     """Points of each scored entry, where the naive and the excellent solution are there."""
     try:
-        folder = find_course(solutions=wish.solutions).sources() / PROJECT
+        folder = find_course(solutions=wish.solutions).sources() / PROJECT / "artefacts"
     except CourseError:
         return None
     by_score = on_board.bands(folder, score)

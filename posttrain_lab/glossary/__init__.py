@@ -8,6 +8,7 @@ from posttrain_lab.glossary.words_calibration import CALIBRATION_WORDS
 from posttrain_lab.glossary.words_clinic import CLINIC_WORDS
 from posttrain_lab.glossary.words_cpu_kernels import CPU_KERNELS_WORDS
 from posttrain_lab.glossary.words_deployment import DEPLOYMENT_WORDS
+from posttrain_lab.glossary.words_edge import EDGE_WORDS
 from posttrain_lab.glossary.words_fine_tuning import FINE_TUNING_WORDS
 from posttrain_lab.glossary.words_gpu_kernels import GPU_KERNELS_WORDS
 from posttrain_lab.glossary.words_pruning import PRUNING_WORDS
@@ -27,6 +28,7 @@ WORDS = (
     *AUDITING_WORDS,
     *DEPLOYMENT_WORDS,
     *CLINIC_WORDS,
+    *EDGE_WORDS,
 )
 TERMS: tuple[Term, ...] = FIRST + tuple(sorted(WORDS, key=lambda term: term.name.casefold()))
 UNITS = {unit.folder: unit.name for unit in units.UNITS}

@@ -7,19 +7,21 @@ from posttrain_lab.checks.engine.exercise import Exercise
 from posttrain_lab.checks.engine.stubs import unwritten
 from posttrain_lab.grading.clinic_sheet import SHEET_CELLS
 from posttrain_lab.grading.course import CHECK_PREFIX, GradedCell, standard_check
+from posttrain_lab.grading.edge_milestones import PROJECT_CELLS
 
 MISTAKES, ALTERNATIVES = 4, 1
 
 
 def unit_complaints(exercises: Mapping[str, Exercise], cells: list[GradedCell], keys: Iterable[str]) -> list[str]:
     """Complaints about the unit as a whole: cells or entries that belong to no exercise, another order."""
-    known = {*exercises, *(CHECK_PREFIX + name for name in exercises), *SHEET_CELLS}
+    beside = SHEET_CELLS | PROJECT_CELLS
+    known = {*exercises, *(CHECK_PREFIX + name for name in exercises), *beside}
     found = [f"the graded cell {c.grade_id!r} belongs to no exercise" for c in cells if c.grade_id not in known]
     found += [
         f"alternatives.py or unnamed_mistakes.py has an entry {key!r}, which is not an exercise"
         for key in sorted(set(keys) - set(exercises))
     ]
-    order = [c.grade_id.removeprefix(CHECK_PREFIX) for c in cells if c.check and c.grade_id in known - SHEET_CELLS]
+    order = [c.grade_id.removeprefix(CHECK_PREFIX) for c in cells if c.check and c.grade_id in known - beside]
     if not exercises:
         found.append("the unit has no exercises")
     if sorted(order) == sorted(exercises) and order != list(exercises):

@@ -17,6 +17,7 @@ from posttrain_lab.checks.engine.exercise import Exercise, Verdict
 from posttrain_lab.grading.check_notebook import is_needed
 from posttrain_lab.grading.clinic_sheet import CELL, sheet_verdict
 from posttrain_lab.grading.course import CHECK_PREFIX
+from posttrain_lab.grading.edge_milestones import HAND_IN, MILESTONES, hand_in_verdict
 from posttrain_lab.grading.flags import own_work
 from posttrain_lab.grading.kernel import SEEDS, Kernel, check_in_kernel
 from posttrain_lab.grading.outputs import error_output, first_error
@@ -58,6 +59,9 @@ def judge_notebook(
             if token:
                 verdicts.append(sheet_verdict(kernel, token, max(seeds)))
                 cell.outputs = sheet_outputs(verdicts[-1])
+        elif grade_id == MILESTONES and is_grade(cell):
+            verdicts.append(hand_in_verdict(sources.get(HAND_IN, ""), max(seeds)))
+            cell.outputs = sheet_outputs(verdicts[-1])
         elif all_cells or is_grade(cell) or is_needed(cell):
             outputs = run_cell(kernel, cell.source)
             errors[grade_id] = first_error(outputs)

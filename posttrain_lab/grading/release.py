@@ -119,7 +119,7 @@ def _generated(course: Course, unit: str) -> Iterator[Path]:
     _require_heading(course.source(unit), units.find(unit).heading)
     with tempfile.TemporaryDirectory() as name, _working_directory():
         folder = Path(name).resolve()
-        ignore = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.py", MADE)
+        ignore = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.py", "artefacts", MADE)
         shutil.copytree(course.sources() / unit, folder / "solutions" / unit, ignore=ignore)
         _run_nbgrader(course, unit, folder)
         _add_way_on(folder / "course" / unit / f"{unit}.ipynb", course.units(), unit)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     "data", "models", "training", "metrics", "measure", "passport", "comparisons", "pruning", "quantization", "kernels",
-    "finetuning", "calibration", "auditing", "clinic", "widgets",
+    "finetuning", "calibration", "auditing", "clinic", "projects.edge", "widgets",
 )  # fmt: skip
 WIDE = 90  # a line below so many characters that is not the last of its paragraph was ended on purpose
 

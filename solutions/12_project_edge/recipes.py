@@ -16,7 +16,7 @@ from posttrain_lab.projects.edge import Costs, camera, save_artefact
 from posttrain_lab.quantization import QuantizationConfig, convert_qat, prepare_qat, quantize_model
 from posttrain_lab.training import Hooks, TrainingConfig, train
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "artefacts"
 PHOTOGRAPHED = 7  # the seed of the calibration part's photographs
 
 

@@ -122,6 +122,7 @@ POINTS = {
         "overfit_one_batch": 3,
         "count_calls": 2,
     },
+    "12_project_edge": {"costs": 2},
 }
 
 

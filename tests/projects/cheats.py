@@ -44,6 +44,6 @@ def trains_on_the_test_part(recipes):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    found = run_path(str(SOLUTIONS / "recipes.py"))
+    found = run_path(str(SOLUTIONS.parent / "recipes.py"))
     learns_the_public_board(found)
     trains_on_the_test_part(found)

@@ -10,7 +10,7 @@ from torch import nn
 from posttrain_lab.projects.edge import read_artefact
 from posttrain_lab.quantization import QuantizationConfig, quantize_model
 
-SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions" / "12_project_edge"
+SOLUTIONS = Path(__file__).resolve().parents[2] / "solutions" / "12_project_edge" / "artefacts"
 
 
 def solution(name):

@@ -15,7 +15,8 @@ from tests.projects.graphs import SOLUTIONS, solution, write
 
 def test_there_and_back():
     text = pack(SOLUTIONS / "excellent")
-    assert max(map(len, text.splitlines())) <= 120
+    assert len(text.splitlines()) == 1
+    assert f">{text}</textarea>" in text._repr_html_()
     assert len(text) < 20_000
     graph, tensors = solution("excellent")
     found = unpack(text)
@@ -64,6 +65,13 @@ def test_any_content_is_refused_and_never_fails(content):
 
 def test_a_cell_is_read_and_never_run():
     assert text_in('import os\nartefact = """\nab\ncd\n"""\n') == "\nab\ncd\n"
-    assert text_in('artefact = "one"\nartefact = "two"') == "two"
-    for source in ("artefact = open('x').read()", "other = 'a'", "artefact = (", "", "artefact = " + "(" * 5000):
+    assert text_in('def hand_in():\n    artefact = "one"\n    return artefact') == "one"
+    for source in (
+        "artefact = open('x').read()",
+        "other = 'a'",
+        "artefact = (",
+        "",
+        'artefact = "one"\nartefact = "two"',
+        "artefact = " + "(" * 5000,
+    ):
         assert text_in(source) is None

@@ -19,8 +19,8 @@ def same_answers(a: Answers, b: Answers, x: Shaped[Tensor, "n ..."]) -> float:
     functions are taken, too. Symmetric; never negative; infinite where one of them answers with NaN, as no number is near it.
     x [n, ...], n >= 1. Raises TypeError for what cannot be called; ValueError for answers of different shapes, or no examples.
 
-    >>> layer = nn.Linear(3, 2)
-    >>> same_answers(layer, layer, torch.ones(4, 3)), same_answers(layer, lambda x: layer(x) + 0.5, torch.ones(4, 3))
+    >>> layer, x = nn.Linear(3, 2), torch.tensor([[-0.5, 2.0]])
+    >>> same_answers(layer, layer, torch.ones(4, 3)), same_answers(nn.Identity(), nn.ReLU(), x)
     (0.0, 0.5)
     """
     for name, model in (("a", a), ("b", b)):

@@ -1,9 +1,8 @@
 """What does a graph cost on the customer's chip, and does it fit? Counted from the graph alone, exactly; no clock, no weights."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from .artefact import Refused
 
@@ -11,8 +10,7 @@ INPUT = (1, 28, 28)  # channels, height, width of a photograph
 CLASSES = 10
 
 
-@dataclass(frozen=True)
-class Costs:
+class Costs(NamedTuple):
     """Bytes of flash and RAM, and multiply-accumulates for one photograph."""
 
     flash: int
@@ -86,7 +84,7 @@ def check_budget(found: Costs) -> None:
     """Raise Refused, with every limit that is exceeded, for costs over the customer's budget; equal counts as inside."""
     over = [
         f"{name} {value:,} of {getattr(BUDGET, name):,} {UNITS[name]}"
-        for name, value in asdict(found).items()
+        for name, value in found._asdict().items()
         if value > getattr(BUDGET, name)
     ]
     if over:

@@ -4,21 +4,34 @@ import ast
 import base64
 import binascii
 import struct
-import textwrap
 import zlib
 from pathlib import Path
 
 from .artefact import GRAPH, LARGEST_FILE, WEIGHTS, Artefact, Refused, parsed_artefact, read_artefact
+from .interpret import program_of
 
 LARGEST_TEXT = 200_000  # characters
-WIDTH = 120
 NAME = "artefact"  # what the notebook calls it
 
 
-def pack(folder: str | Path) -> str:
-    """The artefact of a folder as text. Raises Refused, as the grader would, for one that would not be scored: look before you hand in."""
-    packed = base64.b64encode(zlib.compress(content_of(folder), 9)).decode("ascii")
-    return "\n".join(textwrap.wrap(packed, WIDTH))
+class Packed(str):
+    """An artefact's text. A notebook shows it in a small box from which it can be copied, not as 200 lines."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<an artefact's text of {len(self):,} characters: print it>"
+
+    def _repr_html_(self) -> str:
+        told = f"An artefact of {len(self):,} characters. Click into the box, select all (Ctrl + A), copy (Ctrl + C)."
+        return f'<label>{told}<br><textarea readonly rows="3" cols="60" spellcheck="false">{self}</textarea></label>'
+
+
+def pack(folder: str | Path) -> Packed:
+    """The artefact of a folder as one line of text. Raises Refused, as the grader would, for one that would not be accepted."""
+    artefact = read_artefact(folder)
+    program_of(artefact)
+    return Packed(base64.b64encode(zlib.compress(content_of(folder), 9)).decode("ascii"))
 
 
 def unpack(text: object) -> Artefact:
@@ -61,16 +74,18 @@ def artefact_of(content: bytes) -> Artefact:
 
 
 def text_in(source: str) -> object:
-    """What a cell assigns to `artefact`, read and not run; None where it assigns nothing that is written out.
+    """What a cell assigns to `artefact`, read and not run; None unless it does so once, with a value that is written out.
 
     >>> text_in('artefact = "abc"'), text_in("artefact = pack('here')")
     ('abc', None)
     """
     try:
-        nodes = ast.parse(source).body
+        nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    for node in reversed(nodes):
-        if isinstance(node, ast.Assign) and any(isinstance(one, ast.Name) and one.id == NAME for one in node.targets):
-            return node.value.value if isinstance(node.value, ast.Constant) else None
-    return None
+    named = [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Assign) and any(isinstance(one, ast.Name) and one.id == NAME for one in node.targets)
+    ]
+    return named[0].value if len(named) == 1 and isinstance(named[0], ast.Constant) else None
