@@ -5,7 +5,7 @@ cell is never run. Its cell gets an ordinary output, so gradebook, formgrader an
 right, an error whose text is the verdict's sentence when it is not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from nbformat import NotebookNode
@@ -41,7 +41,8 @@ def judge_notebook(
 
     Without `all_cells`, what runs is what `posttrain-lab check` runs: setup, solutions, and cells that import or define something; the
     other cells keep the outputs that they were submitted with. `token`: of the student's sheet, in unit 11; without one it is not
-    marked, and its repairs are judged on data that the last of the seeds draws. Raises GraderFault when the machine, not the student, is at fault.
+    marked. The last of the seeds draws the data for its repairs, and the photographs for the artefact of project 12. Raises GraderFault
+    when the machine, not the student, is at fault.
     """
     known, errors, verdicts = graded_exercises(unit), dict[str, str](), list[Verdict]()
     sources = {cell.metadata.get("nbgrader", {}).get("grade_id", ""): cell.source for cell in notebook.cells}
@@ -55,18 +56,22 @@ def judge_notebook(
             verdicts.append(own_work(verdict, exercise, sources.get(exercise.name, "")))
             log("%s: %s", grade_id, "passed" if verdicts[-1].passed else "failed")
             cell.outputs = [verdict_output(verdicts[-1])]
-        elif grade_id == CELL and is_grade(cell):
-            if token:
-                verdicts.append(sheet_verdict(kernel, token, max(seeds)))
-                cell.outputs = sheet_outputs(verdicts[-1])
-        elif grade_id == MILESTONES and is_grade(cell):
-            verdicts.append(hand_in_verdict(sources.get(HAND_IN, ""), max(seeds)))
-            cell.outputs = sheet_outputs(verdicts[-1])
+        elif grade_id in (CELL, MILESTONES) and is_grade(cell):
+            found = _beside(grade_id, sources, kernel, token, max(seeds))
+            verdicts += found
+            cell.outputs = sheet_outputs(found[0]) if found else cell.outputs
         elif all_cells or is_grade(cell) or is_needed(cell):
             outputs = run_cell(kernel, cell.source)
             errors[grade_id] = first_error(outputs)
             cell.outputs = [_as_stdout(output) for output in outputs] if is_grade(cell) else outputs
     return verdicts
+
+
+def _beside(grade_id: str, sources: Mapping[str, str], kernel: Kernel, token: str, seed: int) -> list[Verdict]:
+    """The verdict of a cell that belongs to no exercise: an artefact is read from its cell; a sheet is not marked without a token."""
+    if grade_id == MILESTONES:
+        return [hand_in_verdict(sources.get(HAND_IN, ""), seed)]
+    return [sheet_verdict(kernel, token, seed)] if token else []
 
 
 def graded_exercises(unit: str) -> dict[str, Exercise]:

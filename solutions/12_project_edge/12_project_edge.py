@@ -16,7 +16,7 @@
 # %% [markdown]
 # # 12 Edge project: which network reads the belt's camera, in 12,000 bytes?
 #
-# This is a project, not a unit of exercises. A customer writes to you:
+# This is a project. A customer writes to you:
 #
 # > *Our sorting belt sees clothes through a cheap camera: tilted by up to 15 degrees, shifted by up to 2 pixels, in light from 0.5 to 1.2, with noise
 # > of 0.05. The chip has 12,000 bytes of flash for codes, scales and biases, 8,000 bytes of RAM for the numbers between the layers,
@@ -26,6 +26,8 @@
 # **The question.** How good can the probabilities of a network be that fits? The score is the
 # [Brier score](../glossary.md#brier-score) on photographs that nobody has seen: the squared distance between the ten probabilities and the truth. 0 is perfect, and
 # who says one in ten to everything gets 0.9.
+#
+# $$Brier = \frac{1}{n} \sum_{i=1}^{n} \sum_{k=1}^{10} (p_{ik} - [label_i = k])^2$$
 #
 # **You need** Python and PyTorch. Units 02 (integers), 03 (training, a teacher) and 04 (temperature) help; you may use all of the library.
 #

@@ -20,7 +20,7 @@ ON_THEIR_OWN = ("conv", "pool", "dense")  # these need their input and their out
 
 
 @dataclass(frozen=True)
-class Step:
+class SizedLayer:
     """A layer with its size: numbers before and after, weights in all, and how many an output number is a sum of."""
 
     layer: Layer
@@ -44,7 +44,7 @@ class Step:
         return self.out * self.fan_in * self.layer.get("bits", 0)
 
 
-def _steps(layers: list[Layer]) -> Iterator[Step]:
+def _steps(layers: list[Layer]) -> Iterator[SizedLayer]:
     """Counted here once more, so that a mistake in the library is none of the check."""
     shape: tuple[int, ...] = (1, 28, 28)
     for layer in layers:
@@ -57,18 +57,18 @@ def _steps(layers: list[Layer]) -> Iterator[Step]:
             shape = (before,)
         elif kind == "dense":
             shape = (layer["out"],)
-        yield Step(layer, before, prod(shape))
+        yield SizedLayer(layer, before, prod(shape))
 
 
-def _flash(step: Step) -> float:
+def _flash(step: SizedLayer) -> float:
     return -(-step.bits // 8) + 8 * step.out
 
 
-def _macs(step: Step) -> float:
+def _macs(step: SizedLayer) -> float:
     return step.after * step.fan_in
 
 
-def _ram(step: Step) -> float:
+def _ram(step: SizedLayer) -> float:
     return step.before + step.after if step.kind in ON_THEIR_OWN else 0
 
 
@@ -132,9 +132,9 @@ def cost_workload(seed: int) -> list[Case]:
 
 
 def _with(
-    flash: Callable[[Step], float] = _flash,
-    ram: Callable[[Step], float] = _ram,
-    macs: Callable[[Step], float] = _macs,
+    flash: Callable[[SizedLayer], float] = _flash,
+    ram: Callable[[SizedLayer], float] = _ram,
+    macs: Callable[[SizedLayer], float] = _macs,
     most: Callable[[list[float]], float] = max,
     after: Callable[[tuple[Any, Any, Any]], Any] = lambda found: tuple(map(int, found)),
 ) -> Callable[[list[Layer]], Any]:
@@ -151,11 +151,11 @@ def _rounded_once(layers: list[Layer]) -> tuple[int, int, int]:
     return ceil(sum(step.bits for step in steps) / 8) + sum(8 * step.out for step in steps), ram, macs
 
 
-def _groups_ignored(step: Step) -> int:
+def _groups_ignored(step: SizedLayer) -> int:
     return step.fan_in * step.layer.get("groups", 1)
 
 
-def _input_places(step: Step) -> float:
+def _input_places(step: SizedLayer) -> float:
     places = step.before // step.layer["in"] if step.kind == "conv" else 1
     return places * step.out * step.fan_in
 

@@ -14,7 +14,7 @@ LARGEST_TEXT = 200_000  # characters
 NAME = "artefact"  # what the notebook calls it
 
 
-class Packed(str):
+class ArtefactText(str):
     """An artefact's text. A notebook shows it in a small box from which it can be copied, not as 200 lines."""
 
     __slots__ = ()
@@ -27,11 +27,11 @@ class Packed(str):
         return f'<label>{told}<br><textarea readonly rows="3" cols="60" spellcheck="false">{self}</textarea></label>'
 
 
-def pack(folder: str | Path) -> Packed:
+def pack(folder: str | Path) -> ArtefactText:
     """The artefact of a folder as one line of text. Raises Refused, as the grader would, for one that would not be accepted."""
     artefact = read_artefact(folder)
     program_of(artefact)
-    return Packed(base64.b64encode(zlib.compress(content_of(folder), 9)).decode("ascii"))
+    return ArtefactText(base64.b64encode(zlib.compress(content_of(folder), 9)).decode("ascii"))
 
 
 def unpack(text: object) -> Artefact:
