@@ -2,12 +2,14 @@
 
 import json
 import math
+import random
 
 import pytest
 import torch
 from safetensors.torch import save
 
-from posttrain_lab.projects.edge import Refused, program_of, read_artefact
+from posttrain_lab.projects.edge import Refused, logits, program_of, read_artefact
+from posttrain_lab.projects.edge.artefact import checked
 from tests.projects.graphs import SOLUTIONS, solution, write
 
 
@@ -197,3 +199,55 @@ def test_metadata_that_no_layer_uses(tmp_path):
 def test_the_graph_is_as_readable_as_the_format_says():
     graph = json.loads((SOLUTIONS / "good" / "graph.json").read_text(encoding="utf-8"))
     assert [one["operator"] for one in graph["layers"]] == ["conv", "relu"] * 3 + ["flatten", "dense"]
+
+
+ODD = (None, True, 0, -1, 2, 4, 8, 28, 4096, 2**40, 1e-300, 1e308, 0.5, "conv", "", [], {}, [1], -128, 128)
+ODD_NUMBERS = {
+    torch.int8: (0, -1, 127, -128),
+    torch.int32: (0, 2**31 - 1, -(2**31)),
+    torch.float32: (0.0, math.nan, math.inf, 1e38, 1e-38),
+}
+CHANGED = (
+    lambda one: one.double(),
+    lambda one: one.bool(),
+    lambda one: one.reshape(-1),
+    lambda one: one.reshape(-1)[:0],
+    lambda one: torch.tensor(1.0),
+)
+
+
+def spoiled(dice, graph, tensors):
+    """One to three changes of anything, anywhere."""
+    for _ in range(dice.randint(1, 3)):
+        layers, kind = graph["layers"], dice.random()
+        if kind < 0.5 and layers:
+            layer = dice.choice(layers)
+            layer[dice.choice(list(layer)) if dice.random() < 0.9 else "x"] = dice.choice(ODD)
+        elif kind < 0.6:
+            graph[dice.choice([name for name in graph if name != "layers"])] = dice.choice(ODD)
+        elif kind < 0.7 and layers:
+            layers.pop(dice.randrange(len(layers)))
+        elif kind < 0.8:
+            layers.insert(dice.randint(0, len(layers)), dice.choice([{"operator": "flatten"}, {"operator": "pool", "size": 2}]))
+        else:
+            name = dice.choice(list(tensors))
+            if dice.random() < 0.5 and tensors[name].dtype in ODD_NUMBERS:
+                tensors[name].view(-1)[:1] = dice.choice(ODD_NUMBERS[tensors[name].dtype])
+            else:
+                tensors[name] = dice.choice(CHANGED)(tensors[name])
+
+
+@pytest.mark.parametrize("name", ["good", "excellent"])
+def test_whatever_is_changed_it_is_refused_or_gives_numbers(name):
+    sentences, photographs = [], torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    for seed in range(600):
+        graph, tensors = solution(name)
+        spoiled(random.Random(seed), graph, tensors)
+        try:
+            program = program_of(checked(json.loads(json.dumps(graph)), tensors))
+        except Refused as refused:
+            sentences.append(str(refused))
+        else:
+            assert logits(program, photographs).isfinite().all()
+    assert max(map(len, sentences)) < 600
+    assert 500 < len(sentences) < 600

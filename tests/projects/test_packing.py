@@ -73,5 +73,7 @@ def test_a_cell_is_read_and_never_run():
         "",
         'artefact = "one"\nartefact = "two"',
         "artefact = " + "(" * 5000,
+        "-" * 90_000 + "1",
+        "artefact = 1\n" + "#" * 900_000,
     ):
         assert text_in(source) is None

@@ -74,11 +74,14 @@ def artefact_of(content: bytes) -> Artefact:
 
 
 def text_in(source: str) -> object:
-    """What a cell assigns to `artefact`, read and not run; None unless it does so once, with a value that is written out.
+    """What a cell assigns to `artefact`, read and not run; None unless it does so once, with a value that is written out, or for a cell
+    that is too long to be a hand-in.
 
     >>> text_in('artefact = "abc"'), text_in("artefact = pack('here')")
     ('abc', None)
     """
+    if len(source) > 2 * LARGEST_TEXT:
+        return None
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
