@@ -37,8 +37,8 @@
 #
 # **Which images for what.** Weights learn from *train* images, choices are made on *validation* images, and the
 # *test* images are used for the numbers at the end. Some results need many repetitions, more than a minute of
-# computing. They come from a table that is part of the course, and the text says so each time; one star in that
-# figure is measured live.
+# computing. They come from a table that is part of the course, and the text says so each time; the white marks in that
+# figure are measured live.
 
 # %% tags=["setup"]
 import copy
@@ -572,7 +572,7 @@ print(f"merged into plain layers, the largest difference of a logit is {change:.
 # Five ways to learn the new digits from 20, 50, 100 and 400 labels: *scratch* (random weights), the *head* alone, the
 # *norms* alone, *LoRA*, and *all* weights. And a sixth without a network: logistic regression on the pixels.
 # One run says little, because another draw of 20 images gives another result. The curves are **from the table of the
-# course**: means and 95 % intervals over several draws. The logistic regression and the stars are **live**.
+# course**: means and 95 % intervals over several draws. The logistic regression and the white marks are **live**.
 
 # %% tags=["nbval-ignore-output"]
 NAMES = {"scratch": "scratch", "head": "head", "norm": "norms", "lora": "LoRA", "all": "all weights"}
@@ -850,7 +850,7 @@ for method in tqdm(("random", "entropy", "margin"), desc="methods", file=sys.std
 print("number of labels: points gained")
 for method in ("entropy", "margin"):
     gains = [100 * (a[1] - b[1]) for a, b in zip(contest[method], contest["random"], strict=True)]
-    print(f"{method:8} minus random:", ", ".join(f"{10 * (i + 1)}: {g:+.1f}" for i, g in enumerate(gains)))
+    print(f"{method:8} - random:", ", ".join(f"{10 * (i + 1)}: {g:+.1f}" for i, g in enumerate(gains)))
 plots.label_curves(contest, {}, len(new.validation), "validation accuracy (%)")
 
 # %% [markdown]
