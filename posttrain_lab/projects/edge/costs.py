@@ -11,7 +11,7 @@ CLASSES = 10
 
 
 class Costs(NamedTuple):
-    """Bytes of flash and RAM, and multiply-accumulates for one photograph."""
+    """(flash, ram, macs): bytes of flash and of RAM, and multiply-accumulates for one photograph."""
 
     flash: int
     ram: int
