@@ -1081,20 +1081,20 @@ print(ward.results(said))
 widgets.slider_figure(lambda patient: plots.band(*ward.band(patient), f"patient {patient}"), patient=widgets.Slider(1, 12, 1, 1))
 
 # %% [markdown]
-# *What is seen: a learning curve over a grey band. For most patients the curve lies within the band, healthy or not.*
+# *What is seen: a learning curve over a grey band. Some sick patients leave the band, others stay within it.*
 #
 # **Question.** How many of your sick patients could have been told from this figure?
 #
 # <details><summary>Answer</summary>
 #
-# Few. In the course's own count, a rule that alarms when a curve leaves the band fired for some broken runs, and for healthy ones nearly as often. That is why
-# there are instruments.
+# It depends on your sheet: count them. But the band is made of twelve healthy runs of the very same kind, which nobody has who looks at a log for the first
+# time. And a curve outside says that something differs, not what: for that there are instruments.
 #
 # </details>
 #
 # ## What the numbers say
 #
-# - **A log is no examination.** Patients with a wrong network, a leak or a dead layer had losses like those of healthy runs.
+# - **A log is no examination.** It ends without an error, and its losses fall, in healthy and in sick runs. Without a healthy run beside it, it says little.
 # - **Each instrument answers one question.** None found everything. The art is to know which question to ask: what has moved, what is used, what is
 #   reached, who is in the batch, who is in both parts.
 # - **A number needs a comparison.** Two honest parts had near copies too, a fold differs by rounding. What counts is the distance to what a healthy run gives.
